@@ -1,0 +1,1 @@
+"""Data only: protocols, devices, tissues, exports, translations, icons, style, documentation."""

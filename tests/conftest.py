@@ -1,0 +1,26 @@
+"""Fixtures shared by all tests: where outside data lies, and what CI may never skip."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+IN_CI = os.environ.get("CI", "").lower() == "true"
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip where something outside the repository is missing; on CI that is a failure."""
+    if IN_CI:
+        pytest.fail(f"not available on CI: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real files with known answers: NODUS_TEST_DATA, else ../shared/data."""
+    root = Path(os.environ.get("NODUS_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+    if not root.is_dir():
+        skip_or_fail("the shared data folder is absent (set NODUS_TEST_DATA)")
+    return root

@@ -1,0 +1,76 @@
+"""Which voxels are the node, and the small patches that undo an edit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from volumetry.errors import MeasurementRefused
+from volumetry.geometry import ImageGeometry
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeMask:
+    """One node's voxels: ``array[k, j, i]`` of bool (read-only) on a grid in the patient.
+
+    ``coverage_volume_ml`` is the volume of the outline the mask was rastered from (contours,
+    star-convex surface, fractional SEG); None for a plain binary mask. It is dropped by any edit.
+    """
+
+    array: np.ndarray
+    geometry: ImageGeometry
+    label: int = 1
+    name: str | None = None
+    coverage_volume_ml: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.geometry.shape:
+            raise MeasurementRefused(f"Mask {self.array.shape} does not fit its grid {self.geometry.shape}.", code="bad_shape")
+        array = self.array if self.array.dtype == np.bool_ else self.array != 0
+        array.setflags(write=False)
+        object.__setattr__(self, "array", array)
+
+    def bounding_slices(self, pad: int = 0) -> tuple[slice, slice, slice] | None:
+        """(k, j, i) slices around the node, widened by ``pad`` voxels inside the grid; None if empty."""
+        out = []
+        for axis in range(3):
+            hits = np.flatnonzero(self.array.any(axis=tuple(a for a in range(3) if a != axis)))
+            if hits.size == 0:
+                return None
+            out.append(slice(max(0, int(hits[0]) - pad), min(self.array.shape[axis], int(hits[-1]) + 1 + pad)))
+        return tuple(out)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskPatch:
+    """What one edit changed: the box it touched, and that box before and after.
+
+    Undo writes ``before`` back, redo writes ``after``; the cost is the size of the stroke, not of
+    the picture.
+    """
+
+    box: tuple[slice, slice, slice]
+    before: np.ndarray
+    after: np.ndarray
+
+    @classmethod
+    def between(cls, old: np.ndarray, new: np.ndarray) -> MaskPatch | None:
+        """The smallest patch that turns ``old`` into ``new`` (bool, one shape); None if equal."""
+        changed = old != new
+        box = []
+        for axis in range(3):
+            hits = np.flatnonzero(changed.any(axis=tuple(a for a in range(3) if a != axis)))
+            if hits.size == 0:
+                return None
+            box.append(slice(int(hits[0]), int(hits[-1]) + 1))
+        box = tuple(box)
+        return cls(box, old[box].copy(), new[box].copy())
+
+    def apply(self, array: np.ndarray) -> None:
+        """Redo: write the new values into ``array`` in place."""
+        array[self.box] = self.after
+
+    def revert(self, array: np.ndarray) -> None:
+        """Undo: write the old values back into ``array`` in place."""
+        array[self.box] = self.before
