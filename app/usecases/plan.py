@@ -1,0 +1,218 @@
+"""Plan the needles: from a draft on screen or a plan file to a solved, assessed field."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from app.jobs import JobContext
+from planning.plan import PlanRefused, TreatmentPlan
+from volumetry.mask import NodeMask
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedleDraft:
+    """One needle as drawn: tip and entry in LPS mm, exposed length and diameter in mm."""
+
+    id: str
+    tip_mm: Point
+    entry_mm: Point
+    exposure_mm: float = 20.0
+    diameter_mm: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PairDraft:
+    """One pulse train between two needles; the voltage follows from V/cm times their distance
+    unless it was set by hand."""
+
+    anode: str
+    cathode: str
+    v_per_cm: float = 1500.0
+    voltage_v: float | None = None
+    pulses: int = 90
+    width_us: float = 70.0
+    rate_hz: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDraft:
+    """What the radiologist edits: needles, pairs, thresholds, and the masks around them.
+
+    Frozen, so that undo is keeping the earlier one. ``targets`` and ``at_risk`` hold
+    ``(name, NodeMask, tissue preset)``.
+    """
+
+    needles: tuple[NeedleDraft, ...] = ()
+    pairs: tuple[PairDraft, ...] = ()
+    background: str = "muscle"
+    targets: tuple[tuple[str, NodeMask, str], ...] = ()
+    at_risk: tuple[tuple[str, NodeMask, str], ...] = ()
+    lethal_v_per_cm: float = 500.0
+    thresholds_v_per_cm: tuple[float, ...] = (400.0, 500.0, 600.0, 800.0)
+    margin_mm: float = 5.0
+    spacing_mm: float = 1.0
+    warnings: tuple[str, ...] = field(default=())
+
+    def with_needle(self, needle: NeedleDraft) -> PlanDraft:
+        """Add the needle, or replace the one with its id; pairs are completed to all pairs when a
+        needle is new (two to six needles, every pair once)."""
+        ids = [n.id for n in self.needles]
+        if needle.id in ids:
+            return replace(self, needles=tuple(needle if n.id == needle.id else n for n in self.needles))
+        v_per_cm = self.pairs[-1].v_per_cm if self.pairs else 1500.0
+        extra = tuple(PairDraft(other, needle.id, v_per_cm) for other in ids)
+        return replace(self, needles=(*self.needles, needle), pairs=(*self.pairs, *extra))
+
+    def without_needle(self, needle_id: str) -> PlanDraft:
+        """Remove a needle and every pair that used it."""
+        return replace(
+            self,
+            needles=tuple(n for n in self.needles if n.id != needle_id),
+            pairs=tuple(p for p in self.pairs if needle_id not in (p.anode, p.cathode)),
+        )
+
+    def with_pair(self, index: int, pair: PairDraft) -> PlanDraft:
+        """Replace the pair at ``index``."""
+        return replace(self, pairs=tuple(pair if i == index else p for i, p in enumerate(self.pairs)))
+
+    def next_needle_id(self) -> str:
+        """E1, E2 … the first that is free."""
+        used = {n.id for n in self.needles}
+        return next(f"E{i}" for i in range(1, 100) if f"E{i}" not in used)
+
+    def pair_distance_mm(self, pair: PairDraft) -> float:
+        """Distance between the midpoints of the exposed segments."""
+        mid = {n.id: exposed_midpoint_mm(n) for n in self.needles}
+        return float(np.linalg.norm(mid[pair.anode] - mid[pair.cathode]))
+
+    def voltage_v(self, pair: PairDraft) -> float:
+        """Voltage set by hand, else V/cm times distance, rounded to whole volts."""
+        if pair.voltage_v is not None:
+            return pair.voltage_v
+        return float(round(pair.v_per_cm * self.pair_distance_mm(pair) / 10.0))
+
+
+def exposed_midpoint_mm(needle: NeedleDraft) -> np.ndarray:
+    """Middle of the exposed metal, LPS mm."""
+    tip, entry = np.asarray(needle.tip_mm, float), np.asarray(needle.entry_mm, float)
+    length = np.linalg.norm(entry - tip)
+    if length < 1e-6:
+        raise PlanRefused("A needle's tip and entry are the same point.", code="needle_without_length")
+    return tip + (entry - tip) / length * needle.exposure_mm / 2
+
+
+@cache
+def tissue_presets() -> dict[str, dict]:
+    """Tissue conductivity presets by name, from ``resources/tissues``."""
+    presets: dict[str, dict] = {}
+    for entry in sorted(resources.files("resources").joinpath("tissues").iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".json"):
+            presets.update(json.loads(entry.read_text(encoding="utf-8"))["presets"])
+    return presets
+
+
+def draft_to_plan(draft: PlanDraft) -> TreatmentPlan:
+    """A validated plan from what is on screen; the domain holds needles' exposed parts, targets
+    and at least 25 mm around them. Raises ``PlanRefused`` with a plain reason."""
+    if len(draft.needles) < 2:
+        raise PlanRefused("A field needs at least two needles.", code="too_few_needles")
+    points = []
+    for n in draft.needles:
+        tip, entry = np.asarray(n.tip_mm, float), np.asarray(n.entry_mm, float)
+        axis = entry - tip
+        points += [tip, tip + axis / max(np.linalg.norm(axis), 1e-9) * n.exposure_mm]
+    for _, mask, _ in draft.targets:
+        box = mask.bounding_slices()
+        if box is not None:
+            corners = [[i, j, k] for k in (box[0].start, box[0].stop - 1) for j in (box[1].start, box[1].stop - 1) for i in (box[2].start, box[2].stop - 1)]
+            points += list(mask.geometry.index_to_world(corners))
+    points = np.array(points)
+    low, high = points.min(0) - 25.0, points.max(0) + 25.0
+    size = np.ceil((high - low) / draft.spacing_mm) * draft.spacing_mm
+    regions = [
+        {"name": name, "role": role, "shape": {"type": "mask", "mask": mask}, "conductivity": {"preset": preset}}
+        for role, group in (("target", draft.targets), ("at_risk", draft.at_risk))
+        for name, mask, preset in group
+    ]
+    data = {
+        "schema": "nodus.plan/1",
+        "domain": {"center_mm": list((low + high) / 2), "size_mm": list(size), "spacing_mm": draft.spacing_mm},
+        "background": {"preset": draft.background},
+        "regions": regions,
+        "electrodes": [
+            {"id": n.id, "tip_mm": list(n.tip_mm), "entry_mm": list(n.entry_mm), "exposure_mm": n.exposure_mm, "diameter_mm": n.diameter_mm}
+            for n in draft.needles
+        ],
+        "pulses": [
+            {"anode": p.anode, "cathode": p.cathode, "voltage_v": draft.voltage_v(p), "pulses": p.pulses, "width_us": p.width_us, "rate_hz": p.rate_hz}
+            for p in draft.pairs
+        ],
+        "thresholds_v_per_cm": list(draft.thresholds_v_per_cm),
+        "lethal_v_per_cm": draft.lethal_v_per_cm,
+        "boundary": "insulating",
+        "margin_mm": draft.margin_mm,
+    }
+    return TreatmentPlan.from_dict(data, tissue_presets(), None)
+
+
+def load_plan(path: Path) -> TreatmentPlan:
+    """Read and validate a ``nodus.plan/1`` file; masks are found relative to it."""
+    from app.usecases.files import read_json
+    from dicom_io.masks import read_masks
+
+    data = read_json(path, code="not_a_plan")
+
+    def load_mask(mask_path: str, label: int) -> NodeMask:
+        masks = read_masks(path.parent / mask_path, image=None)
+        for mask in masks:
+            if mask.label == label:
+                return mask
+        raise PlanRefused(f"The mask {mask_path} has no label {label}.", code="label_missing")
+
+    return TreatmentPlan.from_dict(data, tissue_presets(), load_mask)
+
+
+def solve_and_assess(plan: TreatmentPlan, context: JobContext, spacing_mm: float | None = None):
+    """Solve the field of a plan and judge it; returns ``(FieldSolution, PlanAssessment)``."""
+    from planning.field import solve_plan
+    from planning.plan import assess_plan
+
+    solution = solve_plan(plan, spacing_mm=spacing_mm, progress=context.part(0.0, 0.9).report, should_cancel=lambda: context.token.is_cancelled)
+    context.report("Measuring coverage and margins", 0.92)
+    assessment = assess_plan(plan, solution)
+    context.report("Done", 1.0)
+    return solution, assessment
+
+
+def suggest_needles(mask: NodeMask, count: int = 2, spacing_mm: float = 15.0, exposure_mm: float = 20.0, approach: Point = (0.0, -1.0, 0.0)) -> tuple[NeedleDraft, ...]:
+    """Parallel needles around a node's centroid as a first proposal that the radiologist moves.
+
+    The needles enter along ``approach`` (a unit LPS direction from the node towards the skin) and
+    stand on a circle whose neighbouring spacing is ``spacing_mm``; the exposed part is centred on
+    the node. It is a starting position, not an optimum.
+    """
+    inside = np.argwhere(mask.array)[:, ::-1]
+    if inside.size == 0:
+        raise PlanRefused("The node has no outline yet: outline it, then place needles.", code="no_target")
+    centre = mask.geometry.index_to_world(inside.mean(0))
+    up = np.asarray(approach, float) / np.linalg.norm(approach)
+    side = np.cross(up, [0.0, 0.0, 1.0] if abs(up[2]) < 0.9 else [1.0, 0.0, 0.0])
+    side /= np.linalg.norm(side)
+    third = np.cross(up, side)
+    radius = spacing_mm / 2 if count == 2 else spacing_mm / (2 * math.sin(math.pi / count))
+    out = []
+    for n in range(count):
+        angle = 2 * math.pi * n / count
+        foot = centre + radius * (math.cos(angle) * third + math.sin(angle) * side)
+        tip = foot - up * exposure_mm / 2
+        out.append(NeedleDraft(f"E{n + 1}", tuple(tip), tuple(tip + up * 70.0), exposure_mm))
+    return tuple(out)
