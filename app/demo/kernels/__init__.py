@@ -1,0 +1,1 @@
+"""Compiled loops of the synthetic subjects; they know only numpy and numba."""
