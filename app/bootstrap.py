@@ -1,0 +1,184 @@
+"""Make the environment, then start the program or its tests. Standard library only: this runs
+before anything is installed, with whatever Python found it (3.11 to 3.13).
+
+Every step is skipped where it was done before; a stamp in ``.venv`` remembers the hash of the
+pinned requirements that were installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+STAMP = VENV / ".nodus-installed"
+
+# What Qt, OpenGL (software) and the OpenMP layer of Numba need on a bare Debian or Ubuntu.
+RUN_PACKAGES = (
+    "libgl1 libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon0 libbrotli1 libgomp1 fonts-dejavu-core "
+    "libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xkb1 libxkbcommon-x11-0"
+).split()
+# A real X server and a window manager for the window tests, a PDF renderer, a DICOM validator.
+TEST_PACKAGES = "xvfb xauth openbox x11-utils poppler-utils dicom3tools git".split()
+
+
+def say(text: str) -> None:
+    """One line of progress on standard error."""
+    print(f"nodus: {text}", file=sys.stderr, flush=True)
+
+
+def is_debian() -> bool:
+    """True on Debian, Ubuntu and their kin."""
+    return shutil.which("apt-get") is not None and shutil.which("dpkg-query") is not None
+
+
+def missing_packages(names: list[str]) -> list[str]:
+    """Those Debian packages of ``names`` that are not installed."""
+    asked = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *names], capture_output=True, text=True).stdout
+    present = {line.split()[0].split(":")[0] for line in asked.splitlines() if line.endswith("install ok installed")}
+    # Newer releases renamed libglib2.0-0; the old name is then a virtual package that dpkg does not list.
+    if subprocess.run(["dpkg-query", "-W", "libglib2.0-0t64"], capture_output=True).returncode == 0:
+        present.add("libglib2.0-0")
+    return [n for n in names if n not in present]
+
+
+def install_system_packages(names: list[str], *, needed_for: str) -> None:
+    """Install what is missing when root; otherwise print the exact command and go on, so that a
+    machine whose administrator used other package names is not stopped."""
+    if not is_debian():
+        return
+    absent = missing_packages(names)
+    if not absent:
+        return
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *absent]
+    if os.geteuid() != 0:
+        say(f"these system packages are missing ({needed_for}). Run this, then start again:\n    sudo {' '.join(command)}")
+        return
+    say(f"installing system packages for {needed_for}: {' '.join(absent)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for attempt in (1, 2, 3):
+        subprocess.run(["apt-get", "update", "-qq"], env=environment, stdout=sys.stderr, check=False)
+        if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode == 0:
+            return
+        say(f"attempt {attempt} of 3 failed")
+        time.sleep(3 * attempt)
+    sys.exit(f"nodus: could not install system packages; run by hand: {' '.join(command)}")
+
+
+def make_environment() -> None:
+    """Create ``.venv`` and install the pinned, hashed requirements and Nodus itself (editable)."""
+    requirements = ROOT / "requirements.lock"
+    wanted = hashlib.sha256(requirements.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + str(ROOT).encode()).hexdigest()
+    python = BIN / ("python.exe" if os.name == "nt" else "python")
+    if STAMP.exists() and STAMP.read_text() == wanted and python.exists():
+        return
+    if not python.exists():
+        try:
+            import ensurepip  # noqa: F401  Debian ships Python without it
+            import venv  # noqa: F401
+        except ImportError:
+            version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+            install_system_packages([f"{version}-venv"], needed_for="making a virtual environment")
+        say(f"making {VENV.name} with Python {sys.version.split()[0]}")
+        if subprocess.run([sys.executable, "-m", "venv", str(VENV)], stdout=sys.stderr).returncode != 0:
+            sys.exit("nodus: the virtual environment could not be made (Debian, Ubuntu: apt-get install python3-venv)")
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "on" if sys.stderr.isatty() else "off"]
+    say("installing pinned packages (about 2 GB, a minute or two the first time)")
+    started = time.monotonic()
+    if subprocess.run([*pip, "-q", "--require-hashes", "-r", str(requirements)], stdout=sys.stderr).returncode != 0:
+        sys.exit("nodus: the packages could not be installed; check the network and run this again")
+    say(f"packages installed in {time.monotonic() - started:.0f} s; installing Nodus")
+    if subprocess.run([*pip, "-q", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], stdout=sys.stderr).returncode != 0:
+        sys.exit("nodus: Nodus itself could not be installed")
+    STAMP.write_text(wanted)
+
+
+def has_display() -> bool:
+    """True where a window can be opened."""
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def run(arguments: list[str]) -> int:
+    """The main job, or whatever ``arguments`` say."""
+    install_system_packages(RUN_PACKAGES, needed_for="the window (Qt and OpenGL)")
+    make_environment()
+    if not arguments:
+        if has_display():
+            arguments = ["demo"]
+        else:
+            out = ROOT / "demo-output"
+            say(f"no display: doing the main job headless; its results will lie in {out}")
+            arguments = ["demo", "--headless", "--out", str(out)]
+    return subprocess.run([str(BIN / "nodus"), *arguments]).returncode
+
+
+def start_x_server() -> tuple[list[subprocess.Popen], str | None]:
+    """Start Xvfb and a small window manager for the window tests; returns processes and display.
+
+    A window manager is needed because without one focus does not come back after a dialog."""
+    if not shutil.which("Xvfb"):
+        return [], None
+    read_end, write_end = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "1920x1080x24", "-nolisten", "tcp"],
+        pass_fds=(write_end,), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )
+    os.close(write_end)
+    number = os.read(read_end, 16).decode().strip()
+    os.close(read_end)
+    if not number:
+        server.terminate()
+        return [], None
+    display = f":{number}"
+    processes = [server]
+    if shutil.which("openbox"):
+        processes.append(subprocess.Popen(["openbox", "--sm-disable"], env={**os.environ, "DISPLAY": display}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+        time.sleep(0.5)
+    return processes, display
+
+
+def test(arguments: list[str]) -> int:
+    """The ordinary suite; ``fast``, ``long`` or pytest's own arguments narrow it."""
+    install_system_packages(RUN_PACKAGES + TEST_PACKAGES, needed_for="the tests")
+    make_environment()
+    python = str(BIN / "python")
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+    processes, display = start_x_server()
+    if display:
+        environment.update(DISPLAY=display, QT_QPA_PLATFORM="xcb")
+    elif not has_display():
+        environment.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if not arguments:
+        chosen = ["-m", "not long"]
+    elif arguments == ["fast"]:
+        chosen = ["-m", "not long and not slow"]
+    elif arguments == ["long"]:
+        chosen = ["-m", "long", "--timeout", "3600"]
+    else:
+        chosen = arguments
+    try:
+        say("compiling numeric kernels ahead (once; kept in the user's cache)")
+        warm = subprocess.run([str(BIN / "nodus"), "warm-up"], env=environment)
+        if warm.returncode != 0:
+            return warm.returncode
+        return subprocess.run([python, "-m", "pytest", *chosen], cwd=ROOT, env=environment).returncode
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=10)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in ("run", "test"):
+        sys.exit("usage: bootstrap.py run|test [arguments]")
+    sys.exit({"run": run, "test": test}[sys.argv[1]](sys.argv[2:]))
