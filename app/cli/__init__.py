@@ -1,0 +1,62 @@
+"""The command line: a public interface that sites script. Names and exit codes are fixed.
+
+Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 input refused; 4 a check found a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+
+from app import INVESTIGATIONAL_NOTICE, __version__
+from app.cli import images, measuring, planning, study, system
+from app.cli.output import emit_error, say
+from volumetry.errors import Cancelled, NodusError
+
+EXIT_DONE, EXIT_BUG, EXIT_USAGE, EXIT_REFUSED, EXIT_FAULT = 0, 1, 2, 3, 4
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command tree."""
+    parser = argparse.ArgumentParser(prog="nodus", description=f"Ablation planning and lymph-node volumetry. {INVESTIGATIONAL_NOTICE}.")
+    parser.add_argument("--version", action="version", version=f"nodus {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for part in (system, images, measuring, planning, study):
+        part.register(commands)
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit code; without a command, open the window."""
+    parser = build_parser()
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    if args.command is None:
+        from app.ui.application import open_window
+
+        return open_window()
+    try:
+        return args.work(args) or EXIT_DONE
+    except NodusError as refusal:
+        emit_error(refusal, as_json=getattr(args, "json", False))
+        return EXIT_REFUSED
+    except (KeyboardInterrupt, Cancelled):
+        say("stopped; nothing was half-written")
+        return 130
+    except BrokenPipeError:
+        return EXIT_DONE
+    except Exception as bug:  # the last net: a person gets one sentence, a developer asks for --debug
+        if args.debug:
+            traceback.print_exc()
+        say(f"internal error ({type(bug).__name__}): {bug}. Run again with --debug and report it; nothing of yours was changed by the failure itself.")
+        return EXIT_BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,88 @@
+"""``scan``, ``convert``, ``length``: what is in a folder, and what a pixel is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.cli.output import add_json, emit, progress_context, table
+from volumetry.errors import NodusError
+
+
+def register(commands) -> None:
+    """Add the image commands."""
+    scan = commands.add_parser("scan", help="list the series in a folder, with findings", description="List the image series in a folder or file; no pixels are read.")
+    scan.add_argument("path", type=Path)
+    add_json(scan)
+    scan.set_defaults(work=run_scan)
+
+    convert = commands.add_parser("convert", help="write one series as NIfTI, NRRD or MetaImage")
+    convert.add_argument("path", type=Path)
+    convert.add_argument("out", type=Path, metavar="OUT")
+    convert.add_argument("--series", metavar="UID", help="which series, where the folder holds several")
+    add_json(convert)
+    convert.set_defaults(work=run_convert)
+
+    length = commands.add_parser(
+        "length",
+        help="a caliper on an ultrasound picture, or the reason why there is none",
+        description="Length between two points of an ultrasound picture. Columns and rows at pixel centres, counted from 0.",
+    )
+    length.add_argument("image", type=Path)
+    length.add_argument("--points", nargs=2, required=True, metavar="X,Y", type=parse_pair)
+    length.add_argument("--frame", type=int, default=0)
+    add_json(length)
+    length.set_defaults(work=run_length)
+
+
+def parse_pair(text: str) -> tuple[float, float]:
+    """``X,Y`` as two numbers."""
+    parts = [float(v) for v in text.split(",")]
+    if len(parts) != 2:
+        raise ValueError(text)
+    return parts[0], parts[1]
+
+
+def run_scan(args) -> int:
+    """List series and skipped files."""
+    from app.usecases.open_images import scan
+
+    result = scan(args.path, progress_context())
+    rows = [
+        [s.kind, s.modality or "-", str(s.frames), "x".join(map(str, s.shape)) if s.shape else "-", f"{len(s.files)} files", "; ".join(f.code for f in s.findings) or "-"]
+        for s in result.series
+    ]
+    human = table(rows, ["kind", "modality", "frames", "shape", "files", "findings"])
+    if result.skipped:
+        human += "\n\nskipped:\n" + "\n".join(f"  {s.file}: {s.message} [{s.code}]" for s in result.skipped)
+    emit(result.to_dict(), as_json=args.json, human=human)
+    return 0
+
+
+def run_convert(args) -> int:
+    """Write a series as a volume file with exact geometry."""
+    from app.usecases.open_images import convert
+
+    volume = convert(args.path, args.series, args.out, progress_context())
+    shape, spacing = volume.geometry.shape[::-1], volume.geometry.spacing_mm
+    result = {"path": str(args.out), "shape": shape, "spacing_mm": spacing, "warnings": [f.as_warning() for f in volume.findings]}
+    human = f"{args.out}: {'x'.join(map(str, shape))} voxels of {' x '.join(f'{v:.4g}' for v in spacing)} mm"
+    human += "".join(f"\nwarning: {f.message} [{f.code}]" for f in volume.findings)
+    emit(result, as_json=args.json, human=human)
+    return 0
+
+
+def run_length(args) -> int:
+    """Give or refuse a length."""
+    from app.usecases.open_images import picture_length
+
+    answer = picture_length(args.image, args.points[0], args.points[1], args.frame)
+    if answer.length_mm is None:
+        raise NodusError("This picture gives no length.", code="uncalibrated")
+    result = {
+        "length_mm": answer.length_mm,
+        "length_px": answer.length_px,
+        "region": answer.region,
+        "warnings": [w.as_warning() for w in answer.warnings],
+    }
+    emit(result, as_json=args.json, human=f"{answer.length_mm:.2f} mm ({answer.length_px:.1f} px)")
+    return 0

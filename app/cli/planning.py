@@ -1,0 +1,36 @@
+"""``plan``: solve and assess a plan file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.cli.output import add_json, emit, progress_context
+
+
+def register(commands) -> None:
+    """Add the planning commands."""
+    plan = commands.add_parser("plan", help="solve and assess a nodus.plan/1 file", description="Solve the field of a plan and judge it. A constraint never suppresses the answer.")
+    plan.add_argument("plan", type=Path, metavar="PLAN.json")
+    plan.add_argument("--out", type=Path, metavar="DIR", help="also write field_v_per_cm.nii.gz, ablation.nii.gz and plan.json there")
+    add_json(plan)
+    plan.set_defaults(work=run_plan)
+
+
+def run_plan(args) -> int:
+    """Solve, assess, optionally write the field."""
+    from app.usecases.plan import load_plan, solve_and_assess
+    from app.usecases.plan_files import write_plan_folder
+
+    plan = load_plan(args.plan)
+    context = progress_context()
+    solution, assessment = solve_and_assess(plan, context)
+    answer = assessment.to_dict()
+    if args.out is not None:
+        write_plan_folder(plan, solution, assessment, args.out)
+    lines = [f"{p['anode']} to {p['cathode']}: {p['voltage_v']:.0f} V over {p['distance_mm']:.1f} mm ({p['v_per_cm']:.0f} V/cm), {p['current_a']:.1f} A" for p in answer["pairs"]]
+    for target in answer["targets"]:
+        lines.append(f"{target['name']}: {target['coverage_pct']:.1f} % of {target['volume_ml']:.2f} ml covered, smallest margin {target['minimal_margin_mm']:.1f} mm")
+    lines.append(f"ablation {answer['ablation_ml']:.2f} ml at {plan.lethal_v_per_cm:g} V/cm")
+    lines += [f"{c['level']}: {c['message']} [{c['code']}]" for c in answer["constraints"]]
+    emit(answer, as_json=args.json, human="\n".join(lines))
+    return 0
