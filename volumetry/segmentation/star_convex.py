@@ -28,6 +28,7 @@ REACH = 1.9
 
 _COARSE, _FINE = 4, 8  # icosphere frequencies: 162 and 642 rays
 _STEPS = 36
+REGION, EDGE, PRIOR, SMOOTH = 8.0, 6.0, 4.0, 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,9 +205,12 @@ def _crop(image: ImageVolume, seed: np.ndarray, reach_mm: float) -> Crop:
 
 
 def _noise_floor(crop: Crop) -> float:
-    """The least spread that is believed inside a node: 1 % of the local range of intensities."""
-    low, high = np.percentile(crop.array, [2, 98])
-    return max(0.01 * float(high - low), 1e-6)
+    """Noise of one voxel from second differences across slices (nearly independent in CT), by their
+    median so that edges do not count; never below 0.5 % of the local range of intensities."""
+    a = crop.array
+    second = a[:-2] - 2 * a[1:-1] + a[2:] if a.shape[0] >= 3 else np.zeros(1, dtype=np.float32)
+    low, high = np.percentile(a, [2, 98])
+    return max(1.4826 * float(np.median(np.abs(second))) / 6**0.5, 0.005 * float(high - low), 1e-6)
 
 
 def _ring_mean(profile: np.ndarray, sphere: Icosphere) -> np.ndarray:
@@ -260,32 +264,33 @@ def _cut(crop, fan, seed, radius, anchors, inside, expected):
     sphere = fan.sphere
     rays = fan.rays_mm
     reach = _reach(fan, seed, REACH * radius)
-    last = float(reach.max()) if expected is None else min(float(reach.max()), 1.7 * float(expected[0]))
+    last = float(reach.max()) if expected is None else min(float(reach.max()), max(1.7 * float(expected[0]), 1.3 * radius))
     t = np.linspace(last / _STEPS, last, _STEPS)
     step = t[1] - t[0]
     grid = np.tile(t, (len(rays), 1))
     points = fan.points_mm(grid)
-    profile = _ring_mean(crop.at(points), sphere)
-    core = profile[:, t < (0.45 * radius if expected is None else 0.7 * expected[0])]
+    single = crop.at(points)
+    core = single[:, t < (0.45 * radius if expected is None else 0.6 * expected[0])]
     centre = float(np.median(core))
     spread = max(1.4826 * float(np.median(np.abs(core - centre))), _noise_floor(crop))
-    away = np.minimum(np.abs(profile - centre) / spread, 6.0)
+    away = np.abs(_ring_mean(single, sphere) - centre) / spread
     scale = radius if expected is None else float(expected[0])
-    region = (np.minimum(0.5 * away**2, 4.0) - 1.5) * (10.0 * step / scale)
-    wide = max(1, int(round(0.6 / step)))
+    region = (np.minimum(0.5 * away**2, 3.5) - 1.5) * (REGION * step / scale)
+    wide = max(1, int(round(0.5 / step)))
     ahead = np.concatenate([away[:, wide:], np.repeat(away[:, -1:], wide, axis=1)], axis=1)
     behind = np.concatenate([np.repeat(away[:, :1], wide, axis=1), away[:, :-wide]], axis=1)
-    edge = np.clip(ahead - behind, 0.0, 6.0)
+    rise = np.maximum(ahead - behind, 0.0)
+    edge = rise / (rise + 3.0)  # saturates: a vessel's edge is not worth more than fat's
     length = grid * np.linalg.norm(rays, axis=1)[:, None] / radius
-    prior = 4.0 * np.maximum(length - 1.0, 0.0) ** 2
-    cost = np.cumsum(region, axis=1) - 0.6 * edge + prior
+    prior = PRIOR * np.maximum(length - 1.0, 0.0) ** 2
+    cost = np.cumsum(region, axis=1) - EDGE * edge + prior
     outside = (grid > reach[:, None]) | ~crop.holds(points)
     cost = np.where(outside, 1e4 * (1 + np.cumsum(outside, axis=1)), cost)
     for anchor in anchors:
         ray, wanted = _nearest_ray(fan, anchor)
         distance = np.abs(t - wanted)
         cost[ray] = np.where(distance <= distance.min() + 1e-9, -1e4, 1e4)
-    index = cheapest_surface(cost, sphere.edges, jump=3, smoothness=0.25)
+    index = cheapest_surface(cost, sphere.edges, jump=3, smoothness=SMOOTH)
     return t[index], (centre, spread)
 
 
