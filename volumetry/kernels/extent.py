@@ -1,0 +1,194 @@
+"""How far a node reaches: convex outlines per slice, farthest pairs, the longest perpendicular chord.
+
+Index points are doubled, ``(2i, 2j, 2k)``, so that edge midpoints of the mask's 0.5 surface are
+whole numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def slice_hulls(mask):
+    """Corners of the convex outline of the voxel centres of each slice.
+
+    Returns ``(starts, points)``: ``points[starts[k]:starts[k + 1]]`` are ``(i, j)`` of slice ``k``.
+    Andrew's monotone chain over the first and last voxel of each row; only strict corners.
+    """
+    nk, nj, ni = mask.shape
+    starts = np.zeros(nk + 1, np.int64)
+    points = np.empty((2 * nk * nj, 2), np.int64)
+    left = np.empty((nj, 2), np.int64)
+    right = np.empty((nj, 2), np.int64)
+    total = 0
+    for k in range(nk):
+        nl = 0
+        nr = 0
+        for j in range(nj):
+            first = -1
+            last = -1
+            for i in range(ni):
+                if mask[k, j, i] != 0:
+                    if first < 0:
+                        first = i
+                    last = i
+            if first < 0:
+                continue
+            while nl >= 2:
+                dx = left[nl - 1, 0] - left[nl - 2, 0]
+                dy = left[nl - 1, 1] - left[nl - 2, 1]
+                if dx * (j - left[nl - 2, 1]) - dy * (first - left[nl - 2, 0]) >= 0:
+                    nl -= 1
+                else:
+                    break
+            left[nl, 0] = first
+            left[nl, 1] = j
+            nl += 1
+            while nr >= 2:
+                dx = right[nr - 1, 0] - right[nr - 2, 0]
+                dy = right[nr - 1, 1] - right[nr - 2, 1]
+                if dx * (j - right[nr - 2, 1]) - dy * (last - right[nr - 2, 0]) <= 0:
+                    nr -= 1
+                else:
+                    break
+            right[nr, 0] = last
+            right[nr, 1] = j
+            nr += 1
+        for n in range(nl):
+            points[total] = left[n]
+            total += 1
+        for n in range(nr):
+            # a row of one voxel is in both chains; it matters only at the ends
+            twice = False
+            for m in range(nl):
+                if left[m, 0] == right[n, 0] and left[m, 1] == right[n, 1]:
+                    twice = True
+                    break
+            if not twice:
+                points[total] = right[n]
+                total += 1
+        starts[k + 1] = total
+    return starts, points[:total].copy()
+
+
+@njit(cache=True, nogil=True)
+def farthest_pairs(points, at_least, tolerance, limit):
+    """Largest distance between rows of ``points`` (n, 2 or 3) and the pairs that reach it.
+
+    Returns ``(distance, pairs)`` with up to ``limit`` index pairs within the relative
+    ``tolerance`` of the largest distance. Where nothing exceeds ``at_least`` the distance is
+    ``at_least`` and there may be no pair: the caller has something longer already.
+    """
+    n, d = points.shape
+    best = at_least * at_least
+    for a in range(n):
+        for b in range(a + 1, n):
+            s = 0.0
+            for c in range(d):
+                s += (points[a, c] - points[b, c]) ** 2
+            if s > best:
+                best = s
+    floor = best * (1.0 - 2.0 * tolerance)
+    pairs = np.empty((limit, 2), np.int64)
+    found = 0
+    for a in range(n):
+        if found == limit:
+            break
+        for b in range(a + 1, n):
+            s = 0.0
+            for c in range(d):
+                s += (points[a, c] - points[b, c]) ** 2
+            if s >= floor:
+                pairs[found, 0] = a
+                pairs[found, 1] = b
+                found += 1
+                if found == limit:
+                    break
+    return np.sqrt(best), pairs[:found].copy()
+
+
+@njit(cache=True, nogil=True)
+def slice_outline(plane):
+    """Outline of one slice at level 0.5 as segments between edge midpoints.
+
+    ``plane`` is uint8 [j, i] with one empty pixel on every side. Returns (n, 4) ``(i0, j0, i1, j1)``
+    in index units of ``plane``. Where only two diagonal pixels are set they are kept apart.
+    """
+    nj, ni = plane.shape
+    segments = np.empty((2 * nj * ni, 4), np.float64)
+    n = 0
+    for j in range(nj - 1):
+        for i in range(ni - 1):
+            a = plane[j, i]
+            b = plane[j, i + 1]
+            c = plane[j + 1, i + 1]
+            d = plane[j + 1, i]
+            total = a + b + c + d
+            if total == 0 or total == 4:
+                continue
+            # midpoints: south (a-b), east (b-c), north (c-d), west (d-a)
+            if total == 2 and a == c:
+                if a != 0:
+                    segments[n] = np.array([i + 0.5, j, i, j + 0.5])
+                    segments[n + 1] = np.array([i + 1.0, j + 0.5, i + 0.5, j + 1.0])
+                else:
+                    segments[n] = np.array([i + 0.5, j, i + 1.0, j + 0.5])
+                    segments[n + 1] = np.array([i, j + 0.5, i + 0.5, j + 1.0])
+                n += 2
+                continue
+            m = 0
+            if a != b:
+                segments[n, 0] = i + 0.5
+                segments[n, 1] = j
+                m = 2
+            if b != c:
+                segments[n, m] = i + 1.0
+                segments[n, m + 1] = j + 0.5
+                m += 2
+            if c != d:
+                segments[n, m] = i + 0.5
+                segments[n, m + 1] = j + 1.0
+                m += 2
+            if d != a:
+                segments[n, m] = i
+                segments[n, m + 1] = j + 0.5
+            n += 1
+    return segments[:n].copy()
+
+
+@njit(cache=True, nogil=True)
+def longest_chord(segments):
+    """Longest stretch inside an outline along the second axis: ``(length, t, s0, s1)``.
+
+    ``segments`` (n, 4) are ``(t0, s0, t1, s1)``; the chord runs at constant ``t`` from ``s0`` to
+    ``s1``. Between corners of the outline the length is linear in ``t``, so the longest chord
+    passes a corner; each corner is approached from both sides.
+    """
+    n = segments.shape[0]
+    cuts = np.empty(n, np.float64)
+    span = 0.0
+    for a in range(n):
+        span = max(span, abs(segments[a, 0] - segments[0, 0]), abs(segments[a, 2] - segments[0, 0]))
+    step = 1e-9 * span
+    best, best_t, best_0, best_1 = 0.0, 0.0, 0.0, 0.0
+    for a in range(n):
+        for end in (0, 2):
+            for side in (-1.0, 1.0):
+                t = segments[a, end] + side * step
+                found = 0
+                for b in range(n):
+                    t0 = segments[b, 0]
+                    t1 = segments[b, 2]
+                    if (t0 < t) != (t1 < t):
+                        cuts[found] = segments[b, 1] + (segments[b, 3] - segments[b, 1]) * (t - t0) / (t1 - t0)
+                        found += 1
+                if found < 2:
+                    continue
+                cuts[:found].sort()
+                for c in range(0, found - 1, 2):
+                    if cuts[c + 1] - cuts[c] > best:
+                        best = cuts[c + 1] - cuts[c]
+                        best_t, best_0, best_1 = t, cuts[c], cuts[c + 1]
+    return best, best_t, best_0, best_1

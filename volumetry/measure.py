@@ -1,0 +1,195 @@
+"""One call that gives every measurement of a node: ``measure_node(mask) -> NodeMeasurement``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from volumetry.diameter import Segment, oriented_axes, planar_diameters
+from volumetry.ellipsoid import ellipsoid_volume_ml
+from volumetry.finding import Finding
+from volumetry.geometry import ImageGeometry
+from volumetry.kernels.extent import slice_hulls
+from volumetry.kernels.scan import bounding_box, count_pieces
+from volumetry.mask import NodeMask
+from volumetry.mesh import measure_mesh
+from volumetry.uncertainty import volume_interval_ml
+from volumetry.voxel import measure_voxels
+
+THIN_SLICES = 3  # reading of small nodes: below three slices across the least axis volumes scatter
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMeasurement:
+    """Everything measured on one node; None where a number does not exist (empty mask, one voxel).
+
+    Lengths in mm, points in LPS mm. ``voxel_volume_mm3`` is the volume of the node by voxel count,
+    ``volume_interval_ml`` the 95 % interval around ``volume_ml``.
+    """
+
+    label: int
+    name: str | None
+    voxel_count: int
+    voxel_volume_mm3: float
+    coverage_volume_ml: float | None = None
+    mesh_volume_mm3: float | None = None
+    surface_area_mm2: float | None = None
+    surface_to_volume_per_mm: float | None = None
+    sphericity: float | None = None
+    asphericity: float | None = None
+    compactness_1: float | None = None
+    compactness_2: float | None = None
+    max_3d_diameter_mm: float | None = None
+    major_axis_mm: float | None = None
+    minor_axis_mm: float | None = None
+    least_axis_mm: float | None = None
+    elongation: float | None = None
+    flatness: float | None = None
+    convex_hull_volume_mm3: float | None = None
+    convex_hull_density: float | None = None
+    long_axis_mm: float | None = None
+    short_axis_mm: float | None = None
+    axial_slice_index: int | None = None
+    long_axis_points_mm: Segment | None = None
+    short_axis_points_mm: Segment | None = None
+    ellipsoid_axes_mm: tuple[float, float, float] | None = None
+    ellipsoid_volume_ml: float | None = None
+    max_3d_diameter_points_mm: Segment | None = None
+    ellipsoid_directions: tuple[tuple[float, float, float], ...] | None = None
+    centroid_mm: tuple[float, float, float] | None = None
+    volume_interval_ml: tuple[float, float] | None = None
+    pieces: int = 0
+    first_slice_index: int | None = None
+    slice_areas_mm2: tuple[float, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Voxel count times the size of a voxel, in ml."""
+        return self.voxel_volume_mm3 / 1000.0
+
+    @property
+    def volume_ml(self) -> float:
+        """The volume to report: that of the outline where there is one, else the voxel count's."""
+        return self.voxel_volume_ml if self.coverage_volume_ml is None else self.coverage_volume_ml
+
+    def to_dict(self) -> dict:
+        """The ``nodes[]`` entry of ``nodus measure --json``: plain numbers, lists and None."""
+        out: dict = {}
+        for key in self.__slots__:
+            value = getattr(self, key)
+            if key == "warnings":
+                value = [w.as_warning() for w in value]
+            out[key] = _plain(value)
+            if key == "voxel_volume_mm3":
+                out["voxel_volume_ml"] = self.voxel_volume_ml
+        return out
+
+
+def _plain(value):
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def measure_node(mask: NodeMask) -> NodeMeasurement:
+    """Measure one node. An empty mask is answered with zero voxels and the warning ``empty``."""
+    whole = np.ascontiguousarray(mask.array).view(np.uint8)
+    k0, k1, j0, j1, i0, i1 = (int(v) for v in bounding_box(whole))
+    if k1 == 0:
+        return NodeMeasurement(
+            mask.label,
+            mask.name,
+            voxel_count=0,
+            voxel_volume_mm3=0.0,
+            coverage_volume_ml=mask.coverage_volume_ml,
+            warnings=(Finding("empty", "The mask holds no voxel: there is nothing to measure."),),
+        )
+    crop = np.ascontiguousarray(whole[k0:k1, j0:j1, i0:i1])
+    padded = np.zeros(tuple(n + 2 for n in crop.shape), np.uint8)
+    padded[1:-1, 1:-1, 1:-1] = crop
+    crop_grid = mask.geometry.cropped((slice(k0, k1), slice(j0, j1), slice(i0, i1)))
+    affine = crop_grid.affine.copy()
+    affine[:3, 3] = crop_grid.index_to_world((-1, -1, -1))
+    padded_grid = ImageGeometry(padded.shape, affine)
+
+    voxels = measure_voxels(crop, crop_grid, first_slice=k0)
+    mesh = measure_mesh(padded, padded_grid)
+    hulls = slice_hulls(padded)
+    planar = planar_diameters(padded, padded_grid, hulls, first_slice=k0 - 1)
+    axes = oriented_axes(padded_grid, hulls)
+    pieces = int(count_pieces(crop))
+    step = mask.geometry.affine[:3, :3]
+    pixel_mm2 = float(np.linalg.norm(np.cross(step[:, 0], step[:, 1])))
+    volume_ml = voxels.volume_mm3 / 1000.0 if mask.coverage_volume_ml is None else float(mask.coverage_volume_ml)
+    spacing = mask.geometry.spacing_mm
+    interval = volume_interval_ml(volume_ml, mesh.surface_mm2, max(spacing[:2]), k1 - k0)
+    principal = voxels.principal_axes_mm or (None, None, None)
+    touches = min(k0, j0, i0) == 0 or any(e == n for e, n in zip((k1, j1, i1), mask.geometry.shape, strict=True))
+    return NodeMeasurement(
+        label=mask.label,
+        name=mask.name,
+        voxel_count=voxels.voxel_count,
+        voxel_volume_mm3=voxels.volume_mm3,
+        coverage_volume_ml=mask.coverage_volume_ml,
+        mesh_volume_mm3=mesh.volume_mm3,
+        surface_area_mm2=mesh.surface_mm2,
+        surface_to_volume_per_mm=mesh.surface_to_volume_per_mm,
+        sphericity=mesh.sphericity,
+        asphericity=mesh.asphericity,
+        compactness_1=mesh.compactness_1,
+        compactness_2=mesh.compactness_2,
+        max_3d_diameter_mm=axes.max_3d_diameter_mm,
+        major_axis_mm=principal[0],
+        minor_axis_mm=principal[1],
+        least_axis_mm=principal[2],
+        elongation=voxels.elongation,
+        flatness=voxels.flatness,
+        convex_hull_volume_mm3=axes.hull_volume_mm3,
+        convex_hull_density=mesh.volume_mm3 / axes.hull_volume_mm3,
+        long_axis_mm=planar.long_axis_mm,
+        short_axis_mm=planar.short_axis_mm,
+        axial_slice_index=planar.slice_index,
+        long_axis_points_mm=planar.long_axis_points_mm,
+        short_axis_points_mm=planar.short_axis_points_mm,
+        ellipsoid_axes_mm=axes.axes_mm,
+        ellipsoid_volume_ml=ellipsoid_volume_ml(*axes.axes_mm),
+        max_3d_diameter_points_mm=axes.length_points_mm,
+        ellipsoid_directions=axes.directions,
+        centroid_mm=voxels.centroid_mm,
+        volume_interval_ml=interval,
+        pieces=pieces,
+        first_slice_index=k0,
+        slice_areas_mm2=tuple(n * pixel_mm2 for n in voxels.slice_counts),
+        warnings=_warnings(mask, pieces, touches, principal[2]),
+    )
+
+
+def measure_nodes(masks: Iterable[NodeMask]) -> tuple[NodeMeasurement, ...]:
+    """Measure each mask by itself, in ascending order of label; overlapping masks count separately."""
+    return tuple(measure_node(m) for m in sorted(masks, key=lambda m: m.label))
+
+
+def warm_up() -> None:
+    """Compile or load every kernel on a small node, so that the first real one does not wait."""
+    k, j, i = np.mgrid[:6, :6, :6]
+    ball = (i - 2.6) ** 2 + (j - 2.5) ** 2 + (k - 2.4) ** 2 < 5
+    measure_node(NodeMask(ball, ImageGeometry.from_spacing(ball.shape, (1.0, 1.0, 1.0))))
+
+
+def _warnings(mask: NodeMask, pieces: int, touches: bool, least_axis_mm: float | None) -> tuple[Finding, ...]:
+    found = []
+    if pieces > 1:
+        found.append(Finding("several_pieces", f"The node lies in {pieces} separate pieces; they are measured as one."))
+    if touches:
+        found.append(Finding("touches_border", "The node reaches the edge of the picture; a part may lie outside."))
+    slice_mm = max(mask.geometry.spacing_mm)
+    if least_axis_mm is None or least_axis_mm < THIN_SLICES * slice_mm:
+        found.append(
+            Finding("thin", f"Fewer than {THIN_SLICES} slices ({slice_mm:.3g} mm) lie across the node; its volume is unsure.")
+        )
+    if mask.geometry.is_sheared:
+        found.append(
+            Finding("sheared", "The slices are sheared (tilted gantry); volumes and lengths follow the true positions.", "info")
+        )
+    return tuple(found)
