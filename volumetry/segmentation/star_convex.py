@@ -20,7 +20,7 @@ from volumetry.mask import NodeMask
 from volumetry.segmentation.closure import cheapest_surface
 from volumetry.segmentation.icosphere import Icosphere, icosphere, signed_volume
 from volumetry.segmentation.rasterise import mask_of_surface
-from volumetry.segmentation.refine import Refined, refine_surface
+from volumetry.segmentation.refine import Refined, refine_surface, ring_mean
 from volumetry.segmentation.result import SegmentationQuality, SegmentationResult
 
 REACH = 1.9
@@ -127,7 +127,7 @@ def segment_node(
         )
     crop = _crop(image, seed, (REACH + 0.1) * radius + 4.0)
     fan, t, inside = _search(crop, seed, radius, anchors)
-    refined = refine_surface(crop, fan, t, inside, seed, REACH * radius, anchors)
+    refined = refine_surface(crop, fan, t, inside, _reach(fan, seed, REACH * radius), [_nearest_ray(fan, a) for a in anchors])
     return _result(image, crop, fan, refined, seed, radius, label, name, findings)
 
 
@@ -139,7 +139,7 @@ def estimate_radius_mm(image: ImageVolume, seed_mm) -> float:
     sphere = icosphere(_COARSE)
     fan = Fan(sphere, seed, np.eye(3))
     t = np.linspace(0.3, 25.0, 100)
-    profile = _ring_mean(crop.at(fan.points_mm(np.tile(t, (len(sphere.directions), 1)))), sphere)
+    profile = ring_mean(crop.at(fan.points_mm(np.tile(t, (len(sphere.directions), 1)))), sphere)
     core = profile[:, t < 1.6]
     centre = float(np.median(core))
     spread = max(1.4826 * float(np.median(np.abs(core - centre))), _noise_floor(crop))
@@ -213,18 +213,6 @@ def _noise_floor(crop: Crop) -> float:
     return max(1.4826 * float(np.median(np.abs(second))) / 6**0.5, 0.005 * float(high - low), 1e-6)
 
 
-def _ring_mean(profile: np.ndarray, sphere: Icosphere) -> np.ndarray:
-    """Mean of each ray's profile with those of its direct neighbours."""
-    total = profile.copy()
-    count = np.ones(len(profile))
-    a, b = sphere.edges.T
-    np.add.at(total, a, profile[b])
-    np.add.at(total, b, profile[a])
-    np.add.at(count, a, 1)
-    np.add.at(count, b, 1)
-    return total / count[:, None]
-
-
 def _search(crop: Crop, seed: np.ndarray, radius: float, anchors: np.ndarray):
     """The cut, three times: round rays from the click, rays from the centre found, fitted rays.
 
@@ -273,7 +261,7 @@ def _cut(crop, fan, seed, radius, anchors, inside, expected):
     core = single[:, t < (0.45 * radius if expected is None else 0.6 * expected[0])]
     centre = float(np.median(core))
     spread = max(1.4826 * float(np.median(np.abs(core - centre))), _noise_floor(crop))
-    away = np.abs(_ring_mean(single, sphere) - centre) / spread
+    away = np.abs(ring_mean(single, sphere) - centre) / spread
     scale = radius if expected is None else float(expected[0])
     region = (np.minimum(0.5 * away**2, 3.5) - 1.5) * (REGION * step / scale)
     wide = max(1, int(round(0.5 / step)))
