@@ -1,0 +1,236 @@
+"""``nodus bench``: our time against a peer's on the same work, in the same run, every row reported.
+
+Absolute times belong to the machine that is named with them. A peer that is not installed leaves
+its columns empty; a row where we lose is a row all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.jobs import JobContext
+from volumetry.errors import NodusError
+from volumetry.geometry import ImageGeometry
+from volumetry.mask import NodeMask
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison. ``ratio`` is peer time over ours (above 1 we are faster)."""
+
+    task: str
+    ours_s: float
+    peer: str | None = None
+    peer_s: float | None = None
+    ratio: float | None = None
+    same_result: bool | None = None
+
+
+def compare(task: str, ours_s: float, peer: str | None = None, peer_s: float | None = None, same: bool | None = None) -> Row:
+    """A row with its ratio."""
+    return Row(task, ours_s, peer, peer_s, None if not peer_s else peer_s / ours_s, same)
+
+
+def best_of(work: Callable[[], object], times: int = 5) -> tuple[float, object]:
+    """Shortest of several runs, and the last result; the shortest is the least disturbed."""
+    best, result = float("inf"), None
+    for _ in range(times):
+        started = time.perf_counter()
+        result = work()
+        best = min(best, time.perf_counter() - started)
+    return best, result
+
+
+def machine_name() -> str:
+    """CPU, cores, system and Python, for the report's head."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def run_bench(name: str | None, context: JobContext) -> dict:
+    """Run one group or all; refuses an unknown name."""
+    groups = {"window": bench_window, "dicom": bench_dicom, "volumetry": bench_volumetry, "planning": bench_planning, "demo": bench_demo}
+    if name is not None and name not in groups:
+        raise NodusError(f"There is no benchmark '{name}'; there are {', '.join(groups)}.", code="unknown_benchmark")
+    chosen = groups if name is None else {name: groups[name]}
+    rows: list[Row] = []
+    for n, (title, work) in enumerate(chosen.items()):
+        context.report(f"Timing {title}", n / len(chosen))
+        rows += work()
+    context.report("Done", 1.0)
+    return {"machine": machine_name(), "rows": [asdict(r) for r in rows]}
+
+
+def bench_window() -> list[Row]:
+    """Process start to a window with its first frame painted, in a fresh process each time."""
+    environment = dict(os.environ)
+    if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin")):
+        environment["QT_QPA_PLATFORM"] = "offscreen"
+
+    def start() -> None:
+        subprocess.run([sys.executable, "-m", "app.ui.probe"], env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    cold, _ = best_of(start, 3)
+    return [compare("start to a usable window (process included)", cold)]
+
+
+def bench_dicom() -> list[Row]:
+    """Scan and load a 150-slice CT series against SimpleITK's series reader on the same files."""
+    import SimpleITK as sitk
+
+    from app.demo.factories import write_ellipsoid_series
+    from dicom_io.ct import read_volume
+    from dicom_io.scan import scan_folder
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_ellipsoid_series(Path(folder), shape=(150, 256, 256), spacing_mm=(0.7, 0.7, 1.25))
+        scan_s, result = best_of(lambda: scan_folder(Path(folder)), 3)
+        peer_scan_s, names = best_of(lambda: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(folder), 3)
+        files = [Path(folder) / f for f in result.series[0].files]
+        ours_s, volume = best_of(lambda: read_volume(files), 3)
+
+        def peer():
+            reader = sitk.ImageSeriesReader()
+            reader.SetFileNames(names)
+            return reader.Execute()
+
+        peer_s, image = best_of(peer, 3)
+        same = bool(np.array_equal(sitk.GetArrayViewFromImage(image), volume.array))
+        return [
+            compare("scan a folder of 150 CT slices (headers, findings)", scan_s, "SimpleITK GetGDCMSeriesFileNames (names only)", peer_scan_s, len(names) == len(files)),
+            compare("load 150 CT slices", ours_s, "SimpleITK ImageSeriesReader", peer_s, same),
+        ]
+
+
+def _mask_of_ellipsoids(shape=(200, 320, 320), spacing=(0.7, 0.7, 1.0)) -> np.ndarray:
+    """Labels 1 to 6: ellipsoids of 8 to 40 mm in one volume, deterministic."""
+    rng = np.random.default_rng(7)
+    labels = np.zeros(shape, np.uint8)
+    for n, length in enumerate((8.0, 12.0, 16.0, 22.0, 30.0, 40.0), start=1):
+        half = length / 2 * np.array([1.0, 0.8, 0.7])
+        centre = np.array([(0.15 + 0.14 * (n - 1)) * shape[2] * spacing[0], rng.uniform(0.3, 0.7) * shape[1] * spacing[1], rng.uniform(0.3, 0.7) * shape[0] * spacing[2]])
+        low = np.maximum(((centre - length) / spacing).astype(int), 0)
+        high = np.minimum(((centre + length) / spacing).astype(int) + 1, shape[::-1])
+        x, y, z = (np.arange(low[a], high[a]) * spacing[a] - centre[a] for a in range(3))
+        inside = (x[None, None, :] / half[0]) ** 2 + (y[None, :, None] / half[1]) ** 2 + (z[:, None, None] / half[2]) ** 2 <= 1
+        view = labels[low[2] : high[2], low[1] : high[1], low[0] : high[0]]
+        view[inside & (view == 0)] = n
+    return labels
+
+
+def bench_volumetry() -> list[Row]:
+    """All measurements of six nodes, one live update, and one click."""
+    import SimpleITK as sitk
+
+    from volumetry.measure import measure_node, measure_nodes
+
+    spacing = (0.7, 0.7, 1.0)
+    labels = _mask_of_ellipsoids(spacing=spacing)
+    geometry = ImageGeometry.from_spacing(labels.shape, spacing)
+    masks = [NodeMask(labels == n, geometry, label=n) for n in range(1, 7)]
+    measure_nodes(masks)
+    ours_s, measured = best_of(lambda: measure_nodes(masks))
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing(spacing)
+
+    def peer():
+        statistics = sitk.LabelShapeStatisticsImageFilter()
+        statistics.SetComputeFeretDiameter(True)
+        statistics.SetComputeOrientedBoundingBox(True)
+        statistics.Execute(image)
+        return statistics
+
+    peer_s, statistics = best_of(peer, 3)
+    same = all(abs(statistics.GetPhysicalSize(m.label) - m.to_dict()["voxel_volume_mm3"]) < 1e-6 * m.to_dict()["voxel_volume_mm3"] for m in measured)
+    one_s, _ = best_of(lambda: measure_node(masks[4]))
+    rows = [
+        compare("all measurements of six nodes, 320x320x200", ours_s, "SimpleITK LabelShapeStatistics with Feret and oriented box (no mesh, no RECIST)", peer_s, same),
+        compare("live measurement of one 30 mm node", one_s),
+    ]
+    from app.demo.phantoms import make_phantom
+    from volumetry.segmentation import segment_node
+
+    volume, _truth, _volume_ml, centre, radius = make_phantom(np.random.default_rng(3), spacing_mm=(0.7, 0.7, 1.25))
+    segment_node(volume, centre, radius)
+    click_s, _ = best_of(lambda: segment_node(volume, centre, radius))
+    rows.append(compare("one click to an outlined node (CT 0.7 x 0.7 x 1.25 mm)", click_s))
+    return rows
+
+
+def two_needle_plan(spacing_mm: float, size_mm: float = 64.0) -> dict:
+    """Plan file of the reference pair F1: 15 mm apart, 20 mm exposed, 2250 V, uniform 1 S/m."""
+    return {
+        "schema": "nodus.plan/1",
+        "domain": {"center_mm": [0, 0, 0], "size_mm": [size_mm] * 3, "spacing_mm": spacing_mm},
+        "background": {"model": "constant", "sigma_s_per_m": 1.0},
+        "regions": [],
+        "electrodes": [
+            {"id": f"E{n + 1}", "tip_mm": [x, 0, -10], "entry_mm": [x, 0, 30], "exposure_mm": 20, "diameter_mm": 1.0} for n, x in enumerate((-7.5, 7.5))
+        ],
+        "pulses": [{"anode": "E1", "cathode": "E2", "voltage_v": 2250, "pulses": 90, "width_us": 70, "rate_hz": 1}],
+        "thresholds_v_per_cm": [500, 680],
+        "lethal_v_per_cm": 500,
+        "boundary": "insulating",
+        "margin_mm": 5,
+    }
+
+
+def bench_planning() -> list[Row]:
+    """One linear pair at 1.0 and 0.5 mm; the peer is pyamg on a Poisson problem of the same size."""
+    from app.usecases.plan import solve_and_assess, tissue_presets
+    from planning.field import solve_plan
+    from planning.plan import TreatmentPlan
+
+    rows = []
+    for spacing in (1.0, 0.5):
+        plan = TreatmentPlan.from_dict(two_needle_plan(spacing), tissue_presets(), None)
+        solve_plan(plan)
+        ours_s, solution = best_of(lambda plan=plan: solve_plan(plan), 3)
+        cells = solution.geometry.shape
+        peer_s = _pyamg_poisson_s(cells) if spacing == 1.0 else None
+        rows.append(compare(f"linear field of one pair, {spacing:g} mm, {'x'.join(map(str, cells))} cells, needles embedded", ours_s, "pyamg smoothed aggregation + CG, Poisson of the same size, set-up and solve" if peer_s else None, peer_s))
+    plan = TreatmentPlan.from_dict(two_needle_plan(1.0), tissue_presets(), None)
+    whole_s, _ = best_of(lambda: solve_and_assess(plan, JobContext()), 3)
+    rows.append(compare("plan solved and assessed, 1 mm", whole_s))
+    return rows
+
+
+def _pyamg_poisson_s(shape) -> float | None:
+    """Seconds pyamg takes for a 7-point Poisson problem of this shape to 1e-6; None if not installed."""
+    try:
+        import pyamg
+    except ImportError:
+        return None
+    matrix = pyamg.gallery.poisson(tuple(shape), format="csr")
+    right = np.random.default_rng(1).standard_normal(matrix.shape[0])
+
+    def work():
+        return pyamg.smoothed_aggregation_solver(matrix).solve(right, tol=1e-6, accel="cg")
+
+    return best_of(work, 1)[0]
+
+
+def bench_demo() -> list[Row]:
+    """Each stage of the headless main job, as its summary reports them."""
+    from app.usecases.demo import run_headless
+
+    with tempfile.TemporaryDirectory() as folder:
+        summary = run_headless(Path(folder), JobContext(), screenshots=False)
+        rows = [compare(f"demo: {stage}", seconds) for stage, seconds in summary["stage_seconds"].items()]
+        return [*rows, compare("demo: whole headless main job (without screenshots)", summary["seconds"])]
