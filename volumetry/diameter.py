@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from volumetry.geometry import ImageGeometry
-from volumetry.kernels.extent import farthest_pairs, longest_chord, slice_hulls, slice_outline
+from volumetry.kernels.extent import farthest_pairs, longest_chord, slice_outline
 
 TIE = 1e-9  # relative difference below which two lengths count as equal
 TIED_PAIRS = 64
