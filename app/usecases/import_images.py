@@ -1,0 +1,119 @@
+"""Bring pictures into a study: scan, remove what identifies, store, record.
+
+Nothing is written into the study folder before the identifying header values are gone; the true
+acquisition date goes into the store alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.jobs import JobContext
+from app.study.model import SeriesRecord, Visit
+from app.study.store import StudyStore
+from dicom_io.deidentify import clean_copy
+from dicom_io.scan import SkippedFile, scan_folder
+from volumetry.errors import NodusError
+
+PICTURE_KINDS = ("volume", "cine", "still", "volume_cine")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What came in, what was left out and why."""
+
+    visit: Visit
+    series: tuple[SeriesRecord, ...]
+    skipped: tuple[SkippedFile, ...]
+
+
+def ensure_subject(store: StudyStore, subject_id: str) -> None:
+    """Add the subject where it is not yet there."""
+    if subject_id not in {s.subject_id for s in store.subjects()}:
+        store.add_subject(subject_id)
+
+
+def ensure_visit(store: StudyStore, subject_id: str, name: str, date: str | None) -> Visit:
+    """The subject's visit of that name; made, or given its date, where needed."""
+    for visit in store.visits(subject_id):
+        if visit.name == name:
+            if visit.actual_date is None and date is not None:
+                return store.update_visit(visit.visit_id, reason="date of the first imported picture", actual_date=date)
+            return visit
+    return store.add_visit(subject_id, name, actual_date=date)
+
+
+def study_salt(store: StudyStore) -> bytes:
+    """Key of this study's UID map: made once, kept in the store, never exported with pictures."""
+    text = store.get_setting("uid_key")
+    if text is None:
+        import secrets
+
+        text = secrets.token_hex(32)
+        store.set_setting("uid_key", text)
+    return bytes.fromhex(text)
+
+
+def import_folder(store: StudyStore, subject_id: str, visit_name: str, path: Path, context: JobContext) -> ImportResult:
+    """Import every picture series under ``path`` for one subject and visit.
+
+    Refuses a folder without pictures (``nothing_to_import``). A series that is already there is
+    left as it is. A cancelled import leaves whole series or none.
+    """
+    if not path.exists():
+        raise NodusError(f"There is no {path.name} to import.", code="file_missing")
+    found = scan_folder(path, progress=context.part(0.0, 0.2).report, should_cancel=lambda: context.token.is_cancelled)
+    pictures = [s for s in found.series if s.kind in PICTURE_KINDS]
+    if not pictures:
+        raise NodusError("The folder holds no pictures that can be imported.", code="nothing_to_import", hint="Choose a folder of DICOM files.")
+    ensure_subject(store, subject_id)
+    salt = study_salt(store)
+    base = path if path.is_dir() else path.parent
+    visit: Visit | None = None
+    known: set[str] = set()
+    records = []
+    for n, summary in enumerate(pictures):
+        context.report(f"Importing {summary.modality} {n + 1} of {len(pictures)}", 0.2 + 0.8 * n / len(pictures))
+        with store.stage_series() as staged:
+            cleaned = clean_copy([base / f for f in summary.files], staged, subject=subject_id, salt=salt)
+            if visit is None:
+                visit = ensure_visit(store, subject_id, visit_name, cleaned.acquired_on)
+                known = {r.series_uid for r in store.series(visit.visit_id)}
+            # Stills of one series are separate pictures: each is a record of its own.
+            uid = cleaned.series_uid if summary.kind in ("volume", "volume_cine") else _picture_uid(cleaned)
+            if uid in known:
+                continue
+            known.add(uid)
+            records.append(
+                store.add_series(
+                    visit.visit_id,
+                    series_uid=uid,
+                    modality=summary.modality or "OT",
+                    kind=summary.kind,
+                    description=cleaned.description or "",
+                    staged=staged,
+                    findings=tuple(f.as_dict() for f in summary.findings),
+                )
+            )
+    context.report("Imported", 1.0)
+    return ImportResult(visit, tuple(records), found.skipped)
+
+
+def _picture_uid(cleaned) -> str:
+    """Identity of a still or cine: its series and the picture's own UID."""
+    digest = hashlib.sha256("|".join([cleaned.series_uid, *cleaned.sop_instance_uids]).encode()).hexdigest()
+    return f"{cleaned.series_uid}#{digest[:12]}"
+
+
+def open_record(store: StudyStore, record: SeriesRecord, context: JobContext):
+    """Read a stored series back: ``ImageVolume`` for volumes, ``Cine`` for ultrasound."""
+    from dicom_io.ct import read_volume
+    from dicom_io.ultrasound import read_cine
+
+    folder = store.series_folder(record)
+    files = [folder / f for f in record.files]
+    if record.kind in ("still", "cine"):
+        return read_cine(files[0])
+    return read_volume(files, progress=context.report, should_cancel=lambda: context.token.is_cancelled)

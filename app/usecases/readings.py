@@ -1,0 +1,145 @@
+"""Outlines and readings in the study: drafts saved as one works, readings measured and locked."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Visit
+from app.study.store import StudyStore
+from app.usecases.key_picture import node_picture
+from volumetry.errors import NodusError
+from volumetry.geometry import ImageGeometry
+from volumetry.image import ImageVolume
+from volumetry.mask import NodeMask
+from volumetry.measure import NodeMeasurement, measure_node
+
+# One definition of volume for all visits: voxels at half coverage times their true size. The
+# sub-voxel volume of an outline is kept beside it, but a hand repair has none.
+VOLUME_METHOD = "voxel"
+
+
+def pack_mask(mask: NodeMask) -> bytes:
+    """A mask as compressed bytes: the box around the node, its place, and the grid."""
+    box = mask.bounding_slices()
+    start = [0, 0, 0] if box is None else [s.start for s in box]
+    crop = np.zeros((0, 0, 0), bool) if box is None else mask.array[box]
+    stream = io.BytesIO()
+    np.savez_compressed(
+        stream,
+        bits=np.packbits(crop),
+        crop_shape=np.array(crop.shape),
+        start=np.array(start),
+        shape=np.array(mask.geometry.shape),
+        affine=mask.geometry.affine,
+        label=np.array(mask.label),
+        coverage_volume_ml=np.array(np.nan if mask.coverage_volume_ml is None else mask.coverage_volume_ml),
+    )
+    return stream.getvalue()
+
+
+def unpack_mask(data: bytes) -> NodeMask:
+    """The mask of ``pack_mask``; raises ``NodusError`` (``mask_damaged``) for anything else."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as z:
+            shape, crop_shape, start = tuple(z["shape"]), tuple(z["crop_shape"]), z["start"]
+            crop = np.unpackbits(z["bits"], count=int(np.prod(crop_shape))).astype(bool).reshape(crop_shape)
+            array = np.zeros(shape, bool)
+            if crop.size:
+                array[tuple(slice(int(s), int(s) + n) for s, n in zip(start, crop_shape))] = crop
+            coverage = float(z["coverage_volume_ml"])
+            return NodeMask(array, ImageGeometry(shape, z["affine"]), int(z["label"]), None, None if np.isnan(coverage) else coverage)
+    except (ValueError, KeyError, OSError) as problem:
+        raise NodusError(f"A stored outline cannot be read: {problem}", code="mask_damaged") from None
+
+
+def find_node(store: StudyStore, subject_id: str, label: str) -> TargetNode:
+    """The subject's node with this label, or refused ``node_missing``."""
+    for node in store.nodes(subject_id):
+        if label in (node.label, node.node_id):
+            return node
+    raise NodusError(f"Subject {subject_id} has no node {label}.", code="node_missing")
+
+
+def find_visit(store: StudyStore, subject_id: str, name: str) -> Visit:
+    """The subject's visit with this name, or refused ``visit_missing``."""
+    for visit in store.visits(subject_id):
+        if name in (visit.name, visit.visit_id):
+            return visit
+    raise NodusError(f"Subject {subject_id} has no visit {name}.", code="visit_missing")
+
+
+def save_reading(
+    store: StudyStore,
+    visit: Visit,
+    node: TargetNode,
+    *,
+    reader: str,
+    modality: str,
+    method: str = VOLUME_METHOD,
+    status: ReadingStatus = ReadingStatus.MEASURED,
+    state: ReadingState = ReadingState.MEASURED,
+    mask: NodeMask | None = None,
+    measurement: NodeMeasurement | None = None,
+    image: ImageVolume | None = None,
+    volume_ml: float | None = None,
+    volume_interval_ml: tuple[float, float] | None = None,
+    status_reason: str | None = None,
+    reason: str | None = None,
+    extra: dict | None = None,
+    role: str = "central",
+) -> Reading:
+    """Save what a reader measured (or saw) of a node at a visit; returns it as stored.
+
+    With ``mask`` the volume is the voxel volume of ``measurement`` (worked out here if absent),
+    and mask and key picture are stored before the reading that names them. A reading of the same
+    reader, node, visit, modality and method is changed in place (``reason`` once it was measured);
+    a locked one begins a correction, which needs a reason.
+    """
+    changes: dict = {"status": status, "status_reason": status_reason, "measurement": extra or {}, "volume_ml": volume_ml, "volume_interval_ml": volume_interval_ml}
+    if mask is not None and status in (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL):
+        measurement = measurement or measure_node(mask)
+        changes.update(
+            volume_ml=measurement.voxel_volume_ml,
+            volume_interval_ml=measurement.volume_interval_ml,
+            long_axis_mm=measurement.long_axis_mm,
+            short_axis_mm=measurement.short_axis_mm,
+            measurement={**measurement.to_dict(), **(extra or {})},
+            warnings=tuple(w.as_warning() for w in measurement.warnings),
+            mask_sha256=store.put_blob(pack_mask(mask)),
+        )
+        if image is not None:
+            changes["series_uid"] = image.source.series_uid
+            changes["picture_sha256"] = store.put_blob(node_picture(image, mask, measurement, label=f"{node.label}  {visit.name}"))
+    if image is not None:
+        changes["warnings"] = (*changes.get("warnings", ()), *(f.as_warning() for f in image.findings))
+    found = store.find_reading(visit_id=visit.visit_id, node_id=node.node_id, reader=reader, role=role, modality=modality, method=method)
+    if found is None:
+        fresh = Reading("", node.subject_id, visit.visit_id, node.node_id, reader, role, modality, method, status, state)
+        return store.save_reading(replace(fresh, **changes), reason=reason)
+    if found.state is ReadingState.LOCKED:
+        return store.correct_reading(found.reading_id, reason or "", **changes)
+    return store.save_reading(replace(found, state=max_state(found.state, state), **changes), reason=reason)
+
+
+def max_state(old: ReadingState, new: ReadingState) -> ReadingState:
+    """A measured reading does not fall back to a draft."""
+    return ReadingState.MEASURED if ReadingState.MEASURED in (old, new) else new
+
+
+def mask_of_reading(store: StudyStore, reading: Reading) -> NodeMask | None:
+    """The outline a reading was measured from."""
+    return None if reading.mask_sha256 is None else unpack_mask(store.get_blob(reading.mask_sha256))
+
+
+def write_mask_file(store: StudyStore, reading: Reading, path: Path) -> None:
+    """A reading's outline as a NIfTI, NRRD or MetaImage file."""
+    from dicom_io.masks import write_volume
+
+    mask = mask_of_reading(store, reading)
+    if mask is None:
+        raise NodusError("This reading has no outline.", code="mask_missing")
+    write_volume(mask, path)
