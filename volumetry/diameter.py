@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from volumetry.geometry import ImageGeometry
-from volumetry.kernels.extent import farthest_pairs, longest_chord, slice_outline
+from volumetry.kernels.extent import farthest_pairs, longest_chord, planar_hull, slice_outline
 
 TIE = 1e-9  # relative difference below which two lengths count as equal
 TIED_PAIRS = 64
@@ -151,6 +151,7 @@ def _extents_across(points: np.ndarray, first: np.ndarray) -> tuple[float, float
     u /= np.linalg.norm(u)
     v = np.cross(first, u)
     flat = np.ascontiguousarray(points @ np.stack([u, v], axis=1))
+    flat = np.ascontiguousarray(flat[planar_hull(flat)])
     width, pairs = farthest_pairs(flat, 0.0, TIE, 16)
     best = None
     for a, b in pairs:

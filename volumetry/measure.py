@@ -123,7 +123,7 @@ def measure_node(mask: NodeMask) -> NodeMeasurement:
     pixel_mm2 = float(np.linalg.norm(np.cross(step[:, 0], step[:, 1])))
     volume_ml = voxels.volume_mm3 / 1000.0 if mask.coverage_volume_ml is None else float(mask.coverage_volume_ml)
     spacing = mask.geometry.spacing_mm
-    interval = volume_interval_ml(volume_ml, mesh.surface_mm2, max(spacing[:2]), k1 - k0)
+    interval = volume_interval_ml(volume_ml, mesh.surface_mm2, spacing, (i1 - i0, j1 - j0, k1 - k0))
     principal = voxels.principal_axes_mm or (None, None, None)
     touches = min(k0, j0, i0) == 0 or any(e == n for e, n in zip((k1, j1, i1), mask.geometry.shape, strict=True))
     return NodeMeasurement(

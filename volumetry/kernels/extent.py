@@ -110,6 +110,34 @@ def farthest_pairs(points, at_least, tolerance, limit):
 
 
 @njit(cache=True, nogil=True)
+def planar_hull(points):
+    """Corners of the convex hull of ``points`` (n, 2) as indices, by the monotone chain.
+
+    Points on an edge within rounding may stay in; a corner never drops out by more than rounding.
+    """
+    n = points.shape[0]
+    order = np.argsort(points[:, 0])
+    chain = np.empty(2 * n + 2, np.int64)
+    total = 0
+    for sweep in range(2):
+        base = total
+        for m in range(n):
+            p = order[m] if sweep == 0 else order[n - 1 - m]
+            while total - base >= 2:
+                a, b = chain[total - 2], chain[total - 1]
+                turn = (points[b, 0] - points[a, 0]) * (points[p, 1] - points[a, 1]) - (points[b, 1] - points[a, 1]) * (
+                    points[p, 0] - points[a, 0]
+                )
+                if turn < 0:
+                    total -= 1
+                else:
+                    break
+            chain[total] = p
+            total += 1
+    return np.unique(chain[:total])
+
+
+@njit(cache=True, nogil=True)
 def slice_outline(plane):
     """Outline of one slice at level 0.5 as segments between edge midpoints.
 

@@ -122,32 +122,59 @@ def patterns_area(counts, starts, cross, weights, cofactor):
 
 
 @njit(cache=True, nogil=True)
+def _root(parent, n):
+    while parent[n] != n:
+        parent[n] = parent[parent[n]]
+        n = parent[n]
+    return n
+
+
+@njit(cache=True, nogil=True)
 def count_pieces(mask):
-    """Number of pieces joined over faces, edges or corners (26 neighbours)."""
+    """Number of pieces joined over faces, edges or corners (26 neighbours).
+
+    Union-find over the runs of each row along i: two runs of neighbouring rows touch where they
+    overlap within one voxel.
+    """
     nk, nj, ni = mask.shape
-    seen = np.zeros(mask.shape, np.uint8)
-    stack = np.empty(mask.size, np.int64)
-    pieces = 0
-    for k in range(nk):
-        for j in range(nj):
-            for i in range(ni):
-                if mask[k, j, i] == 0 or seen[k, j, i] != 0:
-                    continue
-                pieces += 1
-                seen[k, j, i] = 1
-                stack[0] = (k * nj + j) * ni + i
-                top = 1
-                while top > 0:
-                    top -= 1
-                    v = stack[top]
-                    vi = v % ni
-                    vj = (v // ni) % nj
-                    vk = v // (ni * nj)
-                    for c in range(max(vk - 1, 0), min(vk + 2, nk)):
-                        for b in range(max(vj - 1, 0), min(vj + 2, nj)):
-                            for a in range(max(vi - 1, 0), min(vi + 2, ni)):
-                                if mask[c, b, a] != 0 and seen[c, b, a] == 0:
-                                    seen[c, b, a] = 1
-                                    stack[top] = (c * nj + b) * ni + a
-                                    top += 1
+    row_start = np.zeros(nk * nj + 1, np.int64)
+    first = np.empty(nk * nj * (ni // 2 + 1), np.int32)
+    last = np.empty(first.size, np.int32)
+    n = 0
+    for row in range(nk * nj):
+        line = mask[row // nj, row % nj]
+        i = 0
+        while i < ni:
+            if line[i] != 0:
+                first[n] = i
+                while i < ni and line[i] != 0:
+                    i += 1
+                last[n] = i - 1
+                n += 1
+            else:
+                i += 1
+        row_start[row + 1] = n
+    parent = np.arange(n)
+    pieces = n
+    for row in range(nk * nj):
+        k, j = row // nj, row % nj
+        for before in range(4):
+            if before == 0:
+                other_k, other_j = k, j - 1
+            else:
+                other_k, other_j = k - 1, j + before - 2
+            if other_k < 0 or other_j < 0 or other_j >= nj:
+                continue
+            other = other_k * nj + other_j
+            a, b = row_start[row], row_start[other]
+            while a < row_start[row + 1] and b < row_start[other + 1]:
+                if first[a] <= last[b] + 1 and first[b] <= last[a] + 1:
+                    ra, rb = _root(parent, a), _root(parent, b)
+                    if ra != rb:
+                        parent[ra] = rb
+                        pieces -= 1
+                if last[a] < last[b]:
+                    a += 1
+                else:
+                    b += 1
     return pieces
