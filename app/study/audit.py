@@ -1,0 +1,258 @@
+"""Checking the audit trail: that no event, no record and no stored file was changed behind its back.
+
+What can be found: any altered, removed, reordered or inserted event; any record whose content is not
+what its newest event vouches for; any altered or missing file. What cannot be found from inside is
+the end of the trail cut off together with its records, or the whole rebuilt by somebody who knows
+how: that is what an anchor (count and hash, kept elsewhere) is for.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from app.study import schema
+from app.study.blobs import sha256_file
+from app.study.canonical import content_sha256
+from app.study.errors import StudyRefused
+from app.study.trail import GENESIS, AuditHead, event_sha256
+
+if TYPE_CHECKING:
+    from app.study.store import StudyStore
+
+ANCHOR_SCHEMA = "nodus.audit-head/1"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFault:
+    """One thing that is not as it was recorded."""
+
+    code: str
+    where: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """The outcome of a check. ``anchor`` is the head that the trail was held against, or None:
+    then a cut-off end or a rebuilt trail would not be found."""
+
+    events: int
+    first_bad_event: int | None
+    faults: tuple[AuditFault, ...]
+    head_sha256: str | None
+    anchor: AuditHead | None
+    records_checked: int
+    files_checked: int
+    study_id: str
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing was found."""
+        return not self.faults
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer of ``nodus audit verify --json``."""
+        anchor = None if self.anchor is None else {"events": self.anchor.events, "sha256": self.anchor.sha256}
+        return {
+            "ok": self.ok,
+            "events": self.events,
+            "first_bad_event": self.first_bad_event,
+            "faults": [{"code": f.code, "where": f.where, "message": f.message} for f in self.faults],
+            "head_sha256": self.head_sha256,
+            "anchor": anchor,
+            "anchor_note": None
+            if anchor
+            else "No anchor was given: a trail cut off at its end or rebuilt as a whole would not be found.",
+            "records_checked": self.records_checked,
+            "files_checked": self.files_checked,
+            "study_id": self.study_id,
+        }
+
+
+def read_anchor(path: str | Path) -> tuple[str | None, AuditHead]:
+    """Study id and head from an anchor file. Raises ``anchor_missing`` or ``anchor_refused``."""
+    try:
+        content = json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise StudyRefused("The anchor file is not there.", code="anchor_missing") from None
+    except (OSError, ValueError) as error:
+        raise StudyRefused("The anchor file cannot be read.", code="anchor_refused") from error
+    if (
+        not isinstance(content, dict)
+        or content.get("schema") != ANCHOR_SCHEMA
+        or not isinstance(content.get("events"), int)
+        or not isinstance(content.get("sha256"), str)
+    ):
+        raise StudyRefused("This file is not an audit anchor.", code="anchor_refused")
+    return content.get("study_id"), AuditHead(content["events"], content["sha256"])
+
+
+def verify(
+    store: StudyStore, anchor: str | Path | AuditHead | None = None, *, files: bool = True
+) -> AuditReport:
+    """Check the whole study. ``anchor`` is a file or a head known from elsewhere (a printed report);
+    ``files=False`` leaves out hashing the stored pictures and masks, which takes long in a big study.
+    """
+    anchored_study = None
+    if anchor is not None and not isinstance(anchor, AuditHead):
+        anchored_study, anchor = read_anchor(anchor)
+    check = _Check()
+    with store._read() as connection:  # one consistent moment, also while somebody works
+        rows = [dict(row) for row in connection.exec_driver_sql("SELECT * FROM audit_events ORDER BY seq").mappings()]
+        tables = {
+            table: [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table.name}").mappings()]
+            for table in schema.AUDITED
+        }
+        if connection.dialect.name == "sqlite":
+            _check_database(connection, check)
+    _check_chain(rows, check)
+    records = _check_records(rows, tables, check)
+    checked = _check_files(store, tables, check) if files else 0
+    if anchor is not None:
+        _check_anchor(rows, anchor, anchored_study, store.study_id, check)
+    return AuditReport(
+        events=len(rows),
+        first_bad_event=check.first_bad_event,
+        faults=tuple(check.faults),
+        head_sha256=rows[-1]["sha256"] if rows else None,
+        anchor=anchor,
+        records_checked=records,
+        files_checked=checked,
+        study_id=store.study_id,
+    )
+
+
+class _Check:
+    def __init__(self) -> None:
+        self.faults: list[AuditFault] = []
+        self.first_bad_event: int | None = None
+
+    def fault(self, code: str, where: str, message: str, event: int | None = None) -> None:
+        self.faults.append(AuditFault(code, where, message))
+        if event is not None and (self.first_bad_event is None or event < self.first_bad_event):
+            self.first_bad_event = event
+
+
+def _check_database(connection: sa.Connection, check: _Check) -> None:
+    for (verdict,) in connection.exec_driver_sql("PRAGMA integrity_check(5)"):
+        if verdict != "ok":
+            check.fault("database_damaged", "study.sqlite", f"The database file is damaged: {verdict}.")
+    for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+        check.fault("reference_broken", f"{row[0]}:{row[1]}", f"A row refers to a missing row of {row[2]}.")
+    there = {
+        row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    }
+    for name in sorted(set(schema.TRIGGERS) - there):
+        check.fault("guard_removed", name, "A rule that protects the trail was removed from the database.")
+
+
+def _check_chain(rows: list[dict[str, Any]], check: _Check) -> None:
+    if not rows:
+        check.fault("event_missing", "event 1", "The audit trail is empty.", 1)
+        return
+    expected, previous = 1, GENESIS
+    for row in rows:
+        seq = row["seq"]
+        where = f"event {seq}"
+        if seq != expected:
+            if seq > expected:
+                gap = f"event {expected}" if seq == expected + 1 else f"events {expected} to {seq - 1}"
+                check.fault("event_missing", gap, "Events were removed from the trail.", expected)
+            else:
+                check.fault("event_inserted", where, "An event has a number that was already given.", seq)
+        elif row["previous_sha256"] != previous:
+            check.fault("chain_broken", where, "The event does not follow the one before it.", seq)
+        if event_sha256(row) != row["sha256"]:
+            check.fault("event_altered", where, "The event is not as it was written.", seq)
+        expected, previous = seq + 1, row["sha256"]
+
+
+def _check_records(rows: list[dict[str, Any]], tables: dict[sa.Table, list[dict[str, Any]]], check: _Check) -> int:
+    vouched = {row["object"]: row for row in rows if row["content_sha256"] is not None}
+    seen = set()
+    for table, found in tables.items():
+        for row in found:
+            name = schema.object_name(table, row)
+            seen.add(name)
+            event = vouched.get(name)
+            if event is None:
+                check.fault("record_inserted", name, "The record was not made through the program.")
+            elif content_sha256(row) != event["content_sha256"]:
+                check.fault(
+                    "record_altered", name, f"The record is not as event {event['seq']} left it."
+                )
+    for name in sorted(set(vouched) - seen):
+        check.fault(
+            "record_missing", name, f"The record of event {vouched[name]['seq']} is no longer in the study."
+        )
+    return len(seen)
+
+
+def _check_files(store: StudyStore, tables: dict[sa.Table, list[dict[str, Any]]], check: _Check) -> int:
+    named: dict[str, str] = {}
+    for row in tables[schema.readings]:
+        for column in ("mask_sha256", "picture_sha256"):
+            if row[column]:
+                named.setdefault(row[column], schema.object_name(schema.readings, row))
+    for table, column in ((schema.plan_runs, "blobs"), (schema.draft_masks, "history")):
+        for row in tables[table]:
+            try:
+                value = json.loads(row[column])
+            except ValueError:
+                continue  # already reported: the record's hash cannot fit
+            for sha256 in value.values() if isinstance(value, dict) else value:
+                named.setdefault(sha256, schema.object_name(table, row))
+    for sha256, where in sorted(named.items()):
+        try:
+            code = store.blobs.check(sha256)
+        except StudyRefused:
+            code = "blob_missing"
+        if code is not None:
+            what = "is missing" if code == "blob_missing" else "was altered"
+            check.fault(code, f"{where} blob {str(sha256)[:12]}", f"A stored file of this record {what}.")
+    return len(named) + _check_images(store, tables, check)
+
+
+def _check_images(store: StudyStore, tables: dict[sa.Table, list[dict[str, Any]]], check: _Check) -> int:
+    checked = 0
+    for row in tables[schema.series]:
+        where = schema.object_name(schema.series, row)
+        try:
+            hashes = json.loads(row["file_sha256"])
+            folder = store.folder / row["folder"]
+        except (ValueError, TypeError):
+            continue  # already reported: the record's hash cannot fit
+        for name, sha256 in sorted(hashes.items()):
+            checked += 1
+            path = folder / name
+            if not path.is_file():
+                check.fault("image_missing", f"{where} {name}", "A picture file is missing.")
+            elif sha256_file(path) != sha256:
+                check.fault("image_altered", f"{where} {name}", "A picture file was altered.")
+    return checked
+
+
+def _check_anchor(
+    rows: list[dict[str, Any]], anchor: AuditHead, anchored_study: str | None, study_id: str, check: _Check
+) -> None:
+    if anchored_study is not None and anchored_study != study_id:
+        check.fault("anchor_of_other_study", "anchor", "The anchor belongs to another study.")
+    at = next((row for row in rows if row["seq"] == anchor.events), None)
+    if at is None:
+        last = rows[-1]["seq"] if rows else 0
+        check.fault(
+            "truncated",
+            f"event {last + 1}",
+            f"The anchor knows {anchor.events} events, the trail ends at {last}.",
+            last + 1,
+        )
+    elif at["sha256"] != anchor.sha256:
+        check.fault(
+            "anchor_mismatch", f"event {anchor.events}", "The trail is not the one that the anchor was taken of.",
+            anchor.events,
+        )  # fmt: skip

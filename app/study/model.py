@@ -1,0 +1,187 @@
+"""The words of a trial as frozen values: subject, visit, node, reading. No storage, no window.
+
+Identities are opaque strings made once and never reused; names shown to people are separate
+fields. A reading never changes after it was locked: a correction is a new version with a reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ReadingState(StrEnum):
+    """Where a reading stands; moves only along ``lifecycle.TRANSITIONS``."""
+
+    DRAFT = "draft"
+    MEASURED = "measured"
+    LOCKED = "locked"
+    SUPERSEDED = "superseded"
+
+
+class ReadingStatus(StrEnum):
+    """What the reader saw of the node at this visit."""
+
+    MEASURED = "measured"
+    TOO_SMALL = "too_small"
+    DISAPPEARED_ASSESSED = "disappeared_assessed"
+    MERGED_INTO = "merged_into"
+    SPLIT_FROM = "split_from"
+    NOT_EVALUABLE = "not_evaluable"
+    NOT_IMAGED = "not_imaged"
+
+
+class Side(StrEnum):
+    """The patient's side of the neck."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    MIDLINE = "midline"
+
+
+LEVELS = ("IA", "IB", "II", "IIA", "IIB", "III", "IV", "IVA", "IVB", "V", "VA", "VB", "VC", "VI", "VII")
+MODALITIES = ("CT", "US", "CEUS", "MR", "PT")
+METHODS = ("voxel", "coverage", "ellipsoid", "contour")
+ROLES = ("site", "central", "adjudicator", "training")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A participant, known by pseudonym only."""
+
+    subject_id: str  # the pseudonym, for example S-014
+    dates_shifted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One visit of a subject. ``order`` sorts visits; ``actual_date`` is the true acquisition date
+    (ISO), kept in the store for visit windows and never written into exported pictures."""
+
+    visit_id: str
+    subject_id: str
+    name: str  # as the protocol names it: Baseline, Day 30, Month 3
+    order: int
+    actual_date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetNode:
+    """A node followed over all visits under one identity."""
+
+    node_id: str
+    subject_id: str
+    label: str  # short name on screen: N1
+    side: Side
+    level: str
+    high_risk: tuple[str, ...] = ()
+    seed_mm: tuple[float, float, float] | None = None  # where it was first clicked, LPS
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRecord:
+    """A picture series stored in the study (de-identified copy under ``images/``)."""
+
+    series_id: str
+    visit_id: str
+    series_uid: str  # the mapped UID in the stored files
+    modality: str
+    kind: str  # volume | cine | still | other
+    description: str
+    folder: str  # relative to the study folder
+    files: tuple[str, ...] = ()
+    findings: tuple[dict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one reader measured of one node at one visit.
+
+    Volumes in ml, lengths in mm; None where the method gives none. ``volume_ml`` is the number
+    that counts for VRR (0.0 only with status ``disappeared_assessed``). ``mask_sha256`` and
+    ``picture_sha256`` name blobs in the study. ``measurement`` is the complete dict of the
+    measurement as shown to the reader.
+    """
+
+    reading_id: str
+    subject_id: str
+    visit_id: str
+    node_id: str
+    reader: str
+    role: str
+    modality: str
+    method: str
+    status: ReadingStatus
+    state: ReadingState
+    version: int = 1
+    volume_ml: float | None = None
+    volume_interval_ml: tuple[float, float] | None = None
+    long_axis_mm: float | None = None
+    short_axis_mm: float | None = None
+    measurement: dict = field(default_factory=dict)
+    mask_sha256: str | None = None
+    picture_sha256: str | None = None
+    series_uid: str | None = None
+    status_reason: str | None = None
+    change_reason: str | None = None
+    protocol_version: str | None = None
+    software_version: str | None = None
+    warnings: tuple[dict, ...] = ()
+    created_utc: str | None = None
+    locked_utc: str | None = None
+    locked_by: str | None = None  # typed name
+    lock_meaning: str | None = None
+
+
+EVENT_KINDS = ("IRE", "SALVAGE", "RFA", "CRYO_RF", "SYSTEMIC", "PROGRESSION", "WITHDRAWAL", "LOST", "DEATH")
+ABLATION_KINDS = ("IRE", "SALVAGE", "RFA", "CRYO_RF")
+
+
+@dataclass(frozen=True, slots=True)
+class ClinicalEvent:
+    """Something that happened to a subject (or to one node of it) on a date (ISO)."""
+
+    event_id: str
+    subject_id: str
+    kind: str  # one of EVENT_KINDS
+    date: str
+    node_id: str | None = None  # None: all nodes of the subject
+    detail: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRun:
+    """A solved plan as it was accepted: written once, never changed.
+
+    ``content`` is the plan with its assessment; ``blobs`` names what belongs to it (field, mask,
+    picture) by content hash.
+    """
+
+    plan_run_id: str
+    subject_id: str
+    visit_id: str | None
+    created_utc: str
+    content: dict
+    blobs: dict = field(default_factory=dict)
+    software_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudySnapshot:
+    """Everything a report, an export or a response table needs, read in one transaction.
+
+    ``head_events`` and ``head_sha256`` name the audit event that the content was read at, not
+    counting exports (so that exporting twice gives the same bytes).
+    """
+
+    study_id: str
+    name: str
+    protocol: dict
+    subjects: tuple[Subject, ...]
+    visits: tuple[Visit, ...]
+    nodes: tuple[TargetNode, ...]
+    readings: tuple[Reading, ...]
+    events: tuple[ClinicalEvent, ...]
+    plan_runs: tuple[PlanRun, ...] = ()
+    head_events: int = 0
+    head_sha256: str = ""

@@ -1,0 +1,282 @@
+"""Readings of a study: drafted, measured, locked, corrected. A locked value never changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import __version__
+from app.study import rows, rules, schema
+from app.study.errors import StudyRefused
+from app.study.ids import new_id
+from app.study.lifecycle import check_move
+from app.study.model import Reading, ReadingState, ReadingStatus
+from app.study.records import need
+from app.study.trail import TrailWriter
+
+LOCK_NOTE = "not an electronic signature"
+# What the store itself fills in; everything else is the reader's.
+_STORE_FIELDS = (
+    "reading_id", "version", "created_utc", "locked_utc", "locked_by", "lock_meaning", "protocol_version",
+    "software_version", "change_reason", "state",
+)  # fmt: skip
+_IDENTITY = ("subject_id", "visit_id", "node_id", "reader", "role", "modality", "method")
+
+
+class ReadingsPart:
+    """The part of ``StudyStore`` that keeps what was measured."""
+
+    def new_reading_id(self) -> str:
+        """An identity for a reading not yet saved."""
+        return new_id("R")
+
+    def save_reading(self, reading: Reading, *, reason: str | None = None) -> Reading:
+        """Save a draft or a measured reading; returns it as stored.
+
+        An empty ``reading_id`` gets a new one. A draft may be saved again and again; once saved as
+        measured, any change needs ``reason`` (a correction's own reason stands until it is locked).
+        A node that disappeared gets volume 0. Raises ``reading_locked``, ``reading_exists``,
+        ``reason_missing``, ``zero_volume``, ``status_contradicts_volume``, ``volume_missing``,
+        ``value_refused``, ``subject_mismatch``, ``blob_missing`` and the ``..._missing`` codes.
+        """
+        if reading.state not in (ReadingState.DRAFT, ReadingState.MEASURED):
+            raise StudyRefused(
+                "A reading is saved as draft or measured; locking is a step of its own.", code="state_refused"
+            )
+        rules.check_reading(reading, self.blobs.exists)
+        if reading.status is ReadingStatus.DISAPPEARED_ASSESSED:
+            reading = replace(reading, volume_ml=0.0)
+        with self._write() as trail:
+            self._check_belongs(trail.connection, reading)
+            old = self._newest(trail.connection, reading.reading_id) if reading.reading_id else None
+            if old is None:
+                return self._insert(trail, reading, reason)
+            return self._update(trail, old, reading, reason)
+
+    def _insert(self, trail: TrailWriter, reading: Reading, reason: str | None) -> Reading:
+        self._check_free(trail.connection, reading)
+        new = replace(
+            reading,
+            reading_id=reading.reading_id or new_id("R"),
+            version=1,
+            created_utc=trail.utc,
+            protocol_version=self.protocol.stamp,
+            software_version=__version__,
+            change_reason=reason,
+            locked_utc=None,
+            locked_by=None,
+            lock_meaning=None,
+        )
+        trail.insert(schema.readings, rows.reading_row(new), action=f"reading_{new.state}", reason=reason)
+        return new
+
+    def _update(self, trail: TrailWriter, old: Reading, reading: Reading, reason: str | None) -> Reading:
+        check_move(old.state, reading.state)
+        if any(getattr(old, name) != getattr(reading, name) for name in _IDENTITY):
+            raise StudyRefused(
+                "Subject, visit, node, reader, role, modality and method of a reading are fixed.",
+                code="identity_fixed",
+                hint="Make a new reading.",
+            )
+        before = rows.reading_row(old)
+        after = rows.reading_row(reading)
+        changed = any(before[k] != after[k] for k in before if k not in _STORE_FIELDS)
+        reason = (reason or "").strip() or None
+        if changed and old.state is ReadingState.MEASURED and reason is None:
+            if old.version == 1:
+                raise StudyRefused(
+                    "This reading was saved before; please give a reason for the change.", code="reason_missing"
+                )
+            reason = old.change_reason
+        new = replace(
+            reading,
+            version=old.version,
+            created_utc=old.created_utc,
+            protocol_version=old.protocol_version,
+            software_version=__version__ if changed else old.software_version,
+            change_reason=reason or old.change_reason,
+            locked_utc=None,
+            locked_by=None,
+            lock_meaning=None,
+        )
+        key = {"reading_id": new.reading_id, "version": new.version}
+        trail.update(schema.readings, key, rows.reading_row(new), action=f"reading_{new.state}", reason=reason)
+        return new
+
+    def lock_reading(self, reading_id: str, name: str, meaning: str) -> Reading:
+        """Lock the newest version of a measured reading under a typed name.
+
+        Records name, meaning and UTC time, noted as "not an electronic signature". The version it
+        corrects, if any, becomes superseded in the same transaction. Raises ``reading_missing``,
+        ``state_refused`` (a draft), ``reading_locked``, ``name_missing``, ``meaning_missing``.
+        """
+        name = rules.check_text(name, "your name", "name_missing")
+        meaning = rules.check_text(meaning, "what locking means", "meaning_missing")
+        with self._write() as trail:
+            old = self._need_reading(trail.connection, reading_id)
+            check_move(old.state, ReadingState.LOCKED)
+            rules.check_reading(old, self.blobs.exists)
+            note = f"{meaning} ({LOCK_NOTE})"
+            if old.version > 1:
+                trail.update(
+                    schema.readings,
+                    {"reading_id": reading_id, "version": old.version - 1},
+                    {"state": str(ReadingState.SUPERSEDED)},
+                    action="reading_superseded",
+                    reason=old.change_reason,
+                )
+            new = replace(
+                old, state=ReadingState.LOCKED, locked_utc=trail.utc, locked_by=name, lock_meaning=meaning
+            )
+            key = {"reading_id": reading_id, "version": old.version}
+            trail.update(schema.readings, key, rows.reading_row(new), action="reading_locked", reason=note)
+        self.write_anchor()
+        return new
+
+    def correct_reading(self, reading_id: str, reason: str, /, **changes: Any) -> Reading:
+        """Begin a correction of a locked reading: version n + 1, measured, with the given fields
+        changed. The locked version keeps counting until the new one is locked.
+        Raises ``reading_missing``, ``not_locked``, ``reason_missing``, ``field_unknown`` and those
+        of ``save_reading``."""
+        reason = rules.check_text(reason, "a reason for the correction", "reason_missing")
+        fixed = sorted(set(changes) & {*_IDENTITY, *_STORE_FIELDS})
+        if fixed:
+            raise StudyRefused(f"A correction cannot change: {', '.join(fixed)}.", code="identity_fixed")
+        with self._write() as trail:
+            old = self._need_reading(trail.connection, reading_id)
+            if old.state is not ReadingState.LOCKED:
+                raise StudyRefused(
+                    "Only a locked reading is corrected; this one can still be changed.", code="not_locked"
+                )
+            try:
+                changed = replace(old, **changes)
+            except TypeError:
+                raise StudyRefused("A reading has no such field.", code="field_unknown") from None
+            if changed.status is ReadingStatus.DISAPPEARED_ASSESSED:
+                changed = replace(changed, volume_ml=0.0)
+            new = replace(
+                changed,
+                state=ReadingState.MEASURED,
+                version=old.version + 1,
+                change_reason=reason,
+                created_utc=trail.utc,
+                protocol_version=self.protocol.stamp,
+                software_version=__version__,
+                locked_utc=None,
+                locked_by=None,
+                lock_meaning=None,
+            )
+            rules.check_reading(new, self.blobs.exists)
+            trail.insert(schema.readings, rows.reading_row(new), action="reading_corrected", reason=reason)
+        return new
+
+    # -- looking up -------------------------------------------------------------------------------
+
+    def reading(self, reading_id: str, version: int | None = None) -> Reading:
+        """One reading, by default its newest version. Raises ``reading_missing``."""
+        with self._read() as connection:
+            if version is None:
+                return self._need_reading(connection, reading_id)
+            table = schema.readings
+            query = sa.select(table).where(table.c.reading_id == reading_id, table.c.version == version)
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise StudyRefused("There is no such reading in this study.", code="reading_missing")
+        return rows.reading_from(row)
+
+    def readings(
+        self,
+        subject_id: str | None = None,
+        *,
+        visit_id: str | None = None,
+        node_id: str | None = None,
+        state: ReadingState | str | None = None,
+        reader: str | None = None,
+        history: bool = False,
+    ) -> list[Reading]:
+        """Readings in the order of subject, visit, node, reader. Superseded versions are left out
+        unless ``history`` or ``state`` asks for them; a locked reading under correction appears with
+        both versions."""
+        table, visits, nodes = schema.readings, schema.visits, schema.nodes
+        query = (
+            sa.select(table)
+            .join(visits, visits.c.visit_id == table.c.visit_id)
+            .join(nodes, nodes.c.node_id == table.c.node_id)
+            .order_by(
+                table.c.subject_id, visits.c.visit_order, visits.c.visit_id, nodes.c.label, table.c.reader,
+                table.c.reading_id, table.c.version,
+            )
+        )  # fmt: skip
+        for column, value in (
+            (table.c.subject_id, subject_id),
+            (table.c.visit_id, visit_id),
+            (table.c.node_id, node_id),
+            (table.c.reader, reader),
+            (table.c.state, None if state is None else str(ReadingState(state))),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if state is None and not history:
+            query = query.where(table.c.state != str(ReadingState.SUPERSEDED))
+        with self._read() as connection:
+            return [rows.reading_from(row) for row in connection.execute(query).mappings()]
+
+    def find_reading(
+        self, *, visit_id: str, node_id: str, reader: str, role: str, modality: str, method: str
+    ) -> Reading | None:
+        """The newest version of the one reading that this reader has of this node, or None."""
+        with self._read() as connection:
+            return self._same_key(
+                connection,
+                dict(
+                    visit_id=visit_id, node_id=node_id, reader=reader, role=role, modality=modality, method=method
+                ),
+            )
+
+    @staticmethod
+    def _same_key(connection: sa.Connection, key: dict[str, str]) -> Reading | None:
+        table = schema.readings
+        query = (
+            sa.select(table)
+            .where(*(table.c[name] == value for name, value in key.items()))
+            .where(table.c.state != str(ReadingState.SUPERSEDED))
+            .order_by(table.c.version.desc())
+            .limit(1)
+        )
+        row = connection.execute(query).mappings().first()
+        return None if row is None else rows.reading_from(row)
+
+    def _check_free(self, connection: sa.Connection, reading: Reading) -> None:
+        key = {name: getattr(reading, name) for name in _IDENTITY if name != "subject_id"}
+        there = self._same_key(connection, key)
+        if there is not None:
+            raise StudyRefused(
+                "This reader already has a reading of this node at this visit by this method.",
+                code="reading_exists",
+                hint=f"Change it with a reason, or correct it if it is locked ({there.reading_id}).",
+            )
+
+    @staticmethod
+    def _check_belongs(connection: sa.Connection, reading: Reading) -> None:
+        need(connection, schema.subjects, reading.subject_id, "subject")
+        visit = need(connection, schema.visits, reading.visit_id, "visit")
+        node = need(connection, schema.nodes, reading.node_id, "node")
+        if visit["subject_id"] != reading.subject_id or node["subject_id"] != reading.subject_id:
+            raise StudyRefused("Visit and node must belong to the reading's subject.", code="subject_mismatch")
+
+    @staticmethod
+    def _newest(connection: sa.Connection, reading_id: str) -> Reading | None:
+        table = schema.readings
+        query = (
+            sa.select(table).where(table.c.reading_id == reading_id).order_by(table.c.version.desc()).limit(1)
+        )
+        row = connection.execute(query).mappings().first()
+        return None if row is None else rows.reading_from(row)
+
+    def _need_reading(self, connection: sa.Connection, reading_id: str) -> Reading:
+        found = self._newest(connection, reading_id)
+        if found is None:
+            raise StudyRefused("There is no such reading in this study.", code="reading_missing")
+        return found

@@ -1,0 +1,387 @@
+"""The study folder: ``study.sqlite``, ``blobs/`` and ``images/``. Every change is one transaction with
+its audit events; what a method returned is on the disk.
+
+A store may be used from several threads: each call has a connection of its own, and writers queue.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import __version__
+from app.study import migrations, rows, schema
+from app.study.blobs import BlobFolder, flush_folder, is_abandoned, is_temporary, temporary_name, write_file
+from app.study.canonical import canonical_json
+from app.study.engine import make_engine, transaction
+from app.study.errors import StudyRefused
+from app.study.ids import new_id
+from app.study.model import StudySnapshot
+from app.study.protocol import StudyProtocol, load_protocol, protocol_from
+from app.study.readings import ReadingsPart
+from app.study.records import RecordsPart
+from app.study.trail import SILENT_ACTIONS, AuditHead, TrailWriter
+
+DATABASE = "study.sqlite"
+ANCHOR = "audit-head.json"
+_ANCHOR_SCHEMA = "nodus.audit-head/1"
+# Up to this size the database is read through on opening; larger ones are checked by the audit.
+_CHECK_ON_OPEN_BYTES = 16 * 2**20
+
+
+def utc_now() -> dt.datetime:
+    """The time now, in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+class StudyStore(RecordsPart, ReadingsPart):
+    """One open study. Made by ``create`` or ``open``; also a context manager."""
+
+    def __init__(self, folder: Path, engine: sa.Engine, user: str, clock: Callable[[], dt.datetime]) -> None:
+        self.folder = folder
+        self.user = user
+        self.blobs = BlobFolder(folder / "blobs")
+        self._engine = engine
+        self._clock = clock
+        self._write_lock = threading.RLock()
+        self._anchor_stale = False
+        study = self.get_setting("study")
+        content = self.get_setting("protocol")
+        if not isinstance(study, dict) or not isinstance(content, dict):
+            raise StudyRefused("The study database holds no study.", code="study_damaged")
+        self.study_id: str = study["study_id"]
+        self.name: str = study["name"]
+        self.protocol: StudyProtocol = protocol_from(content)
+
+    # -- opening and closing ------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        name: str | None = None,
+        protocol: str | Path = "ire-cervical-ln",
+        user: str | None = None,
+        clock: Callable[[], dt.datetime] = utc_now,
+    ) -> StudyStore:
+        """Make a new study in ``folder`` (absent or empty) and open it.
+
+        Raises ``study_exists``, ``folder_not_empty``, ``protocol_missing``, ``protocol_refused``.
+        The database gets its name only when it is complete.
+        """
+        folder = Path(folder)
+        trial = load_protocol(protocol)
+        if (folder / DATABASE).exists():
+            raise StudyRefused("There is already a study in this folder.", code="study_exists")
+        if folder.exists() and (
+            not folder.is_dir() or any(not _is_ours_and_empty(p) for p in folder.iterdir())
+        ):
+            raise StudyRefused(
+                "A new study needs an empty folder; this one holds other files.",
+                code="folder_not_empty",
+                hint="Choose a new folder name.",
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "blobs").mkdir(exist_ok=True)
+            (folder / "images").mkdir(exist_ok=True)
+        except OSError as error:
+            raise StudyRefused(
+                f"The study folder cannot be made: {error.strerror}.", code="study_write_failed"
+            ) from error
+        user = user or current_user()
+        half = folder / temporary_name(DATABASE)
+        engine = make_engine(half)
+        with transaction(engine, write=True) as connection:
+            migrations.upgrade(connection)
+        with transaction(engine, write=True) as connection:
+            trail = TrailWriter(connection, user=user, utc=_stamp(clock()))
+            study = {
+                "study_id": new_id("ST"),
+                "name": name or folder.name,
+                "created_utc": trail.utc,
+                "software_version": __version__,
+            }
+            for key, value in (("study", study), ("protocol", trial.content)):
+                row = {"key": key, "value": canonical_json(value)}
+                trail.insert(schema.settings, row, action="study_created")
+        # Leave the write-ahead mode for the rename, so that one file is the whole database.
+        with engine.connect() as connection:
+            connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        engine.dispose()
+        os.replace(half, folder / DATABASE)
+        flush_folder(folder)
+        store = cls.open(folder, user=user, clock=clock)
+        store.write_anchor()
+        return store
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        user: str | None = None,
+        clock: Callable[[], dt.datetime] = utc_now,
+    ) -> StudyStore:
+        """Open the study in ``folder``; leftovers of killed writers are removed.
+
+        Raises ``study_missing``, ``study_newer``, ``study_damaged``, ``study_busy``.
+        An older schema is migrated after a copy of the database was put aside.
+        """
+        folder = Path(folder)
+        path = folder / DATABASE
+        if not path.is_file():
+            raise StudyRefused(
+                "There is no study in this folder.",
+                code="study_missing",
+                hint="Create one with: nodus study init FOLDER",
+            )
+        revision = _revision(path)
+        if revision not in migrations.REVISIONS:
+            raise StudyRefused(
+                "This study was written by a newer version of Nodus.",
+                code="study_newer",
+                hint=f"Open it with the newer version; this one ({__version__}) leaves it untouched.",
+            )
+        if revision != migrations.HEAD:
+            _copy_aside(path, revision)
+        engine = make_engine(path)
+        try:
+            if revision != migrations.HEAD:
+                with transaction(engine, write=True) as connection:
+                    migrations.upgrade(connection)
+            _remove_leftovers(folder)
+            return cls(folder, engine, user or current_user(), clock)
+        except BaseException:
+            engine.dispose()
+            raise
+
+    def close(self) -> None:
+        """Write the audit head beside the database and let go of the files."""
+        if self._anchor_stale:
+            self.write_anchor()
+        self._engine.dispose()
+
+    def __enter__(self) -> StudyStore:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    # -- transactions ---------------------------------------------------------------------------
+
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        """A read transaction: one consistent moment of the study."""
+        with transaction(self._engine, write=False) as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[TrailWriter]:
+        """A write transaction with its trail; all or nothing."""
+        with self._write_lock, transaction(self._engine, write=True) as connection:
+            yield TrailWriter(connection, user=self.user, utc=_stamp(self._clock()))
+            self._anchor_stale = True
+
+    # -- settings and log -----------------------------------------------------------------------
+
+    def get_setting(self, key: str, default: Any = None) -> Any:
+        """A stored setting (any JSON value)."""
+        with self._read() as connection:
+            text = connection.execute(
+                sa.select(schema.settings.c.value).where(schema.settings.c.key == key)
+            ).scalar_one_or_none()
+        return default if text is None else json.loads(text)
+
+    def set_setting(self, key: str, value: Any, *, reason: str | None = None) -> None:
+        """Store a setting (any JSON value). ``study`` and ``protocol`` are fixed at creation."""
+        if key in ("study", "protocol"):
+            raise StudyRefused("This is fixed when the study is created.", code="setting_fixed")
+        text = canonical_json(value)
+        with self._write() as trail:
+            there = trail.connection.execute(
+                sa.select(schema.settings.c.key).where(schema.settings.c.key == key)
+            ).first()
+            row = {"key": key, "value": text}
+            if there is None:
+                trail.insert(schema.settings, row, action="setting_set", reason=reason)
+            else:
+                trail.update(schema.settings, {"key": key}, row, action="setting_set", reason=reason)
+
+    def log_event(self, action: str, object_: str, *, new: Any = None, reason: str | None = None) -> None:
+        """Add an event that changes no record: an export, a sign-in, a failed check."""
+        with self._write() as trail:
+            trail.append(action, object_, new=new, reason=reason)
+
+    def events(self, *, object_prefix: str | None = None, limit: int | None = None) -> list[dict[str, Any]]:
+        """Audit events as dicts, oldest first; ``limit`` keeps the newest ones."""
+        table = schema.audit_events
+        query = sa.select(table).order_by(table.c.seq.desc())
+        if object_prefix:
+            query = query.where(table.c.object.startswith(object_prefix, autoescape=True))
+        if limit is not None:
+            query = query.limit(limit)
+        with self._read() as connection:
+            found = [dict(row) for row in connection.execute(query).mappings()]
+        return found[::-1]
+
+    # -- audit head -----------------------------------------------------------------------------
+
+    def head(self, *, silent: bool = True) -> AuditHead:
+        """The newest audit event; ``silent=False`` passes over exports and other events that change
+        nothing, so that it stays the same while the content does."""
+        with self._read() as connection:
+            return _head(connection, silent=silent)
+
+    def write_anchor(self, path: str | Path | None = None) -> Path:
+        """Write count and hash of the newest event outside the database: by default to
+        ``audit-head.json`` in the study folder, for a trustworthy anchor to another disk."""
+        path = Path(path) if path is not None else self.folder / ANCHOR
+        with self._write_lock:
+            head = self.head()
+            content = {
+                "schema": _ANCHOR_SCHEMA,
+                "study_id": self.study_id,
+                "events": head.events,
+                "sha256": head.sha256,
+                "written_utc": _stamp(self._clock()),
+            }
+            write_file(path, (json.dumps(content, indent=2) + "\n").encode())
+            self._anchor_stale = False
+        return path
+
+    # -- blobs ----------------------------------------------------------------------------------
+
+    def put_blob(self, data: bytes) -> str:
+        """Store bytes by their content; returns the SHA-256 that names them."""
+        return self.blobs.put(data)
+
+    def get_blob(self, sha256: str) -> bytes:
+        """The bytes of a stored blob, verified. Raises ``blob_missing`` or ``blob_altered``."""
+        return self.blobs.get(sha256)
+
+    # -- everything at once ---------------------------------------------------------------------
+
+    def snapshot(self) -> StudySnapshot:
+        """All records in one consistent moment, in a fixed order."""
+        with self._read() as connection:
+
+            def all_of(table: sa.Table, make: Callable, *order: str) -> tuple:
+                query = sa.select(table).order_by(*(table.c[name] for name in order))
+                return tuple(make(row) for row in connection.execute(query).mappings())
+
+            head = _head(connection, silent=False)
+            return StudySnapshot(
+                study_id=self.study_id,
+                name=self.name,
+                protocol=self.protocol.content,
+                subjects=all_of(schema.subjects, rows.subject_from, "subject_id"),
+                visits=all_of(schema.visits, rows.visit_from, "subject_id", "visit_order", "visit_id"),
+                nodes=all_of(schema.nodes, rows.node_from, "subject_id", "label"),
+                readings=all_of(schema.readings, rows.reading_from, "subject_id", "reading_id", "version"),
+                events=all_of(schema.clinical_events, rows.event_from, "subject_id", "date", "event_id"),
+                plan_runs=all_of(schema.plan_runs, rows.plan_run_from, "subject_id", "created_utc", "plan_run_id"),
+                head_events=head.events,
+                head_sha256=head.sha256,
+            )
+
+
+def _is_ours_and_empty(path: Path) -> bool:
+    """True for what a killed ``create`` leaves behind: temporary files, empty folders."""
+    if path.is_dir():
+        return path.name in ("blobs", "images") and not any(path.iterdir())
+    return is_temporary(path.name)
+
+
+def current_user() -> str:
+    """The name of the local account."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without an entry, as in some containers
+        return "local"
+
+
+def _stamp(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _head(connection: sa.Connection, *, silent: bool) -> AuditHead:
+    table = schema.audit_events
+    query = sa.select(table.c.seq, table.c.sha256).order_by(table.c.seq.desc()).limit(1)
+    if not silent:
+        query = query.where(table.c.action.not_in(SILENT_ACTIONS))
+    row = connection.execute(query).first()
+    return AuditHead(row.seq, row.sha256) if row else AuditHead(0, "0" * 64)
+
+
+def _revision(path: Path) -> str:
+    """The schema revision of a database file, without touching it. Raises ``study_damaged``."""
+    try:
+        connection = sqlite3.connect(path, timeout=30)
+        try:
+            if path.stat().st_size <= _CHECK_ON_OPEN_BYTES:
+                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if verdict != "ok":
+                    raise sqlite3.DatabaseError(verdict)
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "busy" in str(error):
+            raise StudyRefused("Another program holds this study.", code="study_busy") from error
+        raise _damaged(error) from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(error) from error
+    if len(found) != 1:
+        raise _damaged("its schema is unknown")
+    return found[0][0]
+
+
+def _damaged(why: object) -> StudyRefused:
+    return StudyRefused(
+        f"The study database is damaged: {why}.",
+        code="study_damaged",
+        hint="Restore the newest backup; keep this folder for inspection.",
+    )
+
+
+def _copy_aside(path: Path, revision: str) -> Path:
+    """A copy of the database as it was before a migration."""
+    folder = path.parent / "backups"
+    folder.mkdir(exist_ok=True)
+    copy = folder / f"before-migration-from-{revision}-{secrets.token_hex(4)}.sqlite"
+    source, target = sqlite3.connect(path), sqlite3.connect(copy)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
+        target.close()
+    return copy
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files whose writer is gone; nothing ever refers to them."""
+    places = [folder, folder / "images", *(p for p in (folder / "blobs").glob("*") if p.is_dir())]
+    for place in places:
+        if not place.is_dir():
+            continue
+        for path in place.iterdir():
+            if not is_abandoned(path):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,131 @@
+"""Writing the audit trail: one event after the other, each holding the hash of the one before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import __version__
+from app.study import schema
+from app.study.canonical import canonical_json, content_sha256, sha256_text
+
+GENESIS = "0" * 64
+# Events that record no change of the study's content: an export must not alter what it exports.
+SILENT_ACTIONS = ("exported", "verified", "opened")
+_HASHED = (
+    "seq", "utc", "user", "software_version", "action", "object", "field", "old", "new", "reason",
+    "content_sha256", "previous_sha256",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """The newest event: how many there are, and the hash that stands for all of them."""
+
+    events: int
+    sha256: str
+
+
+def event_sha256(row: dict[str, Any]) -> str:
+    """Hash of an event over its canonical JSON, the previous event's hash included."""
+    return sha256_text(canonical_json({name: row[name] for name in _HASHED}))
+
+
+def text_of(value: Any) -> str | None:
+    """How a value stands in the columns ``old`` and ``new``: text as it is, all else as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return canonical_json(value)
+
+
+class TrailWriter:
+    """Appends events inside one open write transaction."""
+
+    def __init__(self, connection: sa.Connection, *, user: str, utc: str) -> None:
+        self.connection = connection
+        self.user = user
+        self.utc = utc
+        last = connection.exec_driver_sql(
+            "SELECT seq, sha256 FROM audit_events ORDER BY seq DESC LIMIT 1"
+        ).first()
+        self.head = AuditHead(last.seq, last.sha256) if last else AuditHead(0, GENESIS)
+
+    def append(
+        self,
+        action: str,
+        object_: str,
+        *,
+        field: str | None = None,
+        old: Any = None,
+        new: Any = None,
+        reason: str | None = None,
+        content: str | None = None,
+    ) -> None:
+        """Add one event."""
+        row = {
+            "seq": self.head.events + 1,
+            "utc": self.utc,
+            "user": self.user,
+            "software_version": __version__,
+            "action": action,
+            "object": object_,
+            "field": field,
+            "old": text_of(old),
+            "new": text_of(new),
+            "reason": reason,
+            "content_sha256": content,
+            "previous_sha256": self.head.sha256,
+        }
+        row["sha256"] = event_sha256(row)
+        self.connection.execute(schema.audit_events.insert().values(row))
+        self.head = AuditHead(row["seq"], row["sha256"])
+
+    def insert(self, table: sa.Table, row: dict[str, Any], *, action: str, reason: str | None = None) -> None:
+        """Insert a row of an audited table and the event that vouches for it."""
+        self.connection.execute(table.insert().values(row))
+        stored = self.stored(table, row)
+        whole = {k: v for k, v in stored.items() if v is not None}
+        self.append(
+            action, schema.object_name(table, row), new=whole, reason=reason, content=content_sha256(stored)
+        )
+
+    def update(
+        self,
+        table: sa.Table,
+        key: dict[str, Any],
+        changes: dict[str, Any],
+        *,
+        action: str,
+        reason: str | None = None,
+    ) -> bool:
+        """Change columns of one row, with one event for each that really changed. False if none did."""
+        before = self.stored(table, key)
+        changed = {k: v for k, v in changes.items() if before[k] != v}
+        if not changed:
+            return False
+        where = sa.and_(*(table.c[c.name] == key[c.name] for c in table.primary_key.columns))
+        self.connection.execute(table.update().where(where).values(changed))
+        after = self.stored(table, key)
+        content = content_sha256(after)
+        for name in sorted(changed):
+            self.append(
+                action,
+                schema.object_name(table, key),
+                field=name,
+                old=before[name],
+                new=after[name],
+                reason=reason,
+                content=content,
+            )
+        return True
+
+    def stored(self, table: sa.Table, key: dict[str, Any]) -> dict[str, Any]:
+        """The row as it lies in the database, read back: what is hashed is what was stored."""
+        names = [c.name for c in table.primary_key.columns]
+        where = " AND ".join(f"{name} = ?" for name in names)
+        found = self.connection.exec_driver_sql(
+            f"SELECT * FROM {table.name} WHERE {where}", tuple(key[name] for name in names)
+        )
+        return dict(found.mappings().one())
