@@ -1,0 +1,226 @@
+"""The potential of one pulse pair: nonlinear conjugate gradients with a multigrid preconditioner.
+
+The residual is that of the nonlinear equation itself, ``div(sigma(|grad u|) grad u) = 0`` with the
+conductivity of the current potential, so convergence is judged on the field and not on a current
+that settles early. A fixed point on sigma with a full step does not converge for steep tissue laws;
+here the step along each direction is the exact Newton step of the energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from planning.errors import FieldNotConverged
+from planning.field.multigrid import Hierarchy
+from planning.field.problem import FieldProblem
+from planning.kernels import conductivity as kc
+from planning.kernels import multigrid as km
+from volumetry.errors import Cancelled
+
+STEPS_MOST = 60
+FIELD_CHANGE_MOST = 2e-3  # largest relative change of |E| in the last step, where |E| counts
+FIELD_COUNTS_FROM_V_PER_CM = 50.0
+RESTART_GROWTH = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One solve: V-cycles used, true relative residual at the end, largest relative change of |E|
+    in the last step (None for a linear solve)."""
+
+    iterations: int
+    relative_residual: float
+    field_change: float | None
+
+
+class PotentialSolver:
+    """Workspace and iteration for one ``FieldProblem``; solves are made one after another.
+
+    ``potential`` (float64), ``sigma``, ``floor`` (S/m) and ``weights`` stay readable after a solve.
+    """
+
+    def __init__(self, problem: FieldProblem, should_cancel: Callable[[], bool] | None = None):
+        self.problem = problem
+        self.should_cancel = should_cancel
+        shape = problem.grid.padded_shape
+        self.potential = np.zeros(shape, np.float64)
+        self.sigma, self.floor = np.zeros(shape, np.float32), np.zeros((3, 3, 3), np.float32)
+        self.use_floor = False
+        self.wx, self.wy, self.wz = (np.zeros(shape, np.float32) for _ in range(3))
+        self.di, self.r, self.r_old, self.z, self.p = (np.zeros(shape, np.float32) for _ in range(5))
+        self.weights = np.zeros(problem.coupling_cell.size, np.float32)
+        self.hierarchy = Hierarchy(problem.grid.shape)
+        self.scale = 5.0 / problem.grid.spacing_mm
+        self.v_cycles = 0
+        self.resting_law = problem.law.copy()
+        self.resting_law[:, 0] = kc.CONSTANT
+
+    def check_cancelled(self) -> None:
+        """Raise ``Cancelled`` if the caller asked to stop."""
+        if self.should_cancel is not None and self.should_cancel():
+            raise Cancelled
+
+    # -- pieces of one step ---------------------------------------------------------------------
+
+    def _coupling_values(self, electrode_values: np.ndarray) -> np.ndarray:
+        """Potential behind each coupling: its electrode's, or the posed boundary value."""
+        p = self.problem
+        if p.conductors == 0:
+            return p.coupling_value
+        return np.where(p.coupling_conductor >= 0, electrode_values[p.coupling_conductor], p.coupling_value)
+
+    def _update_operator(self, law: np.ndarray) -> None:
+        """Conductivity of the present potential, face weights, couplings, hierarchy."""
+        p = self.problem
+        km.mirror_ghosts(self.potential)
+        kc.tissue_conductivity(self.potential, p.label, law, self.floor, self.use_floor, self.scale, self.sigma)
+        kc.special_conductivity(self.potential, p.label, law, self.floor, self.use_floor, self.scale,
+                                p.special_cell, p.special_factor, self.sigma)
+        kc.face_weights(self.sigma, self.wx, self.wy, self.wz)
+        kc.scale_faces(self.wx, self.wy, self.wz, p.face_axis, p.face_cell, p.face_factor)
+        kc.coupling_weights(self.sigma, p.coupling_cell, p.coupling_factor, self.weights)
+        self.hierarchy.rebuild(self.wx, self.wy, self.wz, self.di, p.coupling_cell, self.weights)
+
+    def _residual(self, values: np.ndarray, floating: np.ndarray) -> tuple[float, np.ndarray]:
+        """Write ``r``; return its norm (with the floating needles' net currents) and those currents
+        with the sign of a residual."""
+        p = self.problem
+        km.flux_residual(self.potential, self.wx, self.wy, self.wz, self.r)
+        coupled = self._coupling_values(values)
+        km.coupling_residual(self.potential, self.r, p.coupling_cell, self.weights, coupled)
+        rv = -self.currents(values)[floating] if floating.size else np.zeros(0)
+        return float(np.sqrt(km.squared_norm(self.r) + (rv**2).sum())), rv
+
+    def currents(self, values: np.ndarray) -> np.ndarray:
+        """Net current of each conductor into the tissue in weight x volt; the last entry is that
+        of posed boundaries."""
+        p = self.problem
+        out = np.zeros(p.conductors + 1)
+        km.coupling_currents(self.potential, p.coupling_cell, self.weights, self._coupling_values(values), p.coupling_conductor, out)
+        return out
+
+    def _scale_of_residual(self, values: np.ndarray, active: np.ndarray) -> float:
+        """Norm of the right-hand side: couplings times potentials about their mean."""
+        p = self.problem
+        coupled = self._coupling_values(values)
+        used = (p.coupling_conductor < 0) | np.isin(p.coupling_conductor, active)
+        if not used.any():
+            return 0.0
+        level = 0.5 * (coupled[used].min() + coupled[used].max())
+        cells, inverse = np.unique(p.coupling_cell[used], return_inverse=True)
+        return float(np.linalg.norm(np.bincount(inverse, self.weights[used] * (coupled[used] - level), minlength=cells.size)))
+
+    # -- the iteration --------------------------------------------------------------------------
+
+    def solve(self, values: np.ndarray, floating: np.ndarray, *, tolerance: float, linear: bool = False,
+              basis: list[np.ndarray] | None = None, conductance: np.ndarray | None = None,
+              field_now: np.ndarray | None = None, field_before: np.ndarray | None = None) -> StepReport:
+        """Bring ``potential`` (its present content is the starting guess) to a relative residual of
+        ``tolerance``.
+
+        ``values``: potential of each conductor (V), changed in place for those in ``floating``,
+        which carry no net current. ``linear``: keep the resting conductivity (never below
+        ``floor``). ``basis``/``conductance``: unit solutions of the floating conductors and their
+        conductance matrix, used as a coarse space. ``field_now``/``field_before``: workspace in
+        which |E| is followed (nonlinear). Raises ``FieldNotConverged`` after 60 steps, ``Cancelled``.
+        """
+        p = self.problem
+        linear = linear or p.is_linear
+        law = self.resting_law if linear else p.law
+        floating = np.asarray(floating, np.int64)
+        fixed = np.setdiff1d(np.arange(p.conductors), floating)
+        metal_values = lambda v: v[p.metal_conductor] if p.conductors else np.zeros(0)  # noqa: E731
+        km.set_cells(self.potential, p.metal_cell, metal_values(values))
+        self._update_operator(law)
+        norm, rv = self._residual(values, floating)
+        best, zr_old, change, self.p[:] = norm, 0.0, None, 0.0
+        direction = np.zeros(p.conductors)
+        for step in range(STEPS_MOST + 1):
+            scale = self._scale_of_residual(values, fixed)
+            relative = norm / scale if scale > 0 else 0.0
+            if not np.isfinite(relative):
+                raise FieldNotConverged("The field solver met a value that is not a number; there is no result to show.")
+            settled = linear or field_now is None or (change is not None and change <= FIELD_CHANGE_MOST)
+            if relative <= tolerance and settled:
+                return StepReport(step, relative, change)
+            if step == STEPS_MOST:
+                break
+            self.check_cancelled()
+            self.hierarchy.precondition(self.r, self.z)
+            self.v_cycles += 1
+            zv = np.zeros(floating.size)
+            if floating.size:
+                zv = self._coarse_floating(rv, basis, conductance)
+            zr, zq = km.two_dots(self.z, self.r, self.r_old)
+            zr, zq = zr + zv @ rv, zq + (zv @ rv_old if step else 0.0)
+            beta = max(0.0, (zr - zq) / zr_old) if zr_old > 0 else 0.0
+            km.direction_update(self.p, self.z, beta)
+            direction *= beta
+            direction[floating] += zv
+            km.set_cells(self.p, p.metal_cell, metal_values(direction))
+            zr_old, rv_old = zr, rv.copy()
+            slope = km.two_dots(self.p, self.r, self.r)[0] + direction[floating] @ rv
+            if slope <= 0.0:  # lost the way: start again from the preconditioned residual
+                zr_old = 0.0
+                km.direction_update(self.p, self.z, 0.0)
+                direction[:] = 0.0
+                direction[floating] = zv
+                km.set_cells(self.p, p.metal_cell, metal_values(direction))
+                slope = zr
+            bend = km.face_energy(self.p, self.wx, self.wy, self.wz)
+            coupled = np.where(p.coupling_conductor >= 0, direction[p.coupling_conductor], 0.0) if p.conductors else np.zeros(p.coupling_cell.size)
+            bend += km.coupling_energy(self.p, p.coupling_cell, self.weights, coupled)
+            if not linear:
+                km.mirror_ghosts(self.p)
+                bend += kc.curvature(self.potential, self.p, p.label, law, self.floor, self.use_floor, self.scale)
+            if not bend > 0.0:
+                raise FieldNotConverged("The electrodes touch no conducting tissue; there is no field to show.", code="no_current_path")
+            self.r, self.r_old = self.r_old, self.r
+            length = slope / bend
+            norm, rv = self._advance(length, values, direction, floating, law, linear)
+            if not linear:
+                for _ in range(4):  # a kink of the tissue law can make the step too long
+                    if norm <= RESTART_GROWTH * best:
+                        break
+                    length *= 0.5
+                    norm, rv = self._advance(-length, values, direction, floating, law, linear)
+                    zr_old = 0.0
+                best = min(best, norm)
+                if field_now is not None:
+                    np.copyto(field_before, field_now)
+                    self.field_strength(field_now)
+                    change = kc.largest_relative_change(field_before, field_now, FIELD_COUNTS_FROM_V_PER_CM)
+        raise FieldNotConverged(
+            f"The field did not settle in {STEPS_MOST} steps (residual {relative:.1e}); it is not shown.",
+            hint="Check for needles that nearly touch and for a tissue law with a step.")
+
+    def _advance(self, length, values, direction, floating, law, linear) -> tuple[float, np.ndarray]:
+        km.add_scaled64(self.potential, self.p, length)
+        values += length * direction
+        km.set_cells(self.potential, self.problem.metal_cell, values[self.problem.metal_conductor] if values.size else np.zeros(0))
+        if not linear:
+            self._update_operator(law)
+        return self._residual(values, floating)
+
+    def _coarse_floating(self, rv, basis, conductance) -> np.ndarray:
+        """Add the floating needles' unit solutions to ``z``; return their potentials' share.
+
+        Without unit solutions each floating needle is preconditioned by its own couplings.
+        """
+        if not basis:
+            return rv / np.maximum(conductance, 1e-30)
+        rhs = np.array([km.two_dots(phi, self.r, self.r)[0] for phi in basis]) + rv
+        amount = np.linalg.solve(conductance, rhs)
+        for phi, a in zip(basis, amount, strict=True):
+            km.add_scaled32(self.z, phi, a)
+        return amount
+
+    def field_strength(self, out: np.ndarray) -> None:
+        """|E| (V/cm) of the present potential into a padded float32 array; 0 in needles."""
+        p = self.problem
+        km.mirror_ghosts(self.potential)
+        kc.field_strength(self.potential, p.label, self.scale, out)
+        kc.special_field_strength(self.potential, self.scale, p.special_cell, p.special_factor, out)

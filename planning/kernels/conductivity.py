@@ -1,0 +1,232 @@
+"""Kernels that turn a potential into field strength and conductivity, cell by cell.
+
+Arrays are laid out as in ``multigrid.py``. ``label`` holds a row of ``law`` for tissue, and
+``SHAFT`` or ``METAL`` for the needles. A row of ``law`` is
+``(kind, sigma0, sigma1, e_low, e_high)`` in S/m and V/cm with kind 0 constant, 1 ramp, 2 sigmoid.
+``scale`` turns a difference of potential over two cells into V/cm: ``10 / (2 h_mm)``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+SHAFT = 254
+METAL = 255
+FIRST_NEEDLE_LABEL = 254
+CONSTANT, RAMP, SIGMOID = 0, 1, 2
+STEEPNESS = 10.0  # D of the sigmoid of Sel et al. 2005
+
+
+@njit(cache=True, nogil=True, inline="always")
+def conductivity_at(law, m, e):
+    """Conductivity (S/m) of tissue ``m`` at ``e`` V/cm."""
+    kind = law[m, 0]
+    s0 = law[m, 1]
+    if kind == 0.0:
+        return s0
+    s1, lo, hi = law[m, 2], law[m, 3], law[m, 4]
+    if kind == 1.0:
+        return s0 + (s1 - s0) * min(max((e - lo) / (hi - lo), np.float32(0.0)), np.float32(1.0))
+    x = (e - np.float32(0.5) * (lo + hi)) / (np.float32(0.125) * (hi - lo))
+    return s0 + (s1 - s0) / (np.float32(1.0) + np.float32(STEEPNESS) * np.exp(-min(max(x, np.float32(-60.0)), np.float32(60.0))))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def conductivity_slope_at(law, m, e):
+    """d sigma / dE (S/m per V/cm) of tissue ``m`` at ``e`` V/cm."""
+    kind = law[m, 0]
+    if kind == 0.0:
+        return np.float32(0.0)
+    s0, s1, lo, hi = law[m, 1], law[m, 2], law[m, 3], law[m, 4]
+    if kind == 1.0:
+        return (s1 - s0) / (hi - lo) if lo < e < hi else np.float32(0.0)
+    b = np.float32(0.125) * (hi - lo)
+    x = min(max((e - np.float32(0.5) * (lo + hi)) / b, np.float32(-60.0)), np.float32(60.0))
+    q = np.float32(STEEPNESS) * np.exp(-x)
+    return (s1 - s0) * q / ((np.float32(1.0) + q) * (np.float32(1.0) + q) * b)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def tissue_conductivity(u, label, law, floor, use_floor, scale, sigma):
+    """``sigma`` of every cell from central differences of ``u``, never below ``floor``; 0 in needles.
+
+    Cells beside needles or other tissue are redone by ``special_conductivity``.
+    """
+    nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
+    sc = np.float32(scale)
+    for k in prange(1, nk + 1):
+        e = np.empty(ni + 2, np.float32)
+        for j in range(1, nj + 1):
+            c, south, north, below, above = u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j]
+            for i in range(1, ni + 1):
+                gx = np.float32(c[i + 1] - c[i - 1])
+                gy = np.float32(north[i] - south[i])
+                gz = np.float32(above[i] - below[i])
+                e[i] = sc * np.sqrt(gx * gx + gy * gy + gz * gz)
+            lab, out, fl = label[k, j], sigma[k, j], floor[k, j] if use_floor else sigma[k, j]
+            for i in range(1, ni + 1):
+                m = lab[i]
+                if m >= FIRST_NEEDLE_LABEL:
+                    out[i] = np.float32(0.0)
+                    continue
+                s = conductivity_at(law, m, e[i])
+                if use_floor:
+                    s = max(s, fl[i])
+                out[i] = s
+
+
+@njit(cache=True, nogil=True)
+def special_field(u, n, cells, factors, stride_k, stride_j, scale):
+    """|E| (V/cm) of special cell ``n``: mean of its two half-cell slopes per axis, each slope times
+    its geometric factor (order -i +i -j +j -k +k)."""
+    flat = u.reshape(-1)
+    c = cells[n]
+    v = flat[c]
+    gx = factors[n, 0] * (v - flat[c - 1]) + factors[n, 1] * (flat[c + 1] - v)
+    gy = factors[n, 2] * (v - flat[c - stride_j]) + factors[n, 3] * (flat[c + stride_j] - v)
+    gz = factors[n, 4] * (v - flat[c - stride_k]) + factors[n, 5] * (flat[c + stride_k] - v)
+    return np.float32(scale * np.sqrt(gx * gx + gy * gy + gz * gz))
+
+
+@njit(cache=True, nogil=True)
+def special_conductivity(u, label, law, floor, use_floor, scale, cells, factors, sigma):
+    """``sigma`` of the special cells from their own field formula."""
+    sk, sj = u.shape[1] * u.shape[2], u.shape[2]
+    lf, sf, ff = label.reshape(-1), sigma.reshape(-1), floor.reshape(-1)
+    for n in range(cells.size):
+        c = cells[n]
+        s = conductivity_at(law, lf[c], special_field(u, n, cells, factors, sk, sj, scale))
+        if use_floor:
+            s = max(s, ff[c])
+        sf[c] = s
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def face_weights(sigma, wx, wy, wz):
+    """Harmonic means of ``sigma`` over the three lower faces of every inner cell."""
+    nk, nj, ni = sigma.shape[0] - 2, sigma.shape[1] - 2, sigma.shape[2] - 2
+    tiny = np.float32(1e-30)
+    two = np.float32(2.0)
+    for k in prange(1, nk + 1):
+        for j in range(1, nj + 1):
+            c, south, below = sigma[k, j], sigma[k, j - 1], sigma[k - 1, j]
+            x, y, z = wx[k, j], wy[k, j], wz[k, j]
+            for i in range(1, ni + 1):
+                s = c[i]
+                x[i] = two * s * c[i - 1] / (s + c[i - 1] + tiny)
+                y[i] = two * s * south[i] / (s + south[i] + tiny)
+                z[i] = two * s * below[i] / (s + below[i] + tiny)
+
+
+@njit(cache=True, nogil=True)
+def scale_faces(wx, wy, wz, axis, cells, factor):
+    """Multiply the listed faces (axis 0 i, 1 j, 2 k; flat padded index of the upper cell)."""
+    x, y, z = wx.reshape(-1), wy.reshape(-1), wz.reshape(-1)
+    for n in range(cells.size):
+        if axis[n] == 0:
+            x[cells[n]] *= factor[n]
+        elif axis[n] == 1:
+            y[cells[n]] *= factor[n]
+        else:
+            z[cells[n]] *= factor[n]
+
+
+@njit(cache=True, nogil=True)
+def coupling_weights(sigma, cells, geometry, weights):
+    """Weight of each coupling = conductivity of its cell times its geometric factor."""
+    s = sigma.reshape(-1)
+    for n in range(cells.size):
+        weights[n] = s[cells[n]] * geometry[n]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def curvature(u, p, label, law, floor, use_floor, scale):
+    """Sum over cells of ``sigma'(E)/E (grad u . grad p)^2``: what the rise of conductivity adds to
+    ``p.A p`` in the exact second derivative along ``p``, in the same units as ``face_energy``."""
+    nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
+    part = np.zeros(nk + 2)
+    for k in prange(1, nk + 1):
+        total = 0.0
+        for j in range(1, nj + 1):
+            c, south, north, below, above = u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j]
+            p0, ps, pn, pb, pa = p[k, j], p[k, j - 1], p[k, j + 1], p[k - 1, j], p[k + 1, j]
+            lab, fl = label[k, j], floor[k, j]
+            for i in range(1, ni + 1):
+                m = lab[i]
+                if m >= FIRST_NEEDLE_LABEL or law[m, 0] == 0.0:
+                    continue
+                gx, gy, gz = np.float32(c[i + 1] - c[i - 1]), np.float32(north[i] - south[i]), np.float32(above[i] - below[i])
+                e = np.float32(scale) * np.sqrt(gx * gx + gy * gy + gz * gz)
+                slope = conductivity_slope_at(law, m, e)
+                if slope <= 0.0 or (use_floor and conductivity_at(law, m, e) < fl[i]):
+                    continue
+                dot = gx * (p0[i + 1] - p0[i - 1]) + gy * (pn[i] - ps[i]) + gz * (pa[i] - pb[i])
+                # (grad u . grad p)^2 over h, with differences over two cells and E in V/cm
+                total += np.float32(0.25) * scale * scale * slope / e * dot * dot
+        part[k] = total
+    s = 0.0
+    for k in range(nk + 2):
+        s += part[k]
+    return s
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def field_strength(u, label, scale, e):
+    """|E| (V/cm) of every tissue cell; fourth-order differences where two neighbours on each side
+    are the same tissue, else second order. 0 in needles."""
+    nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
+    for k in prange(1, nk + 1):
+        for j in range(1, nj + 1):
+            for i in range(1, ni + 1):
+                m = label[k, j, i]
+                if m >= FIRST_NEEDLE_LABEL:
+                    e[k, j, i] = 0.0
+                    continue
+                gx = u[k, j, i + 1] - u[k, j, i - 1]
+                gy = u[k, j + 1, i] - u[k, j - 1, i]
+                gz = u[k + 1, j, i] - u[k - 1, j, i]
+                if 2 < i < ni - 1 and label[k, j, i - 2] == m and label[k, j, i - 1] == m \
+                        and label[k, j, i + 1] == m and label[k, j, i + 2] == m:
+                    gx = (8.0 * gx - (u[k, j, i + 2] - u[k, j, i - 2])) / 6.0
+                if 2 < j < nj - 1 and label[k, j - 2, i] == m and label[k, j - 1, i] == m \
+                        and label[k, j + 1, i] == m and label[k, j + 2, i] == m:
+                    gy = (8.0 * gy - (u[k, j + 2, i] - u[k, j - 2, i])) / 6.0
+                if 2 < k < nk - 1 and label[k - 2, j, i] == m and label[k - 1, j, i] == m \
+                        and label[k + 1, j, i] == m and label[k + 2, j, i] == m:
+                    gz = (8.0 * gz - (u[k + 2, j, i] - u[k - 2, j, i])) / 6.0
+                e[k, j, i] = scale * np.sqrt(gx * gx + gy * gy + gz * gz)
+
+
+@njit(cache=True, nogil=True)
+def special_field_strength(u, scale, cells, factors, e):
+    """|E| of the special cells from their own formula."""
+    sk, sj = u.shape[1] * u.shape[2], u.shape[2]
+    flat = e.reshape(-1)
+    for n in range(cells.size):
+        flat[cells[n]] = special_field(u, n, cells, factors, sk, sj, scale)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def take_maximum(a, b):
+    """``a = max(a, b)`` over the whole array."""
+    for k in prange(a.shape[0]):
+        for j in range(a.shape[1]):
+            x, y = a[k, j], b[k, j]
+            for i in range(a.shape[2]):
+                x[i] = max(x[i], y[i])
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def largest_relative_change(a, b, above):
+    """Largest ``|a - b| / b`` over cells with ``b >= above`` (V/cm): did the field still move?"""
+    part = np.zeros(a.shape[0])
+    for k in prange(1, a.shape[0] - 1):
+        worst = 0.0
+        for j in range(1, a.shape[1] - 1):
+            x, y = a[k, j], b[k, j]
+            for i in range(1, a.shape[2] - 1):
+                if y[i] >= above:
+                    worst = max(worst, abs(x[i] - y[i]) / y[i])
+        part[k] = worst
+    return part.max()
