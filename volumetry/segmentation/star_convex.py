@@ -28,7 +28,7 @@ REACH = 1.9
 
 _COARSE, _FINE = 4, 8  # icosphere frequencies: 162 and 642 rays
 _STEPS = 36
-REGION, EDGE, PRIOR, SMOOTH = 8.0, 6.0, 4.0, 0.25
+REGION, EDGE, PRIOR, SMOOTH = 5.0, 5.0, 4.0, 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,11 +206,11 @@ def _crop(image: ImageVolume, seed: np.ndarray, reach_mm: float) -> Crop:
 
 def _noise_floor(crop: Crop) -> float:
     """Noise of one voxel from second differences across slices (nearly independent in CT), by their
-    median so that edges do not count; never below 0.5 % of the local range of intensities."""
+    median so that edges do not count; never below 3 % of the local range of intensities."""
     a = crop.array
     second = a[:-2] - 2 * a[1:-1] + a[2:] if a.shape[0] >= 3 else np.zeros(1, dtype=np.float32)
     low, high = np.percentile(a, [2, 98])
-    return max(1.4826 * float(np.median(np.abs(second))) / 6**0.5, 0.005 * float(high - low), 1e-6)
+    return max(1.4826 * float(np.median(np.abs(second))) / 6**0.5, 0.03 * float(high - low), 1e-6)
 
 
 def _search(crop: Crop, seed: np.ndarray, radius: float, anchors: np.ndarray):
@@ -268,7 +268,7 @@ def _cut(crop, fan, seed, radius, anchors, inside, expected):
     ahead = np.concatenate([away[:, wide:], np.repeat(away[:, -1:], wide, axis=1)], axis=1)
     behind = np.concatenate([np.repeat(away[:, :1], wide, axis=1), away[:, :-wide]], axis=1)
     rise = np.maximum(ahead - behind, 0.0)
-    edge = rise / (rise + 3.0)  # saturates: a vessel's edge is not worth more than fat's
+    edge = np.log1p(rise / 3.0)  # a vessel's edge is worth little more than a muscle's
     length = grid * np.linalg.norm(rays, axis=1)[:, None] / radius
     prior = PRIOR * np.maximum(length - 1.0, 0.0) ** 2
     cost = np.cumsum(region, axis=1) - EDGE * edge + prior
