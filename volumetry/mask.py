@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from volumetry.errors import MeasurementRefused
+from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 
 
@@ -16,6 +17,8 @@ class NodeMask:
 
     ``coverage_volume_ml`` is the volume of the outline the mask was rastered from (contours,
     star-convex surface, fractional SEG); None for a plain binary mask. It is dropped by any edit.
+    ``findings`` are what was noticed when the mask was read; with ``spacing_unknown`` among them no
+    volume can be trusted.
     """
 
     array: np.ndarray
@@ -23,6 +26,7 @@ class NodeMask:
     label: int = 1
     name: str | None = None
     coverage_volume_ml: float | None = None
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.shape != self.geometry.shape:

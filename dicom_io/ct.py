@@ -1,0 +1,166 @@
+"""CT, MR and PET slices or enhanced files to one volume in the patient.
+
+Sorted by position, spacing from positions and never from SliceThickness, rescaled slice by slice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from dicom_io.headers import DicomRefused, ProgressReport, check_cancelled, integer, number, read_header, report, text
+from dicom_io.pixels import FrameDecoder
+from dicom_io.planes import FramePlane, frame_planes
+from dicom_io.scan import SeriesSummary, group, read_facts
+from dicom_io.stack import lay_out
+from dicom_io.ultrasound import source_of
+from volumetry.errors import GeometryRefused, NodusError
+from volumetry.finding import Finding
+from volumetry.geometry import ImageGeometry
+from volumetry.image import ImageVolume
+
+# A volume above this would not fit beside its views on a reading workstation.
+MAX_VOLUME_BYTES = 8 << 30
+UNITS = {"CT": "HU"}
+
+
+def series_of_files(files: Sequence[Path]) -> SeriesSummary:
+    """The one stack that these files are. Raises ``NodusError``: ``mixed_series`` where they are
+    several, ``not_an_image`` where none has a place in the patient, or the files' own refusal."""
+    if not files:
+        raise NodusError("No files were given.", code="not_an_image")
+    root = Path(os.path.commonpath([p.resolve().parent for p in map(Path, files)]))
+    facts = [read_facts(Path(p).resolve(), Path(p).resolve().relative_to(root).as_posix()) for p in files]
+    series, _ = group(root, facts, [])
+    stacks = [s for s in series if s.slices]
+    if not stacks:
+        raise NodusError("These files give no position in the patient; they are pictures, not a volume.", code="not_an_image")
+    if len(stacks) > 1:
+        raise NodusError(f"These files are {len(stacks)} separate stacks, not one volume.", code="mixed_series", hint="Choose one series.")
+    return stacks[0]
+
+
+def _load_planes(series: SeriesSummary) -> tuple[list, list[tuple[int, FramePlane]]]:
+    """Headers of the series' files, and (file index, plane) of each slice in order of position."""
+    headers = [read_header(p) for p in series.paths]
+    by_file = [frame_planes(h.ds, h.frames) for h in headers]
+    out = []
+    for file, frame in series.slices:
+        found = by_file[file][frame] if frame < len(by_file[file]) else None
+        if found is None:
+            raise NodusError(f"{series.files[file]} changed on disk since it was listed.", code="unreadable")
+        out.append((file, found))
+    return headers, out
+
+
+def stack_geometry(series: SeriesSummary, planes: Sequence[FramePlane], rows: int, columns: int) -> tuple[ImageGeometry, tuple[Finding, ...]]:
+    """Grid of planes sorted by position; a tilted stack gets a sheared affine.
+
+    A single slice takes SliceThickness, else 1 mm, as third spacing, with ``spacing_unknown``.
+    Raises ``GeometryRefused``: ``missing_slice``, ``uneven_spacing``.
+    """
+    positions = np.array([p.position_mm for p in planes])
+    orientation = np.array(planes[0].orientation)
+    layout = lay_out(positions, orientation)
+    row_mm, column_mm = planes[0].pixel_spacing_mm
+    affine = np.eye(4)
+    affine[:3, 0] = orientation[:3] * column_mm
+    affine[:3, 1] = orientation[3:] * row_mm
+    affine[:3, 3] = positions[layout.order[0]]
+    if len(planes) == 1:
+        normal = np.cross(orientation[:3], orientation[3:])
+        affine[:3, 2] = normal * (planes[0].thickness_mm or 1.0)
+        return ImageGeometry((1, rows, columns), affine), ()
+    if layout.step_mm is None:
+        worst = next(f for f in layout.findings if f.severity == "serious")
+        raise GeometryRefused(
+            worst.message + " No volume is made of guesses.", code=worst.code, hint="Send the complete series again, or read the parts on their own."
+        )
+    affine[:3, 2] = layout.step_mm
+    return ImageGeometry((len(planes), rows, columns), affine), layout.findings
+
+
+def read_geometry(series: SeriesSummary) -> ImageGeometry:
+    """The grid of a series, without reading a pixel. Refusals as in ``read_volume``."""
+    if not series.slices or series.shape is None:
+        raise NodusError("This series gives no position in the patient; it is not a volume.", code="not_an_image")
+    _, planes = _load_planes(series)
+    return stack_geometry(series, [p for _, p in planes], series.shape[1], series.shape[0])[0]
+
+
+def _rescaled(frame: np.ndarray, plane: FramePlane) -> np.ndarray:
+    """Stored values to real ones: int32 where slope and intercept are whole, else float32."""
+    if float(plane.slope).is_integer() and float(plane.intercept).is_integer() and frame.dtype.kind in "iu":
+        return frame.astype(np.int64) * int(plane.slope) + int(plane.intercept)
+    return (frame.astype(np.float64) * plane.slope + plane.intercept).astype(np.float32)
+
+
+def read_volume(
+    series: SeriesSummary | Sequence[Path],
+    *,
+    progress: ProgressReport | None = None,
+    should_cancel: Callable[[], bool] | None = None,
+) -> ImageVolume:
+    """Decode a series into ``array[k, j, i]``: int16 where every value is a whole number that fits,
+    else float32; CT in HU.
+
+    ``series`` comes from ``scan_folder``, or is a list of files that are one stack. Frames are
+    decoded in threads; ``should_cancel()`` is asked between them (raises ``Cancelled``). Padding
+    keeps its stored value and is told by the finding ``padding``. Raises ``GeometryRefused``
+    (``missing_slice``, ``uneven_spacing``), ``DicomRefused`` (``codec_missing``, ``decode_failed``...).
+    """
+    if not isinstance(series, SeriesSummary):
+        series = series_of_files(list(series))
+    if not series.slices or series.shape is None:
+        raise NodusError("This series gives no position in the patient; it is not a volume.", code="not_an_image")
+    report(progress, "Reading headers", 0.0)
+    headers, placed = _load_planes(series)
+    columns, rows, count = series.shape
+    geometry, _ = stack_geometry(series, [p for _, p in placed], rows, columns)
+    if 4 * rows * columns * count > MAX_VOLUME_BYTES:
+        raise DicomRefused(f"The volume of {columns} x {rows} x {count} voxels is too large to open.", code="too_large")
+    check_cancelled(should_cancel)
+    decoders = [FrameDecoder(h) for h in headers]
+    if integer(headers[0].ds, "SamplesPerPixel") not in (None, 1):
+        raise NodusError("The slices are colour pictures; no volume of measured values can be made of them.", code="not_an_image")
+
+    def one(n: int) -> np.ndarray:
+        check_cancelled(should_cancel)
+        file, plane = placed[n]
+        raw, _ = decoders[file].raw(plane.frame)
+        return _rescaled(raw, plane)
+
+    array = np.empty((count, rows, columns), dtype=np.int16)
+    limits = np.iinfo(np.int16)
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode") as pool:
+        for n, values in enumerate(pool.map(one, range(count))):
+            whole = values.dtype.kind == "i" and values.min() >= limits.min and values.max() <= limits.max
+            if not whole and array.dtype == np.int16:
+                array = array.astype(np.float32)
+            array[n] = values
+            report(progress, f"Reading slice {n + 1} of {count}", (n + 1) / count)
+    ds = headers[0].ds
+    findings = [*series.findings, *_padding(headers[0], array, placed[0][1])]
+    uids = tuple(text(headers[f].ds, "SOPInstanceUID") or "" for f, _ in placed)
+    return ImageVolume(
+        array,
+        geometry,
+        unit=UNITS.get(series.modality or "", text(ds, "Units") or text(ds, "RescaleType") or "1"),
+        source=source_of(ds, tuple(dict.fromkeys(u for u in uids if u))),
+        findings=tuple(findings),
+    )
+
+
+def _padding(header, array: np.ndarray, plane: FramePlane) -> list[Finding]:
+    """Say which value stands for "no measurement" where the header names one that occurs."""
+    value = number(header.ds, "PixelPaddingValue")
+    if value is None:
+        return []
+    real = value * plane.slope + plane.intercept
+    if not (array[0] == array.dtype.type(real)).any():
+        return []
+    return [Finding("padding", f"Voxels outside the scanned field hold the filling value {real:g}.", "info")]

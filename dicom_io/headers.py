@@ -1,0 +1,299 @@
+"""Reading what a DICOM header says without believing it.
+
+Values of broken files come back as None instead of raising; the place and the size of the pixel
+data are taken from the file itself, so that nothing is allocated on the header's word.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from volumetry.errors import Cancelled, NodusError
+
+ProgressReport = Callable[[str, float | None], object]
+"""``progress(message, fraction)``; the fraction runs from 0 to 1, None where unknown."""
+
+# Values longer than this are left in the file while headers are read (private blobs, icons).
+DEFER_BYTES = 4_000_000
+# A single frame above this is not a medical picture but a damaged or hostile header.
+MAX_FRAME_BYTES = 1 << 30
+
+PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+FLOAT_PIXEL_TAGS = (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00", b"\x7f\xe0\x00\x08", b"\x7f\xe0\x00\x09")
+
+
+class DicomRefused(NodusError):
+    """A file that cannot be used. Codes: ``not_dicom``, ``dicomdir``, ``unreadable``, ``truncated``,
+    ``header_size_mismatch``, ``not_an_image``, ``codec_missing``, ``decode_failed``, ``too_large``."""
+
+    default_code = "unreadable"
+
+
+def check_cancelled(should_cancel: Callable[[], bool] | None) -> None:
+    """Raise ``Cancelled`` where the caller asked to stop."""
+    if should_cancel is not None and should_cancel():
+        raise Cancelled
+
+
+def report(progress: ProgressReport | None, message: str, fraction: float | None) -> None:
+    """Tell the listener, where there is one."""
+    if progress is not None:
+        progress(message, fraction)
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+def text(ds: Dataset, keyword: str) -> str | None:
+    """The element as stripped text; several values joined by a backslash; None if absent or unreadable."""
+    value = value_of(ds, keyword)
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
+        return "\\".join(str(v) for v in value).strip() or None
+    return str(value).strip() or None
+
+
+def value_of(ds: Dataset, keyword: str):
+    """The element's value, None where it is absent, empty or cannot be converted."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = ds.get(keyword)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, IndexError, OSError, struct.error):
+        return None
+    if value is None or (isinstance(value, str) and value == ""):
+        return None
+    return value
+
+
+def numbers(ds: Dataset, keyword: str, count: int | None = None) -> list[float] | None:
+    """All values as finite floats; None where absent, not numbers, or not ``count`` of them."""
+    value = value_of(ds, keyword)
+    if value is None:
+        return None
+    items = list(value) if hasattr(value, "__iter__") and not isinstance(value, (str, bytes)) else [value]
+    try:
+        out = [float(v) for v in items]
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if not all(math.isfinite(v) for v in out) or (count is not None and len(out) != count):
+        return None
+    return out
+
+
+def number(ds: Dataset, keyword: str) -> float | None:
+    """One finite float, or None."""
+    out = numbers(ds, keyword)
+    return out[0] if out else None
+
+
+def integer(ds: Dataset, keyword: str) -> int | None:
+    """One whole number, or None."""
+    out = number(ds, keyword)
+    return int(out) if out is not None and out == int(out) else None
+
+
+def items(ds: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; empty where it is absent or damaged."""
+    value = value_of(ds, keyword)
+    if value is None or isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        return []
+    try:
+        return [item for item in value if isinstance(item, Dataset)]
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, struct.error, NotImplementedError):
+        return []
+
+
+def item(ds: Dataset, keyword: str) -> Dataset | None:
+    """The first item of a sequence, or None."""
+    out = items(ds, keyword)
+    return out[0] if out else None
+
+
+def uid_name(uid: str | None) -> str | None:
+    """The dictionary's name of a UID where it has one, else the UID."""
+    return UID(uid).name if uid else None
+
+
+# --- where the pixels lie ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PixelBlock:
+    """The pixel data element as it lies in the file.
+
+    ``start`` is the offset of its value, ``length`` the stored bytes (for encapsulated data up to
+    the delimiter), ``declared`` the length its own header gives (None where undefined).
+    ``fragments`` are ``(offset, length)`` of the encapsulated items after the offset table;
+    ``complete`` is False where the file ends before the element does. ``inline`` holds the bytes
+    of a deflated file, whose offsets mean nothing on disk.
+    """
+
+    start: int
+    length: int
+    declared: int | None
+    vr: str
+    fragments: tuple[tuple[int, int], ...] = ()
+    offset_table: tuple[int, ...] = ()
+    complete: bool = True
+    inline: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Header:
+    """One DICOM file read up to its pixels."""
+
+    path: Path
+    ds: Dataset
+    transfer_syntax: str | None
+    pixels: PixelBlock | None
+    file_bytes: int
+
+    @property
+    def sop_class(self) -> str | None:
+        return text(self.ds, "SOPClassUID") or text(self.ds.file_meta, "MediaStorageSOPClassUID")
+
+    @property
+    def frames(self) -> int:
+        """Declared number of frames, 1 where absent or unreadable."""
+        n = integer(self.ds, "NumberOfFrames")
+        return n if n and n > 0 else 1
+
+    @property
+    def rows(self) -> int | None:
+        return integer(self.ds, "Rows")
+
+    @property
+    def columns(self) -> int | None:
+        return integer(self.ds, "Columns")
+
+    @property
+    def is_encapsulated(self) -> bool:
+        return self.pixels is not None and self.pixels.declared is None
+
+    def frame_bytes(self) -> float | None:
+        """Bytes of one uncompressed frame by the header (fractional for packed bits), or None."""
+        rows, columns, bits = self.rows, self.columns, integer(self.ds, "BitsAllocated")
+        samples = integer(self.ds, "SamplesPerPixel") or 1
+        if not rows or not columns or not bits or rows < 1 or columns < 1 or bits < 1 or samples < 1:
+            return None
+        if (text(self.ds, "PhotometricInterpretation") or "").startswith("YBR_FULL_422") and not self.is_encapsulated:
+            return rows * columns * 2 * bits / 8
+        return rows * columns * samples * bits / 8
+
+
+def _walk_fragments(fp, start: int, end: int, big: bool) -> tuple[list[tuple[int, int]], int, bool]:
+    """(offset, length) of each encapsulated item, the end of the last, and whether a delimiter closes them."""
+    code = ">HHL" if big else "<HHL"
+    out, at = [], start
+    while at + 8 <= end:
+        fp.seek(at)
+        group, element, length = struct.unpack(code, fp.read(8))
+        if (group, element) == (0xFFFE, 0xE0DD):
+            return out, at, True
+        if (group, element) != (0xFFFE, 0xE000) or length == 0xFFFFFFFF or at + 8 + length > end:
+            return out, at, False
+        out.append((at + 8, length))
+        at += 8 + length
+    return out, at, False
+
+
+def _find_pixels(fp, file_bytes: int, syntax: str | None) -> PixelBlock | None:
+    """Look at the element the reader stopped at; None where the header ends without pixel data."""
+    at = fp.tell()
+    fp.seek(at)
+    head = fp.read(12)
+    if len(head) < 8 or head[:4] not in PIXEL_TAGS + FLOAT_PIXEL_TAGS:
+        return None
+    big = head[0] == 0x7F
+    if syntax == "1.2.840.10008.1.2":
+        vr, declared, start = "OW", struct.unpack("<L", head[4:8])[0], at + 8
+    elif head[4:6].isalpha():
+        vr = head[4:6].decode("ascii")
+        if len(head) < 12:
+            return PixelBlock(file_bytes, 0, 0, vr, complete=False)
+        declared, start = struct.unpack(">L" if big else "<L", head[8:12])[0], at + 12
+    else:  # implicit data under an explicit transfer syntax
+        vr, declared, start = "OW", struct.unpack("<L", head[4:8])[0], at + 8
+    if declared != 0xFFFFFFFF:
+        stored = min(declared, file_bytes - start)
+        return PixelBlock(start, stored, declared, vr, complete=stored == declared)
+    parts, end, closed = _walk_fragments(fp, start, file_bytes, big)
+    table: tuple[int, ...] = ()
+    if parts:
+        offset, length = parts[0]
+        fp.seek(offset)
+        raw = fp.read(min(length, 4_000_000))
+        table = struct.unpack(f"<{len(raw) // 4}L", raw[: len(raw) // 4 * 4])
+    return PixelBlock(start, end - start, None, vr, tuple(parts[1:]), table, closed)
+
+
+def _read_deflated(path: Path, raw: bytes) -> tuple[Dataset, PixelBlock | None]:
+    """Inflate a deflated file once, within a limit, as its offsets mean nothing on disk.
+
+    The deflated stream starts after the file meta group, whose length is its first element.
+    """
+    start = 144 + struct.unpack("<L", raw[140:144])[0]
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    body = engine.decompress(raw[start:], MAX_FRAME_BYTES)
+    if engine.unconsumed_tail:
+        raise DicomRefused(f"{path.name} would unpack to more than 1 GB.", code="too_large")
+    stream = io.BytesIO(body)
+    meta = pydicom.filereader.read_file_meta_info(path)
+    ds = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag == 0x7FE00010)
+    block = _find_pixels(stream, len(body), None)
+    ds.file_meta = meta
+    if block is not None:
+        inline = body[block.start : block.start + block.length]
+        block = PixelBlock(0, block.length, block.declared, block.vr, complete=block.complete, inline=inline)
+    return ds, block
+
+
+def read_header(path: Path | str) -> Header:
+    """Read one file up to its pixels.
+
+    Raises ``DicomRefused`` with a plain reason: not DICOM, a directory file, unreadable, ended too
+    early inside the header. Never raises for strange values, which are read as absent later.
+    """
+    path = Path(path)
+    try:
+        file_bytes = os.path.getsize(path)
+        with open(path, "rb") as fp, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if str(DeflatedExplicitVRLittleEndian).encode() in fp.read(1024):
+                fp.seek(0)
+                ds, block = _read_deflated(path, fp.read())
+            else:
+                fp.seek(0)
+                ds = pydicom.dcmread(fp, stop_before_pixels=True, defer_size=DEFER_BYTES)
+                block = _find_pixels(fp, file_bytes, text(ds.file_meta, "TransferSyntaxUID"))
+            syntax = text(ds.file_meta, "TransferSyntaxUID")
+    except InvalidDicomError:
+        raise DicomRefused(f"{path.name} is not a DICOM file.", code="not_dicom") from None
+    except OSError as error:
+        raise DicomRefused(f"{path.name} cannot be read: {error.strerror or error}.", code="unreadable") from error
+    except EOFError as error:
+        raise DicomRefused(f"{path.name} ends in the middle of its header.", code="truncated") from error
+    except NodusError:
+        raise
+    except Exception as error:  # whatever a damaged header makes the parser raise is a reason to skip this file
+        raise DicomRefused(f"{path.name} has a damaged header ({type(error).__name__}).", code="unreadable") from error
+    sop_class = text(ds.file_meta, "MediaStorageSOPClassUID")
+    if sop_class == "1.2.840.10008.1.3.10":
+        raise DicomRefused(f"{path.name} is a DICOM directory; the files it lists are read themselves.", code="dicomdir")
+    return Header(path, ds, syntax, block, file_bytes)

@@ -1,0 +1,286 @@
+"""Decoding single frames, each straight from its place in the file.
+
+One frame at a time is read and decoded, so that a long cine never has to fit in memory, and sizes
+are compared with what is really stored before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.uid import UID
+
+from dicom_io.headers import MAX_FRAME_BYTES, DicomRefused, Header, integer, number, numbers, text, uid_name, value_of
+
+_PIXEL_KEYWORDS = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+
+
+def codec_available(transfer_syntax: str | None) -> bool:
+    """True where this installation can decode the transfer syntax."""
+    if not transfer_syntax:
+        return False
+    try:
+        return bool(get_decoder(UID(transfer_syntax)).is_available)
+    except (NotImplementedError, ValueError):
+        return False
+
+
+def storage_fault(header: Header) -> DicomRefused | None:
+    """Why the stored pixels cannot be what the header declares; None where they fit.
+
+    Codes: ``not_an_image``, ``header_size_mismatch``, ``truncated``, ``too_large``.
+    """
+    name, block = header.path.name, header.pixels
+    if header.transfer_syntax is None:
+        return DicomRefused(f"{name} does not say how it is encoded (no transfer syntax).", code="unreadable")
+    if block is None:
+        if header.rows or header.columns:
+            return DicomRefused(f"{name} has an image header but no image: it ends before the pixel data.", code="not_an_image")
+        return DicomRefused(f"{name} holds no image.", code="not_an_image")
+    if value_of(header.ds, "NumberOfFrames") is not None and (integer(header.ds, "NumberOfFrames") or 0) < 1:
+        return DicomRefused(f"{name} does not give a legal number of frames.", code="header_size_mismatch")
+    frame = header.frame_bytes()
+    if frame is None:
+        return DicomRefused(f"{name} does not give the size of its picture.", code="header_size_mismatch")
+    if frame > MAX_FRAME_BYTES:
+        return DicomRefused(f"{name} declares a picture of {header.columns} x {header.rows}, more than 1 GB a frame.", code="too_large")
+    if not header.is_encapsulated:
+        need = int(np.ceil(frame * header.frames))
+        if block.length < need:
+            if not block.complete:
+                return DicomRefused(f"{name} was cut off: {block.length} of {need} bytes of its pixels are there.", code="truncated")
+            return DicomRefused(f"{name} stores {block.length} bytes of pixels where its header declares {need}.", code="header_size_mismatch")
+        return None
+    if not block.fragments:
+        return DicomRefused(f"{name} holds no compressed picture.", code="truncated")
+    if len(block.fragments) < header.frames:
+        if not block.complete:
+            return DicomRefused(f"{name} was cut off: {len(block.fragments)} of {header.frames} frames are there.", code="truncated")
+        return DicomRefused(f"{name} stores {len(block.fragments)} frames where its header declares {header.frames}.", code="header_size_mismatch")
+    if not block.complete:
+        return DicomRefused(f"{name} was cut off in the middle of its pixels.", code="truncated")
+    return None
+
+
+def surplus_bytes(header: Header) -> int:
+    """Bytes stored beyond what the header declares (a single pad byte is legal); 0 where compressed."""
+    frame = header.frame_bytes()
+    if header.pixels is None or header.is_encapsulated or frame is None:
+        return 0
+    need = int(np.ceil(frame * header.frames))
+    need += need % 2
+    return max(0, header.pixels.length - need)
+
+
+def _codestream_size(data: bytes) -> tuple[int, int] | None:
+    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 stream itself gives; None if unknown."""
+    at = data.find(b"\xff\x4f\xff\x51", 0, 512)
+    if at >= 0 and len(data) >= at + 26:
+        x1, y1, x0, y0 = struct.unpack(">4L", data[at + 8 : at + 24])
+        return y1 - y0, x1 - x0
+    if data[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 9 < len(data):
+        if data[at] != 0xFF:
+            return None
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker in (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7):
+            rows, columns = struct.unpack(">HH", data[at + 5 : at + 9])
+            return rows, columns
+        at += 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]
+    return None
+
+
+def _frame_spans(header: Header) -> list[list[tuple[int, int]]]:
+    """The fragments of each frame of an encapsulated file."""
+    block, frames = header.pixels, header.frames
+    parts = list(block.fragments)
+    if len(parts) == frames:
+        return [[part] for part in parts]
+    if frames == 1:
+        return [parts]
+    # Several fragments a frame: the offset table says where frames start (offsets count from the
+    # first item after the table).
+    if len(block.offset_table) == frames and parts:
+        base = parts[0][0] - 8
+        starts = {offset + base for offset in block.offset_table}
+        spans: list[list[tuple[int, int]]] = []
+        for part in parts:
+            if part[0] - 8 in starts or not spans:
+                spans.append([])
+            spans[-1].append(part)
+        if len(spans) == frames:
+            return spans
+    # No usable table: a frame ends where the next fragment opens a new stream.
+    spans = []
+    with open(header.path, "rb") as fp:
+        for offset, length in parts:
+            fp.seek(offset)
+            lead = fp.read(4)
+            if not spans or lead[:3] == b"\xff\xd8\xff" or lead == b"\xff\x4f\xff\x51":
+                spans.append([])
+            spans[-1].append((offset, length))
+    if len(spans) != frames:
+        raise DicomRefused(f"{header.path.name}: its {len(parts)} compressed pieces cannot be told apart into {frames} frames.", code="header_size_mismatch")
+    return spans
+
+
+class FrameDecoder:
+    """Decodes any frame of one file on demand. Safe to call from several threads.
+
+    Raises ``DicomRefused`` when built (``codec_missing`` or why the stored pixels do not fit the
+    header) and when a frame's stream is damaged (``decode_failed``) or disagrees with the header
+    about its size (``header_size_mismatch``).
+    """
+
+    def __init__(self, header: Header):
+        self.header = header
+        fault = storage_fault(header)
+        if fault is not None and fault.code in ("unreadable", "not_an_image"):
+            raise fault
+        if not codec_available(header.transfer_syntax):
+            raise DicomRefused(
+                f"{header.path.name} is compressed as {uid_name(header.transfer_syntax)}, which cannot be decoded here.",
+                code="codec_missing",
+                hint="Ask for the picture in an uncompressed or a JPEG form.",
+            )
+        if fault is not None:
+            raise fault
+        self._decoder = get_decoder(UID(header.transfer_syntax))
+        self._spans = _frame_spans(header) if header.is_encapsulated else None
+        self._template = {k: value_of(header.ds, k) for k in _PIXEL_KEYWORDS if value_of(header.ds, k) is not None}
+        self._template.setdefault("SamplesPerPixel", 1)
+        self._template.setdefault("PixelRepresentation", 0)
+        self._template.setdefault("PhotometricInterpretation", "MONOCHROME2" if self._template["SamplesPerPixel"] == 1 else "RGB")
+        self._template.setdefault("BitsStored", self._template.get("BitsAllocated"))
+
+    @property
+    def frames(self) -> int:
+        return self.header.frames
+
+    def _bytes(self, index: int) -> bytes:
+        block = self.header.pixels
+        if self._spans is not None:
+            with open(self.header.path, "rb") as fp:
+                pieces = []
+                for offset, length in self._spans[index]:
+                    fp.seek(offset)
+                    pieces.append(fp.read(length))
+            return b"".join(pieces)
+        size = int(np.ceil(self.header.frame_bytes()))
+        start = int(self.header.frame_bytes() * index)
+        if block.inline is not None:
+            return block.inline[start : start + size]
+        with open(self.header.path, "rb") as fp:
+            fp.seek(block.start + start)
+            return fp.read(size)
+
+    def _dataset(self, data: bytes) -> Dataset:
+        ds = Dataset()
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = UID(self.header.transfer_syntax)
+        for keyword, value in self._template.items():
+            setattr(ds, keyword, value)
+        ds.NumberOfFrames = 1
+        if self._spans is not None:
+            ds.PixelData = encapsulate([data], has_bot=False)
+            ds["PixelData"].VR = "OB"
+        else:
+            ds.PixelData = data + b"\x00" * (len(data) % 2)
+            ds["PixelData"].VR = "OB" if self.header.pixels.vr == "OB" else "OW"
+        return ds
+
+    def raw(self, index: int, *, colour: bool = False) -> tuple[np.ndarray, str]:
+        """Frame ``index`` as stored ``[row, column]`` or ``[row, column, sample]`` and its
+        photometric interpretation after decoding. ``colour`` asks for RGB in place of YBR."""
+        if not 0 <= index < self.frames:
+            raise DicomRefused(f"There is no frame {index}: the picture has {self.frames}.", code="frame_out_of_range")
+        data = self._bytes(index)
+        if self._spans is not None:
+            size = _codestream_size(data)
+            if size is not None and size != (self.header.rows, self.header.columns):
+                raise DicomRefused(
+                    f"{self.header.path.name}: the compressed picture is {size[1]} x {size[0]}, the header says {self.header.columns} x {self.header.rows}.",
+                    code="header_size_mismatch",
+                )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                array, meta = self._decoder.as_array(self._dataset(data), index=0, raw=not colour)
+        except Exception as error:  # codecs raise whatever they like on a damaged stream
+            raise DicomRefused(
+                f"{self.header.path.name}: frame {index} cannot be decoded ({type(error).__name__}).", code="decode_failed"
+            ) from error
+        if array.shape[:2] != (self.header.rows, self.header.columns):
+            raise DicomRefused(f"{self.header.path.name}: frame {index} decodes to another size than declared.", code="header_size_mismatch")
+        return array, str(meta.get("photometric_interpretation", self._template["PhotometricInterpretation"]))
+
+    def picture(self, index: int) -> np.ndarray:
+        """Frame ``index`` for the screen: uint8 ``[row, column]`` grey or ``[row, column, 3]`` RGB."""
+        array, photometric = self.raw(index, colour=True)
+        ds = self.header.ds
+        if photometric == "PALETTE COLOR":
+            return self._palette(array)
+        if array.ndim == 3:
+            return _to_8_bit(array, integer(ds, "BitsStored") or 8 * array.itemsize)
+        return self._grey(array, photometric)
+
+    def _palette(self, array: np.ndarray) -> np.ndarray:
+        try:
+            rgb = apply_color_lut(array, self.header.ds)
+        except Exception as error:  # broken tables raise many kinds
+            raise DicomRefused(f"{self.header.path.name}: its colour table cannot be used ({type(error).__name__}).", code="decode_failed") from error
+        rgb = rgb[..., :3]
+        if rgb.dtype == np.uint8:
+            return np.ascontiguousarray(rgb)
+        # 16-bit tables: some makers fill the whole range, some only its lower byte.
+        bits = 16 if int(rgb.max(initial=0)) > 255 else 8
+        return _to_8_bit(rgb, bits)
+
+    def _grey(self, array: np.ndarray, photometric: str) -> np.ndarray:
+        ds = self.header.ds
+        bits = integer(ds, "BitsStored") or 8 * array.itemsize
+        if array.dtype == np.uint8 and bits <= 8:
+            grey = array if bits == 8 else _to_8_bit(array, bits)
+        else:
+            values = array.astype(np.float32) * (number(ds, "RescaleSlope") or 1.0) + (number(ds, "RescaleIntercept") or 0.0)
+            centre, width = numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth")
+            if centre and width and width[0] > 0:
+                low, high = centre[0] - width[0] / 2, centre[0] + width[0] / 2
+            else:
+                low, high = float(values.min()), float(values.max())
+            grey = np.clip((values - low) * (255.0 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
+        return 255 - grey if photometric == "MONOCHROME1" else grey
+
+
+def _to_8_bit(array: np.ndarray, bits: int) -> np.ndarray:
+    """Scale ``bits``-wide samples to 0..255."""
+    if bits == 8:
+        return np.ascontiguousarray(array.astype(np.uint8))
+    if bits < 8:
+        return (array.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
+    return (array >> (bits - 8)).astype(np.uint8)
+
+
+def photometric(header: Header) -> str:
+    """The stored photometric interpretation, empty where absent."""
+    return text(header.ds, "PhotometricInterpretation") or ""

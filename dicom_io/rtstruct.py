@@ -1,0 +1,150 @@
+"""Reading RTSTRUCT outlines onto the grid of the series they were drawn on.
+
+A voxel is in when its centre lies inside the polygon; contours of one slice are XORed (holes).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from dicom_io.headers import Header, integer, items, numbers, read_header, text
+from volumetry.errors import GeometryRefused, NodusError
+from volumetry.finding import Finding
+from volumetry.geometry import ImageGeometry
+from volumetry.mask import NodeMask
+
+RTSTRUCT_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
+# Scan lines per pixel row when the area of an outline is summed.
+LINES_PER_ROW = 16
+MAX_MASK_BYTES = 4 << 30
+
+
+def referenced_series(ds: Dataset) -> list[str]:
+    """SeriesInstanceUIDs that the structure set was drawn on."""
+    out = []
+    for frame in items(ds, "ReferencedFrameOfReferenceSequence"):
+        for study in items(frame, "RTReferencedStudySequence"):
+            out += [text(s, "SeriesInstanceUID") for s in items(study, "RTReferencedSeriesSequence")]
+    return list(dict.fromkeys(uid for uid in out if uid))
+
+
+def _crossings(polygons: list[np.ndarray], y: float) -> np.ndarray:
+    """Sorted x where the edges of all polygons cross the line at ``y`` (half-open edges)."""
+    out = []
+    for polygon in polygons:
+        x0, y0 = polygon[:, 0], polygon[:, 1]
+        x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
+        hit = (y0 <= y) != (y1 <= y)
+        out.append(x0[hit] + (y - y0[hit]) * (x1[hit] - x0[hit]) / (y1[hit] - y0[hit]))
+    return np.sort(np.concatenate(out)) if out else np.empty(0)
+
+
+def fill_even_odd(polygons: list[np.ndarray], rows: int, columns: int) -> np.ndarray:
+    """Bool ``[row, column]``: pixel centres inside an odd number of the closed polygons (n, 2) of (x, y)."""
+    out = np.zeros((rows, columns), dtype=np.bool_)
+    if not polygons:
+        return out
+    low = max(0, math.ceil(min(p[:, 1].min() for p in polygons)))
+    high = min(rows - 1, math.floor(max(p[:, 1].max() for p in polygons)))
+    for row in range(low, high + 1):
+        xs = _crossings(polygons, float(row))
+        for a, b in zip(xs[::2], xs[1::2], strict=False):
+            # Inside is a <= column < b, so that touching outlines share no pixel.
+            out[row, max(0, math.ceil(a)) : max(0, min(columns, math.ceil(b)))] = True
+    return out
+
+
+def even_odd_area(polygons: list[np.ndarray]) -> float:
+    """Area in pixels inside an odd number of the polygons: exact along x, midpoint rule along y."""
+    if not polygons:
+        return 0.0
+    low, high = min(p[:, 1].min() for p in polygons), max(p[:, 1].max() for p in polygons)
+    lines = max(64, math.ceil((high - low) * LINES_PER_ROW))
+    step = (high - low) / lines
+    total = 0.0
+    for n in range(lines):
+        xs = _crossings(polygons, low + (n + 0.5) * step)
+        total += float((xs[1::2] - xs[: len(xs) // 2 * 2 : 2]).sum())
+    return total * step
+
+
+def _contours(roi: Dataset, geometry: ImageGeometry, name: str) -> tuple[dict[int, list[tuple[float, np.ndarray]]], list[Finding]]:
+    """Polygons in pixels by nearest slice k, each with its exact k; what could not be used."""
+    by_slice: dict[int, list[tuple[float, np.ndarray]]] = {}
+    outside = other = 0
+    for contour in items(roi, "ContourSequence"):
+        kind = (text(contour, "ContourGeometricType") or "").upper()
+        data = numbers(contour, "ContourData")
+        if kind not in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR") or data is None or len(data) % 3 or len(data) < 9:
+            other += 1
+            continue
+        index = geometry.world_to_index(np.array(data).reshape(-1, 3))
+        depth = index[:, 2]
+        if depth.max() - depth.min() > 0.5:
+            raise GeometryRefused(f"An outline of {name} does not lie in one slice of the image.", code="contour_not_in_plane")
+        exact = float(depth.mean())
+        k = int(round(exact))
+        if not -0.5 <= exact <= geometry.shape[0] - 0.5:
+            outside += 1
+            continue
+        k = min(max(k, 0), geometry.shape[0] - 1)
+        by_slice.setdefault(k, []).append((exact, index[:, :2]))
+    findings = []
+    if outside:
+        findings.append(Finding("contours_outside_image", f"{outside} outline(s) of {name} lie outside the image and are left out.", "serious"))
+    if other:
+        findings.append(Finding("contours_not_closed", f"{other} outline(s) of {name} are points or open lines and enclose nothing.", "info"))
+    return by_slice, findings
+
+
+def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry) -> tuple[NodeMask, ...]:
+    """One ``NodeMask`` an ROI in ascending order of ROI number, on the referenced series' grid.
+
+    ``coverage_volume_ml`` is the area enclosed by the outlines times the slice distance. ROIs
+    without an outline are present and empty. Raises ``GeometryRefused`` (``contour_not_in_plane``)
+    or ``NodusError`` (``not_a_mask``).
+    """
+    header = path if isinstance(path, Header) else read_header(path)
+    ds = header.ds
+    named = {integer(r, "ROINumber"): text(r, "ROIName") for r in items(ds, "StructureSetROISequence")}
+    drawn = {integer(r, "ReferencedROINumber"): r for r in items(ds, "ROIContourSequence")}
+    labels = sorted(n for n in {*named, *drawn} if n is not None)
+    if not labels:
+        raise NodusError(f"{header.path.name} holds no outlines.", code="not_a_mask")
+    if len(labels) * int(np.prod(geometry.shape, dtype=np.int64)) > MAX_MASK_BYTES:
+        raise NodusError(f"{header.path.name}: its outlines span more than 4 GB of voxels.", code="too_large")
+    out = []
+    for label in labels:
+        name = named.get(label)
+        array = np.zeros(geometry.shape, dtype=np.bool_)
+        area = 0.0
+        findings: list[Finding] = []
+        if label in drawn:
+            by_slice, findings = _contours(drawn[label], geometry, name or f"ROI {label}")
+            off = False
+            for k, found in by_slice.items():
+                nearest = min((exact for exact, _ in found), key=lambda e, k=k: abs(e - k))
+                # Outlines of other planes that fall on the same slice would cancel out under XOR.
+                chosen = [polygon for exact, polygon in found if abs(exact - nearest) < 0.1]
+                off = off or len(chosen) < len(found) or abs(nearest - k) > 0.1
+                array[k] = fill_even_odd(chosen, *geometry.shape[1:])
+                area += even_odd_area(chosen)
+            if off:
+                findings.append(
+                    Finding("contours_off_slices", "Some outlines lie between the image's slices; each slice takes the nearest one.", "warning")
+                )
+        out.append(
+            NodeMask(
+                array,
+                geometry,
+                label=label,
+                name=name,
+                coverage_volume_ml=area * geometry.voxel_size_mm3 / 1000.0,
+                findings=tuple(findings),
+            )
+        )
+    return tuple(out)

@@ -1,0 +1,362 @@
+"""What lies in a folder: headers only, grouped into series that really are one thing each.
+
+Every file ends up in a series or among the skipped ones with a reason; a bad file never stops the
+rest, and no pixel is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dicom_io.grouping import Stack, split_series
+from dicom_io.headers import (
+    DicomRefused,
+    Header,
+    ProgressReport,
+    check_cancelled,
+    read_header,
+    report,
+    text,
+    uid_name,
+)
+from dicom_io.pixels import codec_available, storage_fault, surplus_bytes
+from dicom_io.planes import FramePlane, frame_planes, instance_number
+from dicom_io.ultrasound import (
+    ENHANCED_US_VOLUME,
+    US_SOP_CLASSES,
+    acquired_on,
+    is_synthetic,
+    read_calibration,
+    read_frame_times,
+)
+from volumetry.calibration import Calibration
+from volumetry.errors import NodusError
+from volumetry.finding import Finding
+
+SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
+REPORTS_PREFIX = "1.2.840.10008.5.1.4.1.1.88."
+WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedFile:
+    """A file that belongs to no series, and why."""
+
+    file: str
+    code: str
+    message: str
+
+    def to_dict(self) -> dict:
+        """The object listed under ``skipped`` by ``nodus scan``."""
+        return {"file": self.file, "code": self.code, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileFacts:
+    """What grouping needs of one file; the header itself is let go."""
+
+    path: Path
+    name: str
+    sop_class: str | None
+    sop_uid: str | None
+    series_uid: str | None
+    study_uid: str | None
+    frame_of_reference_uid: str | None
+    modality: str | None
+    transfer_syntax: str | None
+    rows: int | None
+    columns: int | None
+    frames: int
+    instance: int | None
+    is_localizer: bool
+    planes: tuple[FramePlane | None, ...]
+    stored_bytes: int
+    description: str | None
+    acquired_on: str | None
+    synthetic: bool
+    findings: tuple[Finding, ...] = ()
+    calibration: Calibration | None = None
+    frame_times_ms: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesSummary:
+    """One series, or one part of a series that really is several.
+
+    ``to_dict`` gives the fields of ``nodus scan --json``. Beyond them: ``root`` (folder that
+    ``files`` are relative to), ``slices`` (file index and frame of each plane in order of position;
+    empty for pictures without geometry), ``part`` of ``parts`` where a series was split.
+    """
+
+    series_uid: str | None
+    modality: str | None
+    sop_class: str | None
+    transfer_syntax: str | None
+    kind: str
+    frames: int
+    shape: tuple[int, int, int] | None
+    spacing_mm: tuple[float, float, float | None] | None
+    frame_times_ms: tuple[float, ...] | None
+    regions: tuple[dict, ...] | None
+    findings: tuple[Finding, ...]
+    files: tuple[str, ...]
+    root: Path
+    slices: tuple[tuple[int, int], ...] = ()
+    part: int = 1
+    parts: int = 1
+    study_uid: str | None = None
+    frame_of_reference_uid: str | None = None
+    description: str | None = None
+    acquired_on: str | None = None
+    synthetic: bool = False
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files as absolute paths, in the order of ``files``."""
+        return tuple(self.root / name for name in self.files)
+
+    def to_dict(self) -> dict:
+        """The object listed under ``series`` by ``nodus scan``."""
+        return {
+            "series_uid": self.series_uid,
+            "modality": self.modality,
+            "sop_class": self.sop_class,
+            "transfer_syntax": self.transfer_syntax,
+            "kind": self.kind,
+            "frames": self.frames,
+            "shape": None if self.shape is None else list(self.shape),
+            "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
+            "frame_times_ms": None if self.frame_times_ms is None else list(self.frame_times_ms),
+            "regions": None if self.regions is None else list(self.regions),
+            "findings": [f.as_dict() for f in self.findings],
+            "files": list(self.files),
+            "part": self.part,
+            "parts": self.parts,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """Everything found under a path."""
+
+    series: tuple[SeriesSummary, ...] = ()
+    skipped: tuple[SkippedFile, ...] = field(default=())
+
+    def to_dict(self) -> dict:
+        """The object printed by ``nodus scan --json``."""
+        return {"series": [s.to_dict() for s in self.series], "skipped": [s.to_dict() for s in self.skipped]}
+
+
+def region_dict(calibration: Calibration) -> tuple[dict, ...]:
+    """Regions as plain numbers for ``nodus scan``."""
+    return tuple(
+        {
+            "index": r.index,
+            "spatial_format": r.spatial_format,
+            "data_type": r.data_type,
+            "flags": r.flags,
+            "box": [r.x0, r.y0, r.x1, r.y1],
+            "units": [r.units_x, r.units_y],
+            "delta": [r.delta_x, r.delta_y],
+            "is_length": r.is_length and calibration.refusal is None,
+        }
+        for r in calibration.regions
+    )
+
+
+def read_facts(path: Path, name: str) -> FileFacts:
+    """Facts of one file. Raises ``DicomRefused`` with the reason to skip it."""
+    header = read_header(path)
+    ds, sop_class = header.ds, header.sop_class
+    is_other = sop_class in SEGMENTATIONS or sop_class == RTSTRUCT or (sop_class or "").startswith(REPORTS_PREFIX)
+    if len(ds) == 0 and header.pixels is None:
+        raise DicomRefused(f"{name} is DICOM but its header is empty.", code="unreadable")
+    findings: list[Finding] = []
+    fault = storage_fault(header) if not (is_other and header.pixels is None) else None
+    if fault is not None:
+        fault.message = fault.message.replace(path.name, name, 1)
+        raise fault
+    if header.pixels is not None and not codec_available(header.transfer_syntax):
+        findings.append(Finding("codec_missing", f"Compressed as {uid_name(header.transfer_syntax)}, which cannot be decoded here.", "serious"))
+    surplus = surplus_bytes(header)
+    if surplus:
+        findings.append(Finding("header_size_mismatch", f"{name} stores {surplus} bytes more than its header declares; they are ignored.", "info"))
+    is_picture = sop_class in US_SOP_CLASSES or (text(ds, "Modality") in ("US", "IVUS") and sop_class != ENHANCED_US_VOLUME)
+    planes: list[FramePlane | None] = [] if is_other or is_picture else frame_planes(ds, header.frames)
+    times, calibration = None, None
+    if header.pixels is not None and not is_other:
+        time_values, time_findings = read_frame_times(ds, header.frames) if not any(planes) else (None, ())
+        times = None if time_values is None else tuple(float(v) for v in time_values)
+        findings += time_findings
+        if is_picture:
+            calibration = read_calibration(ds, header.columns, header.rows)
+            findings += calibration.findings
+    image_type = (text(ds, "ImageType") or "").upper().split("\\")
+    return FileFacts(
+        path=path,
+        name=name,
+        sop_class=sop_class,
+        sop_uid=text(ds, "SOPInstanceUID"),
+        series_uid=text(ds, "SeriesInstanceUID"),
+        study_uid=text(ds, "StudyInstanceUID"),
+        frame_of_reference_uid=text(ds, "FrameOfReferenceUID"),
+        modality=text(ds, "Modality"),
+        transfer_syntax=header.transfer_syntax,
+        rows=header.rows,
+        columns=header.columns,
+        frames=header.frames,
+        instance=instance_number(ds),
+        is_localizer="LOCALIZER" in image_type,
+        planes=tuple(planes),
+        stored_bytes=header.pixels.length if header.pixels is not None else 0,
+        description=text(ds, "SeriesDescription"),
+        acquired_on=acquired_on(ds),
+        synthetic=is_synthetic(ds),
+        findings=tuple(findings),
+        calibration=calibration,
+        frame_times_ms=times,
+    )
+
+
+def _list_files(path: Path) -> tuple[Path, list[Path]]:
+    if path.is_file():
+        return path.parent, [path]
+    if not path.is_dir():
+        raise NodusError(f"There is nothing at {path}.", code="not_found")
+    found = []
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        found += [Path(folder) / n for n in sorted(names)]
+    return path, found
+
+
+def scan_folder(
+    path: Path | str,
+    *,
+    progress: ProgressReport | None = None,
+    should_cancel: Callable[[], bool] | None = None,
+) -> ScanResult:
+    """Read all headers under ``path`` (a folder, or one file) and group them into series.
+
+    ``progress(message, fraction)`` is called as files are read; ``should_cancel()`` is asked
+    between files and makes the scan raise ``Cancelled``. Raises ``NodusError`` (``not_found``) for
+    an absent path only.
+    """
+    root, files = _list_files(Path(path))
+    facts: list[FileFacts] = []
+    skipped: list[SkippedFile] = []
+
+    def one(file: Path) -> FileFacts | SkippedFile:
+        check_cancelled(should_cancel)
+        name = file.relative_to(root).as_posix()
+        try:
+            return read_facts(file, name)
+        except NodusError as refusal:
+            return SkippedFile(name, refusal.code, refusal.message)
+        except RecursionError:
+            return SkippedFile(name, "unreadable", f"{name} nests its header too deeply to be read.")
+
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="scan") as pool:
+        for n, result in enumerate(pool.map(one, files)):
+            (skipped if isinstance(result, SkippedFile) else facts).append(result)
+            if n % 16 == 0 or n + 1 == len(files):
+                report(progress, f"Reading headers, {n + 1} of {len(files)}", (n + 1) / len(files))
+    series, left_out = group(root, facts, skipped)
+    skipped += left_out
+    skipped.sort(key=lambda s: s.file)
+    return ScanResult(tuple(series), tuple(skipped))
+
+
+def group(root: Path, facts: list[FileFacts], skipped: list[SkippedFile]) -> tuple[list[SeriesSummary], list[SkippedFile]]:
+    """Series out of facts, and files left out as duplicates."""
+    by_series: dict[str, list[FileFacts]] = {}
+    left_out: list[SkippedFile] = []
+    seen: dict[tuple, FileFacts] = {}
+    repeated: dict[str, int] = {}
+    for fact in facts:
+        key = fact.series_uid or f"file:{fact.name}"
+        # Some tools keep the UID when they crop or recompress; only a like-sized twin is a duplicate.
+        same = (fact.sop_uid, fact.rows, fact.columns, fact.frames, fact.transfer_syntax, fact.stored_bytes)
+        if fact.sop_uid and same in seen:
+            left_out.append(SkippedFile(fact.name, "duplicate_slice", f"{fact.name} is the same image as {seen[same].name} again."))
+            repeated[key] = repeated.get(key, 0) + 1
+            continue
+        seen[same] = fact
+        by_series.setdefault(key, []).append(fact)
+    out: list[SeriesSummary] = []
+    for key, members in by_series.items():
+        pictures = [m for m in members if not any(m.planes)]
+        spatial = [m for m in members if any(m.planes)]
+        stacks, dropped = split_series(spatial)
+        left_out += [SkippedFile(name, "duplicate_slice", message) for name, message in dropped]
+        parts = len(stacks)
+        extra = []
+        if repeated.get(key):
+            extra.append(Finding("duplicate_slice", f"{repeated[key]} file(s) hold an image that is here already; they are left out.", "warning"))
+        if parts > 1:
+            extra.append(
+                Finding("mixed_series_split", f"This series is really {parts} separate pictures or stacks; they are listed apart.", "warning")
+            )
+        out += [_stack_summary(root, stack, n + 1, parts, tuple(extra)) for n, stack in enumerate(stacks)]
+        out += [_picture_summary(root, fact, tuple(extra[:1]) if repeated.get(key) else ()) for fact in pictures]
+    return out, left_out
+
+
+def _picture_summary(root: Path, fact: FileFacts, extra: tuple[Finding, ...]) -> SeriesSummary:
+    has_pixels = fact.rows is not None and fact.columns is not None and fact.sop_class not in SEGMENTATIONS
+    kind = "other" if not has_pixels else ("cine" if fact.frames > 1 else "still")
+    return SeriesSummary(
+        series_uid=fact.series_uid,
+        modality=fact.modality,
+        sop_class=fact.sop_class,
+        transfer_syntax=fact.transfer_syntax,
+        kind=kind,
+        frames=fact.frames,
+        shape=(fact.columns, fact.rows, 1) if has_pixels else None,
+        spacing_mm=None,
+        frame_times_ms=fact.frame_times_ms,
+        regions=None if fact.calibration is None else region_dict(fact.calibration),
+        findings=(*fact.findings, *extra),
+        files=(fact.name,),
+        root=root,
+        study_uid=fact.study_uid,
+        frame_of_reference_uid=fact.frame_of_reference_uid,
+        description=fact.description,
+        acquired_on=fact.acquired_on,
+        synthetic=fact.synthetic,
+    )
+
+
+def _stack_summary(root: Path, stack: Stack, part: int, parts: int, extra: tuple[Finding, ...]) -> SeriesSummary:
+    first = stack.facts[0]
+    files = list(dict.fromkeys(f.name for f in stack.facts))
+    where = {name: n for n, name in enumerate(files)}
+    own = {f.code + f.message: f for fact in {id(f): f for f in stack.facts}.values() for f in fact.findings}
+    return SeriesSummary(
+        series_uid=first.series_uid,
+        modality=first.modality,
+        sop_class=first.sop_class,
+        transfer_syntax=first.transfer_syntax,
+        kind="volume" if len(stack.facts) > 1 else "still",
+        frames=len(stack.facts),
+        shape=(first.columns, first.rows, len(stack.facts)),
+        spacing_mm=stack.spacing_mm,
+        frame_times_ms=None,
+        regions=None,
+        findings=(*own.values(), *stack.findings, *extra),
+        files=tuple(files),
+        root=root,
+        slices=tuple((where[f.name], p.frame) for f, p in zip(stack.facts, stack.planes, strict=True)),
+        part=part,
+        parts=parts,
+        study_uid=first.study_uid,
+        frame_of_reference_uid=first.frame_of_reference_uid,
+        description=first.description,
+        acquired_on=first.acquired_on,
+        synthetic=first.synthetic,
+    )

@@ -1,0 +1,165 @@
+"""Volume files (NIfTI, NRRD, MetaImage): read with their exact grid, written, read back, compared."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from dicom_io.nifti import nifti_bytes, read_nifti
+from volumetry.errors import NodusError
+from volumetry.geometry import ImageGeometry
+from volumetry.image import ImageSource, ImageVolume
+from volumetry.mask import NodeMask
+
+NIFTI = (".nii", ".nii.gz")
+NRRD = (".nrrd", ".nhdr")
+META = (".mha", ".mhd")
+MAX_BYTES = 8 << 30
+
+
+def suffix_of(path: Path | str) -> str | None:
+    """The volume-file suffix of a name, None where it is none of ours."""
+    name = Path(path).name.lower()
+    return next((s for s in (*NIFTI, *NRRD, *META) if name.endswith(s)), None)
+
+
+def sniff_volume_file(path: Path) -> str | None:
+    """Family of a file by name, else by its first bytes: ``nifti``, ``nrrd``, ``meta`` or None."""
+    suffix = suffix_of(path)
+    if suffix is not None:
+        return "nifti" if suffix in NIFTI else "nrrd" if suffix in NRRD else "meta"
+    try:
+        with open(path, "rb") as fp:
+            head = fp.read(348)
+    except OSError:
+        return None
+    if head[:4] == b"NRRD":
+        return "nrrd"
+    if head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0":
+        return "nifti"
+    if head.lstrip()[:10].lower() == b"objecttype":
+        return "meta"
+    return None
+
+
+def _affine_of(image) -> np.ndarray:
+    affine = np.eye(4)
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    affine[:3, :3] = direction * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return affine
+
+
+def _read_itk(path: Path, family: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """(array ``[k, j, i]`` or ``[k, j, i, layer]``, LPS affine, the file's own notes)."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO("NrrdImageIO" if family == "nrrd" else "MetaImageIO")
+    try:
+        reader.ReadImageInformation()
+        size, dimension = reader.GetSize(), reader.GetDimension()
+        if dimension != 3:
+            raise NodusError(f"{path.name} has {dimension} dimensions; only volumes of three are read.", code="not_a_volume")
+        stored = path.stat().st_size
+        need = int(np.prod(size, dtype=np.int64)) * max(1, reader.GetNumberOfComponents())
+        detached = path.suffix.lower() in (".mhd", ".nhdr")
+        if need > MAX_BYTES or (not detached and need > 1100 * stored):
+            raise NodusError(f"{path.name}: its header declares more voxels than the file can hold.", code="truncated")
+        image = reader.Execute()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise NodusError(f"{path.name} cannot be read ({reason[-120:]}).", code="unreadable") from error
+    notes = {k: image.GetMetaData(k) for k in image.GetMetaDataKeys()}
+    return sitk.GetArrayFromImage(image), _affine_of(image), notes
+
+
+def read_volume_file(path: Path | str) -> tuple[np.ndarray, ImageGeometry, dict[str, str]]:
+    """Array ``[k, j, i]`` (``[k, j, i, layer]`` for layered label maps), its grid in LPS and the
+    file's notes. Raises ``NodusError`` (``unreadable``, ``truncated``, ``not_a_volume``) or
+    ``GeometryRefused``."""
+    path = Path(path)
+    family = sniff_volume_file(path)
+    if family is None:
+        raise NodusError(f"{path.name} is neither NIfTI, NRRD nor MetaImage.", code="unreadable")
+    if not path.is_file():
+        raise NodusError(f"There is no file {path.name}.", code="not_found")
+    if family == "nifti":
+        array, affine = read_nifti(path)
+        notes: dict[str, str] = {}
+    else:
+        array, affine, notes = _read_itk(path, family)
+    return array, ImageGeometry(array.shape[:3], affine), notes
+
+
+def read_image_file(path: Path | str) -> ImageVolume:
+    """A volume file as an image. Its unit is unknown to the file; CT files hold HU."""
+    array, geometry, _ = read_volume_file(path)
+    if array.ndim != 3:
+        raise NodusError(f"{Path(path).name} holds several values a voxel; it is not one image.", code="not_a_volume")
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    elif array.dtype.kind in "iu" and array.dtype != np.int16:
+        low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+        array = array.astype(np.int16 if -32768 <= low and high <= 32767 else np.float32)
+    return ImageVolume(array, geometry, unit="HU", source=ImageSource(description=Path(path).name))
+
+
+def _write_into(folder: Path, name: str, suffix: str, array: np.ndarray, geometry: ImageGeometry) -> list[Path]:
+    """Write under ``folder``; every file made, the main one last."""
+    target = folder / name
+    if suffix in NIFTI:
+        raw = nifti_bytes(array, geometry.affine, "Nodus, investigational use only")
+        # No time stamp: the same volume gives the same bytes.
+        target.write_bytes(gzip.compress(raw, 4, mtime=0) if suffix == ".nii.gz" else raw)
+        return [target]
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(geometry.spacing_mm)
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(tuple(geometry.direction.ravel()))
+    sitk.WriteImage(image, str(target), useCompression=True)
+    return sorted((p for p in folder.iterdir() if p != target)) + [target]
+
+
+def write_volume(volume: ImageVolume | NodeMask, path: Path | str) -> Path:
+    """Write a volume or mask (as its label value) as NIfTI, NRRD or MetaImage by the name's suffix.
+
+    Written under a temporary name beside its target, read back and compared voxel for voxel and
+    grid for grid, then moved into place. Raises ``NodusError`` (``unknown_format``,
+    ``write_failed``).
+    """
+    array = volume.array
+    if isinstance(volume, NodeMask):
+        array = array.astype(np.uint8 if volume.label < 256 else np.uint16) * volume.label
+    return write_array(array, volume.geometry, path)
+
+
+def write_array(array: np.ndarray, geometry: ImageGeometry, path: Path | str) -> Path:
+    """``write_volume`` for a plain array ``[k, j, i]`` on a grid."""
+    path = Path(path)
+    suffix = suffix_of(path)
+    if suffix is None:
+        raise NodusError(f"{path.name}: the format is not known; use .nii.gz, .nrrd or .mha.", code="unknown_format")
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    try:
+        made = _write_into(folder, path.name, suffix, array, geometry)
+        back, grid, _ = read_volume_file(folder / path.name)
+        if not np.array_equal(back, array) or not grid.same_grid(geometry):
+            raise NodusError(f"{path.name} did not read back as it was written; nothing was kept.", code="write_failed")
+        for file in made:
+            os.replace(file, path.parent / file.name)
+    except OSError as error:
+        raise NodusError(f"{path.name} cannot be written: {error.strerror or error}.", code="write_failed") from error
+    except RuntimeError as error:
+        raise NodusError(f"{path.name} cannot be written ({str(error).strip().splitlines()[-1][-120:]}).", code="write_failed") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return path
