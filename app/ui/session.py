@@ -1,24 +1,31 @@
 """What is open and what is on screen: the one object that panes and panels look at and speak to.
 
 Panes and panels never call each other. They call a method here and listen to the signals; every
-method that takes time hands its work to the job runner and returns at once.
+method that takes time hands its work to the job runner and returns at once. Outlines, calipers
+and readings are in ``session_nodes``, the plan in ``session_plan``.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
 from app.study.model import Reading, SeriesRecord, TargetNode, Visit
+from app.ui.commands import StepCommand
 from app.ui.job_runner import JobRunner
+from app.ui.session_nodes import NodesPart
+from app.ui.session_plan import PlanPart
 from app.usecases.plan import PlanDraft
+from volumetry.errors import NodusError
 from volumetry.image import Cine, ImageVolume
 
 STEPS = ("images", "measure", "plan", "follow_up", "report")
-TOOLS = ("crosshair", "node", "brush", "eraser", "caliper", "ellipsoid", "needle")
+TOOLS = ("crosshair", "node", "brush", "eraser", "caliper", "ellipsoid", "needle", "structure")
 WINDOW_PRESETS = {  # name: (centre, width) in HU
     "Soft tissue": (50.0, 350.0),
     "Neck contrast": (80.0, 450.0),
@@ -31,7 +38,8 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 @dataclass(frozen=True, slots=True)
 class Caliper:
     """A drawn length. ``plane`` is None on a volume, else longitudinal or transverse on a still.
-    ``points`` are LPS mm (volume) or pixels (picture); ``length_mm`` is None where refused."""
+    ``points`` are LPS mm (volume) or pixels (picture); ``length_mm`` is None where refused.
+    ``source`` names the picture it was drawn on."""
 
     points: tuple
     length_mm: float | None
@@ -39,6 +47,7 @@ class Caliper:
     plane: str | None = None
     frame: int = 0
     refusal: str | None = None
+    source: str | None = None
 
 
 @dataclass(slots=True)
@@ -52,9 +61,10 @@ class NodeState:
     outline_surface: tuple | None = None  # (vertices_mm (n, 3), faces (m, 3)) from the click, for 3D
     calipers: dict = field(default_factory=dict)  # "length" | "width" | "depth" -> Caliper
     ellipsoid: object | None = None
+    click: tuple | None = None  # (seed_mm, radius_mm, anchors_mm) of the last click
 
 
-class Session(QObject):
+class Session(NodesPart, PlanPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -90,15 +100,18 @@ class Session(QObject):
     def __init__(self, parent: QObject | None = None):
         super().__init__(parent)
         self.jobs = JobRunner(self)
+        self.jobs.refused.connect(self._on_refused)
         self.undo_stack = QUndoStack(self)
         self.study = None
         self.subject_id: str | None = None
         self.reader = "Reader A"
         self.visits: list[Visit] = []
         self.series: list[SeriesRecord] = []
+        self.series_by_visit: dict[str, list[SeriesRecord]] = {}
         self.visit: Visit | None = None
         self.image: ImageVolume | None = None
         self.picture: Cine | None = None
+        self.current_series_id: str | None = None
         self.frame_index = 0
         self.crosshair_mm = np.zeros(3)
         self.window = WINDOW_PRESETS["Neck contrast"]
@@ -120,32 +133,201 @@ class Session(QObject):
         self.findings: list = []
         self.subject_readings: list[Reading] = []
         self.subject_nodes: list[TargetNode] = []
+        self._stroke: tuple | None = None
+        self._rows: list[dict] = []
 
     # ---- opening -------------------------------------------------------------------------
     def open_demo(self, folder=None) -> None:
         """Make (or reuse) the demonstration study in ``folder`` and open it; a job."""
+        from app.settings import data_folder
+        from app.usecases.demo import prepare_study
+
+        place = Path(folder) if folder is not None else data_folder() / "demonstration"
+        self.jobs.start("Preparing the demonstration case", lambda context: prepare_study(place, context), key="open", on_done=self.open_study)
+
+    def create_study(self, folder) -> None:
+        """Make a new, empty study in an empty folder and open it; a job."""
+        from app.study.store import StudyStore
+
+        def work(_context):
+            StudyStore.create(Path(folder)).close()
+            return Path(folder)
+
+        self.jobs.start("Making a new study", work, key="open", on_done=self.open_study)
 
     def open_study(self, folder) -> None:
         """Open a study folder; a job. The first visit's volume follows."""
+        from app.study.store import StudyStore
+
+        self.jobs.start("Opening the study", lambda _context: StudyStore.open(Path(folder)), key="open", on_done=self._take_study)
+
+    def _take_study(self, store) -> None:
+        self._release_study()
+        self.study = store
+        subjects = store.subjects()
+        self.subject_id = subjects[0].subject_id if subjects else None
+        self._reload_rail()
+        self.study_changed.emit()
+        self.readings_changed.emit()
+        if self.visits:
+            self.open_visit(self.visits[0].visit_id)
+
+    def select_subject(self, subject_id: str) -> None:
+        """Go to another subject of the study; its first visit follows."""
+        self.subject_id = subject_id
+        self._reload_rail()
+        self.study_changed.emit()
+        self.readings_changed.emit()
+        if self.visits:
+            self.open_visit(self.visits[0].visit_id)
+
+    def _reload_rail(self) -> None:
+        """Fetch the subject's visits, series, nodes and readings from the store (small tables)."""
+        from app.usecases.assess_response import follow_up_rows
+
+        store, subject = self.study, self.subject_id
+        if store is None or subject is None:
+            self.visits, self.series_by_visit, self.subject_nodes, self.subject_readings, self._rows = [], {}, [], [], []
+            return
+        self.visits = store.visits(subject)
+        self.series_by_visit = {v.visit_id: store.series(v.visit_id) for v in self.visits}
+        self.subject_nodes = store.nodes(subject)
+        self.subject_readings = store.readings(subject)
+        self._rows = follow_up_rows(store, subject)
 
     def import_images(self, path, subject_id: str, visit_name: str) -> None:
         """Import a folder of DICOM into the open study under a pseudonym and visit; a job."""
+        from app.usecases.import_images import import_folder
+
+        store = self.study
+        if store is None:
+            self.notice.emit("warning", "Open or make a study first; pictures are imported into it.")
+            return
+
+        def done(result) -> None:
+            self.subject_id = subject_id
+            self._reload_rail()
+            self.study_changed.emit()
+            self._say_saved(f"{len(result.series)} series imported")
+            if result.skipped:
+                self.notice.emit("info", f"{len(result.skipped)} files were left out; the first: {result.skipped[0].message}")
+            self.open_visit(result.visit.visit_id)
+
+        self.jobs.start("Importing pictures", lambda context: import_folder(store, subject_id, visit_name, Path(path), context), key="import", on_done=done)
 
     def open_folder(self, path) -> None:
-        """Look at a folder of DICOM without a study (nothing is saved); a job."""
+        """Look at a folder (or file) of DICOM or a volume file without a study; nothing is saved."""
+        from app.usecases.open_images import open_loose
+
+        def done(opened) -> None:
+            self._release_study()
+            self.study_changed.emit()
+            self._show(opened)
+
+        self.jobs.start("Opening pictures", lambda context: open_loose(Path(path), context), key="open", on_done=done)
 
     def open_visit(self, visit_id: str) -> None:
         """Make a visit current: its series, its volume, its outlines and readings; a job."""
+        visit = next((v for v in self.visits if v.visit_id == visit_id), None)
+        if visit is None:
+            return
+        self.flush_drafts()
+        self.visit = visit
+        self.series = self.series_by_visit.get(visit_id, [])
+        self.undo_stack.clear()
+        self.calipers = []
+        self._load_nodes()
+        self.visit_changed.emit()
+        volume = next((s for s in self.series if s.kind == "volume"), None)
+        record = volume or next(iter(self.series), None)
+        if record is not None:
+            self.open_series(record.series_id)
 
     def open_series(self, series_id: str) -> None:
         """Show one series of the current visit, volume or ultrasound; a job."""
+        from app.usecases.import_images import open_record
+
+        record = next((s for s in self.series if s.series_id == series_id), None)
+        if record is None or self.study is None:
+            return
+        store = self.study
+        self.current_series_id = series_id
+
+        def done(opened) -> None:
+            if self.current_series_id == series_id and self.study is store:
+                self._show(opened)
+
+        self.jobs.start(f"Opening {record.description or record.modality}", lambda context: open_record(store, record, context), key="series", on_done=done)
+
+    def _show(self, opened: ImageVolume | Cine) -> None:
+        """Put an opened volume or picture on screen."""
+        self.findings = list(opened.findings)
+        if isinstance(opened, Cine):
+            self.picture = opened
+            self.findings += list(opened.calibration.findings)
+            self.frame_index = 0
+            self.calipers = [c for c in self.calipers if c.source is not None and c.source == self.picture_name]
+            self.picture_changed.emit()
+        else:
+            self.picture = None
+            keep = self.image is not None and self.image.source.frame_of_reference_uid == opened.source.frame_of_reference_uid and opened.geometry.contains(self.crosshair_mm)
+            self.image = opened
+            self.calipers = [c for c in self.calipers if c.source is None]
+            self.picture_changed.emit()
+            self.image_changed.emit()
+            self._attach_drafts()
+            if not keep:
+                self._centre_crosshair()
+        self.calipers_changed.emit()
+        self.findings_changed.emit()
+
+    def _centre_crosshair(self) -> None:
+        """Start at the current node where it has an outline, else in the middle of the volume."""
+        state = self.nodes.get(self.current_node_id or "")
+        if state is not None and state.measurement is not None and state.measurement.centroid_mm is not None:
+            self.set_crosshair(state.measurement.centroid_mm)
+        elif state is not None and state.node.seed_mm is not None and self.image.geometry.contains(state.node.seed_mm):
+            self.set_crosshair(state.node.seed_mm)
+        else:
+            g = self.image.geometry
+            self.set_crosshair(g.index_to_world((np.array(g.shape[::-1]) - 1) / 2))
+
+    @property
+    def picture_name(self) -> str | None:
+        """Identity of the ultrasound picture on screen."""
+        return None if self.picture is None else (self.current_series_id or self.picture.source.series_uid or "picture")
 
     def save(self) -> None:
         """Save drafts now (they are also saved after every edit); emits ``saved``."""
+        self.flush_drafts()
+        if self.study is not None:
+            self._say_saved("everything is saved")
 
     def close(self) -> None:
         """Stop jobs, save drafts, release the study."""
+        self.flush_drafts()
         self.jobs.close()
+        self._release_study()
+
+    def _release_study(self) -> None:
+        self.flush_drafts()
+        if self.study is not None:
+            self.study.close()
+        self.study, self.subject_id, self.visit, self.image, self.picture = None, None, None, None, None
+        self.nodes, self.current_node_id, self.series, self.calipers = {}, None, [], []
+        self.undo_stack.clear()
+        self._drop_plan()
+        self._reload_rail()
+
+    def _say_saved(self, what: str) -> None:
+        self.saved.emit(f"{what[:1].upper()}{what[1:]} {dt.datetime.now():%H:%M:%S}")
+
+    def _on_refused(self, refusal: NodusError) -> None:
+        self.notice.emit("warning", refusal.message + (f" {refusal.hint}" if refusal.hint else ""))
+
+    def _push(self, text: str, redo, undo) -> None:
+        """Put a step that was just done on the undo stack."""
+        self.undo_stack.push(StepCommand(text, redo, undo))
 
     # ---- looking -------------------------------------------------------------------------
     def set_step(self, step: str) -> None:
@@ -159,6 +341,14 @@ class Session(QObject):
         if tool != self.tool:
             self.tool = tool
             self.tool_changed.emit(tool)
+
+    def set_brush(self, radius_mm: float | None = None, ball: bool | None = None) -> None:
+        """Brush radius (0.5 to 20 mm) and whether it paints a ball or a disc."""
+        if radius_mm is not None:
+            self.brush_radius_mm = float(np.clip(radius_mm, 0.5, 20.0))
+        if ball is not None:
+            self.brush_3d = ball
+        self.display_changed.emit()
 
     def set_crosshair(self, point_mm) -> None:
         """Put the crosshair at an LPS point (clamped to the image)."""
@@ -189,76 +379,46 @@ class Session(QObject):
             self.show_field = shown
         self.display_changed.emit()
 
-    # ---- nodes and outlines --------------------------------------------------------------
-    def add_node(self, label: str, side: str, level: str) -> None:
-        """New target node, same identity at every visit; becomes current."""
-
-    def select_node(self, node_id: str | None) -> None:
-        """Make a node current; the crosshair goes to it where it has an outline."""
-
-    def preview_segmentation(self, seed_mm, radius_mm: float) -> None:
-        """Outline while the radius is dragged: quiet job, latest wins, emits ``preview_changed``."""
-
-    def commit_segmentation(self, seed_mm, radius_mm: float) -> None:
-        """Outline the current node (a new one is made if none is current); one undo step."""
-
-    def add_anchor(self, point_mm) -> None:
-        """Pull the surface of the last click through a point; one undo step."""
-
-    def begin_stroke(self, text: str) -> None:
-        """A brush or eraser stroke begins; all dabs until ``end_stroke`` are one undo step."""
-
-    def dab(self, point_mm, add: bool, plane_axis: int | None) -> None:
-        """Paint or erase at a point; ``plane_axis`` 0, 1, 2 = disc in the slice across k, j, i;
-        None = ball."""
-
-    def end_stroke(self) -> None:
-        """The stroke ends: push the undo step, measure, autosave."""
-
-    def edit_mask(self, operation: str) -> None:
-        """``fill``, ``keep_largest``, ``grow``, ``shrink``, ``smooth`` or ``clear``; one undo step."""
-
-    # ---- calipers ------------------------------------------------------------------------
-    def add_caliper(self, points, *, role: str | None = None, plane: str | None = None) -> None:
-        """Measure two points: LPS mm on a volume, pixels on a picture. ``role`` length, width or
-        depth files it under the current node's ellipsoid."""
-
-    def remove_caliper(self, index: int) -> None:
-        """Take a caliper away; one undo step."""
-
-    # ---- readings ------------------------------------------------------------------------
-    def set_reading_status(self, node_id: str, status: str, reason: str | None = None) -> None:
-        """Record what was seen (disappeared_assessed, too_small, not_evaluable …)."""
-
-    def lock_reading(self, node_id: str, name: str, meaning: str) -> None:
-        """Lock the reading of a node at this visit with a typed name; a job."""
-
-    def follow_up_rows(self) -> list:
-        """Readings of the subject with VRR: list of dicts as in ``study response`` plus
-        ``visit_order``, ``volume_ml``, ``volume_interval_ml``, ``state``, ``label``."""
-        return []
-
     def step_needs(self, step: str) -> str:
         """One short sentence on what a step still needs, or an empty string."""
-        return ""
+        if step == "images":
+            return "" if self.image is not None or self.picture is not None else "no pictures open"
+        if step == "measure":
+            missing = sum(1 for s in self.nodes.values() if s.reading is None)
+            return "" if not self.nodes or not missing else f"{missing} node{'s' if missing > 1 else ''} without a reading"
+        if step == "plan":
+            if len(self.plan.needles) < 2:
+                return "fewer than 2 needles"
+            return "" if self.assessment is not None and not self.field_is_preview else "field not solved"
+        drafts = sum(1 for r in self.subject_readings if r.locked_utc is None and r.state != "superseded")
+        if step == "follow_up":
+            return "" if len(self.subject_readings) > 0 else "no readings yet"
+        return f"{drafts} reading{'s' if drafts > 1 else ''} not locked" if drafts else ""
 
-    # ---- plan ----------------------------------------------------------------------------
-    def set_plan(self, plan: PlanDraft, text: str = "Change plan", *, live: bool = False) -> None:
-        """Replace the plan. ``live`` (while dragging) keeps it out of undo and asks for a quick
-        preview; otherwise it is one undo step and the old field is dropped."""
-
-    def suggest_needles(self, count: int) -> None:
-        """Place needles around the current node as a starting position; one undo step."""
-
-    def solve(self) -> None:
-        """Solve the plan at full resolution; a job with progress and cancel."""
-
-    def save_plan(self) -> None:
-        """Write the solved plan into the study as a write-once run."""
+    def follow_up_rows(self) -> list:
+        """Readings of the subject with VRR: dicts as in ``study response`` plus ``label``,
+        ``visit_name``, ``visit_order``, ``volume_ml``, ``volume_interval_ml``, ``state``."""
+        return self._rows
 
     # ---- out -----------------------------------------------------------------------------
     def export(self, kind: str, path) -> None:
         """``csv`` (into a folder) or ``pdf`` (one page a subject); a job; notice tells the place."""
+        from app.usecases.export_study import export_study
+
+        store, subject = self.study, self.subject_id
+        if store is None or subject is None:
+            self.notice.emit("warning", "Open a study first; exports are made from it.")
+            return
+        self.flush_drafts()
+
+        def done(receipt) -> None:
+            names = ", ".join(Path(f["path"]).name for f in receipt["files"])
+            self.last_exports = [*getattr(self, "last_exports", []), receipt]
+            self.notice.emit("info", f"Exported {receipt['readings']} locked readings: {names} in {path}")
+            self._say_saved("export written")
+            self.readings_changed.emit()
+
+        self.jobs.start(f"Exporting {kind.upper()}", lambda context: export_study(store, kind, Path(path), context, subject_id=subject), key="export", on_done=done)
 
     def replace_state(self, node_id: str, **changes) -> None:
         """Swap fields of a NodeState and tell the views."""

@@ -1,0 +1,518 @@
+"""The session's part for outlines, calipers and readings of nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.study.model import LEVELS, ReadingState, ReadingStatus, Side
+from app.usecases.mask_draft import DraftStep, MaskDraft
+from volumetry.errors import NodusError
+
+AUTOSAVE_KEY = "autosave"
+
+
+class NodesPart:
+    """Mixed into ``Session``; uses its signals, jobs, undo stack and study."""
+
+    # ---- nodes -----------------------------------------------------------------------------
+    def _load_nodes(self) -> None:
+        """States of all the subject's nodes at the current visit, with this reader's readings."""
+        from app.ui.session import NodeState
+
+        own = {}
+        for reading in self.subject_readings:
+            if self.visit is not None and reading.visit_id == self.visit.visit_id and reading.reader == self.reader and reading.state != ReadingState.SUPERSEDED:
+                if reading.node_id not in own or reading.version > own[reading.node_id].version:
+                    own[reading.node_id] = reading
+        self.nodes = {n.node_id: NodeState(n, reading=own.get(n.node_id)) for n in self.subject_nodes}
+        if self.current_node_id not in self.nodes:
+            self.current_node_id = next(iter(self.nodes), None)
+        self.preview = None
+        self.nodes_changed.emit()
+
+    def _attach_drafts(self) -> None:
+        """Load outlines kept for this visit (autosaved draft first, else the reading's) onto the image; a job."""
+        store, visit, image, reader = self.study, self.visit, self.image, self.reader
+        if store is None or visit is None or image is None:
+            return
+        readings = {node_id: s.reading for node_id, s in self.nodes.items()}
+
+        def work(_context):
+            from app.usecases.readings import mask_of_reading, unpack_mask
+
+            found = {}
+            for node_id, reading in readings.items():
+                kept = store.load_draft_mask(node_id, visit.visit_id, reader=reader)
+                mask = unpack_mask(kept) if kept is not None else mask_of_reading(store, reading) if reading is not None else None
+                if mask is not None and mask.geometry.same_grid(image.geometry):
+                    draft = MaskDraft(image.geometry, mask)
+                    found[node_id] = (draft, None if draft.is_empty else draft.measure())
+            return found
+
+        def done(found) -> None:
+            if self.image is not image or self.visit is not visit:
+                return
+            for node_id, (draft, measurement) in found.items():
+                if node_id in self.nodes and self.nodes[node_id].draft is None:
+                    self.nodes[node_id].draft = draft
+                    self.nodes[node_id].measurement = measurement
+                    self.mask_changed.emit(node_id)
+                    self.measurement_changed.emit(node_id)
+            self.nodes_changed.emit()
+            if found:
+                self._centre_crosshair()
+
+        self.jobs.start("Loading outlines", work, key="outlines", quiet=True, on_done=done)
+
+    def add_node(self, label: str, side: str, level: str) -> None:
+        """New target node, same identity at every visit; becomes current. Refusals are shown."""
+        from app.ui.session import NodeState
+        from app.study.model import TargetNode
+
+        try:
+            if self.study is not None and self.subject_id is not None:
+                node = self.study.add_node(self.subject_id, label, side, level)
+                self._say_saved(f"node {label} added")
+            else:
+                if level not in LEVELS:
+                    raise NodusError(f"{level} is no neck level.", code="level_refused")
+                node = TargetNode(f"loose-{len(self.nodes) + 1}", "", label, Side(side), level)
+        except NodusError as refusal:
+            self._on_refused(refusal)
+            return
+        self.subject_nodes = [*self.subject_nodes, node]
+        self.nodes[node.node_id] = NodeState(node)
+        self.current_node_id = node.node_id
+        self.nodes_changed.emit()
+
+    def next_node_label(self) -> str:
+        """N1, N2 … the first that is free."""
+        used = {n.label for n in self.subject_nodes}
+        return next(f"N{i}" for i in range(1, 1000) if f"N{i}" not in used)
+
+    def select_node(self, node_id: str | None) -> None:
+        """Make a node current; the crosshair goes to it where it has an outline."""
+        if node_id is not None and node_id not in self.nodes:
+            return
+        self.current_node_id = node_id
+        self.nodes_changed.emit()
+        if node_id is not None and self.image is not None:
+            state = self.nodes[node_id]
+            if state.measurement is not None and state.measurement.centroid_mm is not None:
+                self.set_crosshair(state.measurement.centroid_mm)
+            elif state.node.seed_mm is not None and self.image.geometry.contains(state.node.seed_mm):
+                self.set_crosshair(state.node.seed_mm)
+
+    @property
+    def current(self):
+        """The current NodeState, or None."""
+        return self.nodes.get(self.current_node_id or "")
+
+    def _node_for_editing(self):
+        """The current node, made where there is none; None where it is locked (said aloud)."""
+        if self.current is None:
+            point = self.crosshair_mm
+            side = "midline"
+            if self.image is not None:
+                g = self.image.geometry
+                middle = g.index_to_world((np.array(g.shape[::-1]) - 1) / 2)[0]
+                side = "left" if point[0] > middle else "right"
+            self.add_node(self.next_node_label(), side, "II")
+            self.notice.emit("info", f"Node {self.current.node.label} was made on the {side} at level II: check side and level in the node list.")
+        state = self.current
+        if state is not None and state.reading is not None and state.reading.state == ReadingState.LOCKED:
+            self.notice.emit("warning", f"The reading of {state.node.label} at this visit is locked; begin a correction with a reason to change it.")
+            return None
+        return state
+
+    # ---- one click ---------------------------------------------------------------------------
+    def preview_segmentation(self, seed_mm, radius_mm: float) -> None:
+        """Outline while the radius is dragged: quiet job, latest wins, emits ``preview_changed``."""
+        from app.usecases.segment import segment_volume
+
+        image = self.image
+        if image is None:
+            return
+
+        def done(result) -> None:
+            if self.image is image:
+                self.preview = (result.mask, result.vertices_mm, result.faces)
+                self.preview_changed.emit()
+
+        def refused(_error) -> None:
+            self.preview = None
+            self.preview_changed.emit()
+
+        self.jobs.start("Outlining", lambda _context: segment_volume(image, seed_mm, radius_mm), key="preview", quiet=True, on_done=done, on_refused=refused)
+
+    def commit_segmentation(self, seed_mm, radius_mm: float, anchors_mm=()) -> None:
+        """Outline the current node (a new one is made if none is current); one undo step."""
+        from app.usecases.segment import segment_volume
+
+        image = self.image
+        if image is None:
+            self.notice.emit("warning", "Open a CT volume first; a click outlines a node on it.")
+            return
+        self.set_crosshair(seed_mm)
+        state = self._node_for_editing()
+        if state is None:
+            return
+        node_id = state.node.node_id
+        anchors = tuple(tuple(float(v) for v in a) for a in anchors_mm)
+
+        def work(_context):
+            result = segment_volume(image, seed_mm, radius_mm, anchors)
+            return result
+
+        def done(result) -> None:
+            if self.image is not image or node_id not in self.nodes:
+                return
+            self.preview = None
+            self.preview_changed.emit()
+            state = self.nodes[node_id]
+            if state.draft is None:
+                state.draft = MaskDraft(image.geometry)
+            before = (state.outline_surface, state.click)
+            after = ((result.vertices_mm, result.faces), (tuple(float(v) for v in seed_mm), float(radius_mm), anchors))
+            step = state.draft.replace(result.mask, "Outline by click")
+            for finding in result.findings:
+                self.notice.emit(finding.severity, finding.message)
+            if step is not None:
+                self._did(node_id, step, before, after)
+
+        def refused(error) -> None:
+            self.preview = None
+            self.preview_changed.emit()
+            self._on_refused(error)
+
+        self.jobs.start("Outlining the node", work, key="segment", on_done=done, on_refused=refused)
+
+    def add_anchor(self, point_mm) -> None:
+        """Pull the surface of the last click through a point; one undo step."""
+        state = self.current
+        if state is None or state.click is None:
+            self.notice.emit("info", "Outline the node with a click first; then anchor points pull its surface.")
+            return
+        seed, radius, anchors = state.click
+        self.commit_segmentation(seed, radius, (*anchors, tuple(float(v) for v in point_mm)))
+
+    def _did(self, node_id: str, step: DraftStep, before=None, after=None) -> None:
+        """A step was applied to a draft: make it undoable, tell the views, measure, autosave."""
+        state = self.nodes[node_id]
+        draft = state.draft
+        before = before or (state.outline_surface, state.click)
+        after = after or (None, None)
+        state.outline_surface, state.click = after
+
+        def redo() -> None:
+            draft.redo(step)
+            state.outline_surface, state.click = after
+            self._mask_edited(node_id)
+
+        def undo() -> None:
+            draft.undo(step)
+            state.outline_surface, state.click = before
+            self._mask_edited(node_id)
+
+        self._push(f"{step.text} ({state.node.label})", redo, undo)
+        self._mask_edited(node_id)
+
+    def _mask_edited(self, node_id: str) -> None:
+        self.mask_changed.emit(node_id)
+        self._measure(node_id)
+        self._autosave(node_id)
+
+    def _measure(self, node_id: str) -> None:
+        """Numbers of the outline as it stands: quiet job, latest wins."""
+        state = self.nodes[node_id]
+        draft = state.draft
+        if draft is None or draft.is_empty:
+            state.measurement = None
+            self.measurement_changed.emit(node_id)
+            return
+        mask = draft.as_mask()
+
+        def work(_context):
+            from volumetry.measure import measure_node
+
+            return measure_node(mask)
+
+        def done(measurement) -> None:
+            if node_id in self.nodes and self.nodes[node_id].draft is draft:
+                self.nodes[node_id].measurement = measurement
+                self.measurement_changed.emit(node_id)
+
+        self.jobs.start("Measuring", work, key=f"measure-{node_id}", quiet=True, on_done=done)
+
+    # ---- brush -------------------------------------------------------------------------------
+    def begin_stroke(self, text: str) -> None:
+        """A brush or eraser stroke begins; all dabs until ``end_stroke`` are one undo step."""
+        state = self._node_for_editing()
+        self._stroke = None
+        if state is None or self.image is None:
+            return
+        if state.draft is None:
+            state.draft = MaskDraft(self.image.geometry)
+        self._stroke = (state.node.node_id, state.draft.array.copy(), state.draft.coverage_volume_ml, text)
+
+    def dab(self, point_mm, add: bool, plane_axis: int | None) -> None:
+        """Paint or erase at a point; ``plane_axis`` 0, 1, 2 = disc in the slice across k, j, i;
+        None = ball."""
+        from volumetry.segmentation.editing import paint
+
+        if self._stroke is None:
+            return
+        node_id = self._stroke[0]
+        draft = self.nodes[node_id].draft
+        paint(draft.array, draft.geometry, point_mm, self.brush_radius_mm, value=add, plane_axis=plane_axis)
+        self.mask_changed.emit(node_id)
+        if not self.jobs.is_busy(f"measure-{node_id}"):
+            self._measure(node_id)
+
+    def end_stroke(self) -> None:
+        """The stroke ends: push the undo step, measure, autosave."""
+        if self._stroke is None:
+            return
+        node_id, before, coverage_ml, text = self._stroke
+        self._stroke = None
+        step = self.nodes[node_id].draft.finish_stroke(before, coverage_ml, text)
+        if step is not None:
+            self._did(node_id, step)
+
+    def edit_mask(self, operation: str) -> None:
+        """``fill``, ``keep_largest``, ``grow``, ``shrink``, ``smooth`` or ``clear``; one undo step."""
+        from volumetry.segmentation import editing
+
+        state = self._node_for_editing() if self.current is not None else None
+        if state is None or state.draft is None or state.draft.is_empty:
+            self.notice.emit("info", "There is no outline to change yet: click into the node with the node tool (N).")
+            return
+        array, geometry = state.draft.array, state.draft.geometry
+        operations = {
+            "fill": ("Fill holes", lambda: editing.fill_holes(array)),
+            "keep_largest": ("Keep largest piece", lambda: editing.keep_largest(array)),
+            "grow": ("Grow 0.5 mm", lambda: editing.grow(array, geometry, 0.5)),
+            "shrink": ("Shrink 0.5 mm", lambda: editing.grow(array, geometry, -0.5)),
+            "smooth": ("Smooth", lambda: editing.smooth(array, geometry)),
+            "clear": ("Clear outline", lambda: np.zeros_like(array)),
+        }
+        text, work = operations[operation]
+        before = array.copy()
+        node_id, draft = state.node.node_id, state.draft
+
+        def done(new) -> None:
+            # A stroke may have begun meanwhile; a stale result never overwrites the reader's hand.
+            if node_id in self.nodes and self.nodes[node_id].draft is draft and np.array_equal(draft.array, before):
+                step = draft.edit(new, text)
+                if step is not None:
+                    self._did(node_id, step)
+
+        self.jobs.start(text, lambda _context: work(), key="edit", quiet=True, on_done=done)
+
+    # ---- keeping ------------------------------------------------------------------------------
+    def _autosave(self, node_id: str) -> None:
+        """Keep the outline in the study after every step: quiet job in the order of the steps."""
+        store, visit, state, reader = self.study, self.visit, self.nodes.get(node_id), self.reader
+        if store is None or visit is None or state is None or state.draft is None:
+            return
+        mask = state.draft.as_mask()
+
+        def work(_context):
+            from app.usecases.readings import pack_mask
+
+            store.save_draft_mask(node_id, visit.visit_id, pack_mask(mask), reader=reader)
+
+        self._unsaved = getattr(self, "_unsaved", {})
+        self._unsaved[(node_id, visit.visit_id)] = (store, mask, reader)
+
+        def done(_result) -> None:
+            if self._unsaved.get((node_id, visit.visit_id), (None, None))[1] is mask:
+                del self._unsaved[(node_id, visit.visit_id)]
+            self._say_saved(f"{state.node.label} saved")
+
+        self.jobs.start("Saving", work, key=f"{AUTOSAVE_KEY}-{node_id}", quiet=True, on_done=done)
+
+    def flush_drafts(self) -> None:
+        """Write outlines whose autosave has not been confirmed yet (before a visit or study closes)."""
+        from app.usecases.readings import pack_mask
+
+        if getattr(self, "_stroke", None) is not None:
+            self.end_stroke()
+        for (node_id, visit_id), (store, mask, reader) in list(getattr(self, "_unsaved", {}).items()):
+            store.save_draft_mask(node_id, visit_id, pack_mask(mask), reader=reader)
+        self._unsaved = {}
+
+    # ---- calipers ------------------------------------------------------------------------------
+    def add_caliper(self, points, *, role: str | None = None, plane: str | None = None) -> None:
+        """Measure two points: LPS mm on a volume, pixels on a picture. ``role`` length, width or
+        depth files it under the current node's ellipsoid (with the plane of the still)."""
+        from app.ui.session import Caliper
+        from volumetry.ultrasound_length import length_on_picture
+
+        label = role or "caliper"
+        pairs = tuple(tuple(float(v) for v in p) for p in points)
+        if self.picture is not None:
+            length, refusal = None, None
+            try:
+                length = length_on_picture(self.picture.calibration, *pairs).length_mm
+            except NodusError as error:
+                refusal = error.message
+                self.notice.emit("warning", error.message)
+            caliper = Caliper(pairs, length, label, plane, self.frame_index, refusal, self.picture_name)
+        else:
+            caliper = Caliper(pairs, float(np.linalg.norm(np.subtract(*pairs))), label, None)
+        before = list(self.calipers)
+        after = [*before, caliper]
+        state = self.current
+        slot = None if role is None or state is None or caliper.length_mm is None else role if role != "depth" else f"depth_{plane}"
+        filed_before = dict(state.calipers) if state is not None else {}
+        filed_after = {**filed_before, slot: caliper} if slot is not None else filed_before
+
+        def put(calipers, filed) -> None:
+            self.calipers = list(calipers)
+            if state is not None:
+                state.calipers = dict(filed)
+                self._update_ellipsoid(state)
+            self.calipers_changed.emit()
+
+        put(after, filed_after)
+        self._push("Caliper", lambda: put(after, filed_after), lambda: put(before, filed_before))
+
+    def remove_caliper(self, index: int) -> None:
+        """Take a caliper away; one undo step."""
+        if not 0 <= index < len(self.calipers):
+            return
+        before = list(self.calipers)
+        after = [c for n, c in enumerate(before) if n != index]
+        state = self.current
+        filed_before = dict(state.calipers) if state is not None else {}
+        filed_after = {k: c for k, c in filed_before.items() if c is not before[index]}
+
+        def put(calipers, filed) -> None:
+            self.calipers = list(calipers)
+            if state is not None:
+                state.calipers = dict(filed)
+                self._update_ellipsoid(state)
+            self.calipers_changed.emit()
+
+        put(after, filed_after)
+        self._push("Remove caliper", lambda: put(after, filed_after), lambda: put(before, filed_before))
+
+    def _update_ellipsoid(self, state) -> None:
+        """The ellipsoid of the node's filed calipers, or None while some are missing."""
+        from volumetry.caliper import Caliper as MeasuredCaliper
+        from volumetry.ellipsoid import ellipsoid_from_calipers
+
+        state.ellipsoid = None
+        slots = ("length", "depth_longitudinal", "width", "depth_transverse")
+        if all(s in state.calipers for s in slots):
+            try:
+                measured = [MeasuredCaliper(c.points, c.length_mm, c.plane or "other", c.source, c.frame) for c in (state.calipers[s] for s in slots)]
+                state.ellipsoid = ellipsoid_from_calipers(*measured)
+            except NodusError as refusal:
+                self._on_refused(refusal)
+        self.measurement_changed.emit(state.node.node_id)
+
+    # ---- readings -------------------------------------------------------------------------------
+    def _modality(self, ellipsoid: bool) -> str:
+        if ellipsoid:
+            return "US"
+        modality = None if self.image is None else self.image.source.modality
+        return modality if modality in ("CT", "MR", "PT") else "CT"
+
+    def keep_reading(self, node_id: str, *, method: str = "voxel", reason: str | None = None, then=None) -> None:
+        """Save the node's outline (or ellipsoid) as a measured reading; a job. ``then(reading)`` follows."""
+        from app.usecases.readings import save_reading
+
+        store, visit, state, image = self.study, self.visit, self.nodes.get(node_id), self.image
+        if store is None or visit is None or state is None:
+            self.notice.emit("warning", "A reading needs an open study and visit.")
+            return
+        if method == "ellipsoid":
+            ellipsoid = state.ellipsoid
+            if ellipsoid is None:
+                self.notice.emit("warning", "The ellipsoid needs length and depth on a longitudinal still, width and depth on a transverse one.")
+                return
+            extra = {"ellipsoid_axes_mm": list(ellipsoid.axes_mm), "ellipsoid_volume_ml": ellipsoid.volume_ml, "warnings": [w.as_warning() for w in ellipsoid.warnings]}
+
+            def work(_context):
+                return save_reading(
+                    store, visit, state.node, reader=self.reader, modality="US", method="ellipsoid", volume_ml=ellipsoid.volume_ml,
+                    volume_interval_ml=ellipsoid.interval_ml, extra=extra, reason=reason,
+                )
+        else:
+            if state.draft is None or state.draft.is_empty:
+                self.notice.emit("warning", f"{state.node.label} has no outline at this visit yet.")
+                return
+            mask, modality = state.draft.as_mask(), self._modality(False)
+
+            def work(_context):
+                return save_reading(store, visit, state.node, reader=self.reader, modality=modality, mask=mask, image=image, reason=reason)
+
+        self.jobs.start(f"Saving the reading of {state.node.label}", work, key="reading", on_done=lambda reading: self._reading_saved(reading, then))
+
+    def _reading_saved(self, reading, then=None) -> None:
+        if self.study is None:
+            return
+        if reading.node_id in self.nodes and self.visit is not None and reading.visit_id == self.visit.visit_id:
+            self.nodes[reading.node_id].reading = reading
+        self._reload_rail()
+        label = next((n.label for n in self.subject_nodes if n.node_id == reading.node_id), "node")
+        self._say_saved(f"reading of {label} {reading.state}")
+        self.nodes_changed.emit()
+        self.readings_changed.emit()
+        if then is not None:
+            then(reading)
+
+    def set_reading_status(self, node_id: str, status: str, reason: str | None = None) -> None:
+        """Record what was seen (disappeared_assessed, too_small, not_evaluable …); a job."""
+        from app.usecases.readings import save_reading
+
+        store, visit, state, image = self.study, self.visit, self.nodes.get(node_id), self.image
+        if status == ReadingStatus.MEASURED:
+            self.keep_reading(node_id, reason=reason)
+            return
+        if store is None or visit is None or state is None:
+            self.notice.emit("warning", "A reading needs an open study and visit.")
+            return
+
+        def work(_context):
+            return save_reading(
+                store, visit, state.node, reader=self.reader, modality=self._modality(False), status=ReadingStatus(status), image=image,
+                mask=state.draft.as_mask() if status == ReadingStatus.TOO_SMALL and state.draft is not None and not state.draft.is_empty else None,
+                status_reason=reason, reason=reason,
+            )
+
+        self.jobs.start(f"Saving the reading of {state.node.label}", work, key="reading", on_done=self._reading_saved)
+
+    def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None) -> None:
+        """Save the outline as it stands and lock the reading with a typed name; jobs."""
+        store, state = self.study, self.nodes.get(node_id)
+        if store is None or state is None:
+            self.notice.emit("warning", "A reading needs an open study and visit.")
+            return
+
+        def lock(reading) -> None:
+            self.jobs.start(
+                f"Locking the reading of {state.node.label}", lambda _context: store.lock_reading(reading.reading_id, name, meaning), key="lock", on_done=self._reading_saved
+            )
+
+        kept = state.reading
+        if kept is not None and kept.state == ReadingState.LOCKED:
+            self.notice.emit("info", f"The reading of {state.node.label} is locked already.")
+        elif kept is not None and kept.state == ReadingState.MEASURED and kept.status != ReadingStatus.MEASURED:
+            lock(kept)
+        elif state.draft is not None and not state.draft.is_empty:
+            self.keep_reading(node_id, reason=reason or ("changed before lock" if kept is not None else None), then=lock)
+        elif state.ellipsoid is not None:
+            self.keep_reading(node_id, method="ellipsoid", reason=reason, then=lock)
+        else:
+            self.notice.emit("warning", f"{state.node.label} has no outline and no status at this visit: there is nothing to lock.")
+
+    def correct_reading(self, node_id: str, reason: str) -> None:
+        """Begin a correction of a locked reading: a new version that can be edited; a job."""
+        store, state = self.study, self.nodes.get(node_id)
+        if store is None or state is None or state.reading is None:
+            return
+        reading_id = state.reading.reading_id
+        self.jobs.start("Beginning a correction", lambda _context: store.correct_reading(reading_id, reason), key="lock", on_done=self._reading_saved)

@@ -1,0 +1,163 @@
+"""The session's part for the needle plan and its field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app.usecases.plan import PlanDraft, draft_to_plan, solve_and_assess, suggest_needles
+from volumetry.errors import NodusError
+
+PREVIEW_SPACING_MM = 2.0  # while a needle is dragged
+EDIT_SPACING_MM = 1.0
+
+
+class PlanPart:
+    """Mixed into ``Session``; uses its signals, jobs, undo stack and study."""
+
+    def _drop_plan(self) -> None:
+        self.plan = PlanDraft()
+        self.plan_target_id = None
+        self.solution = self.assessment = None
+        self.field_is_preview = False
+
+    def _current_targets(self) -> tuple:
+        """The plan's target: the node chosen for it (else the current one) as outlined now."""
+        node_id = self.plan_target_id or self.current_node_id
+        state = self.nodes.get(node_id or "")
+        if state is None or state.draft is None or state.draft.is_empty:
+            return ()
+        return ((state.node.label, state.draft.as_mask(name=state.node.label), "lymph_node"),)
+
+    def set_plan_target(self, node_id: str) -> None:
+        """Plan for this node."""
+        self.plan_target_id = node_id
+        self._field_is_stale()
+        self.plan_changed.emit()
+
+    def set_plan(self, plan: PlanDraft, text: str = "Change plan", *, live: bool = False) -> None:
+        """Replace the plan. ``live`` (while dragging) keeps it out of undo and asks for a quick
+        preview; otherwise it is one undo step and the old field is dropped."""
+        if live:
+            if getattr(self, "_plan_before_drag", None) is None:
+                self._plan_before_drag = self.plan
+            self.plan = plan
+            self.plan_changed.emit()
+            self._preview_field()
+            return
+        before = getattr(self, "_plan_before_drag", None) or self.plan
+        self._plan_before_drag = None
+
+        def put(value: PlanDraft) -> None:
+            self.plan = value
+            self._field_is_stale()
+            self.plan_changed.emit()
+
+        put(plan)
+        self._push(text, lambda: put(plan), lambda: put(before))
+
+    def _field_is_stale(self) -> None:
+        """A field that no longer belongs to the needles on screen is not shown."""
+        if self.solution is not None or self.assessment is not None:
+            self.solution = self.assessment = None
+            self.field_is_preview = False
+            self.field_changed.emit()
+
+    def add_structure(self, name: str, mask, preset: str) -> None:
+        """Add a structure at risk to the plan; one undo step."""
+        others = tuple(s for s in self.plan.at_risk if s[0] != name)
+        self.set_plan(replace(self.plan, at_risk=(*others, (name, mask, preset))), f"Add {name}")
+
+    def remove_structure(self, name: str) -> None:
+        """Take a structure at risk out of the plan; one undo step."""
+        self.set_plan(replace(self.plan, at_risk=tuple(s for s in self.plan.at_risk if s[0] != name)), f"Remove {name}")
+
+    def outline_structure(self, name: str, seed_mm, preset: str = "vessel") -> None:
+        """Grow a contrast-filled vessel (or airway) from a click and add it as a structure at risk; a job."""
+        from app.usecases.structures import grow_structure
+
+        image = self.image
+        if image is None:
+            self.notice.emit("warning", "Open a CT volume first.")
+            return
+        self.jobs.start(
+            f"Outlining {name}", lambda _context: grow_structure(image, seed_mm, name), key="structure", on_done=lambda mask: self.add_structure(name, mask, preset) if self.image is image else None
+        )
+
+    def suggest_needles(self, count: int) -> None:
+        """Place needles around the current node as a starting position; one undo step."""
+        targets = self._current_targets()
+        if not targets:
+            self.notice.emit("warning", "Outline the node first (step 2); needles are placed around it.")
+            return
+        try:
+            approach = self._approach(targets[0][1])
+            needles = suggest_needles(targets[0][1], count, approach=approach)
+        except NodusError as refusal:
+            self._on_refused(refusal)
+            return
+        plan = replace(self.plan, needles=(), pairs=())
+        for needle in needles:
+            plan = plan.with_needle(needle)
+        self.set_plan(plan, f"Suggest {count} needles")
+
+    def _approach(self, mask) -> tuple[float, float, float]:
+        """From the node straight out through the nearer side of the neck, slightly forward."""
+        import numpy as np
+
+        g = self.image.geometry
+        middle = g.index_to_world((np.array(g.shape[::-1]) - 1) / 2)
+        inside = np.argwhere(mask.array)[:, ::-1].mean(0)
+        outward = 1.0 if mask.geometry.index_to_world(inside)[0] > middle[0] else -1.0
+        return (outward * 0.8, -0.6, 0.0)
+
+    def _preview_field(self) -> None:
+        """A quick linear field while a needle is dragged: quiet job, latest wins."""
+        plan = replace(self.plan, targets=self._current_targets(), spacing_mm=PREVIEW_SPACING_MM)
+        if len(plan.needles) < 2:
+            return
+
+        def work(context):
+            from planning.field import solve_plan
+
+            return solve_plan(draft_to_plan(plan), preview=True, should_cancel=lambda: context.token.is_cancelled)
+
+        def done(solution) -> None:
+            if getattr(self, "_plan_before_drag", None) is not None:
+                self.solution, self.assessment, self.field_is_preview = solution, None, True
+                self.field_changed.emit()
+
+        self.jobs.start("Field preview", work, key="field", quiet=True, on_done=done, on_refused=lambda _error: None)
+
+    def solve(self) -> None:
+        """Solve the plan at full resolution; a job with progress and cancel."""
+        draft = replace(self.plan, targets=self._current_targets(), spacing_mm=EDIT_SPACING_MM)
+        asked = self.plan
+
+        def work(context):
+            plan = draft_to_plan(draft)
+            return (plan, *solve_and_assess(plan, context))
+
+        def done(result) -> None:
+            if self.plan is not asked:
+                return  # the needles moved meanwhile; this field is not theirs
+            self.solved_plan, self.solution, self.assessment = result
+            self.field_is_preview = False
+            self.field_changed.emit()
+
+        self.jobs.start("Solving the field", work, key="field", on_done=done)
+
+    def save_plan(self) -> None:
+        """Write the solved plan into the study as a write-once run; a job."""
+        from app.usecases.plan_runs import save_plan_run
+
+        store, visit, subject = self.study, self.visit, self.subject_id
+        if store is None or visit is None or self.assessment is None:
+            self.notice.emit("warning", "Solve the field first; then the plan can be kept in the study.")
+            return
+        plan, solution, assessment = self.solved_plan, self.solution, self.assessment
+
+        def done(_run) -> None:
+            self._say_saved("plan run saved")
+            self.readings_changed.emit()
+
+        self.jobs.start("Saving the plan", lambda _context: save_plan_run(store, subject, visit.visit_id, plan, solution, assessment), key="plan-run", on_done=done)
