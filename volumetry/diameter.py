@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from volumetry.geometry import ImageGeometry
-from volumetry.kernels.extent import farthest_pairs, longest_chord, planar_hull, slice_outline
+from volumetry.kernels.extent import farthest_pairs, longest_chord, planar_hull, slice_outline, surface_corners
 
 TIE = 1e-9  # relative difference below which two lengths count as equal
 TIED_PAIRS = 64
@@ -114,11 +114,7 @@ def oriented_axes(geometry: ImageGeometry, hulls: tuple[np.ndarray, np.ndarray])
 
     ``hulls`` is the answer of ``slice_hulls`` for a mask on ``geometry``.
     """
-    starts, corners = hulls
-    k = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    centres = np.column_stack([corners, k]).astype(np.float64)
-    half_steps = np.concatenate([np.eye(3), -np.eye(3)]) / 2
-    hull = ConvexHull((centres[:, None, :] + half_steps).reshape(-1, 3))
+    hull = ConvexHull(surface_corners(*hulls) / 2.0)
     points = np.ascontiguousarray(geometry.index_to_world(hull.points[hull.vertices]))
     length, pairs = farthest_pairs(points, 0.0, TIE, TIED_PAIRS)
     best: tuple | None = None

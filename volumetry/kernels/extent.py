@@ -74,35 +74,130 @@ def slice_hulls(mask):
 
 
 @njit(cache=True, nogil=True)
+def _strict_hull(points, n, chain):
+    """Corners of the hull of the first ``n`` whole-number points, written to ``chain``; how many."""
+    order = np.argsort(points[:n, 0] * np.int64(1 << 32) + points[:n, 1])
+    total = 0
+    for sweep in range(2):
+        base = total
+        for m in range(n):
+            p = order[m] if sweep == 0 else order[n - 1 - m]
+            while total - base >= 2:
+                a, b = chain[total - 2], chain[total - 1]
+                turn = (points[b, 0] - points[a, 0]) * (points[p, 1] - points[a, 1]) - (points[b, 1] - points[a, 1]) * (
+                    points[p, 0] - points[a, 0]
+                )
+                if turn <= 0:
+                    total -= 1
+                else:
+                    break
+            chain[total] = p
+            total += 1
+        total -= 1  # the sweep's last point begins the other sweep
+    return max(total, 1)
+
+
+@njit(cache=True, nogil=True)
+def surface_corners(starts, points):
+    """Edge midpoints of the 0.5 surface that can be corners of its convex hull.
+
+    Takes the answer of ``slice_hulls`` and gives (n, 3) doubled index points ``(2i, 2j, 2k)``: the
+    corners of the convex outline of each slice (voxel centres moved by half a step in the slice)
+    and of each layer half-way between two slices (centres of both).
+    """
+    nk = starts.size - 1
+    widest = 0
+    for k in range(nk):
+        widest = max(widest, starts[k + 1] - starts[k])
+    layer = np.empty((4 * widest + 4, 2), np.int64)
+    chain = np.empty(2 * layer.shape[0] + 2, np.int64)
+    out = np.empty((8 * points.shape[0] + 16, 3), np.int64)
+    total = 0
+    for half in range(-1, 2 * nk):
+        n = 0
+        if half % 2 == 0:
+            k = half // 2
+            for m in range(starts[k], starts[k + 1]):
+                for axis in range(2):
+                    for side in (-1, 1):
+                        layer[n, 0] = 2 * points[m, 0] + (side if axis == 0 else 0)
+                        layer[n, 1] = 2 * points[m, 1] + (side if axis == 1 else 0)
+                        n += 1
+        else:
+            below = (half - 1) // 2
+            for k in (below, below + 1):
+                if k < 0 or k >= nk:
+                    continue
+                for m in range(starts[k], starts[k + 1]):
+                    layer[n, 0] = 2 * points[m, 0]
+                    layer[n, 1] = 2 * points[m, 1]
+                    n += 1
+        if n == 0:
+            continue
+        corners = _strict_hull(layer, n, chain)
+        for m in range(corners):
+            out[total, 0] = layer[chain[m], 0]
+            out[total, 1] = layer[chain[m], 1]
+            out[total, 2] = half
+            total += 1
+    return out[:total].copy()
+
+
+@njit(cache=True, nogil=True)
 def farthest_pairs(points, at_least, tolerance, limit):
     """Largest distance between rows of ``points`` (n, 2 or 3) and the pairs that reach it.
 
     Returns ``(distance, pairs)`` with up to ``limit`` index pairs within the relative
     ``tolerance`` of the largest distance. Where nothing exceeds ``at_least`` the distance is
     ``at_least`` and there may be no pair: the caller has something longer already.
+
+    Exact: points are taken by falling distance from their mean, and two points are never further
+    apart than those two distances together, so most pairs need no look.
     """
     n, d = points.shape
-    best = at_least * at_least
+    middle = np.zeros(d)
     for a in range(n):
+        for c in range(d):
+            middle[c] += points[a, c] / n
+    radius = np.zeros(n)
+    for a in range(n):
+        s = 0.0
+        for c in range(d):
+            s += (points[a, c] - middle[c]) ** 2
+        radius[a] = np.sqrt(s)
+    order = np.argsort(-radius)
+    ordered = points[order]
+    radius = radius[order]
+    best = at_least * at_least
+    reach = at_least
+    for a in range(n):
+        if 2.0 * radius[a] < reach * (1.0 - 1e-12):
+            break
         for b in range(a + 1, n):
+            if radius[a] + radius[b] < reach * (1.0 - 1e-12):
+                break
             s = 0.0
             for c in range(d):
-                s += (points[a, c] - points[b, c]) ** 2
+                s += (ordered[a, c] - ordered[b, c]) ** 2
             if s > best:
                 best = s
+                reach = np.sqrt(best)
     floor = best * (1.0 - 2.0 * tolerance)
+    reach = np.sqrt(max(floor, 0.0)) * (1.0 - 1e-12)
     pairs = np.empty((limit, 2), np.int64)
     found = 0
     for a in range(n):
-        if found == limit:
+        if found == limit or 2.0 * radius[a] < reach:
             break
         for b in range(a + 1, n):
+            if radius[a] + radius[b] < reach:
+                break
             s = 0.0
             for c in range(d):
-                s += (points[a, c] - points[b, c]) ** 2
+                s += (ordered[a, c] - ordered[b, c]) ** 2
             if s >= floor:
-                pairs[found, 0] = a
-                pairs[found, 1] = b
+                pairs[found, 0] = order[a]
+                pairs[found, 1] = order[b]
                 found += 1
                 if found == limit:
                     break
