@@ -65,9 +65,7 @@ class AuditReport:
             "faults": [{"code": f.code, "where": f.where, "message": f.message} for f in self.faults],
             "head_sha256": self.head_sha256,
             "anchor": anchor,
-            "anchor_note": None
-            if anchor
-            else "No anchor was given: a trail cut off at its end or rebuilt as a whole would not be found.",
+            "anchor_note": None if anchor else "No anchor was given: a trail cut off at its end or rebuilt as a whole would not be found.",
             "records_checked": self.records_checked,
             "files_checked": self.files_checked,
             "study_id": self.study_id,
@@ -92,9 +90,7 @@ def read_anchor(path: str | Path) -> tuple[str | None, AuditHead]:
     return content.get("study_id"), AuditHead(content["events"], content["sha256"])
 
 
-def verify(
-    store: StudyStore, anchor: str | Path | AuditHead | None = None, *, files: bool = True
-) -> AuditReport:
+def verify(store: StudyStore, anchor: str | Path | AuditHead | None = None, *, files: bool = True) -> AuditReport:
     """Check the whole study. ``anchor`` is a file or a head known from elsewhere (a printed report);
     ``files=False`` leaves out hashing the stored pictures and masks, which takes long in a big study.
     """
@@ -104,10 +100,7 @@ def verify(
     check = _Check()
     with store._read() as connection:  # one consistent moment, also while somebody works
         rows = [dict(row) for row in connection.exec_driver_sql("SELECT * FROM audit_events ORDER BY seq").mappings()]
-        tables = {
-            table: [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table.name}").mappings()]
-            for table in schema.AUDITED
-        }
+        tables = {table: [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table.name}").mappings()] for table in schema.AUDITED}
         if connection.dialect.name == "sqlite":
             _check_database(connection, check)
     _check_chain(rows, check)
@@ -144,9 +137,7 @@ def _check_database(connection: sa.Connection, check: _Check) -> None:
             check.fault("database_damaged", "study.sqlite", f"The database file is damaged: {verdict}.")
     for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
         check.fault("reference_broken", f"{row[0]}:{row[1]}", f"A row refers to a missing row of {row[2]}.")
-    there = {
-        row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-    }
+    there = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
     for name in sorted(set(schema.TRIGGERS) - there):
         check.fault("guard_removed", name, "A rule that protects the trail was removed from the database.")
 
@@ -183,13 +174,9 @@ def _check_records(rows: list[dict[str, Any]], tables: dict[sa.Table, list[dict[
             if event is None:
                 check.fault("record_inserted", name, "The record was not made through the program.")
             elif content_sha256(row) != event["content_sha256"]:
-                check.fault(
-                    "record_altered", name, f"The record is not as event {event['seq']} left it."
-                )
+                check.fault("record_altered", name, f"The record is not as event {event['seq']} left it.")
     for name in sorted(set(vouched) - seen):
-        check.fault(
-            "record_missing", name, f"The record of event {vouched[name]['seq']} is no longer in the study."
-        )
+        check.fault("record_missing", name, f"The record of event {vouched[name]['seq']} is no longer in the study.")
     return len(seen)
 
 
@@ -237,9 +224,7 @@ def _check_images(store: StudyStore, tables: dict[sa.Table, list[dict[str, Any]]
     return checked
 
 
-def _check_anchor(
-    rows: list[dict[str, Any]], anchor: AuditHead, anchored_study: str | None, study_id: str, check: _Check
-) -> None:
+def _check_anchor(rows: list[dict[str, Any]], anchor: AuditHead, anchored_study: str | None, study_id: str, check: _Check) -> None:
     if anchored_study is not None and anchored_study != study_id:
         check.fault("anchor_of_other_study", "anchor", "The anchor belongs to another study.")
     at = next((row for row in rows if row["seq"] == anchor.events), None)

@@ -125,9 +125,7 @@ class BlobFolder:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise StudyRefused(
-                f"The stored file {sha256[:12]} is missing.", code="blob_missing", hint="Restore a backup."
-            ) from None
+            raise StudyRefused(f"The stored file {sha256[:12]} is missing.", code="blob_missing", hint="Restore a backup.") from None
         if hashlib.sha256(data).hexdigest() != sha256:
             raise StudyRefused(
                 f"The stored file {sha256[:12]} was altered on the disk.",

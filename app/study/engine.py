@@ -55,9 +55,7 @@ def transaction(engine: sa.Engine, *, write: bool) -> Iterator[sa.Connection]:
         with engine.connect().execution_options(nodus_write=write) as connection, connection.begin():
             yield connection
     except IntegrityError as error:
-        raise StudyRefused(
-            f"The study does not accept this: {_reason(error)}.", code="study_conflict"
-        ) from error
+        raise StudyRefused(f"The study does not accept this: {_reason(error)}.", code="study_conflict") from error
     except OperationalError as error:
         raise refusal_of(error) from error
     except DatabaseError as error:

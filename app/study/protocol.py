@@ -160,8 +160,6 @@ def _visit_faults(visit: Any) -> list[str]:
     if (day is None) == (months is None) or not _is_whole(day if day is not None else months):
         faults.append("exactly one of day and months must be a whole number")
     window = visit.get("window_days")
-    if window is not None and not (
-        isinstance(window, list) and len(window) == 2 and all(map(_is_whole, window)) and window[0] <= window[1]
-    ):
+    if window is not None and not (isinstance(window, list) and len(window) == 2 and all(map(_is_whole, window)) and window[0] <= window[1]):
         faults.append("window_days must be two whole numbers, the smaller first, or null")
     return faults

@@ -42,9 +42,7 @@ class ReadingsPart:
         ``value_refused``, ``subject_mismatch``, ``blob_missing`` and the ``..._missing`` codes.
         """
         if reading.state not in (ReadingState.DRAFT, ReadingState.MEASURED):
-            raise StudyRefused(
-                "A reading is saved as draft or measured; locking is a step of its own.", code="state_refused"
-            )
+            raise StudyRefused("A reading is saved as draft or measured; locking is a step of its own.", code="state_refused")
         rules.check_reading(reading, self.blobs.exists)
         if reading.status is ReadingStatus.DISAPPEARED_ASSESSED:
             reading = replace(reading, volume_ml=0.0)
@@ -86,9 +84,7 @@ class ReadingsPart:
         reason = (reason or "").strip() or None
         if changed and old.state is ReadingState.MEASURED and reason is None:
             if old.version == 1:
-                raise StudyRefused(
-                    "This reading was saved before; please give a reason for the change.", code="reason_missing"
-                )
+                raise StudyRefused("This reading was saved before; please give a reason for the change.", code="reason_missing")
             reason = old.change_reason
         new = replace(
             reading,
@@ -127,9 +123,7 @@ class ReadingsPart:
                     action="reading_superseded",
                     reason=old.change_reason,
                 )
-            new = replace(
-                old, state=ReadingState.LOCKED, locked_utc=trail.utc, locked_by=name, lock_meaning=meaning
-            )
+            new = replace(old, state=ReadingState.LOCKED, locked_utc=trail.utc, locked_by=name, lock_meaning=meaning)
             key = {"reading_id": reading_id, "version": old.version}
             trail.update(schema.readings, key, rows.reading_row(new), action="reading_locked", reason=note)
         self.write_anchor()
@@ -147,9 +141,7 @@ class ReadingsPart:
         with self._write() as trail:
             old = self._need_reading(trail.connection, reading_id)
             if old.state is not ReadingState.LOCKED:
-                raise StudyRefused(
-                    "Only a locked reading is corrected; this one can still be changed.", code="not_locked"
-                )
+                raise StudyRefused("Only a locked reading is corrected; this one can still be changed.", code="not_locked")
             try:
                 changed = replace(old, **changes)
             except TypeError:
@@ -223,16 +215,12 @@ class ReadingsPart:
         with self._read() as connection:
             return [rows.reading_from(row) for row in connection.execute(query).mappings()]
 
-    def find_reading(
-        self, *, visit_id: str, node_id: str, reader: str, role: str, modality: str, method: str
-    ) -> Reading | None:
+    def find_reading(self, *, visit_id: str, node_id: str, reader: str, role: str, modality: str, method: str) -> Reading | None:
         """The newest version of the one reading that this reader has of this node, or None."""
         with self._read() as connection:
             return self._same_key(
                 connection,
-                dict(
-                    visit_id=visit_id, node_id=node_id, reader=reader, role=role, modality=modality, method=method
-                ),
+                {"visit_id": visit_id, "node_id": node_id, "reader": reader, "role": role, "modality": modality, "method": method},
             )
 
     @staticmethod
@@ -269,9 +257,7 @@ class ReadingsPart:
     @staticmethod
     def _newest(connection: sa.Connection, reading_id: str) -> Reading | None:
         table = schema.readings
-        query = (
-            sa.select(table).where(table.c.reading_id == reading_id).order_by(table.c.version.desc()).limit(1)
-        )
+        query = sa.select(table).where(table.c.reading_id == reading_id).order_by(table.c.version.desc()).limit(1)
         row = connection.execute(query).mappings().first()
         return None if row is None else rows.reading_from(row)
 

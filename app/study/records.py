@@ -124,9 +124,7 @@ class RecordsPart:
         ``node_exists``, ``side_refused``, ``level_refused``."""
         label = rules.check_text(label, "the node's label", "node_label_missing")
         rules.check_level(level)
-        node = TargetNode(
-            node_id or new_id("N"), subject_id, label, _side(side), level, tuple(high_risk), seed_mm
-        )
+        node = TargetNode(node_id or new_id("N"), subject_id, label, _side(side), level, tuple(high_risk), seed_mm)
         with self._write() as trail:
             need(trail.connection, schema.subjects, subject_id, "subject")
             table = schema.nodes
@@ -219,9 +217,7 @@ class RecordsPart:
             with self._write() as trail:
                 need(trail.connection, schema.visits, visit_id, "visit")
                 table = schema.series
-                query = sa.select(table.c.series_id).where(
-                    table.c.visit_id == visit_id, table.c.series_uid == series_uid
-                )
+                query = sa.select(table.c.series_id).where(table.c.visit_id == visit_id, table.c.series_uid == series_uid)
                 if trail.connection.execute(query).first():
                     raise StudyRefused("This series is already in the visit.", code="series_exists")
                 row = {

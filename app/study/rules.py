@@ -99,9 +99,7 @@ def _check_status(reading: Reading) -> None:
     if status is ReadingStatus.DISAPPEARED_ASSESSED and volume not in (None, 0):
         raise StudyRefused("A node that has disappeared has no volume.", code="status_contradicts_volume")
     if status in _WITHOUT_VOLUME and volume is not None:
-        raise StudyRefused(
-            "A node that was not imaged or not evaluable has no volume.", code="status_contradicts_volume"
-        )
+        raise StudyRefused("A node that was not imaged or not evaluable has no volume.", code="status_contradicts_volume")
     if reading.state is ReadingState.DRAFT:
         return
     if status is ReadingStatus.NOT_EVALUABLE:

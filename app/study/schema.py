@@ -150,6 +150,7 @@ def object_name(table: sa.Table, row: dict) -> str:
     """The name of a row in the trail: ``readings:R-0a1b@2``."""
     return f"{table.name}:" + "@".join(str(row[c.name]) for c in table.primary_key.columns)
 
+
 # The rules that a direct SQL statement meets (SQLite); the audit reports it if one is gone.
 TRIGGERS = (
     "audit_events_no_update",

@@ -86,9 +86,7 @@ class StudyStore(RecordsPart, ReadingsPart):
         trial = load_protocol(protocol)
         if (folder / DATABASE).exists():
             raise StudyRefused("There is already a study in this folder.", code="study_exists")
-        if folder.exists() and (
-            not folder.is_dir() or any(not _is_ours_and_empty(p) for p in folder.iterdir())
-        ):
+        if folder.exists() and (not folder.is_dir() or any(not _is_ours_and_empty(p) for p in folder.iterdir())):
             raise StudyRefused(
                 "A new study needs an empty folder; this one holds other files.",
                 code="folder_not_empty",
@@ -99,9 +97,7 @@ class StudyStore(RecordsPart, ReadingsPart):
             (folder / "blobs").mkdir(exist_ok=True)
             (folder / "images").mkdir(exist_ok=True)
         except OSError as error:
-            raise StudyRefused(
-                f"The study folder cannot be made: {error.strerror}.", code="study_write_failed"
-            ) from error
+            raise StudyRefused(f"The study folder cannot be made: {error.strerror}.", code="study_write_failed") from error
         user = user or current_user()
         half = folder / temporary_name(DATABASE)
         engine = make_engine(half)
@@ -201,9 +197,7 @@ class StudyStore(RecordsPart, ReadingsPart):
     def get_setting(self, key: str, default: Any = None) -> Any:
         """A stored setting (any JSON value)."""
         with self._read() as connection:
-            text = connection.execute(
-                sa.select(schema.settings.c.value).where(schema.settings.c.key == key)
-            ).scalar_one_or_none()
+            text = connection.execute(sa.select(schema.settings.c.value).where(schema.settings.c.key == key)).scalar_one_or_none()
         return default if text is None else json.loads(text)
 
     def set_setting(self, key: str, value: Any, *, reason: str | None = None) -> None:
@@ -212,9 +206,7 @@ class StudyStore(RecordsPart, ReadingsPart):
             raise StudyRefused("This is fixed when the study is created.", code="setting_fixed")
         text = canonical_json(value)
         with self._write() as trail:
-            there = trail.connection.execute(
-                sa.select(schema.settings.c.key).where(schema.settings.c.key == key)
-            ).first()
+            there = trail.connection.execute(sa.select(schema.settings.c.key).where(schema.settings.c.key == key)).first()
             row = {"key": key, "value": text}
             if there is None:
                 trail.insert(schema.settings, row, action="setting_set", reason=reason)

@@ -47,9 +47,7 @@ class TrailWriter:
         self.connection = connection
         self.user = user
         self.utc = utc
-        last = connection.exec_driver_sql(
-            "SELECT seq, sha256 FROM audit_events ORDER BY seq DESC LIMIT 1"
-        ).first()
+        last = connection.exec_driver_sql("SELECT seq, sha256 FROM audit_events ORDER BY seq DESC LIMIT 1").first()
         self.head = AuditHead(last.seq, last.sha256) if last else AuditHead(0, GENESIS)
 
     def append(
@@ -87,9 +85,7 @@ class TrailWriter:
         self.connection.execute(table.insert().values(row))
         stored = self.stored(table, row)
         whole = {k: v for k, v in stored.items() if v is not None}
-        self.append(
-            action, schema.object_name(table, row), new=whole, reason=reason, content=content_sha256(stored)
-        )
+        self.append(action, schema.object_name(table, row), new=whole, reason=reason, content=content_sha256(stored))
 
     def update(
         self,
@@ -125,7 +121,5 @@ class TrailWriter:
         """The row as it lies in the database, read back: what is hashed is what was stored."""
         names = [c.name for c in table.primary_key.columns]
         where = " AND ".join(f"{name} = ?" for name in names)
-        found = self.connection.exec_driver_sql(
-            f"SELECT * FROM {table.name} WHERE {where}", tuple(key[name] for name in names)
-        )
+        found = self.connection.exec_driver_sql(f"SELECT * FROM {table.name} WHERE {where}", tuple(key[name] for name in names))
         return dict(found.mappings().one())

@@ -60,11 +60,16 @@ def codes(folder: Path, anchor: Path | None = None) -> tuple[list[str], int | No
 def test_that_an_untouched_study_verifies_with_and_without_an_anchor(closed: Path) -> None:
     with StudyStore.open(closed) as store:
         answer = verify(store).to_dict()
-        assert answer["ok"] and answer["faults"] == [] and answer["first_bad_event"] is None
-        assert answer["head_sha256"] == store.head().sha256 and answer["events"] == store.head().events
-        assert answer["anchor"] is None and "cut off" in answer["anchor_note"]
+        assert answer["ok"]
+        assert answer["faults"] == []
+        assert answer["first_bad_event"] is None
+        assert answer["head_sha256"] == store.head().sha256
+        assert answer["events"] == store.head().events
+        assert answer["anchor"] is None
+        assert "cut off" in answer["anchor_note"]
         anchored = verify(store, closed / "audit-head.json").to_dict()
-        assert anchored["ok"] and anchored["anchor"]["events"] == answer["events"]
+        assert anchored["ok"]
+        assert anchored["anchor"]["events"] == answer["events"]
         assert anchored["anchor_note"] is None
         assert verify(store, store.head()).ok
 
@@ -85,7 +90,8 @@ def test_that_an_altered_event_is_found(closed: Path) -> None:
 def test_that_a_removed_event_is_found(closed: Path) -> None:
     tamper(closed, "DELETE FROM audit_events WHERE seq = 6")
     found, first = codes(closed)
-    assert "event_missing" in found and first == 6
+    assert "event_missing" in found
+    assert first == 6
 
 
 def test_that_a_removed_and_renumbered_event_is_found(closed: Path) -> None:
@@ -96,7 +102,8 @@ def test_that_a_removed_and_renumbered_event_is_found(closed: Path) -> None:
         "UPDATE audit_events SET seq = -seq - 1 WHERE seq < 0",
     )
     found, first = codes(closed)
-    assert "chain_broken" in found and first == 6
+    assert "chain_broken" in found
+    assert first == 6
 
 
 def test_that_two_swapped_events_are_found(closed: Path) -> None:
@@ -107,7 +114,9 @@ def test_that_two_swapped_events_are_found(closed: Path) -> None:
         "UPDATE audit_events SET seq = 5 WHERE seq = -1",
     )
     found, first = codes(closed)
-    assert "chain_broken" in found and "event_altered" in found and first == 4
+    assert "chain_broken" in found
+    assert "event_altered" in found
+    assert first == 4
 
 
 def test_that_an_inserted_event_is_found_though_its_own_hash_is_right(closed: Path) -> None:
@@ -126,7 +135,8 @@ def test_that_an_inserted_event_is_found_though_its_own_hash_is_right(closed: Pa
         f"INSERT INTO audit_events ({columns}) VALUES ({values})",
     )
     found, first = codes(closed)
-    assert "chain_broken" in found and first == 7
+    assert "chain_broken" in found
+    assert first == 7
 
 
 def test_that_a_reading_changed_by_sql_is_found_though_the_trail_is_whole(closed: Path) -> None:
@@ -134,7 +144,8 @@ def test_that_a_reading_changed_by_sql_is_found_though_the_trail_is_whole(closed
     with StudyStore.open(closed) as store:
         report = verify(store)
     assert [f.code for f in report.faults] == ["record_altered"]
-    assert report.faults[0].where.startswith("readings:R-") and report.faults[0].where.endswith("@2")
+    assert report.faults[0].where.startswith("readings:R-")
+    assert report.faults[0].where.endswith("@2")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +177,8 @@ def test_that_an_altered_or_missing_file_is_found(closed: Path) -> None:
     picture = next((closed / "images").rglob("1.dcm"))
     picture.write_bytes(b"another")
     found, first = codes(closed)
-    assert sorted(found) == ["blob_altered", "blob_missing", "image_altered"] and first is None
+    assert sorted(found) == ["blob_altered", "blob_missing", "image_altered"]
+    assert first is None
     picture.unlink()
     assert "image_missing" in codes(closed)[0]
 
@@ -194,8 +206,7 @@ def test_that_a_rebuilt_trail_is_found_by_the_anchor(closed: Path, tmp_path: Pat
         row.update(user="somebody else", previous_sha256=previous)
         row["sha256"] = previous = event_sha256(row)
         statements.append(
-            f"UPDATE audit_events SET user = 'somebody else', previous_sha256 = '{row['previous_sha256']}', "
-            f"sha256 = '{row['sha256']}' WHERE seq = {row['seq']}"
+            f"UPDATE audit_events SET user = 'somebody else', previous_sha256 = '{row['previous_sha256']}', sha256 = '{row['sha256']}' WHERE seq = {row['seq']}"
         )
     tamper(closed, *statements)
     assert codes(closed) == ([], None)

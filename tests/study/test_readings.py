@@ -31,8 +31,10 @@ def test_that_a_reading_comes_back_as_it_was_saved(case: CaseBuilder) -> None:
     mask = case.store.put_blob(b"mask")
     saved = case.save(mask_sha256=mask, warnings=({"code": "few_slices", "message": "Thin."},))
     assert case.store.reading(saved.reading_id) == saved
-    assert saved.version == 1 and saved.protocol_version == "ire-cervical-ln/1"
-    assert saved.software_version and saved.created_utc.endswith("Z")
+    assert saved.version == 1
+    assert saved.protocol_version == "ire-cervical-ln/1"
+    assert saved.software_version
+    assert saved.created_utc.endswith("Z")
     assert case.store.readings("S-001") == [saved]
     assert case.store.readings(state="locked") == []
 
@@ -46,7 +48,8 @@ def test_that_a_draft_changes_freely_and_a_measured_reading_with_a_reason(case: 
     with refused("state_refused"):
         case.store.save_reading(replace(measured, state=S.DRAFT))
     changed = case.store.save_reading(replace(measured, volume_ml=1.6), reason="brush slipped")
-    assert changed.volume_ml == 1.6 and changed.change_reason == "brush slipped"
+    assert changed.volume_ml == 1.6
+    assert changed.change_reason == "brush slipped"
     with refused("reason_missing"):  # the old reason does not cover the next change
         case.store.save_reading(replace(changed, volume_ml=1.7))
     last = case.store.events()[-1]
@@ -122,9 +125,7 @@ def test_that_one_reader_has_one_reading_of_a_node_by_one_method(case: CaseBuild
         case.save(volume_ml=5.0)
     case.save(reader="reader-b")
     case.save(method="ellipsoid")
-    found = case.store.find_reading(
-        visit_id=first.visit_id, node_id=first.node_id, reader="reader-a", role="central", modality="CT", method="voxel"
-    )
+    found = case.store.find_reading(visit_id=first.visit_id, node_id=first.node_id, reader="reader-a", role="central", modality="CT", method="voxel")
     assert found == first
 
 

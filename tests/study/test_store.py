@@ -210,7 +210,8 @@ def test_that_several_threads_save_at_once_and_nothing_is_lost(case: CaseBuilder
     assert errors == []
     assert len(store.subjects()) == 21
     report = verify(store)
-    assert report.ok and report.events == store.head().events
+    assert report.ok
+    assert report.events == store.head().events
 
 
 def test_that_two_programs_may_write_to_one_study(case: CaseBuilder) -> None:
@@ -231,7 +232,7 @@ def test_that_a_failing_transaction_leaves_no_trace(case: CaseBuilder, monkeypat
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(trail.TrailWriter, "append", fail)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="the disk is gone"):
         case.store.add_subject("S-009")
     monkeypatch.undo()
     assert [s.subject_id for s in case.store.subjects()] == ["S-001"]
@@ -255,7 +256,9 @@ def test_that_opening_removes_what_a_dead_writer_left_and_nothing_else(case: Cas
         with StudyStore.open(store.folder) as again:
             assert again.get_blob(sha256) == b"kept"
         assert alive.exists()
-    assert not dead.exists() and not dead_series.exists() and mine.exists()
+    assert not dead.exists()
+    assert not dead_series.exists()
+    assert mine.exists()
 
 
 def test_that_values_no_database_can_hold_are_refused(case: CaseBuilder) -> None:

@@ -1,0 +1,123 @@
+"""Every exported column, declared once: the tables and the data dictionary derive from this list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, ReadingStatus, Side
+
+YES_NO = ("0", "1")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. ``kind`` is text, integer, number, date or datetime; ``codes`` lists the allowed
+    values of a coded text. An empty field means unknown or not applicable, never zero."""
+
+    name: str
+    label: str
+    kind: str
+    unit: str = ""
+    codes: tuple[str, ...] = ()
+
+    def text(self, value: Any) -> str:
+        """The value as written: numbers with all their digits, lists joined by semicolons."""
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return "1" if value else "0"
+        if isinstance(value, float):
+            return repr(value + 0.0)  # -0.0 is 0.0
+        if isinstance(value, (list, tuple)):
+            return ";".join(str(v) for v in value)
+        return str(value)
+
+
+def _columns(*rows: tuple) -> tuple[Column, ...]:
+    return tuple(Column(*row) for row in rows)
+
+
+_SIDES = tuple(str(s) for s in Side)
+_STATUSES = tuple(str(s) for s in ReadingStatus)
+
+READINGS = _columns(
+    ("study", "Study", "text"),
+    ("subject", "Subject (pseudonym)", "text"),
+    ("node", "Node", "text"),
+    ("side", "Side of the neck", "text", "", _SIDES),
+    ("level", "Neck level", "text", "", LEVELS),
+    ("high_risk", "Structures at risk nearby, separated by semicolons", "text"),
+    ("visit", "Visit", "text"),
+    ("visit_order", "Place of the visit among the subject's visits", "integer"),
+    ("scan_date", "Date of the scan", "date"),
+    ("dates_shifted", "Dates were shifted before they reached the study (1) or are true (0)", "integer", "", YES_NO),
+    ("reader", "Reader", "text"),
+    ("role", "Role of the reader", "text", "", ROLES),
+    ("modality", "Modality", "text", "", MODALITIES),
+    ("method", "How the volume was measured", "text", "", METHODS),
+    ("status", "What the reader saw", "text", "", _STATUSES),
+    ("status_reason", "Reason given with the status", "text"),
+    ("volume_ml", "Volume", "number", "ml"),
+    ("volume_lo_ml", "Volume, lower end of the 95 % interval", "number", "ml"),
+    ("volume_hi_ml", "Volume, upper end of the 95 % interval", "number", "ml"),
+    ("long_axis_mm", "Long axis", "number", "mm"),
+    ("short_axis_mm", "Short axis", "number", "mm"),
+    ("warnings", "Codes of the warnings that came with the measurement, separated by semicolons", "text"),
+    ("version", "Version of the reading", "integer"),
+    ("change_reason", "Reason for the last change or correction", "text"),
+    ("locked_by", "Typed name of the person who locked the reading", "text"),
+    ("locked_utc", "When it was locked (UTC)", "datetime"),
+    ("lock_meaning", "What locking meant", "text"),
+    ("lock_note", "What the lock is not", "text"),
+    ("protocol_version", "Protocol and its version", "text"),
+    ("software_version", "Version of Nodus that measured", "text"),
+    ("series_uid", "Series that was read (mapped UID)", "text"),
+    ("mask_sha256", "SHA-256 of the stored outline", "text"),
+    ("reading_id", "Identity of the reading", "text"),
+)
+
+VRR = _columns(
+    ("study", "Study", "text"),
+    ("subject", "Subject (pseudonym)", "text"),
+    ("node", "Node", "text"),
+    ("visit", "Visit", "text"),
+    ("visit_order", "Place of the visit among the subject's visits", "integer"),
+    ("reader", "Reader", "text"),
+    ("role", "Role of the reader", "text", "", ROLES),
+    ("modality", "Modality at this visit", "text", "", MODALITIES),
+    ("method", "How the volume was measured at this visit", "text", "", METHODS),
+    ("status", "What the reader saw at this visit", "text", "", _STATUSES),
+    ("baseline_visit", "Visit of the baseline reading: the last evaluable one before the first ablation", "text"),
+    ("baseline_volume_ml", "Volume at baseline", "number", "ml"),
+    ("volume_ml", "Volume at this visit", "number", "ml"),
+    ("vrr_pct", "Volume reduction rate; negative where the node is larger than at baseline", "number", "%"),
+    ("vrr_lo_pct", "Volume reduction rate, lower end of the 95 % interval", "number", "%"),
+    ("vrr_hi_pct", "Volume reduction rate, upper end of the 95 % interval", "number", "%"),
+    ("interval_from", "What the interval was worked out from", "text", "", ("repeatability", "volume intervals")),
+    ("comparable", "Baseline and follow-up by the same modality and method (1) or not (0)", "integer", "", YES_NO),
+    ("n_ablations_before_scan", "Ablations of this node before the scan", "integer"),
+    ("days_from_first", "Days from the node's first ablation to the scan", "integer", "d"),
+    ("days_from_anchor", "Days from the subject's last ablation before the scan", "integer", "d"),
+    ("warnings", "Codes of the warnings, separated by semicolons", "text"),
+    ("baseline_reading_id", "Identity of the baseline reading", "text"),
+    ("baseline_version", "Version of the baseline reading", "integer"),
+    ("reading_id", "Identity of the follow-up reading", "text"),
+    ("version", "Version of the follow-up reading", "integer"),
+)
+
+DICTIONARY = _columns(
+    ("file", "File that the column is in", "text"),
+    ("column", "Name of the column", "text"),
+    ("position", "Place of the column, from 1", "integer"),
+    ("label", "What it means", "text"),
+    ("type", "text, integer, number, date or datetime", "text"),
+    ("unit", "Unit", "text"),
+    ("codes", "Allowed values, separated by semicolons; empty if free", "text"),
+)
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "readings.csv": READINGS,
+    "vrr.csv": VRR,
+    "data_dictionary.csv": DICTIONARY,
+}

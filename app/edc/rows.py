@@ -1,0 +1,115 @@
+"""Locked readings of a study as rows for a table, in a fixed order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.edc.dictionary import TABLES
+from app.study.canonical import canonical_json, sha256_text
+from app.study.followup import counting_readings, respond
+from app.study.model import Reading, StudySnapshot
+from app.study.readings import LOCK_NOTE
+
+
+def locked_readings(snapshot: StudySnapshot) -> list[Reading]:
+    """The locked readings that count, by subject, node, visit, reader and method."""
+    visits = {v.visit_id: v for v in snapshot.visits}
+    nodes = {n.node_id: n for n in snapshot.nodes}
+
+    def place(r: Reading) -> tuple:
+        visit = visits[r.visit_id]
+        return (r.subject_id, nodes[r.node_id].label, visit.order, visit.visit_id, r.reader, r.role, r.modality, r.method, r.reading_id)
+
+    return sorted(counting_readings(snapshot.readings, locked_only=True), key=place)
+
+
+def reading_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
+    """Rows of ``readings.csv``."""
+    visits = {v.visit_id: v for v in snapshot.visits}
+    nodes = {n.node_id: n for n in snapshot.nodes}
+    shifted = {s.subject_id: s.dates_shifted for s in snapshot.subjects}
+    rows = []
+    for r in locked_readings(snapshot):
+        visit, node = visits[r.visit_id], nodes[r.node_id]
+        lo, hi = r.volume_interval_ml or (None, None)
+        rows.append(
+            {
+                "study": snapshot.name,
+                "subject": r.subject_id,
+                "node": node.label,
+                "side": str(node.side),
+                "level": node.level,
+                "high_risk": node.high_risk,
+                "visit": visit.name,
+                "visit_order": visit.order,
+                "scan_date": visit.actual_date,
+                "dates_shifted": shifted[r.subject_id],
+                "reader": r.reader,
+                "role": r.role,
+                "modality": r.modality,
+                "method": r.method,
+                "status": str(r.status),
+                "status_reason": r.status_reason,
+                "volume_ml": r.volume_ml,
+                "volume_lo_ml": lo,
+                "volume_hi_ml": hi,
+                "long_axis_mm": r.long_axis_mm,
+                "short_axis_mm": r.short_axis_mm,
+                "warnings": [w["code"] for w in r.warnings],
+                "version": r.version,
+                "change_reason": r.change_reason,
+                "locked_by": r.locked_by,
+                "locked_utc": r.locked_utc,
+                "lock_meaning": r.lock_meaning,
+                "lock_note": LOCK_NOTE,
+                "protocol_version": r.protocol_version,
+                "software_version": r.software_version,
+                "series_uid": r.series_uid,
+                "mask_sha256": r.mask_sha256,
+                "reading_id": r.reading_id,
+            }
+        )
+    return rows
+
+
+def vrr_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
+    """Rows of ``vrr.csv``: follow-up readings against their baselines, both locked."""
+    rows = []
+    for response in respond(snapshot, locked_only=True).nodes:
+        row = response.to_dict()
+        lo, hi = response.interval_pct or (None, None)
+        row.update(
+            study=snapshot.name,
+            vrr_lo_pct=lo,
+            vrr_hi_pct=hi,
+            warnings=[w["code"] for w in response.warnings],
+        )
+        rows.append(row)
+    return rows
+
+
+def dictionary_rows() -> list[dict[str, Any]]:
+    """Rows of ``data_dictionary.csv``."""
+    return [
+        {
+            "file": file,
+            "column": column.name,
+            "position": position,
+            "label": column.label,
+            "type": column.kind,
+            "unit": column.unit,
+            "codes": column.codes,
+        }
+        for file, columns in TABLES.items()
+        for position, column in enumerate(columns, start=1)
+    ]
+
+
+def study_sha256(snapshot: StudySnapshot) -> str:
+    """One hash for everything that an export of locked readings is made of; it changes only when
+    that content does."""
+    return sha256_text(canonical_json([snapshot.study_id, _texts(reading_rows(snapshot)), _texts(vrr_rows(snapshot))]))
+
+
+def _texts(rows: list[dict[str, Any]]) -> list[list[str]]:
+    return [sorted(f"{key}={value!r}" for key, value in row.items() if value is not None) for row in rows]

@@ -1,0 +1,140 @@
+"""What reaches the EDC: locked readings, the same bytes every time, and a dictionary that fits."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.edc.csv_writer import write_csv
+from app.edc.dictionary import TABLES
+from app.study.audit import verify
+from app.study.errors import StudyRefused
+from app.study.model import ReadingStatus
+from app.study.store import StudyStore
+from app.usecases.export_edc import export_study
+from tests.study.builders import CaseBuilder
+
+
+@pytest.fixture
+def case(tmp_path: Path):
+    """A study with a locked baseline and two locked follow-ups, one of them after a correction."""
+    with StudyStore.create(tmp_path / "study", name="Trial, one", user="tester") as store:
+        made = CaseBuilder(store)
+        store.add_event("S-001", "IRE", "2026-01-07")
+        made.lock("Baseline", volume_ml=0.1 + 0.2)
+        day30 = made.lock("Day 30", volume_ml=0.2, warnings=({"code": "few_slices", "message": "Thin."},))
+        store.correct_reading(day30.reading_id, 'vessel "included", twice', volume_ml=0.15)
+        store.lock_reading(day30.reading_id, "李 医生", "reviewed")
+        gone = {"volume_ml": None, "volume_interval_ml": None, "long_axis_mm": None, "short_axis_mm": None}
+        made.lock("Month 3", status=ReadingStatus.DISAPPEARED_ASSESSED, **gone)
+        made.save("Month 3", reader="reader-b")  # not locked: stays at home
+        yield made
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file."""
+    with open(path, encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_that_locked_readings_and_only_those_are_exported(case: CaseBuilder, tmp_path: Path) -> None:
+    receipt = write_csv(case.store.snapshot(), tmp_path / "out")
+    rows = table(tmp_path / "out" / "readings.csv")
+    assert [(r["visit"], r["reader"], r["version"]) for r in rows] == [
+        ("Baseline", "reader-a", "1"),
+        ("Day 30", "reader-a", "2"),
+        ("Month 3", "reader-a", "1"),
+    ]
+    assert receipt["readings"] == 3
+    assert float(rows[0]["volume_ml"]) == 0.1 + 0.2  # all digits
+    assert rows[1]["change_reason"] == 'vessel "included", twice'
+    assert (rows[1]["locked_by"], rows[1]["lock_note"]) == ("李 医生", "not an electronic signature")
+    assert (rows[1]["warnings"], rows[1]["study"]) == ("few_slices", "Trial, one")
+    assert (rows[2]["status"], rows[2]["volume_ml"], rows[2]["volume_lo_ml"]) == ("disappeared_assessed", "0.0", "")
+
+
+def test_that_the_rates_are_those_of_the_response(case: CaseBuilder, tmp_path: Path) -> None:
+    write_csv(case.store.snapshot(), tmp_path / "out")
+    rows = table(tmp_path / "out" / "vrr.csv")
+    assert [(r["visit"], r["comparable"], r["days_from_first"]) for r in rows] == [("Day 30", "1", "30"), ("Month 3", "1", "93")]
+    assert float(rows[0]["vrr_pct"]) == pytest.approx(50.0)
+    assert float(rows[1]["vrr_pct"]) == 100.0
+
+
+def test_that_the_dictionary_lists_every_column_of_every_file_in_order(case: CaseBuilder, tmp_path: Path) -> None:
+    write_csv(case.store.snapshot(), tmp_path / "out")
+    listed: dict[str, list[str]] = {}
+    for row in table(tmp_path / "out" / "data_dictionary.csv"):
+        assert row["label"]
+        assert row["type"] in ("text", "integer", "number", "date", "datetime")
+        listed.setdefault(row["file"], []).append(row["column"])
+    for name in TABLES:
+        with open(tmp_path / "out" / name, encoding="utf-8", newline="") as handle:
+            assert listed[name] == next(csv.reader(handle))
+
+
+def test_that_coded_columns_hold_their_codes_and_numbers_are_numbers(case: CaseBuilder, tmp_path: Path) -> None:
+    write_csv(case.store.snapshot(), tmp_path / "out")
+    for name in ("readings.csv", "vrr.csv"):
+        for row in table(tmp_path / "out" / name):
+            for column in TABLES[name]:
+                text = row[column.name]
+                if text and column.codes:
+                    assert text in column.codes, column.name
+                if text and column.kind == "number":
+                    assert float(text) == float(text)
+                if text and column.kind == "integer":
+                    assert int(text) is not None
+
+
+def test_that_two_exports_are_the_same_bytes_and_the_receipt_tells_their_hashes(case: CaseBuilder, tmp_path: Path) -> None:
+    first = export_study(case.store, "csv", tmp_path / "a")
+    second = export_study(case.store, "csv", tmp_path / "b")
+    assert first == second
+    for entry in first["files"]:
+        data = (tmp_path / "a" / entry["path"]).read_bytes()
+        assert data == (tmp_path / "b" / entry["path"]).read_bytes()
+        assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+        assert entry["rows"] == data.decode().count("\n") - 1
+    assert not [p for p in (tmp_path / "a").iterdir() if p.suffix != ".csv"]
+    assert [e["action"] for e in case.store.events()[-2:]] == ["exported", "exported"]
+    assert verify(case.store, case.store.folder / "audit-head.json").ok
+
+
+def test_that_another_program_run_gives_the_same_bytes(case: CaseBuilder, tmp_path: Path) -> None:
+    write_csv(case.store.snapshot(), tmp_path / "a")
+    code = (
+        "import sys; from pathlib import Path; from app.study.store import StudyStore; from app.edc.csv_writer import write_csv\n"
+        "write_csv(StudyStore.open(sys.argv[1]).snapshot(), Path(sys.argv[2]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(case.store.folder), str(tmp_path / "b")],
+        check=True,
+        env={"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    for name in TABLES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_that_the_study_hash_moves_with_the_content_only(case: CaseBuilder, tmp_path: Path) -> None:
+    before = export_study(case.store, "csv", tmp_path / "a")["study_sha256"]
+    case.save("Day 30", reader="reader-b")  # measured, not locked
+    assert export_study(case.store, "csv", tmp_path / "b")["study_sha256"] == before
+    case.lock("Baseline", reader="reader-b")
+    assert export_study(case.store, "csv", tmp_path / "c")["study_sha256"] != before
+
+
+def test_that_formats_that_are_unknown_or_not_written_are_refused_and_nothing_is_made(case: CaseBuilder, tmp_path: Path) -> None:
+    for name, code in (("xlsx", "format_unknown"), ("odm-2.0", "format_not_available")):
+        with pytest.raises(StudyRefused) as caught:
+            export_study(case.store, name, tmp_path / "out")
+        assert caught.value.code == code
+    with pytest.raises(StudyRefused) as caught:
+        export_study(case.store, "pdf", tmp_path / "out", subject_id="S-404")
+    assert caught.value.code == "subject_missing"
+    assert not (tmp_path / "out").exists()
