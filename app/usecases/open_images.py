@@ -61,3 +61,17 @@ def picture_length(path: Path, start: tuple[float, float], end: tuple[float, flo
     if not 0 <= frame < cine.frame_count:
         raise NodusError(f"The picture has frames 0 to {cine.frame_count - 1}, not {frame}.", code="frame_out_of_range")
     return length_on_picture(cine.calibration, start, end)
+
+
+def open_loose(path: Path, context: JobContext) -> ImageVolume | Cine:
+    """Open a folder, a DICOM file or a volume file for a look, without a study.
+
+    Of several series the largest volume is taken, else the longest cine, else the first still.
+    """
+    if path.is_file() and path.suffix.lower() in (".gz", ".nii", ".nrrd", ".mha", ".mhd"):
+        return read_image(path)
+    result = scan(path, context.part(0.0, 0.3))
+    ranked = sorted((s for s in result.series if s.kind in ("volume", "cine", "still")), key=lambda s: (s.kind == "volume", s.kind == "cine", len(s.files), s.frames))
+    if not ranked:
+        raise NodusError("There are no pictures to show here.", code="series_missing")
+    return open_series_files(path, ranked[-1], context.part(0.3, 1.0))

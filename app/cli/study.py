@@ -1,0 +1,277 @@
+"""``study``, ``export``, ``audit``: the trial's side of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.cli.output import add_json, emit, progress_context, say, table
+from app.study.model import LEVELS, METHODS, MODALITIES, ReadingStatus, Side
+from volumetry.errors import NodusError
+
+
+def register(commands) -> None:
+    """Add study, export and audit commands."""
+    study = commands.add_parser("study", help="subjects, visits, readings of a study folder")
+    verbs = study.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    init = verbs.add_parser("init", help="make a new study in an empty folder")
+    init.add_argument("study", type=Path, metavar="STUDY")
+    init.add_argument("--protocol", default="ire-cervical-ln", help="a shipped protocol's name, or a protocol file")
+    init.set_defaults(work=run_init)
+
+    bring = verbs.add_parser("import", help="import a folder of DICOM for one subject and visit; identifying header values are removed")
+    bring.add_argument("study", type=Path, metavar="STUDY")
+    bring.add_argument("path", type=Path, metavar="FOLDER")
+    bring.add_argument("--subject", required=True, help="pseudonym")
+    bring.add_argument("--visit", required=True)
+    bring.set_defaults(work=run_import)
+
+    node = verbs.add_parser("add-node", help="add a target node to a subject")
+    node.add_argument("study", type=Path, metavar="STUDY")
+    node.add_argument("--subject", required=True)
+    node.add_argument("--node", required=True, help="short label, for example N1")
+    node.add_argument("--side", required=True, choices=[s.value for s in Side])
+    node.add_argument("--level", required=True, choices=LEVELS)
+    node.set_defaults(work=run_add_node)
+
+    event = verbs.add_parser("add-event", help="log an ablation or another clinical event")
+    event.add_argument("study", type=Path, metavar="STUDY")
+    event.add_argument("--subject", required=True)
+    event.add_argument("--kind", required=True)
+    event.add_argument("--date", required=True, help="YYYY-MM-DD")
+    event.add_argument("--node", help="only this node; all nodes of the subject without it")
+    event.set_defaults(work=run_add_event)
+
+    reading = verbs.add_parser("add-reading", help="add a reading from a mask, a volume or a status")
+    reading.add_argument("study", type=Path, metavar="STUDY")
+    for name in ("subject", "visit", "node", "reader"):
+        reading.add_argument(f"--{name}", required=True)
+    reading.add_argument("--modality", required=True, choices=MODALITIES)
+    reading.add_argument("--method", default="voxel", choices=METHODS)
+    reading.add_argument("--status", default="measured", choices=[s.value for s in ReadingStatus])
+    source = reading.add_mutually_exclusive_group()
+    source.add_argument("--volume-ml", type=float)
+    source.add_argument("--mask", type=Path)
+    reading.add_argument("--reason", help="required when a saved reading is changed")
+    reading.set_defaults(work=run_add_reading)
+
+    lock = verbs.add_parser("lock", help="lock measured readings under a typed name (not an electronic signature)")
+    lock.add_argument("study", type=Path, metavar="STUDY")
+    lock.add_argument("--reading", help="one reading; all measured readings that match the filters without it")
+    for name in ("subject", "visit", "node", "reader"):
+        lock.add_argument(f"--{name}")
+    lock.add_argument("--name", required=True, help="your name, as it will stand on the report")
+    lock.add_argument("--meaning", default="I have read and confirm this measurement")
+    lock.set_defaults(work=run_lock)
+
+    status = verbs.add_parser("status", help="what is in the study")
+    status.add_argument("study", type=Path, metavar="STUDY")
+    status.set_defaults(work=run_status)
+
+    response = verbs.add_parser("response", help="volume reduction rates")
+    response.add_argument("study", type=Path, metavar="STUDY")
+    response.add_argument("--subject")
+    response.set_defaults(work=run_response)
+
+    check = verbs.add_parser("check-protocol", help="check a protocol file")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(work=run_check_protocol)
+    for verb in verbs.choices.values():
+        add_json(verb)
+
+    export = commands.add_parser("export", help="write locked readings for the EDC, with a receipt")
+    export.add_argument("study", type=Path, metavar="STUDY")
+    export.add_argument("--format", required=True, help="csv or pdf")
+    export.add_argument("--out", type=Path, required=True, metavar="PATH")
+    export.add_argument("--subject", help="PDF: only this subject")
+    add_json(export)
+    export.set_defaults(work=run_export)
+
+    audit = commands.add_parser("audit", help="the study's chain of changes")
+    checks = audit.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verify = checks.add_parser("verify", help="find any altered, removed, reordered or inserted change")
+    verify.add_argument("study", type=Path, metavar="STUDY")
+    verify.add_argument("--anchor", type=Path, metavar="FILE", help="an audit head kept elsewhere; finds truncation and rebuilds")
+    add_json(verify)
+    verify.set_defaults(work=run_verify)
+
+
+def opened(path: Path):
+    """Open a study folder."""
+    from app.study.store import StudyStore
+
+    return StudyStore.open(path)
+
+
+def run_init(args) -> int:
+    """Make a study."""
+    from app.study.store import StudyStore
+
+    with StudyStore.create(args.study, protocol=args.protocol) as store:
+        emit({"study": str(args.study), "study_id": store.study_id, "protocol": store.protocol.stamp}, as_json=args.json, human=f"study made in {args.study}, protocol {store.protocol.stamp}")
+    return 0
+
+
+def run_import(args) -> int:
+    """Import pictures."""
+    from app.usecases.import_images import import_folder
+
+    with opened(args.study) as store:
+        result = import_folder(store, args.subject, args.visit, args.path, progress_context())
+    answer = {
+        "visit": result.visit.name,
+        "actual_date": result.visit.actual_date,
+        "series": [{"series_id": s.series_id, "series_uid": s.series_uid, "modality": s.modality, "kind": s.kind, "files": len(s.files), "findings": list(s.findings)} for s in result.series],
+        "skipped": [s.to_dict() for s in result.skipped],
+    }
+    emit(answer, as_json=args.json, human=f"{len(result.series)} series imported for {args.subject}, {result.visit.name}; {len(result.skipped)} files left out")
+    return 0
+
+
+def run_add_node(args) -> int:
+    """Add a node."""
+    with opened(args.study) as store:
+        node = store.add_node(args.subject, args.node, args.side, args.level)
+    emit({"node_id": node.node_id, "node": node.label}, as_json=args.json, human=f"node {node.label} added")
+    return 0
+
+
+def run_add_event(args) -> int:
+    """Log a clinical event."""
+    from app.usecases.readings import find_node
+
+    with opened(args.study) as store:
+        node_id = find_node(store, args.subject, args.node).node_id if args.node else None
+        event = store.add_event(args.subject, args.kind, args.date, node_id=node_id)
+    emit({"event_id": event.event_id, "kind": event.kind, "date": event.date}, as_json=args.json, human=f"{event.kind} on {event.date} logged")
+    return 0
+
+
+def run_add_reading(args) -> int:
+    """Add or change a reading."""
+    from app.usecases.measure import measure_file  # noqa: F401  (imports the mask readers)
+    from app.usecases.readings import find_node, find_visit, save_reading
+    from dicom_io.masks import read_masks
+
+    mask = None
+    if args.mask is not None:
+        masks = read_masks(args.mask, image=None)
+        if len(masks) != 1:
+            raise NodusError(f"{args.mask.name} holds {len(masks)} labels; a reading is of one node.", code="several_labels", hint="Split the mask, one label a file.")
+        mask = masks[0]
+    status = ReadingStatus(args.status)
+    if status is ReadingStatus.MEASURED and mask is None and args.volume_ml is None:
+        raise NodusError("A measured reading needs --mask or --volume-ml.", code="volume_missing")
+    with opened(args.study) as store:
+        node, visit = find_node(store, args.subject, args.node), find_visit(store, args.subject, args.visit)
+        saved = save_reading(
+            store, visit, node, reader=args.reader, modality=args.modality, method=args.method, status=status, mask=mask, volume_ml=args.volume_ml,
+            status_reason=args.reason, reason=args.reason,
+        )
+    emit(
+        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml},
+        as_json=args.json,
+        human=f"reading {saved.reading_id} of {args.node} at {args.visit}: {saved.status}, {saved.volume_ml if saved.volume_ml is not None else '-'} ml",
+    )
+    return 0
+
+
+def run_lock(args) -> int:
+    """Lock readings."""
+    from app.usecases.readings import find_node, find_visit
+
+    with opened(args.study) as store:
+        if args.reading:
+            chosen = [args.reading]
+        else:
+            filters = {"subject_id": args.subject, "reader": args.reader, "state": "measured"}
+            if (args.visit or args.node) and not args.subject:
+                raise NodusError("--visit and --node need --subject.", code="subject_missing")
+            if args.visit:
+                filters["visit_id"] = find_visit(store, args.subject, args.visit).visit_id
+            if args.node:
+                filters["node_id"] = find_node(store, args.subject, args.node).node_id
+            chosen = [r.reading_id for r in store.readings(**filters)]
+        if not chosen:
+            raise NodusError("No measured reading fits; nothing was locked.", code="nothing_to_lock")
+        locked = [store.lock_reading(reading_id, args.name, args.meaning) for reading_id in chosen]
+    emit(
+        {"locked": [{"reading_id": r.reading_id, "version": r.version, "locked_utc": r.locked_utc, "locked_by": r.locked_by, "meaning": r.lock_meaning, "note": "not an electronic signature"} for r in locked]},
+        as_json=args.json,
+        human=f"{len(locked)} readings locked by {args.name} (not an electronic signature)",
+    )
+    return 0
+
+
+def run_status(args) -> int:
+    """List subjects, visits, nodes and readings."""
+    with opened(args.study) as store:
+        shot = store.snapshot()
+    answer = {
+        "study_id": shot.study_id,
+        "name": shot.name,
+        "subjects": [
+            {
+                "subject": s.subject_id,
+                "visits": [{"visit": v.name, "order": v.order, "actual_date": v.actual_date} for v in shot.visits if v.subject_id == s.subject_id],
+                "nodes": [{"node": n.label, "side": str(n.side), "level": n.level} for n in shot.nodes if n.subject_id == s.subject_id],
+                "readings": {
+                    state: sum(1 for r in shot.readings if r.subject_id == s.subject_id and str(r.state) == state) for state in ("draft", "measured", "locked", "superseded")
+                },
+            }
+            for s in shot.subjects
+        ],
+    }
+    rows = [[s["subject"], str(len(s["visits"])), str(len(s["nodes"])), str(s["readings"]["measured"]), str(s["readings"]["locked"])] for s in answer["subjects"]]
+    emit(answer, as_json=args.json, human=table(rows, ["subject", "visits", "nodes", "measured", "locked"]))
+    return 0
+
+
+def run_response(args) -> int:
+    """Volume reduction rates of the study."""
+    from app.usecases.assess_response import response_of
+
+    with opened(args.study) as store:
+        answer = response_of(store, args.subject)
+
+    def number(value) -> str:
+        return "-" if value is None else f"{value:.1f}"
+
+    rows = [[n["subject"], n["node"], n["visit"], n["reader"], n["status"], number(n["vrr_pct"]), "yes" if n["comparable"] else "NO"] for n in answer["nodes"]]
+    emit(answer, as_json=args.json, human=table(rows, ["subject", "node", "visit", "reader", "status", "VRR %", "comparable"]))
+    return 0
+
+
+def run_check_protocol(args) -> int:
+    """Check a protocol file."""
+    from app.study.protocol import load_protocol
+
+    protocol = load_protocol(args.file)
+    emit({"ok": True, "protocol": protocol.stamp}, as_json=args.json, human=f"{protocol.stamp}: no fault found")
+    return 0
+
+
+def run_export(args) -> int:
+    """Export locked readings."""
+    from app.usecases.export_study import export_study
+
+    with opened(args.study) as store:
+        receipt = export_study(store, args.format, args.out, progress_context(), subject_id=args.subject)
+    emit(receipt, as_json=args.json, human="\n".join(f"{f['path']}: {f['rows']} rows, sha256 {f['sha256']}" for f in receipt["files"]))
+    return 0
+
+
+def run_verify(args) -> int:
+    """Verify the chain; 4 where it is broken."""
+    from app.study.audit import verify
+
+    with opened(args.study) as store:
+        report = verify(store, args.anchor)
+    answer = report.to_dict()
+    human = f"{answer['events']} events, " + ("no fault found" if answer["ok"] else f"{len(answer['faults'])} faults, the first at event {answer['first_bad_event']}")
+    for fault in answer["faults"]:
+        human += f"\n  {fault['where']}: {fault['message']} [{fault['code']}]"
+    if args.anchor is None:
+        say("no anchor was given: a chain cut off or rebuilt as a whole cannot be told from a short one; give --anchor FILE")
+    emit(answer, as_json=args.json, human=human)
+    return 0 if answer["ok"] else 4

@@ -1,0 +1,85 @@
+"""``demo``, ``selftest``, ``bench``, ``warm-up``: the program shows and proves itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from app.cli.output import add_json, emit, progress_context, say, table
+
+
+def register(commands) -> None:
+    """Add the system commands."""
+    demo = commands.add_parser(
+        "demo",
+        help="the main job on the synthetic demonstration case",
+        description="The main job on the synthetic demonstration case: in the window, or headless with every artefact written to --out.",
+    )
+    demo.add_argument("--headless", action="store_true", help="no window: write every artefact and summary.json")
+    demo.add_argument("--out", type=Path, metavar="DIR", help="where the case and the study are written")
+    demo.add_argument("--no-screenshots", action="store_true", help="headless: leave the pictures of the window out")
+    demo.set_defaults(work=run_demo)
+
+    selftest = commands.add_parser("selftest", help="closed forms and standards, on this machine")
+    add_json(selftest)
+    selftest.set_defaults(work=run_selftest)
+
+    bench = commands.add_parser("bench", help="our time against a peer's on the same work, in one run")
+    bench.add_argument("name", nargs="?", metavar="NAME", help="window, volumetry, planning or dicom; all without a name")
+    add_json(bench)
+    bench.set_defaults(work=run_bench)
+
+    warm = commands.add_parser("warm-up", help="compile the numeric kernels ahead of the first click")
+    warm.set_defaults(work=run_warm_up)
+
+
+def run_demo(args) -> int:
+    """The main job."""
+    if not args.headless:
+        from app.ui.application import open_window
+
+        return open_window(demo_folder=args.out)
+    from app.usecases.demo import run_headless
+
+    out = args.out or Path.cwd() / "demo-output"
+    summary = run_headless(out, progress_context(), screenshots=not args.no_screenshots)
+
+    def number(value) -> str:
+        return "-" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+    rows = [[n["node"], n["visit"], n["status"], number(n["volume_ml"]), number(n["true_volume_ml"]), number(n["vrr_pct"]), number(n["true_vrr_pct"])] for n in summary["nodes"]]
+    print(table(rows, ["node", "visit", "status", "ml", "true ml", "VRR %", "true VRR %"]))
+    say(f"{len(summary['artefacts'])} files in {out} after {summary['seconds']:.1f} s; see summary.json, report.pdf and screenshots/")
+    return 0
+
+
+def run_selftest(args) -> int:
+    """Run the checks; 4 if one fails."""
+    from app.usecases.selftest import run_checks
+
+    report = run_checks(progress_context())
+    rows = [["ok" if c["ok"] else "NO", c["name"], f"{c['value']:.6g}", f"{c['expected']:.6g}", f"{c['tolerance']:.3g}"] for c in report["checks"]]
+    emit(report, as_json=args.json, human=table(rows, ["", "check", "value", "expected", "tolerance"]) + f"\n{report['seconds']:.1f} s")
+    return 0 if report["ok"] else 4
+
+
+def run_bench(args) -> int:
+    """Time our work against peers."""
+    from app.usecases.bench import run_bench as bench
+
+    report = bench(args.name, progress_context())
+    rows = [
+        [r["task"], f"{r['ours_s']:.4g}", r["peer"] or "-", "-" if r["peer_s"] is None else f"{r['peer_s']:.4g}", "-" if r["ratio"] is None else f"{r['ratio']:.2f}x", {True: "yes", False: "NO", None: "-"}[r["same_result"]]]
+        for r in report["rows"]
+    ]
+    emit(report, as_json=args.json, human=f"{report['machine']}\n" + table(rows, ["task", "ours s", "peer", "peer s", "ratio", "same result"]))
+    return 0
+
+
+def run_warm_up(_args) -> int:
+    """Compile kernels into the user's cache."""
+    from app.usecases.warm_up import warm_up
+
+    seconds = warm_up(progress_context())
+    print(f"kernels ready in {seconds:.1f} s", file=sys.stderr)
+    return 0

@@ -1,0 +1,42 @@
+"""Follow-up: every reading of a subject with its volume reduction rate, ready for table and chart."""
+
+from __future__ import annotations
+
+from app.study.followup import counting_readings, respond
+from app.study.model import ReadingState
+from app.study.store import StudyStore
+
+
+def response_of(store: StudyStore, subject_id: str | None = None) -> dict:
+    """The answer of ``nodus study response``."""
+    return respond(store.snapshot(), subject_id=subject_id).to_dict()
+
+
+def follow_up_rows(store: StudyStore, subject_id: str) -> list[dict]:
+    """Baselines and follow-ups of one subject, ordered by node and visit.
+
+    Each row is an entry of ``study response`` (``vrr_pct`` is None for the baseline itself) with
+    ``label``, ``side``, ``level``, ``visit_name``, ``visit_order``, ``state`` and ``is_baseline``.
+    """
+    snapshot = store.snapshot()
+    visits = {v.visit_id: v for v in snapshot.visits}
+    nodes = {n.node_id: n for n in snapshot.nodes}
+    rows = [{**row.to_dict(), "is_baseline": False} for row in respond(snapshot, subject_id=subject_id).nodes]
+    followed = {(r["reading_id"], r["version"]) for r in rows}
+    for reading in counting_readings(snapshot.readings):
+        if reading.subject_id == subject_id and (reading.reading_id, reading.version) not in followed:
+            visit = visits[reading.visit_id]
+            rows.append(
+                {
+                    "subject": subject_id, "node": nodes[reading.node_id].label, "node_id": reading.node_id, "visit": visit.name, "visit_id": visit.visit_id,
+                    "visit_order": visit.order, "scan_date": visit.actual_date, "reader": reading.reader, "role": reading.role, "modality": reading.modality,
+                    "method": reading.method, "reading_id": reading.reading_id, "version": reading.version, "state": str(reading.state), "status": str(reading.status),
+                    "volume_ml": reading.volume_ml, "volume_interval_ml": reading.volume_interval_ml, "long_axis_mm": reading.long_axis_mm,
+                    "short_axis_mm": reading.short_axis_mm, "vrr_pct": None, "interval_pct": None, "comparable": True,
+                    "provisional": reading.state is not ReadingState.LOCKED, "warnings": list(reading.warnings), "is_baseline": True,
+                }
+            )
+    for row in rows:
+        node = nodes[row["node_id"]]
+        row.update(label=node.label, side=str(node.side), level=node.level, visit_name=row["visit"])
+    return sorted(rows, key=lambda r: (r["label"], r["visit_order"], r["reader"], r["modality"]))
