@@ -1,0 +1,54 @@
+"""Lock a reading: the reader types a name and says what it means."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QComboBox, QLineEdit, QWidget
+
+from app.ui.dialogs.base import Question
+from app.ui.text import t
+from app.ui.widgets.labels import WrapLabel
+
+
+def lock_meanings() -> list[str]:
+    """What a lock can mean, as offered to the reader. The stored meaning is the English text."""
+    return ["I measured this node and stand by the reading", "I reviewed this reading and agree with it", "Test reading, not for the trial"]
+
+
+class LockDialog(Question):
+    """Emits ``locked(name, meaning)`` once the reader agreed. Not an electronic signature."""
+
+    locked = Signal(str, str)
+
+    def __init__(self, what: str, value: str, warnings: list[str] | None = None, parent: QWidget | None = None):
+        super().__init__(t("Lock reading"), what, t("Lock reading"), parent)
+        figure = WrapLabel(value)
+        figure.setProperty("scale", "unit")
+        self.form.addRow(figure)
+        if warnings:
+            self.form.addRow(WrapLabel("\n".join(f"• {w}" for w in warnings), tone="warning", small=True))
+        self.name = QLineEdit()
+        self.name.setMaxLength(80)
+        self.name.setPlaceholderText(t("First and last name"))
+        self.meaning = QComboBox()
+        self.meaning.setMinimumContentsLength(20)
+        self.meaning.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        for text in lock_meanings():
+            self.meaning.addItem(t(text), text)
+        self.add_field(t("Your &name"), self.name)
+        self.add_field(t("&Meaning"), self.meaning)
+        self.form.addRow(
+            WrapLabel(
+                t("This is not an electronic signature. Name, meaning and time (UTC) are kept with the reading. A locked reading never changes; a correction is a new version with a reason."),
+                tone="muted",
+                small=True,
+            )
+        )
+        self.name.textChanged.connect(self.check)
+        self.accepted.connect(lambda: self.locked.emit(self.name.text().strip(), self.meaning.currentData()))
+        self.check()
+        self.name.setFocus()
+
+    def problem(self) -> str:
+        """A name is needed."""
+        return "" if len(self.name.text().strip()) >= 2 else t("Type your name to lock the reading.")

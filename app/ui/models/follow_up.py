@@ -1,0 +1,121 @@
+"""Rows of the follow-up table and points of its chart, from ``study response`` rows."""
+
+from __future__ import annotations
+
+from app.ui.models.nodes import short_mark, state_mark, status_names
+from app.ui.models.records import Column
+from app.ui.text import t
+from app.ui.widgets.chart import VrrPoint
+from app.ui.widgets.figures import DASH, interval_text, number_text, volume_decimals
+from app.ui.widgets.palette import DANGER, GOOD, MUTED, WARNING, node_colour
+
+
+def visit_name(session, value) -> str:
+    """Name of a visit given by name or identity."""
+    return next((v.name for v in session.visits if value in (v.visit_id, v.name)), str(value))
+
+
+def row_visit(session, row: dict) -> str:
+    """Name of a row's visit."""
+    return str(row.get("visit_name") or visit_name(session, row.get("visit")))
+
+
+def _label(row: dict) -> str:
+    return str(row.get("label") or row.get("node"))
+
+
+def _with_interval(value: float | None, interval, decimals: int) -> str:
+    if value is None:
+        return DASH
+    text = number_text(value, decimals)
+    return f"{text}\n{interval_text(interval, decimals)}" if interval is not None else text
+
+
+def _tip(row: dict, name: str, value: float | None, interval, decimals: int, unit: str, why: str) -> str:
+    lines = [f"{name}: {number_text(value, decimals)}" + (f" {unit}" if value is not None else "")]
+    if interval is not None:
+        lines.append(t("95 % interval {interval} {unit}").format(interval=interval_text(interval, decimals), unit=unit))
+    elif value is not None:
+        lines.append(t("95 % interval not known"))
+    if why:
+        lines.append(why)
+    method, modality = row.get("method"), row.get("modality")
+    if method or modality:
+        lines.append(" · ".join(str(v) for v in (modality, method) if v))
+    if row.get("reader"):
+        lines.append(t("Reader: {reader}").format(reader=row["reader"]))
+    return "\n".join(lines)
+
+
+def _why_no_vrr(row: dict) -> str:
+    if row.get("vrr_pct") is not None:
+        return "" if row.get("comparable", True) else t("Not comparable: another modality, method or reader than at baseline.")
+    if row.get("is_baseline"):
+        return t("This is the baseline.")
+    if row.get("volume_ml") is None:
+        return status_names().get(str(row.get("status")), "") or t("No volume at this visit.")
+    return t("This is the baseline, or there is no baseline to compare with.")
+
+
+def _flags(row: dict) -> str:
+    mark = short_mark(row)
+    return mark if row.get("comparable", True) or row.get("vrr_pct") is None else f"{mark}\n≠ {t('method')}"
+
+
+def follow_up_columns(session) -> tuple[Column, ...]:
+    """Columns of the table of readings; two lines a row, the interval below the number."""
+
+    def order(row: dict) -> int:
+        return next((n for n, node in enumerate(session.subject_nodes) if row.get("node") in (node.node_id, node.label)), 0)
+
+    return (
+        Column(t("Node"), _label, lambda r: f"● {_label(r)}", colour=lambda r: node_colour(order(r)), weight=4),
+        Column(t("Visit"), lambda r: r.get("visit_order"), lambda r: row_visit(session, r), tip=lambda r: row_visit(session, r) + _days(r), weight=5),
+        Column(
+            t("Volume"),
+            lambda r: r.get("volume_ml"),
+            lambda r: _with_interval(r.get("volume_ml"), r.get("volume_interval_ml"), volume_decimals(r.get("volume_ml"))),
+            unit="ml",
+            tip=lambda r: _tip(r, t("Volume"), r.get("volume_ml"), r.get("volume_interval_ml"), volume_decimals(r.get("volume_ml")), "ml", "" if r.get("volume_ml") is not None else _why_no_vrr(r)),
+            colour=lambda r: MUTED if r.get("volume_ml") is None else None,
+            weight=7,
+        ),
+        Column(
+            t("VRR"),
+            lambda r: r.get("vrr_pct"),
+            lambda r: _with_interval(r.get("vrr_pct"), r.get("interval_pct"), 1),
+            unit="%",
+            tip=lambda r: _tip(r, t("Volume reduction"), r.get("vrr_pct"), r.get("interval_pct"), 1, "%", _why_no_vrr(r)),
+            colour=lambda r: MUTED if r.get("vrr_pct") is None else WARNING if not r.get("comparable", True) else DANGER if r["vrr_pct"] < 0 else None,
+            weight=7,
+        ),
+        Column(t("State"), lambda r: state_mark(r)[1], _flags, tip=lambda r: state_mark(r)[1] + ("" if r.get("comparable", True) else "\n" + _why_no_vrr(r)), colour=lambda r: GOOD if state_mark(r)[0] == "✓" else None, weight=5),
+    )
+
+
+def _days(row: dict) -> str:
+    days = row.get("days_from_first")
+    return "" if days is None else "\n" + t("{days} days after the first visit").format(days=number_text(days, 0))
+
+
+def chart_points(rows: list[dict], session) -> list[VrrPoint]:
+    """Points of the chart; a row without VRR is drawn only where it is the baseline (0 %)."""
+    out = []
+    for row in rows:
+        vrr = row.get("vrr_pct")
+        if vrr is None:
+            continue
+        interval = row.get("interval_pct")
+        out.append(
+            VrrPoint(
+                _label(row),
+                row_visit(session, row),
+                int(row.get("visit_order") or 0),
+                row.get("days_from_first"),
+                float(vrr),
+                tuple(interval) if interval is not None else None,
+                row.get("volume_ml"),
+                bool(row.get("comparable", True)),
+            )
+        )
+    return out

@@ -1,0 +1,64 @@
+"""Step 4: what became of each node, visit by visit."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QWidget
+
+from app.ui.models.follow_up import chart_points, follow_up_columns
+from app.ui.models.nodes import identity_columns, node_rows
+from app.ui.session import Session
+from app.ui.text import t
+from app.ui.widgets.chart import VrrChart
+from app.ui.widgets.labels import WrapLabel
+from app.ui.widgets.sections import Section, StepPanel
+from app.ui.widgets.tables import ValueTable
+
+
+class FollowUpPanel(StepPanel):
+    """Chart, table of readings with VRR, and the nodes' identities."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None):
+        super().__init__(session, "follow_up", parent)
+        self.chart = VrrChart()
+        change = Section(t("Volume reduction rate (VRR)"))
+        change.body.addWidget(self.chart)
+        self.table = ValueTable(follow_up_columns(session), t("Readings by node and visit"), max_rows=20, row_height=34)
+        self.table.activated_row.connect(self._open_row)
+        self.empty = WrapLabel(t("No readings yet."), tone="muted")
+        readings = Section(t("Readings"))
+        readings.body.addWidget(self.empty)
+        readings.body.addWidget(self.table)
+        readings.body.addWidget(WrapLabel(t("Below each number stands its 95 % interval. Enter or a double click opens the visit."), tone="muted", small=True))
+        self.nodes = ValueTable(identity_columns(), t("Nodes"), max_rows=8)
+        self.nodes.chosen.connect(lambda row: session.select_node(row.node.node_id) if row.node.node_id in session.nodes else None)
+        identity = Section(t("Nodes, one identity at all visits"))
+        identity.body.addWidget(self.nodes)
+        for section in (change, readings, identity):
+            self.content.addWidget(section)
+        self.content.addStretch(1)
+        self.primary.clicked.connect(lambda: session.set_step("report"))
+        for signal in (session.readings_changed, session.nodes_changed, session.study_changed, session.visit_changed):
+            signal.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the rows again."""
+        session = self.session
+        rows = sorted(session.follow_up_rows(), key=lambda r: (str(r.get("label")), r.get("visit_order") or 0))
+        self.table.set_rows(rows)
+        self.table.setVisible(bool(rows))
+        self.empty.setVisible(not rows)
+        orders = {node.label: n for n, node in enumerate(session.subject_nodes)}
+        self.chart.show_points(chart_points(rows, session), orders)
+        self.nodes.set_rows(node_rows(session, session.subject_nodes), lambda row: row.node.node_id == session.current_node_id)
+        self.set_primary(t("Go to report"), True, t("Step 5: export what is locked"))
+        self.show_needs()
+
+    def _open_row(self, row: dict) -> None:
+        session = self.session
+        visit = next((v for v in session.visits if row.get("visit") in (v.visit_id, v.name)), None)
+        node = next((n for n in session.subject_nodes if row.get("node") in (n.node_id, n.label)), None)
+        if node is not None:
+            session.select_node(node.node_id)
+        if visit is not None and (session.visit is None or visit.visit_id != session.visit.visit_id):
+            session.open_visit(visit.visit_id)

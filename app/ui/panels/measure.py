@@ -1,0 +1,224 @@
+"""Step 2: outline a node, read its numbers, say what was seen, lock."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
+
+from app.study.model import ReadingState, ReadingStatus
+from app.ui.dialogs.lock import LockDialog
+from app.ui.dialogs.new_node import NewNodeDialog
+from app.ui.models.measures import measurement_figures, method_names
+from app.ui.models.nodes import measure_columns, node_rows, node_volume, status_names
+from app.ui.panels.ellipsoid import EllipsoidSection
+from app.ui.panels.tool_keys import ToolKeys
+from app.ui.session import NodeState, Session
+from app.ui.text import t
+from app.ui.widgets.figure_table import FigureTable
+from app.ui.widgets.figures import Figure, volume_decimals
+from app.ui.widgets.findings import FindingsList
+from app.ui.widgets.labels import BigFigure, WrapLabel
+from app.ui.widgets.sections import Section, StepPanel
+from app.ui.widgets.tables import ValueTable
+
+READER_STATUSES = (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL, ReadingStatus.DISAPPEARED_ASSESSED, ReadingStatus.NOT_EVALUABLE, ReadingStatus.NOT_IMAGED)
+NEEDS_REASON = (ReadingStatus.NOT_EVALUABLE,)
+
+
+def volume_figure(state: NodeState | None) -> Figure:
+    """The volume that counts for a node at this visit, with interval and method, or why there is none."""
+    if state is None:
+        return Figure(t("Volume"), None, reason=t("Choose a node, or add one."))
+    title = t("Volume of {label}").format(label=state.node.label)
+    value, interval, method = node_volume(state)
+    if value is None:
+        if state.reading is not None and state.reading.status != ReadingStatus.MEASURED:
+            return Figure(title, None, reason=status_names().get(str(state.reading.status), ""))
+        return Figure(title, None, reason=t("No outline at this visit yet: press N, click the node and drag."))
+    return Figure(title, value, "ml", volume_decimals(value), tuple(interval) if interval is not None else None, method_names().get(method, method))
+
+
+class MeasurePanel(StepPanel):
+    """Nodes, tools, numbers, status, lock."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None):
+        super().__init__(session, "measure", parent)
+        self.dialog: QDialog | None = None
+        self.nodes = ValueTable(measure_columns(), t("Nodes of this visit"), max_rows=7)
+        self.nodes.chosen.connect(lambda row: session.select_node(row.node.node_id))
+        self.no_nodes = WrapLabel(t("No nodes yet. Add one, then outline it."), tone="muted")
+        self.add_button = QPushButton(t("Add node…"))
+        self.add_button.setAccessibleName(t("Add node"))
+        self.add_button.clicked.connect(self.ask_node)
+        nodes = Section(t("Nodes"))
+        nodes.body.addWidget(self.no_nodes)
+        nodes.body.addWidget(self.nodes)
+        nodes.body.addWidget(self.add_button)
+        self.tools = ToolKeys(session)
+        tools = Section(t("Outline"))
+        tools.body.addWidget(self.tools)
+        self.volume = BigFigure(t("Volume"))
+        self.ellipsoid = EllipsoidSection(session)
+        self.figures = FigureTable(t("Measurements"), max_rows=20)
+        self.numbers = Section(t("Numbers"))
+        self.numbers.body.addWidget(self.figures)
+        self.warnings = FindingsList(t("Warnings about this node"), "")
+        self.status = QComboBox()
+        self.status.setAccessibleName(t("What was seen of the node"))
+        for status in READER_STATUSES:
+            self.status.addItem(status_names()[status.value], status.value)
+        self.reason = QLineEdit()
+        self.reason.setPlaceholderText(t("Reason (needed)"))
+        self.reason.setAccessibleName(t("Reason"))
+        self.reason.setMaxLength(200)
+        self.set_status = QPushButton(t("Set"))
+        self.set_status.setAccessibleName(t("Set status with this reason"))
+        row = QHBoxLayout()
+        row.addWidget(self.reason, 1)
+        row.addWidget(self.set_status)
+        self.locked_note = WrapLabel(tone="good", small=True)
+        seen = Section(t("Seen at this visit"))
+        seen.body.addWidget(self.status)
+        seen.body.addLayout(row)
+        seen.body.addWidget(self.locked_note)
+        for part in (nodes, tools, self.volume, self.warnings, self.ellipsoid, seen, self.numbers):
+            self.content.addWidget(part)
+        self.content.addStretch(1)
+        self.status.activated.connect(self._status_chosen)
+        self.reason.textChanged.connect(lambda text: self.set_status.setEnabled(bool(text.strip())))
+        self.reason.returnPressed.connect(self._send_status)
+        self.set_status.clicked.connect(self._send_status)
+        self.primary.clicked.connect(self.ask_lock)
+        session.nodes_changed.connect(self.refresh)
+        session.measurement_changed.connect(self._measured)
+        session.readings_changed.connect(self.refresh)
+        session.visit_changed.connect(self.refresh)
+        session.study_changed.connect(self.refresh)
+        session.calipers_changed.connect(self.refresh)
+        session.picture_changed.connect(self.refresh)
+        self.refresh()
+
+    # ---- showing ---------------------------------------------------------------------------
+    def state(self) -> NodeState | None:
+        """The current node at this visit, or None."""
+        return self.session.nodes.get(self.session.current_node_id) if self.session.current_node_id else None
+
+    def refresh(self) -> None:
+        """Show everything anew."""
+        session, state = self.session, self.state()
+        rows = node_rows(session)
+        self.nodes.set_rows(rows, lambda row: row.node.node_id == session.current_node_id)
+        self.nodes.setVisible(bool(rows))
+        self.no_nodes.setVisible(not rows)
+        self.ellipsoid.refresh(state)
+        self._show_numbers(state)
+        self._show_status(state)
+        self._show_lock(state)
+        self.show_needs()
+
+    def _measured(self, node_id: str) -> None:
+        """A measurement changed while the reader draws: numbers only, nothing is rebuilt."""
+        session, state = self.session, self.state()
+        self.nodes.set_rows(node_rows(session), lambda row: row.node.node_id == session.current_node_id)
+        if node_id == session.current_node_id:
+            self._show_numbers(state)
+            self._show_lock(state)
+        self.show_needs()
+
+    def _show_numbers(self, state: NodeState | None) -> None:
+        self.volume.show_figure(volume_figure(state))
+        measurement = state.measurement if state is not None else None
+        self.figures.show_figures(measurement_figures(measurement) if measurement is not None else [])
+        self.numbers.setVisible(measurement is not None)
+        found: list = []
+        if state is not None and state.reading is not None and state.reading.state == ReadingState.LOCKED:
+            found += state.reading.warnings
+        elif measurement is not None:
+            found += measurement.warnings
+        self.warnings.show_findings(found)
+        self.warnings.setVisible(bool(found))
+
+    def _show_status(self, state: NodeState | None) -> None:
+        reading = state.reading if state is not None else None
+        locked = reading is not None and reading.state == ReadingState.LOCKED
+        self.tools.set_locked(locked, state is not None)
+        self.status.setEnabled(state is not None and not locked)
+        status = str(reading.status) if reading is not None else ReadingStatus.MEASURED.value
+        at = self.status.findData(status)
+        self.status.setCurrentIndex(at)
+        needs_reason = status in NEEDS_REASON
+        if reading is not None and reading.status_reason and not self.reason.hasFocus():
+            self.reason.setText(reading.status_reason)
+        elif not needs_reason and not self.reason.hasFocus():
+            self.reason.clear()
+        self._show_reason(needs_reason and not locked)
+        if locked:
+            self.locked_note.show_text(
+                t("Locked by {name} on {when} UTC: {meaning}. Not an electronic signature.").format(
+                    name=reading.locked_by or "–", when=(reading.locked_utc or "–")[:16].replace("T", " "), meaning=t(reading.lock_meaning or "–")
+                )
+                + (f" {t('Reason')}: {reading.status_reason}." if reading.status_reason else "")
+            )
+        else:
+            self.locked_note.show_text("")
+
+    def _show_reason(self, shown: bool) -> None:
+        self.reason.setVisible(shown)
+        self.set_status.setVisible(shown)
+        self.set_status.setEnabled(bool(self.reason.text().strip()))
+
+    def _show_lock(self, state: NodeState | None) -> None:
+        text = t("Lock reading…")
+        if state is None:
+            self.set_primary(text, False, t("Choose a node first."))
+        elif state.reading is not None and state.reading.state == ReadingState.LOCKED:
+            self.set_primary(t("Reading is locked"), False, t("A locked reading never changes."))
+        elif not self._is_lockable(state):
+            self.set_primary(text, False, t("Outline the node, or say what was seen of it."))
+        else:
+            self.set_primary(t("Lock reading of {label}…").format(label=state.node.label), True, t("Type your name; the reading cannot change afterwards."))
+
+    def _is_lockable(self, state: NodeState) -> bool:
+        value, _, _ = node_volume(state)
+        if value is not None:
+            return True
+        return state.reading is not None and state.reading.status != ReadingStatus.MEASURED
+
+    # ---- doing -----------------------------------------------------------------------------
+    def ask_node(self) -> None:
+        """Ask for a new node's name, side and level."""
+        labels = [n.label for n in self.session.subject_nodes] + [s.node.label for s in self.session.nodes.values()]
+        self.dialog = NewNodeDialog(labels, self.window())
+        self.dialog.made.connect(self.session.add_node)
+        self.dialog.open()
+
+    def ask_lock(self) -> None:
+        """Ask for the name and meaning; the lock itself is the session's job."""
+        state = self.state()
+        if state is None:
+            return
+        node, figure = state.node, volume_figure(state)
+        visit = self.session.visit.name if self.session.visit is not None else "–"
+        what = t("{label} · {visit} · reader {reader}").format(label=node.label, visit=visit, reader=self.session.reader)
+        value = "\n".join(line for line in (figure.text if figure.value is not None else figure.reason, figure.interval_line, figure.source) if line)
+        warnings = [row.message for row in self.warnings.rows]
+        self.dialog = LockDialog(what, value, warnings, self.window())
+        self.dialog.locked.connect(lambda name, meaning: self.session.lock_reading(node.node_id, name, meaning))
+        self.dialog.open()
+
+    def _status_chosen(self, _index: int) -> None:
+        status = self.status.currentData()
+        if status in NEEDS_REASON:
+            self._show_reason(True)
+            self.reason.setFocus(Qt.FocusReason.OtherFocusReason)
+            return
+        self._show_reason(False)
+        state = self.state()
+        if state is not None:
+            self.session.set_reading_status(state.node.node_id, status)
+
+    def _send_status(self) -> None:
+        reason, state = self.reason.text().strip(), self.state()
+        if state is not None and reason:
+            self.reason.clearFocus()
+            self.session.set_reading_status(state.node.node_id, self.status.currentData(), reason)

@@ -1,0 +1,410 @@
+"""Step 3: the needles, the pulses, the field they make, and what it covers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QToolButton, QVBoxLayout, QWidget
+
+from app.ui.models.plan import (
+    assessment_dict,
+    at_risk_columns,
+    needle_columns,
+    needle_rows,
+    pair_columns,
+    pair_rows,
+    result_figures,
+    solver_figures,
+    structure_columns,
+    structure_rows,
+)
+from app.ui.panels.threshold import ThresholdChooser
+from app.ui.session import Session
+from app.ui.text import t
+from app.ui.widgets.figure_table import FigureTable
+from app.ui.widgets.figures import Figure, number_text
+from app.ui.widgets.findings import FindingsList
+from app.ui.widgets.gauge import CurrentGauge
+from app.ui.widgets.labels import BigFigure, WrapLabel
+from app.ui.widgets.sections import Section, StepPanel
+from app.ui.widgets.tables import NumberDelegate, ValueTable
+from app.usecases.plan import NeedleDraft, tissue_presets
+
+MAX_NEEDLES = 6
+
+
+class PlanPanel(StepPanel):
+    """Target, needles, pairs, threshold and display; results once the field is solved."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None):
+        super().__init__(session, "plan", parent)
+        self.content.addWidget(self._make_target())
+        self.content.addWidget(self._make_needles())
+        self.content.addWidget(self._make_pulses())
+        self.content.addWidget(self._make_field())
+        self.content.addWidget(self._make_results())
+        self.content.addStretch(1)
+        self.save_button = QPushButton(t("Save plan run"))
+        self.save_button.setAccessibleName(t("Save plan run"))
+        self.save_button.clicked.connect(session.save_plan)
+        self.footer.addWidget(self.save_button)
+        self.primary.clicked.connect(session.solve)
+        session.plan_changed.connect(self.refresh)
+        session.field_changed.connect(self.refresh)
+        session.display_changed.connect(self.refresh_display)
+        session.nodes_changed.connect(self.refresh)
+        session.study_changed.connect(self.refresh)
+        session.visit_changed.connect(self.refresh)
+        session.tool_changed.connect(lambda _tool: self._show_tool())
+        session.jobs.progressed.connect(self._job_moved)
+        self._shown_solved = False
+        self.refresh()
+        self.refresh_display()
+
+    # ---- parts -----------------------------------------------------------------------------
+    def _make_target(self) -> Section:
+        section = Section(t("Target and structures"))
+        self.target = WrapLabel()
+        self.structures = ValueTable(structure_columns(), t("Target and structures at risk"), max_rows=6)
+        self.assumed = WrapLabel(tone="warning", small=True)
+        for part in (self.target, self.structures, self.assumed):
+            section.body.addWidget(part)
+        return section
+
+    def _make_needles(self) -> Section:
+        section = Section(t("Needles"))
+        self.needles = ValueTable(needle_columns(self._change_needle), t("Needles"), max_rows=MAX_NEEDLES)
+        self.needles.setItemDelegateForColumn(2, NumberDelegate(2.0, 60.0, 1.0, 1, self.needles))
+        self.needles.setItemDelegateForColumn(3, NumberDelegate(0.5, 3.0, 0.1, 2, self.needles))
+        self.needles.selectionModel().selectionChanged.connect(lambda *_: self._show_remove())
+        self.no_needles = WrapLabel(t("No needles yet. Let two be suggested around the current node, or place them yourself."), tone="muted")
+        suggest = QHBoxLayout()
+        suggest.setSpacing(4)
+        caption = QLabel(t("Suggest"))
+        suggest.addWidget(caption)
+        self.suggest: dict[int, QToolButton] = {}
+        for count in (2, 3, 4):
+            button = QToolButton()
+            button.setObjectName("ToolKey")
+            button.setText(str(count))
+            button.setAccessibleName(t("Suggest {n} needles").format(n=count))
+            button.setToolTip(t("{n} parallel needles around the current node, as a start to be moved").format(n=count))
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            button.setMinimumHeight(28)
+            button.clicked.connect(lambda _checked=False, count=count: self.session.suggest_needles(count))
+            self.suggest[count] = button
+            suggest.addWidget(button, 1)
+        self.place = QToolButton()
+        self.place.setObjectName("ToolKey")
+        self.place.setText(t("Place needle P"))
+        self.place.setCheckable(True)
+        self.place.setToolTip(t("Click entry then tip, or tip then entry, in any two panes (P)"))
+        self.place.setAccessibleName(t("Place needle"))
+        self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.place.setMinimumHeight(28)
+        self.place.clicked.connect(self._take_needle)
+        self.remove = QToolButton()
+        self.remove.setObjectName("ToolKey")
+        self.remove.setText(t("Remove needle"))
+        self.remove.setAccessibleName(t("Remove the selected needle"))
+        self.remove.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.remove.setMinimumHeight(28)
+        self.remove.clicked.connect(self._remove_needle)
+        hand = QHBoxLayout()
+        hand.setSpacing(4)
+        hand.addWidget(self.place, 1)
+        hand.addWidget(self.remove, 1)
+        section.body.addWidget(self.no_needles)
+        section.body.addWidget(self.needles)
+        section.body.addLayout(suggest)
+        section.body.addLayout(hand)
+        return section
+
+    def _make_pulses(self) -> Section:
+        section = Section(t("Pulses"))
+        self.pairs = ValueTable(pair_columns(self._change_pair), t("Needle pairs and pulses"), max_rows=15)
+        self.pairs.setItemDelegateForColumn(2, NumberDelegate(100, 3000, 50, 0, self.pairs))
+        self.pairs.setItemDelegateForColumn(4, NumberDelegate(1, 500, 10, 0, self.pairs))
+        self.pairs.setItemDelegateForColumn(5, NumberDelegate(1, 200, 5, 0, self.pairs))
+        self.v_per_cm = QDoubleSpinBox()
+        self.v_per_cm.setRange(100, 3000)
+        self.v_per_cm.setSingleStep(50)
+        self.v_per_cm.setDecimals(0)
+        self.v_per_cm.setSuffix(" V/cm")
+        self.v_per_cm.setValue(1500)
+        self.v_per_cm.setKeyboardTracking(False)
+        self.v_per_cm.setAccessibleName(t("Voltage over distance for all pairs"))
+        self.v_per_cm.setToolTip(t("Voltage over distance for all pairs; a single pair is changed in the table"))
+        self.v_per_cm.valueChanged.connect(self._change_all_pairs)
+        caption = QLabel(t("&All pairs"))
+        caption.setBuddy(self.v_per_cm)
+        row = QHBoxLayout()
+        row.addWidget(caption)
+        row.addWidget(self.v_per_cm, 1)
+        self.gauges_box = QWidget()
+        self.gauges = QVBoxLayout(self.gauges_box)
+        self.gauges.setContentsMargins(0, 2, 0, 0)
+        self.gauges.setSpacing(2)
+        self.gauge_widgets: list[CurrentGauge] = []
+        self.pulses_box = QWidget()
+        box = QVBoxLayout(self.pulses_box)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(6)
+        box.addLayout(row)
+        box.addWidget(self.pairs)
+        box.addWidget(self.gauges_box)
+        self.no_pairs = WrapLabel(t("Pairs appear with the second needle."), tone="muted")
+        section.body.addWidget(self.no_pairs)
+        section.body.addWidget(self.pulses_box)
+        return section
+
+    def _make_field(self) -> Section:
+        section = Section(t("Field"))
+        self.lethal = ThresholdChooser()
+        self.lethal.changed.connect(self._change_lethal)
+        self.margin = QDoubleSpinBox()
+        self.margin.setRange(0, 20)
+        self.margin.setSingleStep(1)
+        self.margin.setDecimals(1)
+        self.margin.setSuffix(" mm")
+        self.margin.setKeyboardTracking(False)
+        self.margin.setAccessibleName(t("Margin around the target"))
+        self.margin.valueChanged.connect(self._change_margin)
+        self.shown = QCheckBox(t("&Show field"))
+        self.shown.toggled.connect(lambda on: self.session.set_field_display(shown=on))
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setPageStep(10)
+        self.opacity.setAccessibleName(t("Opacity of the field, percent"))
+        self.opacity.valueChanged.connect(lambda v: self.session.set_field_display(opacity=v / 100))
+        self.opacity_text = QLabel("45 %")
+        self.opacity_text.setMinimumWidth(40)
+        self.opacity_text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(6)
+        lethal_caption, margin_caption = QLabel(t("&Lethal field")), QLabel(t("&Margin"))
+        lethal_caption.setBuddy(self.lethal.choice)
+        margin_caption.setBuddy(self.margin)
+        grid.addWidget(lethal_caption, 0, 0)
+        grid.addWidget(self.lethal, 0, 1)
+        grid.addWidget(margin_caption, 1, 0)
+        grid.addWidget(self.margin, 1, 1)
+        grid.addWidget(self.shown, 2, 0)
+        slide = QHBoxLayout()
+        slide.addWidget(self.opacity, 1)
+        slide.addWidget(self.opacity_text)
+        grid.addLayout(slide, 2, 1)
+        grid.setColumnStretch(1, 1)
+        section.body.addLayout(grid)
+        return section
+
+    def _make_results(self) -> Section:
+        section = Section(t("Result"))
+        self.state_text = WrapLabel(small=True)
+        self.coverage = BigFigure(t("Target covered"))
+        self.constraints = FindingsList(t("Constraints"), "")
+        self.figures = FigureTable(t("Result of the plan"), max_rows=30)
+        self.at_risk = ValueTable(at_risk_columns(), t("Structures at risk"), max_rows=8)
+        self.solver = Section(t("Solver report"), folded=True)
+        self.solver_figures = FigureTable(t("Solver report"), max_rows=10)
+        self.solver.body.addWidget(self.solver_figures)
+        for part in (self.state_text, self.coverage, self.constraints, self.figures, self.at_risk, self.solver):
+            section.body.addWidget(part)
+        return section
+
+    # ---- showing ---------------------------------------------------------------------------
+    def refresh(self) -> None:
+        """Show the plan on screen and, where it is solved, its results."""
+        session, plan = self.session, self.session.plan
+        answer = assessment_dict(session.assessment)
+        self._show_target()
+        self.needles.set_rows(needle_rows(plan))
+        self.needles.setVisible(bool(plan.needles))
+        self.no_needles.setVisible(not plan.needles)
+        self.pairs.set_rows(pair_rows(plan, answer))
+        self.no_pairs.setVisible(not plan.pairs)
+        self.pulses_box.setVisible(bool(plan.pairs))
+        if plan.pairs and len({p.v_per_cm for p in plan.pairs}) == 1:
+            _set_quietly(self.v_per_cm, plan.pairs[0].v_per_cm)
+        self.lethal.show_value(plan.lethal_v_per_cm)
+        _set_quietly(self.margin, plan.margin_mm)
+        self._show_gauges(answer)
+        self._show_results(answer)
+        self._show_tool()
+        self._show_remove()
+        self._show_primary()
+        self.show_needs()
+
+    def refresh_display(self) -> None:
+        """Opacity and visibility as the session has them."""
+        session = self.session
+        _set_quietly(self.opacity, round(session.field_opacity * 100))
+        self.opacity_text.setText(f"{round(session.field_opacity * 100)} %")
+        self.shown.blockSignals(True)
+        self.shown.setChecked(session.show_field)
+        self.shown.blockSignals(False)
+
+    def _show_target(self) -> None:
+        session, plan = self.session, self.session.plan
+        presets = tissue_presets()
+        rows = structure_rows(plan, presets)
+        self.structures.set_rows(rows)
+        self.structures.setVisible(bool(rows))
+        if plan.targets:
+            self.target.show_text("")
+        else:
+            state = session.nodes.get(session.current_node_id) if session.current_node_id else None
+            self.target.show_text(
+                t("{label} becomes the target with the first needles.").format(label=state.node.label) if state is not None and state.draft is not None else t("No target: outline a node in step 2 and choose it there."),
+                "muted",
+            )
+        assumed = sorted({r.tissue.replace("_", " ") for r in rows if r.assumed})
+        if bool(presets.get(plan.background, {}).get("assumed", False)):
+            assumed = sorted({*assumed, plan.background.replace("_", " ")})
+        self.assumed.show_text(t("* Assumed conductivity: {names}. The field is an estimate.").format(names=", ".join(assumed)) if assumed and rows else "")
+
+    def _show_gauges(self, answer: dict) -> None:
+        limits = [c.get("limit") for c in answer.get("constraints", ()) if "current" in str(c.get("code", ""))]
+        limit = answer.get("current_limit_a") or next((float(v) for v in limits if v is not None), None)
+        pairs = answer.get("pairs", [])
+        while len(self.gauge_widgets) < len(pairs):
+            gauge = CurrentGauge()
+            self.gauges.addWidget(gauge)
+            self.gauge_widgets.append(gauge)
+        for n, gauge in enumerate(self.gauge_widgets):
+            gauge.setVisible(n < len(pairs))
+            if n < len(pairs):
+                pair = pairs[n]
+                gauge.show_current(t("Predicted current {a} → {c}").format(a=pair.get("anode"), c=pair.get("cathode")), pair.get("current_a"), limit, t("Not computed."))
+        self.gauges_box.setVisible(bool(pairs))
+
+    def _show_results(self, answer: dict) -> None:
+        session, plan = self.session, self.session.plan
+        solved = bool(answer)
+        targets = answer.get("targets", [])
+        self.coverage.setVisible(solved)
+        if solved:
+            first = min(targets, key=lambda x: x.get("coverage_pct") or 0.0, default=None)
+            if first is None:
+                self.coverage.show_figure(Figure(t("Target covered"), None, reason=t("The plan has no target.")))
+            else:
+                margin = first.get("minimal_margin_mm")
+                words = t("At or above {v} V/cm, smallest margin {m}").format(v=number_text(plan.lethal_v_per_cm, 0), m="–" if margin is None else f"{number_text(margin, 1)} mm")
+                self.coverage.show_figure(Figure(t("{name} covered").format(name=first["name"]), first.get("coverage_pct"), "%", 1, source=words, reason=t("Not known.")))
+        notes = [{"code": c["code"], "level": c.get("level", "warn"), "message": _constraint_words(c)} for c in answer.get("constraints", ())]
+        notes += [{"code": w["code"], "severity": "warning", "message": w["message"]} for w in answer.get("warnings", ())]
+        self.constraints.show_findings(notes)
+        self.constraints.setVisible(bool(notes))
+        figures = result_figures(answer, plan.lethal_v_per_cm, plan.margin_mm)
+        self.figures.show_figures(figures)
+        self.figures.setVisible(bool(figures))
+        at_risk = answer.get("at_risk", [])
+        self.at_risk.set_rows(at_risk)
+        self.at_risk.setVisible(bool(at_risk))
+        solver = solver_figures(answer)
+        self.solver_figures.show_figures(solver)
+        self.solver.setVisible(bool(solver))
+        if not solved:
+            self.state_text.show_text(t("Not solved yet."), "muted")
+        elif session.field_is_preview:
+            self.state_text.show_text(t("Quick preview while you drag; solve for the numbers that count."), "warning")
+        else:
+            self.state_text.show_text(t("Solved for the plan on screen."), "good")
+        if solved and not session.field_is_preview and not self._shown_solved and self.isVisible():
+            self.scroll.ensureWidgetVisible(self.coverage, 0, 40)
+        self._shown_solved = solved and not session.field_is_preview
+
+    def _show_primary(self) -> None:
+        session, count = self.session, len(self.session.plan.needles)
+        final = session.assessment is not None and not session.field_is_preview
+        refused = any(c.get("level") == "refuse" for c in assessment_dict(session.assessment).get("constraints", ()))
+        if session.jobs.is_busy("solve"):
+            self.set_primary(t("Solving field…"), False, t("Cancel it in the line below the pictures."))
+        elif count < 2:
+            self.set_primary(t("Solve field"), False, t("A field needs at least two needles."))
+        elif final:
+            self.set_primary(t("Field is solved"), False, t("It belongs to the plan on screen; change the plan to solve again."))
+        else:
+            self.set_primary(t("Solve field"), True, t("Compute the field of this plan"))
+        can_save = final and session.study is not None
+        self.save_button.setEnabled(can_save)
+        if can_save:
+            tip = t("Keep this plan and its results in the study; a saved run never changes.")
+            if refused:
+                tip += "\n" + t("It is kept as refused: it cannot be approved or exported as a treatment sheet.")
+        else:
+            tip = t("Solve the field first.") if not final else t("Open a study first.")
+        self.save_button.setToolTip(tip)
+
+    def _show_tool(self) -> None:
+        session = self.session
+        self.place.setChecked(session.tool == "needle")
+        room = len(session.plan.needles) < MAX_NEEDLES
+        self.place.setEnabled(session.image is not None and (room or session.tool == "needle"))
+        state = session.nodes.get(session.current_node_id) if session.current_node_id else None
+        for button in self.suggest.values():
+            button.setEnabled(state is not None and state.draft is not None)
+
+    def _show_remove(self) -> None:
+        row = self.needles.current_row()
+        self.remove.setEnabled(row is not None and bool(self.session.plan.needles))
+        self.remove.setToolTip(t("Remove {id} and its pairs").format(id=row.needle.id) if row is not None else t("Select a needle in the table first"))
+
+    def _job_moved(self, event) -> None:
+        self._show_primary()
+
+    # ---- doing -----------------------------------------------------------------------------
+    def _take_needle(self) -> None:
+        self.session.set_tool("crosshair" if self.session.tool == "needle" else "needle")
+        self._show_tool()
+
+    def _remove_needle(self) -> None:
+        row = self.needles.current_row()
+        if row is not None:
+            self.session.set_plan(self.session.plan.without_needle(row.needle.id), t("Remove needle {id}").format(id=row.needle.id))
+
+    def _change_needle(self, needle: NeedleDraft, field: str, value: float) -> None:
+        self.session.set_plan(self.session.plan.with_needle(replace(needle, **{field: float(value)})), t("Change needle {id}").format(id=needle.id))
+
+    def _change_pair(self, index: int, field: str, value: float) -> None:
+        plan = self.session.plan
+        changes = {field: value}
+        if field == "v_per_cm":
+            changes["voltage_v"] = None  # V/cm typed now outranks a voltage typed before
+        self.session.set_plan(plan.with_pair(index, replace(plan.pairs[index], **changes)), t("Change pulses"))
+
+    def _change_all_pairs(self, v_per_cm: float) -> None:
+        plan = self.session.plan
+        self.session.set_plan(replace(plan, pairs=tuple(replace(p, v_per_cm=v_per_cm, voltage_v=None) for p in plan.pairs)), t("Change V/cm of all pairs"))
+
+    def _change_lethal(self, v_per_cm: float) -> None:
+        if v_per_cm != self.session.plan.lethal_v_per_cm:
+            self.session.set_plan(replace(self.session.plan, lethal_v_per_cm=v_per_cm), t("Change lethal field"))
+
+    def _change_margin(self, margin_mm: float) -> None:
+        self.session.set_plan(replace(self.session.plan, margin_mm=margin_mm), t("Change margin"))
+
+
+def _constraint_words(constraint: dict) -> str:
+    """The message with value and limit where the message does not hold them."""
+    message = constraint.get("message", "")
+    value, limit = constraint.get("value"), constraint.get("limit")
+    if value is None or limit is None:
+        return message
+    return t("{message} Value {value}, limit {limit}.").format(message=message, value=_short(value), limit=_short(limit))
+
+
+def _short(value) -> str:
+    return f"{value:.4g}".replace("-", "−") if isinstance(value, (int, float)) else str(value)
+
+
+def _set_quietly(widget, value) -> None:
+    """Set a number without telling the session what it told us."""
+    if widget.value() != value:
+        widget.blockSignals(True)
+        widget.setValue(value)
+        widget.blockSignals(False)
+
+
