@@ -1,29 +1,41 @@
 """From the cut's nearest step to the edge itself, to a fraction of a voxel.
 
-Along each ray the edge is where intensity passes the level that a blurred border has at its true
-place. For a flat border that is half-way between the node and what lies outside. For a curved one
-it is lower: a Gaussian blur of covariance S moves the half-way point inward by tr(S grad n) / 2,
-n being the outward normal (curvature flow), so the level becomes 1/2 - that shift * the border's slope,
-1 / (sigma sqrt(2 pi)) with sigma^2 = n' S n; for a ball this is exact. S is measured on
-the node's own edges. Single edges are then smoothed over the sphere by a weighted spline, so that
-rays without a clear edge take their place from their neighbours.
+Across the border, at signed distance o along the outward normal, a scanner shows
+
+    node * (1 - E(o - a)) + gap * (E(o - a) - E(o - a - w)) + neighbour * E(o - a - w)
+
+with the border at ``a``, then a layer of fat of thickness ``w`` (often thinner than the blur, or
+none), then the neighbour. E is a blurred step. For a flat border it is the normal distribution
+function of sigma^2 = n' S n, S being the covariance of the blur. For a curved one the blur moves the
+half-way point inward by d = tr(S grad n) / 2 (curvature flow), so E gains (d / sigma) phi(o / sigma);
+that is the first-order form of a ball blurred by a Gaussian, which is known in closed form. S is measured on
+the node's own edges. Per ray, ``a`` and ``w`` are searched on a grid and the node's and the
+neighbour's values are solved for; the borders are then smoothed over the sphere by a
+spline weighted with each one's own certainty, so that rays without a clear edge take their
+place from their neighbours.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy.special import erf, erfinv
+from scipy.special import erf, erfinv, ndtr
 
 from volumetry.segmentation.icosphere import Icosphere, harmonics
 
 DEGREE = 8
 FREQUENCY = 8
 STIFFNESS = 1e-4
-STEP_MM = 0.15
-HALF_WIDTH_MM = 2.4
+TURNS = 4
 _NORMAL_SLOPE = 1 / np.sqrt(2 * np.pi)
+
+# All in units of the local blur sigma, along the normal.
+_OFFSET = np.arange(-2.5, 3.76, 0.25)
+_PLACE = np.arange(-2.4, 2.41, 0.2)
+_GAP = np.array([0.0, 0.2, 0.4, 0.6, 0.85, 1.1, 1.4, 1.8, 2.3, 3.0])
+_BEND = np.array([-0.08, 0.0, 0.08, 0.16, 0.24, 0.32, 0.42])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,14 +52,17 @@ class Refined:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edges:
-    """Single edges found along the rays: ``shift_mm`` from the present surface along each ray,
-    ``clear`` where there is one, ``contrast`` outside minus inside, ``profile`` and ``offset_mm``."""
+    """Single borders along the rays, lengths in units of the local blur along the normal:
+    ``place`` from the present surface, its standard deviation ``place_sd``, ``gap``, and the values
+    of ``node`` and ``neighbour`` (``outside``: the gap's where there is one); ``profile`` at
+    ``_OFFSET``."""
 
-    shift_mm: np.ndarray
-    clear: np.ndarray
-    contrast: np.ndarray
+    place: np.ndarray
+    place_sd: np.ndarray
+    gap: np.ndarray
+    node: np.ndarray
+    outside: np.ndarray
     profile: np.ndarray
-    offset_mm: np.ndarray
 
 
 def refine_surface(crop, fan, t, inside, reach, anchors) -> Refined:
@@ -58,32 +73,115 @@ def refine_surface(crop, fan, t, inside, reach, anchors) -> Refined:
     """
     sphere = fan.sphere
     length = np.linalg.norm(fan.rays_mm, axis=1)
+    unit = fan.rays_mm / length[:, None]
     mean, noise = inside
     across = _slice_normal(crop)
     blur = _expected_blur(crop)
     t = smooth_on_sphere(t, np.ones(len(t)), sphere)
-    level = np.full(len(t), 0.5)
-    for turn in range(4):
-        edges = _edges(crop, fan, t, length, mean, noise, level, blur)
-        weight = np.where(edges.clear, np.minimum(np.abs(edges.contrast) / (6 * noise), 1.0) ** 2, 0.0) + 1e-3
-        wanted = t + edges.shift_mm / length
-        t = np.clip(smooth_on_sphere(wanted, weight, sphere), 0.1, reach)
-        normals, curving = _normals_and_curving(fan, t, across, blur)
-        if turn < 3:
-            blur = _measured_blur(edges, normals, fan.rays_mm / length[:, None], across, blur, noise)
+    for turn in range(TURNS):
+        normals, bend_mm = _normals_and_bend(fan, t, across, blur)
+        cosine = np.clip((normals * unit).sum(axis=1), 0.3, 1.0)
         sigma = np.sqrt(blur[0] ** 2 + (blur[1] ** 2 - blur[0] ** 2) * (normals @ across) ** 2)
-        level = np.clip(0.5 - curving * _NORMAL_SLOPE / sigma, 0.2, 0.6)
-        mean = _inside_mean(crop, fan, t, edges, mean, blur)
-    clear = edges.clear
+        scale = sigma / cosine / length  # t for one sigma along the normal
+        along = np.maximum(t[:, None] + scale[:, None] * _OFFSET, 0.02)
+        profile = ring_mean(crop.at(fan.points_mm(along)), sphere)
+        edges = find_edges(profile, bend_mm / sigma, mean, noise)
+        sd_mm = edges.place_sd * sigma / cosine
+        clear = sd_mm < 0.35
+        weight = 1.0 / (sd_mm**2 + 0.08**2)
+        wanted = t + edges.place * scale
+        t = np.clip(smooth_on_sphere(wanted, weight / weight.max(), sphere), 0.1, reach)
+        if turn < TURNS - 1:
+            blur = _measured_blur(edges, sigma, (normals @ across) ** 2, blur, noise)
+            mean = _inside_mean(crop, fan, t, edges, mean, blur)
     residual = np.abs((wanted - t) * length)[clear] if clear.any() else np.array([np.inf])
+    contrast = np.abs(edges.outside - edges.node)
     return Refined(
         t,
         (mean, noise),
         float((clear * sphere.solid_angle).sum() / (4 * np.pi)),
-        float(np.median(np.abs(edges.contrast)) / noise),
+        float(np.median(contrast) / noise),
         float(1.4826 * np.median(residual)),
         blur,
     )
+
+
+@lru_cache(maxsize=1)
+def _templates():
+    """Blurred steps for each bend, place and gap: E at the node's border and at the neighbour's,
+    each (bends, places * gaps, offsets)."""
+    x = _OFFSET[None, None, None, :] - _PLACE[None, :, None, None]
+    bend = _BEND[:, None, None, None]
+    first = ndtr(x) + bend * np.exp(-0.5 * x**2) * _NORMAL_SLOPE
+    first = np.broadcast_to(first, (len(_BEND), len(_PLACE), len(_GAP), len(_OFFSET)))
+    y = x - _GAP[None, None, :, None]
+    # the far side of the gap bends with the node as well
+    second = ndtr(y) + bend * np.exp(-0.5 * y**2) * _NORMAL_SLOPE
+    second = np.broadcast_to(second, first.shape)
+    size = (len(_BEND), len(_PLACE) * len(_GAP), len(_OFFSET))
+    return np.ascontiguousarray(first).reshape(size), np.ascontiguousarray(second).reshape(size)
+
+
+def find_edges(profile: np.ndarray, bend: np.ndarray, mean: float, noise: float) -> Edges:
+    """Best border per ray for profiles (rays, len(_OFFSET)) read from the inside outward.
+
+    ``bend`` is d / sigma per ray. The node's value may leave ``mean`` by little more than
+    the noise, the neighbour's is free. The gap's value is the darkest that is common around the node;
+    where nothing around is clearly darker than the node, no gap is looked for.
+    """
+    first, second = _templates()
+    rays = len(profile)
+    outer = profile[:, _OFFSET > 0.5]
+    dark = float(np.percentile(0.5 * (outer[:, 1:] + outer[:, :-1]).min(axis=1), 20))
+    with_gap = dark < mean - 6 * noise
+    part = noise / 2.0  # seven rays and their interpolation are averaged; neighbours share voxels
+    weight = np.where(_OFFSET < 2.6, 1.0, 0.5)
+    choice = np.abs(_BEND[None, :] - bend[:, None]).argmin(axis=1)
+    place = np.zeros(rays)
+    place_sd = np.full(rays, 10.0)
+    gap = np.zeros(rays)
+    node = np.full(rays, mean)
+    outside = np.full(rays, mean)
+    y = profile - mean
+    # the node's value: prior (mean, noise); in the scale of one sample's noise
+    prior = (part / (0.6 * noise)) ** 2
+    free = 1e-4
+    away = 0.15 * part**2 * np.repeat(_PLACE**2, len(_GAP))
+    for b in np.unique(choice):
+        rows = np.flatnonzero(choice == b)
+        e1, e2 = first[b], second[b]
+        u, v, f = 1 - e1, e2, (dark - mean) * (e1 - e2)
+        if not with_gap:
+            keep = np.tile(_GAP == 0, len(_PLACE))
+            u, v, f = u[keep], v[keep], f[keep]
+        gaps = len(_GAP) if with_gap else 1
+        uw, vw = u * weight, v * weight
+        yy = (y[rows] ** 2) @ weight
+        yu = y[rows] @ uw.T - (f * uw).sum(axis=1)
+        yv = y[rows] @ vw.T - (f * vw).sum(axis=1)
+        rest = yy[:, None] - 2 * y[rows] @ (f * weight).T + (f * f * weight).sum(axis=1)
+        uu = (u * uw).sum(axis=1) + prior
+        vv = (v * vw).sum(axis=1) + free
+        uv = (u * vw).sum(axis=1)
+        det = uu * vv - uv**2
+        cu = (yu * vv - yv * uv) / det
+        cv = (yv * uu - yu * uv) / det
+        sse = rest - cu * yu - cv * yv + (away if with_gap else away[:: len(_GAP)])
+        best = sse.argmin(axis=1)
+        local = np.arange(len(rows))
+        at, which = best // gaps, best % gaps
+        cube = sse.reshape(len(rows), len(_PLACE), gaps)
+        centre = np.clip(at, 1, len(_PLACE) - 2)
+        low, mid, high = (cube[local, centre + d, which] for d in (-1, 0, 1))
+        curve = np.maximum(low - 2 * mid + high, 1e-12)
+        shift = np.clip(0.5 * (low - high) / curve, -1, 1)
+        pitch = _PLACE[1] - _PLACE[0]
+        place[rows] = _PLACE[centre] + shift * pitch
+        place_sd[rows] = np.minimum(part * pitch * np.sqrt(2.0 / curve), 10.0)
+        gap[rows] = _GAP[which] if with_gap else 0.0
+        node[rows] = mean + cu[local, best]
+        outside[rows] = np.where(gap[rows] > 0.7, dark, mean + cv[local, best])
+    return Edges(place, place_sd, gap, node, outside, profile)
 
 
 def ring_mean(profile: np.ndarray, sphere: Icosphere) -> np.ndarray:
@@ -122,28 +220,7 @@ def _expected_blur(crop) -> tuple[float, float]:
     return float(np.sqrt(0.16 + share * i * j)), float(np.sqrt(0.04 + share * k * k))
 
 
-def _edges(crop, fan, t, length, mean, noise, level, blur) -> Edges:
-    """The crossing of ``level`` nearest to the present surface on every ray."""
-    half = int(np.ceil(HALF_WIDTH_MM / STEP_MM))
-    offset = np.arange(-half, half + 1) * STEP_MM
-    along = np.maximum((t * length)[:, None] + offset, 0.02) / length[:, None]
-    profile = ring_mean(crop.at(fan.points_mm(along)), fan.sphere)
-    far = half + int(round(2.2 * max(blur) / STEP_MM))
-    far = min(far, len(offset) - 2)
-    outside = profile[:, far - 1 : far + 2].mean(axis=1)
-    contrast = outside - mean
-    share = (profile - mean) / np.where(np.abs(contrast) < 1e-6, 1e-6, contrast)[:, None]
-    # share runs from 0 inside to 1 outside; the level counts from the outside (blurred cover)
-    wanted = 1.0 - level[:, None]
-    cross = (share[:, :-1] < wanted) & (share[:, 1:] >= wanted)
-    step = np.where(cross, share[:, 1:] - share[:, :-1], 1.0)
-    position = np.where(cross, offset[:-1] + STEP_MM * (wanted - share[:, :-1]) / step, np.inf)
-    found = position[np.arange(len(t)), np.abs(position).argmin(axis=1)]
-    clear = np.isfinite(found) & (np.abs(contrast) > 1.5 * noise)
-    return Edges(np.where(clear, np.clip(found, -1.5, 1.5), 0.0), clear, contrast, profile, offset)
-
-
-def _normals_and_curving(fan, t, across, blur):
+def _normals_and_bend(fan, t, across, blur):
     """Outward unit normals (n, 3) and tr(S grad n) / 2 (n,) in mm for the surface ``t``."""
     sphere = fan.sphere
     points = fan.points_mm(t)
@@ -169,38 +246,36 @@ def _normals_and_curving(fan, t, across, blur):
     return normals, smooth_on_sphere(total / area, np.ones(len(points)), sphere, 1e-3)
 
 
-def _measured_blur(edges: Edges, normals, rays, across, blur, noise):
-    """Blur (in plane, across slices) from how steep the clear edges are.
+def _measured_blur(edges: Edges, sigma, z2, blur, noise):
+    """Blur (in plane, across slices) from how steep the simple, strong edges are.
 
-    Between -h and +h a blurred step rises by erf(h / (sigma sqrt 2)) of its height; the ray meets
-    the surface at an angle, whose cosine shortens the length. The expected blur takes part with the
-    weight of thirty rays, so that few clear edges change little.
+    Between -h and +h a blurred step rises by erf(h / (sigma sqrt 2)) of its height. The expected
+    blur takes part with the weight of thirty rays, so that few such edges change little.
     """
-    reach = 0.45
-    rows = np.arange(len(rays))
-    strong = edges.clear & (np.abs(edges.contrast) > 6 * noise) & (np.abs(edges.shift_mm) < 1.2)
+    contrast = edges.outside - edges.node
+    strong = (edges.gap == 0) & (np.abs(contrast) > 6 * noise) & (np.abs(edges.place) < 1.6)
     if strong.sum() < 40:
         return blur
-    steps = (edges.shift_mm - edges.offset_mm[0]) / STEP_MM
+    half = 0.75
+    rows = np.arange(len(contrast))
 
-    def value(at_mm):
-        x = np.clip(steps + at_mm / STEP_MM, 0, edges.profile.shape[1] - 1.001)
+    def value(at):
+        x = np.clip((edges.place + at - _OFFSET[0]) / (_OFFSET[1] - _OFFSET[0]), 0, len(_OFFSET) - 1.001)
         low = x.astype(int)
         f = x - low
         return edges.profile[rows, low] * (1 - f) + edges.profile[rows, low + 1] * f
 
-    rise = np.clip((value(reach) - value(-reach)) / np.where(edges.contrast == 0, 1.0, edges.contrast), 0.05, 0.98)
-    cosine = np.clip((normals * rays).sum(axis=1), 0.3, 1.0)
-    variance = (reach * cosine / (np.sqrt(2) * erfinv(rise))) ** 2
-    z2 = (normals @ across) ** 2
+    rise = np.clip((value(half) - value(-half)) / np.where(contrast == 0, 1.0, contrast), 0.1, 0.97)
+    variance = (half * sigma / (np.sqrt(2) * erfinv(rise))) ** 2
     design = np.column_stack([1 - z2, z2])[strong]
     target = variance[strong]
     solution = np.array(blur) ** 2
     for _ in range(8):
         off = np.abs(target - design @ solution)
         w = 1.0 / np.maximum(off, 0.02)  # least absolute deviations
-        normal = design.T @ (w[:, None] * design) + np.eye(2) * 30 * np.median(w)
-        right = design.T @ (w * target) + 30 * np.median(w) * np.array(blur) ** 2
+        prior = 30 * np.median(w)
+        normal = design.T @ (w[:, None] * design) + np.eye(2) * prior
+        right = design.T @ (w * target) + prior * np.array(blur) ** 2
         solution = np.clip(np.linalg.solve(normal, right), 0.02, 4.0)
     return float(np.sqrt(solution[0])), float(np.sqrt(solution[1]))
 
@@ -220,5 +295,5 @@ def _inside_mean(crop, fan, t, edges: Edges, mean, blur):
     radius = (3 * fan.volume_mm3(t) / (4 * np.pi)) ** (1 / 3)
     sigma = float((blur[0] ** 2 * blur[1]) ** (1 / 3))
     share = float(np.clip(np.median(blurred_ball(depth * radius, radius, sigma)), 0.5, 1.0))
-    outside = mean + float(np.average(edges.contrast, weights=fan.sphere.solid_angle))
+    outside = float(np.average(edges.outside, weights=fan.sphere.solid_angle))
     return outside + (seen - outside) / share
