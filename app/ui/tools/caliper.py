@@ -1,0 +1,174 @@
+"""Calipers, and the three diameters of an ellipsoid in two planes."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import QPointF
+from PySide6.QtGui import QPainter
+
+from app.ui.style import CALIPER_COLOUR, MUTED, TEXT, WARNING
+from app.ui.text import t
+from app.ui.tools.base import PaneEvent, Tool
+from app.ui.views import overlays
+from volumetry.calibration import CalibrationRefused
+from volumetry.ultrasound_length import length_on_picture
+
+SHORTEST_PX = 3.0
+
+
+class CaliperTool(Tool):
+    """Press at one end, drag to the other; or click both ends one after the other."""
+
+    name = "caliper"
+    works_on_pictures = True
+
+    def __init__(self, session):
+        super().__init__(session)
+        self._start: PaneEvent | None = None
+        self._waiting = False  # first end was clicked, second is awaited
+
+    def hint(self) -> str:
+        """What the mouse does now."""
+        return t("Click the other end") if self._waiting else t("Drag from end to end, or click both ends")
+
+    def press(self, event: PaneEvent) -> None:
+        """First end, or the second where the first was clicked."""
+        self.at = event
+        if self._start is None or self._start.pane is not event.pane:
+            self._start, self._waiting = event, False
+
+    def move(self, event: PaneEvent) -> None:
+        """The line follows."""
+        self.at = event
+
+    def hover(self, event: PaneEvent) -> None:
+        """The line follows between two clicks."""
+        self.at = event
+
+    def release(self, event: PaneEvent) -> None:
+        """Done, or wait for the second click."""
+        self.at = event
+        if self._start is None:
+            return
+        if np.hypot(event.x - self._start.x, event.y - self._start.y) < SHORTEST_PX:
+            self._waiting = True
+            return
+        start, self._start, self._waiting = self._start, None, False
+        self.finish(start, event)
+
+    def finish(self, start: PaneEvent, end: PaneEvent) -> None:
+        """Hand the two points to the session."""
+        self.session.add_caliper([tuple(start.point), tuple(end.point)])
+
+    def cancel(self) -> None:
+        """Forget the first end."""
+        self._start, self._waiting = None, False
+
+    def length_text(self, start: PaneEvent, end: PaneEvent) -> tuple[str, str | None]:
+        """Length of the line under way and, on a picture, why there is none in mm."""
+        if start.on_volume:
+            return f"{np.linalg.norm(end.point - start.point):.1f} mm", None
+        pixels = float(np.hypot(*(end.point - start.point)))
+        try:
+            return f"{length_on_picture(self.session.picture.calibration, tuple(start.point), tuple(end.point)).length_mm:.1f} mm", None
+        except CalibrationRefused as refused:
+            return f"{pixels:.0f} px", refused.message
+
+    def paint(self, painter: QPainter, pane) -> None:
+        """The line under way."""
+        if self._start is None or self.at is None or self._start.pane is not pane or self.at.pane is not pane:
+            return
+        text, _ = self.length_text(self._start, self.at)
+        overlays.draw_length(painter, QPointF(self._start.x, self._start.y), QPointF(self.at.x, self.at.y), text, CALIPER_COLOUR, dashed=True)
+
+    def live_lines(self) -> list[tuple[str, str]]:
+        """The reason where a length is refused."""
+        if self._start is None or self.at is None or self.at.pane is not self._start.pane:
+            return []
+        text, refusal = self.length_text(self._start, self.at)
+        return [(text, TEXT), (refusal, WARNING)] if refusal else []
+
+
+ROLES = ("length", "depth", "width")  # the order in which they are drawn: two in one plane, one across
+
+
+class EllipsoidTool(CaliperTool):
+    """Length, then depth at right angles in the same plane, then width in the plane across it."""
+
+    name = "ellipsoid"
+
+    def __init__(self, session):
+        super().__init__(session)
+        self._proposal: tuple | None = None  # (pane, start point, end point) of the perpendicular
+
+    def next_role(self) -> str | None:
+        """The diameter that is drawn next; None when all three are there."""
+        state = self.session.nodes.get(self.session.current_node_id)
+        if state is None:
+            return None
+        return next((role for role in ROLES if role not in state.calipers), None)
+
+    def hint(self) -> str:
+        """Which diameter comes next."""
+        if self.session.current_node_id is None:
+            return t("Choose or add a node first")
+        role = self.next_role()
+        if role == "length":
+            return t("Length: the longest diameter, in the longitudinal plane")
+        if role == "depth":
+            return t("Depth: at right angles to the length, same plane · click the dashed proposal to take it")
+        if role == "width":
+            return t("Width: the longest diameter in the transverse plane")
+        return t("All three diameters are drawn · draw again to replace the length")
+
+    def press(self, event: PaneEvent) -> None:
+        """Take the proposal where it was clicked, else begin a line."""
+        if self.session.current_node_id is None:
+            self.session.notice.emit("warning", t("Choose or add a node first: the diameters belong to a node."))
+            return
+        super().press(event)
+
+    def release(self, event: PaneEvent) -> None:
+        """A click on the dashed proposal takes it; else as a caliper."""
+        clicked = self._start is not None and np.hypot(event.x - self._start.x, event.y - self._start.y) < SHORTEST_PX and not self._waiting
+        if clicked and self._proposal is not None and self._proposal[0] is event.pane and self._near_proposal(event):
+            _, a, b = self._proposal
+            self._start, self._proposal = None, None
+            self.session.add_caliper([tuple(a), tuple(b)], role="depth", plane="longitudinal")
+            return
+        super().release(event)
+
+    def finish(self, start: PaneEvent, end: PaneEvent) -> None:
+        """File the line under its role; after the length, propose its perpendicular."""
+        role = self.next_role() or "length"
+        self.session.add_caliper([tuple(start.point), tuple(end.point)], role=role, plane="transverse" if role == "width" else "longitudinal")
+        self._proposal = None
+        if role == "length":
+            a, b = event_screen(start), event_screen(end)
+            middle, half = (a + b) / 2, (b - a) / 2 * 0.6  # most nodes: depth is about 0.6 of the length
+            across = np.array([-half[1], half[0]])
+            self._proposal = (end.pane, end.pane.point_at(*(middle - across)), end.pane.point_at(*(middle + across)))
+
+    def cancel(self) -> None:
+        """Forget the first end and the proposal."""
+        super().cancel()
+        self._proposal = None
+
+    def _near_proposal(self, event: PaneEvent) -> bool:
+        pane, a, b = self._proposal
+        a, b = np.array(pane.screen_of(a)), np.array(pane.screen_of(b))
+        here, along = np.array([event.x, event.y]), b - a
+        s = float(np.clip((here - a) @ along / max(along @ along, 1e-9), 0, 1))
+        return float(np.linalg.norm(here - a - s * along)) < 8
+
+    def paint(self, painter: QPainter, pane) -> None:
+        """The line under way and the proposed perpendicular."""
+        if self._proposal is not None and self._proposal[0] is pane and self.next_role() == "depth":
+            a, b = (QPointF(*pane.screen_of(p)) for p in self._proposal[1:])
+            overlays.draw_length(painter, a, b, t("depth?"), MUTED, dashed=True)
+        super().paint(painter, pane)
+
+
+def event_screen(event: PaneEvent) -> np.ndarray:
+    """Pixel of an event."""
+    return np.array([event.x, event.y])

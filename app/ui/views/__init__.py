@@ -1,0 +1,1 @@
+"""Views: the panes of the window and what is drawn over them."""

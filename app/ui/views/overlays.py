@@ -1,0 +1,180 @@
+"""What is drawn over a slice: outlines, calipers, needles, crosshair, corners. QPainter only.
+
+Every function takes the painter, the slice's ``PlaneView``, and values; none keeps state.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen
+
+from app.ui import kernels
+from app.ui.style import ACCENT, CALIPER_COLOUR, CROSSHAIR_COLOUR, DANGER, MUTED, TEXT, pixel_font, shadow_text
+from app.ui.views.plane import PlaneView
+from volumetry.geometry import ImageGeometry
+
+HALO = QColor(0, 0, 0, 150)
+
+
+def outline_segments(mask, geometry: ImageGeometry, view: PlaneView, number: int) -> np.ndarray:
+    """Border of a mask on slice ``number`` as in-plane index segments (n, 4): across0, down0,
+    across1, down1. ``mask`` is a NodeMask or a draft; it may lie on a crop of the image's grid."""
+    axes = view.axes
+    start = np.rint(geometry.world_to_index(mask.geometry.origin_mm)).astype(int)
+    number -= int(start[axes.through])
+    if not 0 <= number < mask.array.shape[2 - axes.through]:
+        return np.empty((0, 4))
+    plane = axes.slice_of(mask.array, number)
+    down, across = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    if down.size == 0:
+        return np.empty((0, 4))
+    crop = plane[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+    segments = kernels.contour_segments(np.pad(crop.astype(np.float32), 1), 0.5)
+    corner = (across[0] + start[axes.across] - 1, down[0] + start[axes.down] - 1)
+    return segments + np.array(corner * 2)
+
+
+def draw_segments(painter: QPainter, view: PlaneView, segments: np.ndarray, colour: QColor, width: float = 1.6, style=Qt.PenStyle.SolidLine) -> None:
+    """Draw in-plane index segments with a dark edge."""
+    if len(segments) == 0:
+        return
+    x0, y0 = view.to_screen(segments[:, 0], segments[:, 1])
+    x1, y1 = view.to_screen(segments[:, 2], segments[:, 3])
+    lines = [QLineF(*four) for four in np.stack([x0, y0, x1, y1], 1).tolist()]
+    for pen in (QPen(HALO, width + 1.8), QPen(colour, width, style)):
+        pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+        painter.setPen(pen)
+        painter.drawLines(lines)
+
+
+def label_outline(painter: QPainter, view: PlaneView, segments: np.ndarray, text: str, colour: QColor) -> None:
+    """Name an outline at its upper right."""
+    if len(segments) == 0:
+        return
+    x, y = view.to_screen(segments[:, 0], segments[:, 1])
+    best = int(np.argmax(x - y))
+    painter.setFont(pixel_font(12, bold=True))
+    shadow_text(painter, QPointF(float(x[best]) + 5, float(y[best]) - 4), text, colour)
+
+
+def draw_crosshair(painter: QPainter, view: PlaneView, x: float, y: float, *, gap: float = 10.0) -> None:
+    """Two thin lines that leave the point itself free."""
+    colour = QColor(CROSSHAIR_COLOUR)
+    colour.setAlpha(170)
+    painter.setPen(QPen(colour, 1.0))
+    painter.drawLines([
+        QLineF(0, y, x - gap, y), QLineF(x + gap, y, view.width, y),
+        QLineF(x, 0, x, y - gap), QLineF(x, y + gap, x, view.height),
+    ])  # fmt: skip
+
+
+def draw_scale_bar(painter: QPainter, view_width: int, view_height: int, px_per_mm: float, bottom: float = 22.0) -> None:
+    """A bar of a round length at the lower middle, named in mm."""
+    target_mm = 0.16 * view_width / px_per_mm
+    length_mm = _round_length(target_mm)
+    half = length_mm * px_per_mm / 2
+    y, middle = view_height - bottom, view_width / 2
+    lines = [QLineF(middle - half, y, middle + half, y), QLineF(middle - half, y - 4, middle - half, y + 4), QLineF(middle + half, y - 4, middle + half, y + 4)]
+    for pen in (QPen(HALO, 3.5), QPen(QColor(TEXT), 1.4)):
+        painter.setPen(pen)
+        painter.drawLines(lines)
+    painter.setFont(pixel_font(11))
+    text = f"{length_mm:g} mm" if length_mm < 100 else f"{length_mm / 10:g} cm"
+    shadow_text(painter, QRectF(middle - 60, y + 3, 120, 16), text, TEXT, Qt.AlignmentFlag.AlignHCenter)
+
+
+def _round_length(target_mm: float) -> float:
+    decade = 10.0 ** math.floor(math.log10(max(target_mm, 1e-6)))
+    return max(s * decade for s in (1, 2, 5) if s * decade <= target_mm * 1.0001)
+
+
+def draw_letters(painter: QPainter, width: int, height: int, letters: tuple[str, str, str, str]) -> None:
+    """Orientation letters in the middle of the four edges: left, right, top, bottom."""
+    painter.setFont(pixel_font(13, bold=True))
+    left, right, top, bottom = letters
+    shadow_text(painter, QRectF(8, height / 2 - 10, 40, 20), left, ACCENT, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    shadow_text(painter, QRectF(width - 48, height / 2 - 10, 40, 20), right, ACCENT, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    shadow_text(painter, QRectF(width / 2 - 40, 5, 80, 18), top, ACCENT, Qt.AlignmentFlag.AlignHCenter)
+    shadow_text(painter, QRectF(width / 2 - 40, height - 62, 80, 18), bottom, ACCENT, Qt.AlignmentFlag.AlignHCenter)
+
+
+def draw_corner(painter: QPainter, width: int, height: int, corner: str, lines: list[tuple[str, str]]) -> None:
+    """Lines ``(text, colour)`` in a corner: ``tl tr bl br``; long ones are shortened to half the
+    pane so that two corners never meet."""
+    painter.setFont(pixel_font(11))
+    metrics = painter.fontMetrics()
+    room = width / 2 - 30
+    for n, (text, colour) in enumerate(lines):
+        y = 7 + 15 * n if corner[0] == "t" else height - 7 - 15 * (len(lines) - n)
+        side = Qt.AlignmentFlag.AlignLeft if corner[1] == "l" else Qt.AlignmentFlag.AlignRight
+        x = 8 if corner[1] == "l" else width - 8 - room
+        shadow_text(painter, QRectF(x, y, room, 16), metrics.elidedText(text, Qt.TextElideMode.ElideRight, int(room)), colour, side)
+
+
+def draw_cursor_box(painter: QPainter, x: float, y: float, width: int, height: int, lines: list[tuple[str, str]]) -> None:
+    """Live numbers beside the cursor, kept inside the pane."""
+    painter.setFont(pixel_font(12))
+    metrics = painter.fontMetrics()
+    w = max(metrics.horizontalAdvance(text) for text, _ in lines) + 14
+    h = 16 * len(lines) + 8
+    left = x + 18 if x + 18 + w < width else x - 18 - w
+    top = min(max(4.0, y + 14), height - h - 4)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(12, 14, 16, 205))
+    painter.drawRoundedRect(QRectF(left, top, w, h), 4, 4)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for n, (text, colour) in enumerate(lines):
+        painter.setPen(QColor(colour))
+        painter.drawText(QRectF(left + 7, top + 4 + 16 * n, w, 16), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+
+
+def draw_length(painter: QPainter, a: QPointF, b: QPointF, text: str, colour: str = CALIPER_COLOUR, *, dashed: bool = False) -> None:
+    """A caliper: two end marks, a line and its length."""
+    along = math.atan2(b.y() - a.y(), b.x() - a.x())
+    dx, dy = -5 * math.sin(along), 5 * math.cos(along)
+    ticks = [QLineF(p.x() - dx, p.y() - dy, p.x() + dx, p.y() + dy) for p in (a, b)]
+    pen = QPen(QColor(colour), 1.5)
+    if dashed:
+        pen.setDashPattern([5, 4])
+    painter.setPen(QPen(HALO, 3.4))
+    painter.drawLines([QLineF(a, b), *ticks])
+    painter.setPen(pen)
+    painter.drawLine(a, b)
+    painter.setPen(QPen(QColor(colour), 1.5))
+    painter.drawLines(ticks)
+    painter.setFont(pixel_font(12, bold=True))
+    end = b if b.x() >= a.x() else a
+    shadow_text(painter, end + QPointF(9, -5), text, colour)
+
+
+def draw_caliper(painter: QPainter, view: PlaneView, geometry: ImageGeometry, number: int, caliper) -> None:
+    """A caliper on a volume: solid where it lies in this slice, absent elsewhere."""
+    ends = [view.from_index_point(geometry.world_to_index(p)) for p in caliper.points]
+    if any(abs(slice_ - number) > 0.75 for _, _, slice_ in ends):
+        return
+    a, b = (QPointF(x, y) for x, y, _ in ends)
+    draw_length(painter, a, b, caliper_text(caliper))
+
+
+def caliper_text(caliper) -> str:
+    """Label and length of a caliper; where millimetres were refused, pixels."""
+    if caliper.length_mm is not None:
+        text = f"{caliper.length_mm:.1f} mm"
+    else:
+        (x0, y0), (x1, y1) = caliper.points[0][:2], caliper.points[1][:2]
+        text = f"{math.hypot(x1 - x0, y1 - y0):.0f} px"
+    return f"{caliper.label} {text}" if caliper.label else text
+
+
+def finding_lines(findings) -> list[tuple[str, str]]:
+    """The serious findings, for a corner of the picture."""
+    return [("! " + f.message, DANGER) for f in findings if f.severity == "serious"]
+
+
+def source_lines(source, extra: list[str]) -> list[tuple[str, str]]:
+    """Series name, then what else stands there."""
+    name = source.description or source.modality or ""
+    return [(line, TEXT if n == 0 else MUTED) for n, line in enumerate([name, *extra]) if line]

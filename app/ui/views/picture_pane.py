@@ -1,0 +1,517 @@
+"""An ultrasound still or cine: frames at their true times, calipers in its pixels."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from PySide6.QtCore import QElapsedTimer, QPointF, QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QImage, QPainter, QPen
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolButton, QVBoxLayout, QWidget
+
+from app.ui.style import ACCENT, MUTED, TEXT, WARNING, icon, pixel_font
+from app.ui.text import t
+from app.ui.tools.base import PaneEvent
+from app.ui.views import overlays
+from app.ui.views.slice_pane import Pointer
+from volumetry.calibration import DATA_TYPES, SPATIAL_FORMATS, CalibrationRefused
+from volumetry.ultrasound_length import resolve_length
+
+KEPT_FRAMES = 24
+ASSUMED_FRAME_MS = 40.0  # only where a cine gives no times; the corner says so
+
+
+class FramePane(QWidget):
+    """The picture itself. Points are pixels (column, row) with centres at whole numbers."""
+
+    hovered = Signal(object)
+    enlarge = Signal(object)
+    first_frame = Signal()
+
+    def __init__(self, session, toolbox, parent=None):
+        super().__init__(parent)
+        self.session, self.toolbox = session, toolbox
+        self.px_per_px = 1.0  # screen pixels a picture column
+        self.aspect = 1.0  # height of a picture pixel over its width
+        self.middle = (0.0, 0.0)
+        self._fitted = 1.0
+        self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._shown: int | None = None
+        self._qimage: QImage | None = None
+        self._wanted: int | None = None
+        self._loading = False
+        self._drag: tuple | None = None
+        self._space = False
+        self._wheel = 0.0
+        self._seen = False
+        self.problem = ""
+        self.setObjectName("pane_picture")
+        self.setAccessibleName(t("Ultrasound picture"))
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(160, 120)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        session.picture_changed.connect(self._take_picture)
+        session.frame_changed.connect(self.want)
+        session.calipers_changed.connect(self.update)
+        session.tool_changed.connect(self._take_tool)
+        toolbox.changed.connect(self.update)
+        self._take_picture()
+        self._take_tool()
+
+    # ---- frames ----------------------------------------------------------------------
+    def _take_picture(self) -> None:
+        self._frames.clear()
+        self._shown = self._wanted = None
+        self._qimage = None
+        self.problem = ""
+        cine = self.session.picture
+        if cine is not None:
+            self.aspect = pixel_aspect(cine.calibration)
+            self.fit()
+            self.want(self.session.frame_index)
+        self.update()
+
+    def want(self, index: int) -> None:
+        """Show frame ``index`` as soon as it is decoded; only one is decoded at a time and frames
+        that nobody waits for any more are skipped."""
+        self._wanted = index
+        if index in self._frames:
+            self._show(index)
+            return
+        if not self._loading and self.session.picture is not None:
+            self._loading = True
+            cine = self.session.picture
+            self.session.jobs.start(
+                t("Reading frame"), lambda _: (cine, index, cine.read_frame(index)), quiet=True, on_done=self._loaded, on_refused=self._refused
+            )
+
+    def _refused(self, error) -> None:
+        self._loading = False
+        self.problem = error.message
+        self.update()
+
+    def _loaded(self, result) -> None:
+        cine, index, pixels = result
+        self._loading = False
+        if cine is self.session.picture:
+            self._frames[index] = pixels
+            while len(self._frames) > KEPT_FRAMES:
+                self._frames.popitem(last=False)
+            self._show(index)
+        if self._wanted is not None and self._wanted not in self._frames:
+            self.want(self._wanted)
+
+    def _show(self, index: int) -> None:
+        pixels = np.ascontiguousarray(self._frames[index])
+        self._frames[index] = pixels  # QImage looks into it
+        h, w = pixels.shape[:2]
+        if pixels.ndim == 2:
+            self._qimage = QImage(pixels.data, w, h, w, QImage.Format.Format_Grayscale8)
+        else:
+            self._qimage = QImage(pixels.data, w, h, 3 * w, QImage.Format.Format_RGB888)
+        self._kept = pixels
+        self._shown = index
+        self.update()
+
+    @property
+    def shown_frame(self) -> int | None:
+        """The frame on screen, which may lag behind ``session.frame_index`` for a moment."""
+        return self._shown
+
+    # ---- coordinates -----------------------------------------------------------------
+    @property
+    def view(self):
+        """For tools that draw a size: screen pixels a millimetre make no sense here, so none."""
+        return None
+
+    def fit(self) -> None:
+        """Whole picture."""
+        cine = self.session.picture
+        if cine is None:
+            return
+        rows, columns = cine.shape
+        self.middle = ((columns - 1) / 2, (rows - 1) / 2)
+        self.px_per_px = 0.98 * min(self.width() / columns, self.height() / (rows * self.aspect))
+        self._fitted = self.px_per_px
+        self.update()
+
+    def centre_on_crosshair(self) -> None:
+        """A picture has no place in the patient: nothing to centre on."""
+
+    def point_at(self, x: float, y: float) -> np.ndarray:
+        """Picture pixel (column, row) of a screen pixel."""
+        return np.array([
+            self.middle[0] + (x - self.width() / 2) / self.px_per_px,
+            self.middle[1] + (y - self.height() / 2) / (self.px_per_px * self.aspect),
+        ])  # fmt: skip
+
+    def screen_of(self, point) -> tuple[float, float]:
+        """Screen pixel of a picture pixel."""
+        return (
+            self.width() / 2 + (point[0] - self.middle[0]) * self.px_per_px,
+            self.height() / 2 + (point[1] - self.middle[1]) * self.px_per_px * self.aspect,
+        )
+
+    def zoom(self, factor: float, x: float | None = None, y: float | None = None) -> None:
+        """Zoom about a screen pixel."""
+        x, y = (self.width() / 2 if x is None else x), (self.height() / 2 if y is None else y)
+        before = self.point_at(x, y)
+        self.px_per_px = float(np.clip(self.px_per_px * factor, 0.05, 40))
+        after = self.point_at(x, y)
+        self.middle = (self.middle[0] + before[0] - after[0], self.middle[1] + before[1] - after[1])
+        self.update()
+
+    def scroll(self, steps: int) -> None:
+        """Go by frames."""
+        self.session.set_frame(self.session.frame_index + steps)
+
+    # ---- painting --------------------------------------------------------------------
+    def resizeEvent(self, event) -> None:
+        """A picture that was whole stays whole."""
+        if abs(self.px_per_px / self._fitted - 1) < 1e-6:
+            self.fit()
+
+    def paintEvent(self, event) -> None:
+        """Frame, calipers, corners, tool."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor("#0A0C0D"))
+        cine = self.session.picture
+        if cine is None or self._qimage is None:
+            painter.setPen(QColor(WARNING if self.problem else MUTED))
+            painter.setFont(pixel_font(12))
+            text = self.problem or (t("Reading the picture") if cine is not None else t("No picture is open"))
+            painter.drawText(self.rect().adjusted(20, 0, -20, 0), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, text)
+            return
+        rows, columns = cine.shape
+        left, top = self.screen_of((-0.5, -0.5))
+        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(QRectF(left, top, columns * self.px_per_px, rows * self.px_per_px * self.aspect), self._qimage)
+        for caliper in self.session.calipers:
+            if len(caliper.points[0]) == 2 and caliper.frame == self._shown:
+                a, b = (QPointF(*self.screen_of(p)) for p in caliper.points)
+                overlays.draw_length(painter, a, b, overlays.caliper_text(caliper))
+                if caliper.refusal:
+                    painter.setFont(pixel_font(11))
+                    overlays.shadow_text(painter, QRectF(min(a.x(), b.x()), max(a.y(), b.y()) + 8, 320, 34), caliper.refusal, WARNING, Qt.TextFlag.TextWordWrap)
+        tool = self.toolbox.current
+        tool.paint(painter, self)
+        self._draw_corners(painter, cine)
+        if tool.at is not None and tool.at.pane is self:
+            lines = tool.live_lines()
+            if lines:
+                overlays.draw_cursor_box(painter, tool.at.x, tool.at.y, self.width(), self.height(), lines)
+        painter.end()
+        if not self._seen:
+            self._seen = True
+            self.first_frame.emit()
+
+    def _draw_corners(self, painter: QPainter, cine) -> None:
+        w, h = self.width(), self.height()
+        left = overlays.source_lines(cine.source, [])
+        if cine.source.synthetic:
+            left.append((t("SYNTHETIC"), WARNING))
+        overlays.draw_corner(painter, w, h, "tl", left + overlays.finding_lines(cine.findings))
+        state, colour = calibration_state(cine.calibration)
+        overlays.draw_corner(painter, w, h, "bl", [(state, colour)])
+        if cine.is_still:
+            frame = [(t("still"), MUTED)]
+        else:
+            times = cine.frame_times_ms
+            when = f" · {times[self._shown] / 1000:.2f} s" if times is not None else " · " + t("times unknown")
+            frame = [(f"{self._shown + 1} / {cine.frame_count}{when}", TEXT)]
+        overlays.draw_corner(painter, w, h, "tr", frame)
+        overlays.draw_corner(painter, w, h, "br", [(t("Investigational use"), MUTED)])
+        if self._drag is None and self.underMouse():
+            self._outline_region(painter, cine)
+
+    def _outline_region(self, painter: QPainter, cine) -> None:
+        at = self.toolbox.current.at
+        if at is None or at.pane is not self or not self.toolbox.current.works_on_pictures:
+            return
+        for region in cine.calibration.regions:
+            if region.holds(*at.point):
+                x0, y0 = self.screen_of((region.x0 - 0.5, region.y0 - 0.5))
+                x1, y1 = self.screen_of((region.x1 + 0.5, region.y1 + 0.5))
+                pen = QPen(QColor(ACCENT), 1)
+                pen.setDashPattern([2, 4])
+                painter.setPen(pen)
+                painter.drawRect(QRectF(x0, y0, x1 - x0, y1 - y0))
+
+    # ---- mouse and keys --------------------------------------------------------------
+    def _take_tool(self, *_) -> None:
+        tool = self.toolbox.current
+        self.setCursor(Qt.CursorShape.CrossCursor if tool.works_on_pictures else Qt.CursorShape.ArrowCursor)
+        self.update()
+
+    def _event(self, event) -> PaneEvent:
+        p = event.position()
+        return PaneEvent(self, p.x(), p.y(), self.point_at(p.x(), p.y()), event.modifiers(), None)
+
+    def mousePressEvent(self, event) -> None:
+        """Middle or Space pans; left is the tool where it works on pictures."""
+        if self.session.picture is None:
+            return
+        button = event.button()
+        if button == Qt.MouseButton.MiddleButton or (button == Qt.MouseButton.LeftButton and self._space):
+            self._drag = ("pan", event.position())
+        elif button == Qt.MouseButton.LeftButton and self.toolbox.current.works_on_pictures:
+            self._drag = ("tool", event.position())
+            self.toolbox.current.press(self._event(event))
+            self.update()
+
+    def mouseMoveEvent(self, event) -> None:
+        """Drag on, or hover."""
+        if self.session.picture is None:
+            return
+        self._tell_pointer(event.position())
+        if self._drag is None:
+            if self.toolbox.current.works_on_pictures:
+                self.toolbox.current.hover(self._event(event))
+        elif self._drag[0] == "pan":
+            p, at = event.position(), self._drag[1]
+            self.middle = (self.middle[0] - (p.x() - at.x()) / self.px_per_px, self.middle[1] - (p.y() - at.y()) / (self.px_per_px * self.aspect))
+            self._drag = ("pan", p)
+        else:
+            self.toolbox.current.move(self._event(event))
+        self.update()
+
+    def mouseReleaseEvent(self, event) -> None:
+        """End of a drag."""
+        if self._drag is not None and self._drag[0] == "tool":
+            self.toolbox.current.release(self._event(event))
+        self._drag = None
+        self.update()
+
+    def mouseDoubleClickEvent(self, event) -> None:
+        """With a tool in hand the second click is a click."""
+        if self.toolbox.current.works_on_pictures:
+            self.mousePressEvent(event)
+
+    def wheelEvent(self, event) -> None:
+        """Frames; Shift five at a time; Ctrl zooms."""
+        delta = event.angleDelta().y() or event.angleDelta().x()
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.zoom(1.2 ** (delta / 120), event.position().x(), event.position().y())
+        else:
+            self._wheel += delta / 120
+            steps = int(self._wheel)
+            if steps:
+                self._wheel -= steps
+                self.scroll(-steps * (5 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1))
+        event.accept()
+
+    def keyPressEvent(self, event) -> None:
+        """PgUp, PgDn and arrows go by frames; Space pans."""
+        key, times = event.key(), 5 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
+        if key in (Qt.Key.Key_PageDown, Qt.Key.Key_Down, Qt.Key.Key_Right):
+            self.scroll(times)
+        elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_Up, Qt.Key.Key_Left):
+            self.scroll(-times)
+        elif key == Qt.Key.Key_Home:
+            self.session.set_frame(0)
+        elif key == Qt.Key.Key_End and self.session.picture is not None:
+            self.session.set_frame(self.session.picture.frame_count - 1)
+        elif key == Qt.Key.Key_Space:
+            self._space = True
+        else:
+            super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event) -> None:
+        """Space up ends panning."""
+        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
+            self._space = False
+        else:
+            super().keyReleaseEvent(event)
+
+    def leaveEvent(self, event) -> None:
+        """No pointer."""
+        if self._drag is None and self.toolbox.current.at is not None and self.toolbox.current.at.pane is self:
+            self.toolbox.current.at = None
+        self.hovered.emit(None)
+        self.update()
+
+    def _tell_pointer(self, position) -> None:
+        cine = self.session.picture
+        x, y = self.point_at(position.x(), position.y())
+        text = t("column {x:.0f}  row {y:.0f}").format(x=x, y=y)
+        rows, columns = cine.shape
+        if 0 <= round(x) < columns and 0 <= round(y) < rows:
+            text += " · " + region_words(cine.calibration, float(x), float(y))
+        text += f" · {t('zoom')} {100 * self.px_per_px / self._fitted:.0f} %"
+        self.hovered.emit(Pointer(text))
+
+
+def pixel_aspect(calibration) -> float:
+    """Height over width of a picture pixel in the largest region that gives lengths; 1 without one."""
+    regions = [r for r in calibration.regions if r.is_length] if calibration.refusal is None else []
+    if calibration.manual_mm_per_pixel is not None:
+        return calibration.manual_mm_per_pixel[1] / calibration.manual_mm_per_pixel[0]
+    if not regions:
+        return 1.0
+    largest = max(regions, key=lambda r: (r.x1 - r.x0) * (r.y1 - r.y0))
+    return largest.delta_y / largest.delta_x
+
+
+def calibration_state(calibration) -> tuple[str, str]:
+    """(words, colour) for the corner: whether lengths can be given at all, and from what."""
+    if calibration.manual_mm_per_pixel is not None:
+        return t("Calibrated by hand"), WARNING
+    if calibration.refusal is not None:
+        return t("Lengths in px only: ") + calibration.refusal[1], WARNING
+    count = sum(r.is_length for r in calibration.regions)
+    if count == 0:
+        return t("Not calibrated: lengths in px only"), WARNING
+    return (t("Calibrated: 1 region") if count == 1 else t("Calibrated: {n} regions").format(n=count)), MUTED
+
+
+def region_words(calibration, x: float, y: float) -> str:
+    """The region under a pixel and what a pixel is worth there."""
+    try:
+        scale = resolve_length(calibration, ((x, y),))
+    except CalibrationRefused as refused:
+        here = [r for r in calibration.regions if r.holds(x, y)]
+        if here:
+            return t("region {n}: {kind}, no lengths").format(n=here[0].index + 1, kind=SPATIAL_FORMATS.get(here[0].spatial_format, "?"))
+        return t("outside the calibrated part") if refused.code == "outside_regions" else t("no lengths here")
+    if scale.region is None:
+        return f"{scale.mm_per_px_x:.3f} mm/px " + t("(by hand)")
+    region = next(r for r in calibration.regions if r.index == scale.region)
+    kind = DATA_TYPES.get(region.data_type, "?")
+    return t("region {n}: {kind}").format(n=scale.region + 1, kind=kind) + f" {scale.mm_per_px_x:.3f} × {scale.mm_per_px_y:.3f} mm/px"
+
+
+class PicturePane(QWidget):
+    """A ``FramePane`` with play button and scrub bar. Playing follows the clock: where decoding is
+    slow, frames are dropped and the times stay true."""
+
+    hovered = Signal(object)
+    enlarge = Signal(object)
+    first_frame = Signal()
+
+    def __init__(self, session, toolbox, parent=None):
+        super().__init__(parent)
+        self.session = session
+        self.frame = FramePane(session, toolbox)
+        self.frame.hovered.connect(self.hovered)
+        self.frame.first_frame.connect(self.first_frame)
+        self.bar = QWidget()
+        self.play_button = QToolButton()
+        self.play_button.setIcon(icon("play"))
+        self.play_button.setToolTip(t("Play or stop (L)"))
+        self.play_button.setAccessibleName(t("Play or stop"))
+        self.play_button.clicked.connect(self.toggle_play)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setAccessibleName(t("Frame"))
+        self.slider.valueChanged.connect(self._scrubbed)
+        self.time = QLabel()
+        self.time.setMinimumWidth(110)
+        row = QHBoxLayout(self.bar)
+        row.setContentsMargins(8, 4, 8, 4)
+        row.addWidget(self.play_button)
+        row.addWidget(self.slider, 1)
+        row.addWidget(self.time)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(0)
+        box.addWidget(self.frame, 1)
+        box.addWidget(self.bar)
+        self._clock = QElapsedTimer()
+        self._from_ms = 0.0
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(8)
+        self._timer.timeout.connect(self._tick)
+        session.picture_changed.connect(self._take_picture)
+        session.frame_changed.connect(self._frame_changed)
+        self._take_picture()
+
+    @property
+    def is_playing(self) -> bool:
+        """True while the cine runs."""
+        return self._timer.isActive()
+
+    def frame_starts_ms(self) -> np.ndarray:
+        """When each frame begins, from 0; even steps where the file gives no times."""
+        cine = self.session.picture
+        if cine.frame_times_ms is not None:
+            return np.asarray(cine.frame_times_ms, float)
+        return np.arange(cine.frame_count) * ASSUMED_FRAME_MS
+
+    def duration_ms(self) -> float:
+        """One round of the cine: the last frame stands as long as the one before it."""
+        starts = self.frame_starts_ms()
+        return float(2 * starts[-1] - starts[-2]) if len(starts) > 1 else 0.0
+
+    def toggle_play(self) -> None:
+        """Play from the frame on screen, or stop there."""
+        cine = self.session.picture
+        if cine is None or cine.is_still or self.is_playing:
+            self.stop()
+            return
+        self._from_ms = float(self.frame_starts_ms()[self.session.frame_index])
+        self._clock.start()
+        self._timer.start()
+        self.play_button.setIcon(icon("pause"))
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._timer.stop()
+        self.play_button.setIcon(icon("play"))
+
+    def frame_at(self, elapsed_ms: float) -> int:
+        """The frame that belongs on screen so long after the start of the round."""
+        return int(np.searchsorted(self.frame_starts_ms(), elapsed_ms % self.duration_ms(), side="right") - 1)
+
+    def _tick(self) -> None:
+        if self.session.picture is None:
+            self.stop()
+            return
+        index = self.frame_at(self._from_ms + self._clock.nsecsElapsed() / 1e6)
+        if index != self.session.frame_index:
+            self.session.set_frame(index)
+
+    def _take_picture(self) -> None:
+        self.stop()
+        cine = self.session.picture
+        moving = cine is not None and not cine.is_still
+        self.bar.setVisible(moving)
+        if moving:
+            self.slider.blockSignals(True)
+            self.slider.setRange(0, cine.frame_count - 1)
+            self.slider.blockSignals(False)
+            self._frame_changed(self.session.frame_index)
+
+    def _scrubbed(self, value: int) -> None:
+        self.stop()
+        self.session.set_frame(value)
+
+    def _frame_changed(self, index: int) -> None:
+        self.slider.blockSignals(True)
+        self.slider.setValue(index)
+        self.slider.blockSignals(False)
+        cine = self.session.picture
+        if cine is not None and not cine.is_still:
+            at = self.frame_starts_ms()[index] / 1000
+            self.time.setText(f"{at:.2f} / {self.duration_ms() / 1000:.2f} s" if cine.frame_times_ms is not None else t("times unknown"))
+
+    def shutdown(self) -> None:
+        """Stop the clock."""
+        self.stop()
+
+    # The grid speaks to all panes alike.
+    def fit(self) -> None:
+        """Whole picture."""
+        self.frame.fit()
+
+    def zoom(self, factor: float) -> None:
+        """Zoom about the middle."""
+        self.frame.zoom(factor)
+
+    def scroll(self, steps: int) -> None:
+        """Go by frames."""
+        self.frame.scroll(steps)
+
+    def centre_on_crosshair(self) -> None:
+        """Nothing to centre on."""

@@ -1,0 +1,351 @@
+"""The 3D pane: shows what ``Scene3D`` renders, keeps it up to date, turns it with the mouse."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QPainter, QPen
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app.ui.style import ACCENT, MUTED, TEXT, WARNING, node_colour, pixel_font, shadow_text
+from app.ui.text import t
+from app.ui.tools.base import draft_mask
+from app.ui.views import overlays
+
+SKIN_COLOUR = (0.80, 0.66, 0.58)
+BONE_COLOUR = (0.90, 0.87, 0.80)
+LETHAL_COLOUR = (0.99, 0.90, 0.30)
+
+
+def load_libraries(context=None) -> None:
+    """Import VTK and what the surfaces need; slow the first time, so a job does it."""
+    for module in ("app.ui.scene.scene3d", "app.ui.scene.surfaces", "scipy.ndimage", "scipy.sparse.csgraph", "vtkmodules.vtkFiltersCore"):
+        importlib.import_module(module)
+
+
+class ScenePane(QWidget):
+    """Nodes, needles, lethal field and the patient's surface in space.
+
+    ``prepare`` builds the scene on the GUI thread once the libraries are loaded; until then the
+    pane says that it is being prepared. ``shutdown`` frees the graphics context.
+    """
+
+    hovered = Signal(object)
+    enlarge = Signal(object)
+    first_frame = Signal()
+
+    def __init__(self, session, parent=None):
+        super().__init__(parent)
+        self.session = session
+        self.scene = None
+        self._image: QImage | None = None
+        self._pixels: np.ndarray | None = None
+        self._stale = True
+        self._drag: tuple | None = None
+        self._held: tuple | None = None
+        self._context_of: int | None = None
+        self._field_of: int | None = None
+        self._surfaces_of: dict[str, object] = {}
+        self._seen = False
+        self.setObjectName("pane_3d")
+        self.setAccessibleName(t("3D view"))
+        self.setMinimumSize(160, 120)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        session.image_changed.connect(self._take_image)
+        session.nodes_changed.connect(self._take_nodes)
+        session.measurement_changed.connect(self._take_node)
+        session.plan_changed.connect(self._take_needles)
+        session.field_changed.connect(self._take_field)
+        session.display_changed.connect(self._take_display)
+        session.crosshair_changed.connect(self.update)
+
+    # ---- life ------------------------------------------------------------------------
+    def prepare(self) -> None:
+        """Build the scene; call on the GUI thread after ``load_libraries``."""
+        if self.scene is None:
+            from app.ui.scene.scene3d import Scene3D
+
+            self.scene = Scene3D()
+            self._take_image()
+            self._take_needles()
+            self._take_field()
+
+    def shutdown(self) -> None:
+        """Free the graphics context; the pane stays empty."""
+        if self.scene is not None:
+            self.scene.finalize()
+            self.scene = None
+        self._image = self._pixels = None
+
+    # ---- contents --------------------------------------------------------------------
+    def _changed(self) -> None:
+        self._stale = True
+        self.update()
+
+    def _take_image(self) -> None:
+        image = self.session.image
+        if self.scene is None:
+            return
+        if image is None:
+            self.scene.remove_all("context:")
+            self._context_of = None
+            self._changed()
+        elif self._context_of != id(image):
+            self._context_of = id(image)
+            from app.ui.scene.surfaces import context_surfaces
+
+            self.session.jobs.start(
+                t("Preparing the 3D view"), lambda context: (image, context_surfaces(image, context)), key="scene-context", quiet=True, on_done=self._show_context
+            )
+        self._take_nodes()
+
+    def _show_context(self, result) -> None:
+        image, surfaces = result
+        if self.scene is None or image is not self.session.image:
+            return
+        for name, colour, opacity in (("bone", BONE_COLOUR, 1.0), ("skin", SKIN_COLOUR, 0.16)):
+            self.scene.set_surface(f"context:{name}", *surfaces.get(name, (np.empty((0, 3)), np.empty((0, 3)))), colour, opacity)
+        self.scene.look_from("oblique")
+        self._changed()
+
+    def _take_nodes(self) -> None:
+        if self.scene is None:
+            return
+        known = set(self.session.nodes)
+        for name in [n for n in self.scene.parts if n.startswith("node:") and n.removeprefix("node:") not in known]:
+            self.scene.remove(name)
+            self._surfaces_of.pop(name.removeprefix("node:"), None)
+        for node_id in known:
+            self._take_node(node_id)
+        self._changed()
+
+    def _take_node(self, node_id: str) -> None:
+        """Surface of one node from its outline, made in a job; the last wins."""
+        if self.scene is None:
+            return
+        draft = draft_mask(self.session.nodes.get(node_id))
+        if draft is None:
+            self.scene.remove(f"node:{node_id}")
+            self._surfaces_of.pop(node_id, None)
+            self._changed()
+            return
+        measured = self.session.nodes[node_id].measurement
+        if self._surfaces_of.get(node_id) is not None and self._surfaces_of[node_id] == (id(draft), id(measured)):
+            return
+        self._surfaces_of[node_id] = (id(draft), id(measured))
+        from app.ui.scene.surfaces import mask_surface
+
+        array, geometry = draft.array.copy(), draft.geometry
+        self.session.jobs.start(
+            t("Node surface"), lambda _: (node_id, mask_surface(array, geometry)), key=f"scene-node-{node_id}", quiet=True, on_done=self._show_node
+        )
+
+    def _show_node(self, result) -> None:
+        node_id, surface = result
+        if self.scene is None or node_id not in self.session.nodes:
+            return
+        colour = node_colour(list(self.session.nodes).index(node_id))
+        self.scene.set_surface(f"node:{node_id}", *surface, (colour.redF(), colour.greenF(), colour.blueF()), 0.95 if self.session.solution is None else 0.75)
+        self._changed()
+
+    def _take_needles(self) -> None:
+        if self.scene is None:
+            return
+        names = {f"needle:{n.id}": n for n in self.session.plan.needles}
+        for name in [p for p in self.scene.parts if p.startswith("needle:") and p not in names]:
+            self.scene.remove(name)
+        for name, n in names.items():
+            self.scene.set_needle(name, n.tip_mm, n.entry_mm, n.exposure_mm, n.diameter_mm)
+        self._changed()
+
+    def _take_field(self) -> None:
+        if self.scene is None:
+            return
+        solution = self.session.solution
+        key = None if solution is None else (id(solution), self.session.plan.lethal_v_per_cm)
+        if key == self._field_of:
+            return
+        self._field_of = key
+        if solution is None:
+            self.scene.remove("field")
+            self._changed()
+            return
+        from app.ui.scene.surfaces import iso_surface
+
+        level = self.session.plan.lethal_v_per_cm
+        self.session.jobs.start(
+            t("Field surface"), lambda _: (solution, iso_surface(np.nan_to_num(solution.e_max_v_per_cm), solution.geometry, level)), key="scene-field", quiet=True, on_done=self._show_field
+        )
+
+    def _show_field(self, result) -> None:
+        solution, surface = result
+        if self.scene is None or solution is not self.session.solution:
+            return
+        self.scene.set_surface("field", *surface, LETHAL_COLOUR, 0.3, specular=0.3)
+        self.scene.set_visible("field", self.session.show_field)
+        self._changed()
+
+    def _take_display(self) -> None:
+        if self.scene is not None and "field" in self.scene.parts:
+            self.scene.set_visible("field", self.session.show_field)
+            self._changed()
+
+    # ---- looking ---------------------------------------------------------------------
+    def fit(self) -> None:
+        """The whole patient, from the front left."""
+        if self.scene is not None:
+            self.scene.look_from("oblique")
+            self._changed()
+
+    def look_from(self, view: str) -> None:
+        """One of the named directions."""
+        if self.scene is not None:
+            self.scene.look_from(view)
+            self._changed()
+
+    def zoom(self, factor: float) -> None:
+        """Nearer or away."""
+        if self.scene is not None:
+            self.scene.zoom(factor)
+            self._changed()
+
+    def centre_on_crosshair(self) -> None:
+        """Turn about the crosshair from now on."""
+        if self.scene is not None:
+            self.scene.focus_on(self.session.crosshair_mm)
+            self._changed()
+
+    # ---- painting --------------------------------------------------------------------
+    def _render(self) -> None:
+        ratio = self.devicePixelRatioF()
+        width, height = max(2, round(self.width() * ratio)), max(2, round(self.height() * ratio))
+        self._pixels = self.scene.render(width, height)
+        self._image = QImage(self._pixels.data, width, height, 4 * width, QImage.Format.Format_RGBX8888)
+        self._image.setDevicePixelRatio(ratio)
+        self._stale = False
+
+    def resizeEvent(self, event) -> None:
+        """Render at the new size."""
+        self._stale = True
+
+    def paintEvent(self, event) -> None:
+        """The rendered picture with crosshair, needle names and corners."""
+        painter = QPainter(self)
+        if self.scene is None or not self.scene.parts:
+            painter.fillRect(self.rect(), QColor("#0A0C0D"))
+            painter.setPen(QColor(MUTED))
+            painter.setFont(pixel_font(12))
+            text = t("The 3D view is being prepared") if self.session.image is not None else t("No volume is open")
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, text)
+            return
+        if self._stale or self._image is None:
+            self._render()
+        painter.drawImage(QPointF(0, 0), self._image)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._draw_crosshair(painter)
+        painter.setFont(pixel_font(12, bold=True))
+        for needle in self.session.plan.needles:
+            x, y = self._screen_of(needle.entry_mm)
+            shadow_text(painter, QPointF(x + 6, y - 5), needle.id, TEXT)
+        w, h = self.width(), self.height()
+        overlays.draw_corner(painter, w, h, "tl", [(t("SYNTHETIC"), WARNING)] if self.session.image is not None and self.session.image.source.synthetic else [])
+        overlays.draw_corner(painter, w, h, "tr", [(t("3D"), TEXT)])
+        low = [(t("lethal surface {level:g} V/cm").format(level=self.session.plan.lethal_v_per_cm), MUTED)] if "field" in self.scene.parts and self.session.show_field else []
+        overlays.draw_corner(painter, w, h, "bl", low)
+        overlays.draw_corner(painter, w, h, "br", [(t("Investigational use"), MUTED)])
+        painter.end()
+        if not self._seen:
+            self._seen = True
+            self.first_frame.emit()
+
+    def _screen_of(self, point_mm) -> tuple[float, float]:
+        ratio = self.devicePixelRatioF()
+        x, y = self.scene.project(point_mm)[0] / ratio
+        return float(x), float(y)
+
+    def _draw_crosshair(self, painter: QPainter) -> None:
+        x, y = self._screen_of(self.session.crosshair_mm)
+        for pen in (QPen(overlays.HALO, 3), QPen(QColor(ACCENT), 1.3)):
+            painter.setPen(pen)
+            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                painter.drawLine(QPointF(x + 4 * dx, y + 4 * dy), QPointF(x + 12 * dx, y + 12 * dy))
+
+    # ---- mouse -----------------------------------------------------------------------
+    def mousePressEvent(self, event) -> None:
+        """Left turns (or drags a needle's end with the needle tool), middle pans, right zooms."""
+        if self.scene is None:
+            return
+        p = event.position()
+        if event.button() == Qt.MouseButton.LeftButton and self.session.tool == "needle":
+            self._held = self._needle_end_at(p)
+        self._drag = (event.button(), p)
+
+    def mouseMoveEvent(self, event) -> None:
+        """Drag on."""
+        if self.scene is None or self._drag is None:
+            return
+        button, at = self._drag
+        p = event.position()
+        dx, dy = p.x() - at.x(), p.y() - at.y()
+        self._drag = (button, p)
+        if self._held is not None:
+            self.session.set_plan(self.session.plan.with_needle(self._moved(p)), live=True)
+            return
+        if button == Qt.MouseButton.LeftButton:
+            self.scene.rotate(dx * 0.5, -dy * 0.5)
+        elif button == Qt.MouseButton.MiddleButton:
+            ratio = self.devicePixelRatioF()
+            self.scene.pan(dx * ratio, -dy * ratio)
+        else:
+            self.scene.zoom(1.01 ** (-dy))
+        self._changed()
+
+    def mouseReleaseEvent(self, event) -> None:
+        """End of a drag."""
+        if self._held is not None:
+            needle = self._moved(event.position())
+            self._held = None
+            self.session.set_plan(self.session.plan.with_needle(needle), t("Move needle {name}").format(name=needle.id))
+        self._drag = None
+
+    def mouseDoubleClickEvent(self, event) -> None:
+        """One large pane and back."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.enlarge.emit(self)
+
+    def wheelEvent(self, event) -> None:
+        """Zoom."""
+        self.zoom(1.12 ** (event.angleDelta().y() / 120))
+        event.accept()
+
+    def keyPressEvent(self, event) -> None:
+        """Arrows turn the patient."""
+        turn = {Qt.Key.Key_Left: (-10, 0), Qt.Key.Key_Right: (10, 0), Qt.Key.Key_Up: (0, 10), Qt.Key.Key_Down: (0, -10)}.get(event.key())
+        if turn is not None and self.scene is not None:
+            self.scene.rotate(*turn)
+            self._changed()
+        else:
+            super().keyPressEvent(event)
+
+    def _needle_end_at(self, p) -> tuple | None:
+        for needle in reversed(self.session.plan.needles):
+            for part, point in (("tip_mm", needle.tip_mm), ("entry_mm", needle.entry_mm)):
+                x, y = self._screen_of(point)
+                if QRectF(x - 9, y - 9, 18, 18).contains(p):
+                    return needle, part
+        return None
+
+    def _moved(self, p):
+        """The held needle with its end moved in the plane that faces the viewer."""
+        from dataclasses import replace
+
+        needle, part = self._held
+        ratio = self.devicePixelRatioF()
+        point = self.scene.unproject(p.x() * ratio, p.y() * ratio, getattr(needle, part))
+        moved = replace(needle, **{part: tuple(float(v) for v in point)})
+        return moved if np.linalg.norm(np.subtract(moved.tip_mm, moved.entry_mm)) >= 5.0 else needle

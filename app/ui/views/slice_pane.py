@@ -1,0 +1,417 @@
+"""One plane of the volume: painted from the array, with everything drawn over it, and the mouse."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app.ui import kernels
+from app.ui.style import ACCENT, MUTED, TEXT, WARNING, node_colour, pixel_font
+from app.ui.text import t
+from app.ui.tools.base import PaneEvent, draft_mask
+from app.ui.views import field_overlay, needles, overlays
+from app.ui.views.plane import PlaneView, plane_axes
+
+OUTSIDE = np.uint32(0xFF0A0C0D)
+PLANE_TITLES = {"axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
+PLANE_AXIS_OF_INDEX = {2: 0, 1: 1, 0: 2}  # index axis (0 = i) to the session's plane_axis (0 = across k)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What the status bar says about the place under the mouse."""
+
+    text: str
+
+
+class SlicePane(QWidget):
+    """A slice with crosshair, outlines, calipers, needles and field.
+
+    ``hovered`` carries a ``Pointer`` or None; ``enlarge`` asks the grid for one large pane;
+    ``first_frame`` comes once, after the first picture was painted.
+    """
+
+    hovered = Signal(object)
+    enlarge = Signal(object)
+    first_frame = Signal()
+
+    def __init__(self, plane: str, session, toolbox, parent=None):
+        super().__init__(parent)
+        self.plane = plane
+        self.session, self.toolbox = session, toolbox
+        self.view: PlaneView | None = None
+        self.geometry = None
+        self.linear = True
+        self._fitted_px_per_mm = 1.0
+        self._image: QImage | None = None
+        self._pixels: np.ndarray | None = None
+        self._key: tuple | None = None
+        self._array: np.ndarray | None = None
+        self._outlines: dict = {}
+        self._field: field_overlay.FieldPicture | None = None
+        self._field_key: tuple | None = None
+        self._mask_version = 0
+        self._drag: tuple | None = None
+        self._space = False
+        self._wheel = 0.0
+        self._seen = False
+        self.setObjectName(f"pane_{plane}")
+        self.setAccessibleName(t("{plane} slices").format(plane=t(PLANE_TITLES[plane])))
+        self.setMinimumSize(160, 120)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        s = session
+        s.image_changed.connect(self._take_image)
+        s.mask_changed.connect(self._forget_outline)
+        s.nodes_changed.connect(self._forget_outlines)
+        for signal in (s.crosshair_changed, s.window_changed, s.preview_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.display_changed, toolbox.changed):
+            signal.connect(self.update)
+        s.measurement_changed.connect(lambda _: self.update())
+        s.tool_changed.connect(self._take_tool)
+        self._take_image()
+        self._take_tool()
+
+    # ---- state -----------------------------------------------------------------------
+    def _take_image(self) -> None:
+        image = self.session.image
+        old = self.geometry
+        self._outlines.clear()
+        self._key = self._field_key = None
+        self._mask_version += 1
+        if image is None:
+            self.view = self.geometry = self._array = None
+        else:
+            self.geometry = image.geometry
+            self._array = kernels.paintable(image.array)
+            if self.view is None or old is None or not old.same_grid(image.geometry):
+                self.view = PlaneView(plane_axes(image.geometry, self.plane), (0, 0), 1.0, max(1, self.width()), max(1, self.height()))
+                self.fit()
+        self.update()
+
+    def _take_tool(self, *_) -> None:
+        self.setCursor(self.toolbox.current.cursor)
+        self.update()
+
+    def _forget_outline(self, node_id: str) -> None:
+        self._outlines = {key: value for key, value in self._outlines.items() if key[0] != node_id}
+        self._mask_version += 1
+        self.update()
+
+    def _forget_outlines(self) -> None:
+        self._outlines.clear()
+        self._mask_version += 1
+        self.update()
+
+    @property
+    def slice_number(self) -> int:
+        """Index of the slice on screen: the one that the crosshair lies in."""
+        if self.geometry is None:
+            return 0
+        axes = self.view.axes
+        index = self.geometry.world_to_index(self.session.crosshair_mm)[axes.through]
+        return int(np.clip(math.floor(index + 0.5), 0, axes.slices - 1))
+
+    def set_linear(self, on: bool) -> None:
+        """Blend between voxels, or show them as they are."""
+        self.linear = on
+        self.update()
+
+    def fit(self) -> None:
+        """Whole slice."""
+        if self.view is not None:
+            self.view.width, self.view.height = max(1, self.width()), max(1, self.height())
+            self.view.fit()
+            self._fitted_px_per_mm = self.view.px_per_mm
+            self.update()
+
+    def centre_on_crosshair(self) -> None:
+        """Bring the crosshair to the middle."""
+        if self.view is not None:
+            index = self.geometry.world_to_index(self.session.crosshair_mm)
+            self.view.middle = (float(index[self.view.axes.across]), float(index[self.view.axes.down]))
+            self.update()
+
+    def scroll(self, steps: int) -> None:
+        """Go by slices: positive towards head, front or the patient's left."""
+        if self.geometry is None:
+            return
+        index = self.geometry.world_to_index(self.session.crosshair_mm)
+        axes = self.view.axes
+        index[axes.through] = np.clip(self.slice_number + steps * axes.through_sense, 0, axes.slices - 1)
+        self.session.set_crosshair(self.geometry.index_to_world(index))
+
+    def zoom(self, factor: float, x: float | None = None, y: float | None = None) -> None:
+        """Zoom about a pixel, or about the middle."""
+        if self.view is not None:
+            self.view.zoom_at(factor, self.width() / 2 if x is None else x, self.height() / 2 if y is None else y)
+            self.update()
+
+    # ---- coordinates -----------------------------------------------------------------
+    def point_at(self, x: float, y: float) -> np.ndarray:
+        """LPS point in mm of a pixel, on the slice on screen."""
+        return self.geometry.index_to_world(self.view.index_point(x, y, self.slice_number))
+
+    def screen_of(self, point_mm) -> tuple[float, float]:
+        """Pixel of an LPS point, looking through the slice."""
+        return self.view.from_index_point(self.geometry.world_to_index(point_mm))[:2]
+
+    def value_at(self, point_mm) -> float | None:
+        """Voxel value nearest to an LPS point; None outside."""
+        if self.geometry is None or not self.geometry.contains(point_mm):
+            return None
+        i, j, k = np.clip(np.rint(self.geometry.world_to_index(point_mm)).astype(int), 0, np.array(self.geometry.shape[::-1]) - 1)
+        return float(self.session.image.array[k, j, i])
+
+    # ---- painting --------------------------------------------------------------------
+    def resizeEvent(self, event) -> None:
+        """Keep what is in the middle; a pane that showed all keeps showing all."""
+        if self.view is not None:
+            whole = abs(self.view.px_per_mm / self._fitted_px_per_mm - 1) < 1e-6
+            self.view.width, self.view.height = max(1, self.width()), max(1, self.height())
+            if whole:
+                self.fit()
+
+    def _paint_slice(self) -> None:
+        ratio = self.devicePixelRatioF()
+        width, height = max(1, round(self.width() * ratio)), max(1, round(self.height() * ratio))
+        view, number = self.view, self.slice_number
+        key = (id(self.session.image), number, view.middle, view.px_per_mm, self.session.window, width, height, self.linear)
+        if key == self._key:
+            return
+        if self._pixels is None or self._pixels.shape != (height, width):
+            self._pixels = np.empty((height, width), np.uint32)
+            self._image = QImage(self._pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32)
+            self._image.setDevicePixelRatio(ratio)
+        half = 0.5 / ratio  # a device pixel's middle
+        across0, down0 = view.to_index(half, half)
+        across1, down1 = view.to_index(half + 1 / ratio, half + 1 / ratio)
+        centre, span = self.session.window
+        kernels.paint_grey(view.axes.slice_of(self._array, number), across0, across1 - across0, down0, down1 - down0, centre - span / 2, span, self.linear, OUTSIDE, self._pixels)
+        self._key = key
+
+    def paintEvent(self, event) -> None:
+        """Slice, field, outlines, needles, calipers, crosshair, corners, tool."""
+        painter = QPainter(self)
+        if self.view is None or self.session.image is None:
+            painter.fillRect(self.rect(), QColor("#0A0C0D"))
+            painter.setPen(QColor(MUTED))
+            painter.setFont(pixel_font(12))
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, t("No volume is open"))
+            return
+        self._paint_slice()
+        painter.drawImage(QPointF(0, 0), self._image)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._draw_field(painter)
+        self._draw_nodes(painter)
+        self._draw_needles(painter)
+        for caliper in self.session.calipers:
+            if len(caliper.points[0]) == 3:
+                overlays.draw_caliper(painter, self.view, self.geometry, self.slice_number, caliper)
+        overlays.draw_crosshair(painter, self.view, *self.screen_of(self.session.crosshair_mm))
+        self.toolbox.current.paint(painter, self)
+        self._draw_corners(painter)
+        tool = self.toolbox.current
+        if tool.at is not None and tool.at.pane is self and (self.underMouse() or self._drag is not None):
+            lines = tool.live_lines()
+            if lines:
+                overlays.draw_cursor_box(painter, tool.at.x, tool.at.y, self.width(), self.height(), lines)
+        painter.end()
+        if not self._seen:
+            self._seen = True
+            self.first_frame.emit()
+
+    def _draw_field(self, painter: QPainter) -> None:
+        s = self.session
+        if s.solution is None or not s.show_field:
+            self._field = self._field_key = None
+            return
+        target = draft_mask(s.nodes.get(s.plan_target_id))
+        levels, lethal = s.plan.thresholds_v_per_cm, s.plan.lethal_v_per_cm
+        view = self.view
+        key = (id(s.solution), self.slice_number, view.middle, view.px_per_mm, view.width, view.height, s.field_opacity, levels, lethal, self._mask_version, target is None)
+        if key != self._field_key:
+            self._field = field_overlay.make(s.solution, self.geometry, view, self.slice_number, levels=levels, lethal=lethal, opacity=s.field_opacity, target=target)
+            self._field_key = key
+        field_overlay.draw(painter, self._field, view, lethal)
+
+    def _draw_nodes(self, painter: QPainter) -> None:
+        number = self.slice_number
+        for order, (node_id, state) in enumerate(self.session.nodes.items()):
+            mask = draft_mask(state)
+            if mask is None:
+                continue
+            key = (node_id, number)
+            if key not in self._outlines:
+                if len(self._outlines) > 256:
+                    self._outlines.clear()
+                self._outlines[key] = overlays.outline_segments(mask, self.geometry, self.view, number)
+            current = node_id == self.session.current_node_id
+            colour = node_colour(order)
+            overlays.draw_segments(painter, self.view, self._outlines[key], colour, 2.0 if current else 1.3)
+            overlays.label_outline(painter, self.view, self._outlines[key], state.node.label, colour)
+        if self.session.preview is not None:
+            segments = overlays.outline_segments(self.session.preview[0], self.geometry, self.view, number)
+            overlays.draw_segments(painter, self.view, segments, QColor(ACCENT), 1.6)
+
+    def _draw_needles(self, painter: QPainter) -> None:
+        for needle in self.session.plan.needles:
+            needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), selected=self.session.tool == "needle")
+
+    def _draw_corners(self, painter: QPainter) -> None:
+        s, axes = self.session, self.view.axes
+        w, h = self.width(), self.height()
+        overlays.draw_letters(painter, w, h, axes.letters())
+        overlays.draw_scale_bar(painter, w, h, self.view.px_per_mm)
+        left = overlays.source_lines(s.image.source, [])
+        if s.image.source.synthetic:
+            left.append((t("SYNTHETIC"), WARNING))
+        left += overlays.finding_lines(s.image.findings)
+        overlays.draw_corner(painter, w, h, "tl", left)
+        overlays.draw_corner(painter, w, h, "tr", [
+            (t(PLANE_TITLES[self.plane]), TEXT),
+            (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED),
+        ])  # fmt: skip
+        low = [(f"W {s.window[1]:.0f}  L {s.window[0]:.0f}", MUTED)]
+        if self._field is not None:
+            low = [*field_overlay.uncovered_note(self._field), *([(t("preview of the field"), WARNING)] if s.field_is_preview else []), *low]
+        overlays.draw_corner(painter, w, h, "bl", low)
+        overlays.draw_corner(painter, w, h, "br", [(t("Investigational use"), MUTED)])
+
+    # ---- mouse and keys --------------------------------------------------------------
+    def _event(self, event) -> PaneEvent:
+        p = event.position()
+        return PaneEvent(self, p.x(), p.y(), self.point_at(p.x(), p.y()), event.modifiers(), PLANE_AXIS_OF_INDEX[self.view.axes.through])
+
+    def mousePressEvent(self, event) -> None:
+        """Right: window. Middle or Space: pan. Left: the tool."""
+        if self.view is None:
+            return
+        button = event.button()
+        if button == Qt.MouseButton.RightButton:
+            self._drag = ("window", event.position(), self.session.window)
+        elif button == Qt.MouseButton.MiddleButton or (button == Qt.MouseButton.LeftButton and self._space):
+            self._drag = ("pan", event.position(), None)
+            self.setCursor(Qt.CursorShape.ClosedHandCursor)
+        elif button == Qt.MouseButton.LeftButton:
+            self._drag = ("tool", event.position(), None)
+            self.toolbox.current.press(self._event(event))
+            self.toolbox.changed.emit()
+
+    def mouseMoveEvent(self, event) -> None:
+        """Drag on, or hover."""
+        if self.view is None:
+            return
+        self._tell_pointer(event.position())
+        if self._drag is None:
+            tool = self.toolbox.current
+            tool.hover(self._event(event))
+            if tool.name != "crosshair":
+                self.toolbox.changed.emit() if tool.name == "needle" else self.update()
+            return
+        kind, at, before = self._drag
+        p = event.position()
+        if kind == "window":
+            # A pane's width of travel is one full window: fine at narrow windows, quick at wide ones.
+            gain = max(0.5, before[1] / 300)
+            self.session.set_window(before[0] + (p.y() - at.y()) * gain, before[1] + (p.x() - at.x()) * gain)
+        elif kind == "pan":
+            self.view.pan(p.x() - at.x(), p.y() - at.y())
+            self._drag = (kind, p, None)
+            self.update()
+        else:
+            self.toolbox.current.move(self._event(event))
+            self.toolbox.changed.emit()
+
+    def mouseReleaseEvent(self, event) -> None:
+        """End of a drag."""
+        if self.view is None or self._drag is None:
+            return
+        kind = self._drag[0]
+        self._drag = None
+        if kind == "tool":
+            self.toolbox.current.release(self._event(event))
+            self.toolbox.changed.emit()
+        self._take_tool()
+
+    def mouseDoubleClickEvent(self, event) -> None:
+        """One large pane and back; with a tool in hand the second click is a click."""
+        if event.button() == Qt.MouseButton.LeftButton and self.session.tool == "crosshair" and not self._space:
+            self.enlarge.emit(self)
+        else:
+            self.mousePressEvent(event)
+
+    def wheelEvent(self, event) -> None:
+        """Slices; Shift five at a time; Ctrl zooms."""
+        if self.view is None:
+            return
+        delta = event.angleDelta().y() or event.angleDelta().x()
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            p = event.position()
+            self.zoom(1.2 ** (delta / 120), p.x(), p.y())
+        else:
+            self._wheel += delta / 120
+            steps = int(self._wheel)
+            if steps:
+                self._wheel -= steps
+                self.scroll(steps * (5 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1))
+        self._tell_pointer(event.position())
+        event.accept()
+
+    def keyPressEvent(self, event) -> None:
+        """PgUp, PgDn and arrows go by slices, Home and End to the ends; Space pans."""
+        key, times = event.key(), 5 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
+        if key in (Qt.Key.Key_PageUp, Qt.Key.Key_Up, Qt.Key.Key_Right):
+            self.scroll(times)
+        elif key in (Qt.Key.Key_PageDown, Qt.Key.Key_Down, Qt.Key.Key_Left):
+            self.scroll(-times)
+        elif key in (Qt.Key.Key_Home, Qt.Key.Key_End) and self.view is not None:
+            self.scroll(self.view.axes.slices * (1 if key == Qt.Key.Key_Home else -1))
+        elif key == Qt.Key.Key_Space and not event.isAutoRepeat():
+            self._space = True
+            self.setCursor(Qt.CursorShape.OpenHandCursor)
+        elif key == Qt.Key.Key_Space:
+            pass  # held down: the first press counts
+        else:
+            super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event) -> None:
+        """Space up ends panning."""
+        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
+            self._space = False
+            self._take_tool()
+        else:
+            super().keyReleaseEvent(event)
+
+    def enterEvent(self, event) -> None:
+        """The pane under the mouse takes the keys, unless somebody types in a field."""
+        focus = self.window().focusWidget() if self.window().isActiveWindow() else None
+        if focus is None or not focus.testAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled):
+            self.setFocus(Qt.FocusReason.MouseFocusReason)
+
+    def leaveEvent(self, event) -> None:
+        """No pointer, no brush circle."""
+        if self._drag is None and self.toolbox.current.at is not None and self.toolbox.current.at.pane is self:
+            self.toolbox.current.at = None
+        self.hovered.emit(None)
+        self.update()
+
+    def focusOutEvent(self, event) -> None:
+        """Space cannot stay down without the keys."""
+        self._space = False
+        self._take_tool()
+
+    def _tell_pointer(self, position) -> None:
+        point = self.point_at(position.x(), position.y())
+        value = self.value_at(point)
+        unit = self.session.image.unit
+        text = t("L {x:.1f}  P {y:.1f}  S {z:.1f} mm").format(x=point[0], y=point[1], z=point[2])
+        text += f" · {value:.0f} {unit}" if value is not None else " · " + t("outside")
+        text += f" · {t('zoom')} {100 * self.view.px_per_mm / self._fitted_px_per_mm:.0f} %"
+        self.hovered.emit(Pointer(text))
