@@ -7,7 +7,8 @@ adult anatomy after total thyroidectomy, venous-phase contrast; nothing is copie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -30,6 +31,7 @@ class Part:
     bend: float = 0.0  # mm per mm2; for bands the thickness in mm
     power: float = 2.0  # exponent; for bands the cosine of the opening
     cap_mm: float = 2.0
+    halo_mm: float = 0.0  # fat between this part and what was painted before it
 
     def mirrored(self) -> Part:
         """The same part on the other side."""
@@ -40,7 +42,7 @@ class Part:
             knots[:, 1] *= -1
             knots[:, 5] *= -1
         name = self.name.replace("left", "right")
-        return Part(name, self.kind, knots, self.hu, self.grain, self.strand, self.bend, self.power, self.cap_mm)
+        return Part(name, self.kind, knots, self.hu, self.grain, self.strand, self.bend, self.power, self.cap_mm, self.halo_mm)
 
 
 def tube(name, knots, hu, **more) -> Part:
@@ -104,10 +106,10 @@ SKIN_TABLE = np.array(
         (4, 59.5, -50, 76, 2.1, 2.1),
         (20, 59, -53, 75, 2.05, 2.1),
         (34, 60, -56, 75, 2.0, 2.1),
-        (43, 62, -67, 76, 1.95, 2.1),
-        (51, 65, -86, 77, 1.9, 2.1),
-        (60, 68, -92, 78, 1.95, 2.15),
-        (72, 70, -94, 79, 2.0, 2.2),
+        (42, 62, -68, 76, 1.95, 2.1),
+        (48, 64, -86, 77, 1.9, 2.1),
+        (56, 67, -95, 78, 1.95, 2.15),
+        (72, 70, -97, 79, 2.0, 2.2),
     ],
     dtype=np.float64,
 )
@@ -147,6 +149,38 @@ JUGULAR = {
 }
 
 
+def _uneven(part: Part) -> Part:
+    """Nobody is symmetric: a right-sided part is shifted and scaled a little, by its name."""
+    if "right" not in part.name:
+        return part
+    rng = np.random.default_rng(zlib.crc32(part.name.encode()))
+    knots = part.knots.copy()
+    knots[:, 1:3] += rng.uniform(-0.7, 0.7, size=2)
+    knots[:, 3:5] *= rng.uniform(0.93, 1.07, size=2)
+    knots[:, 5] += rng.uniform(-3, 3)
+    return replace(part, knots=knots)
+
+
+def _small_vessels() -> list[Part]:
+    """Thin vessels wandering through the fat; whatever is painted later covers them."""
+    rng = np.random.default_rng(77)
+    out = []
+    for n in range(56):
+        angle = rng.uniform(-2.9, 0.9) if n % 2 else rng.uniform(-3.1, 3.1)
+        z = rng.uniform(-60, 58)
+        rim = float(skin_radius(z)[0, int((angle % (2 * np.pi)) / (2 * np.pi) * 256)])
+        radius = rim * rng.uniform(0.55, 0.93)
+        points = []
+        for _ in range(5):
+            thick = rng.uniform(0.35, 0.75)
+            points.append((radius * np.cos(angle), SKIN_CENTRE_Y + radius * np.sin(angle), z, thick))
+            angle += rng.normal(0, 0.10)
+            z += rng.normal(3.0, 4.0)
+            radius = min(radius + rng.normal(0, 2.0), 0.94 * rim)
+        out.append(chain(f"small vessel {n}", points, float(rng.uniform(60, 190)), grain=3.0))
+    return out
+
+
 def _muscles() -> list[Part]:
     scm = tube(
         "sternocleidomastoid left",
@@ -162,16 +196,19 @@ def _muscles() -> list[Part]:
     left = [
         tube("longus colli left", _back([(70, 8, 2.5, 6.5, 3.2, -8), (20, 9, 1.5, 7, 3.6, -8), (-20, 9.5, 1.5, 6.5, 3.4, -8), (-64, 9, 3, 5, 2.6, -10)]), MUSCLE),
         tube("longus capitis left", _back([(70, 16, 0, 6, 3.6, 25), (35, 17, 1, 5.5, 3.2, 25), (8, 18, 4, 3, 2, 30)]), MUSCLE - 2),
-        tube("scalenus anterior left", _back([(35, 23, 7, 3, 3, 40), (10, 26, 8, 4.5, 4.5, 40), (-20, 27, 4, 6, 4.8, 30), (-45, 30, -4, 6.5, 4.6, 20), (-62, 34, -8, 6, 4, 15)]), MUSCLE),
-        tube("scalenus medius left", _back([(52, 27, 13, 4, 4, 60), (20, 31, 15, 6, 6.5, 60), (-15, 35, 15, 8, 7.5, 60), (-45, 42, 15, 11, 8, 65), (-70, 48, 18, 11, 7, 70)]), MUSCLE),
-        tube("levator scapulae left", _back([(70, 37, 23, 6, 7.5, 20), (30, 41, 27, 6, 9.5, 15), (-5, 43, 30, 6.5, 10.5, 5), (-40, 49, 38, 6, 12, -20), (-70, 54, 46, 5, 11, -30)]), MUSCLE + 1),
-        tube("longissimus left", _back([(70, 28, 32, 6, 6.5, 30), (20, 28, 36, 6.5, 6, 20), (-30, 27, 42, 8, 6, 5), (-70, 25, 46, 10, 6.5, 0)]), MUSCLE - 3, grain=8.0),
-        tube("multifidus left", _back([(70, 11, 39, 8.5, 6.5, -15), (20, 10.5, 40, 8, 6.8, -18), (-30, 10.5, 44, 8, 7, -15), (-70, 10, 45, 8, 7, -10)]), MUSCLE - 6, grain=10.0),
-        tube("semispinalis left", _back([(70, 14, 53, 11.5, 4.8, -12), (20, 12.5, 53, 10, 4.6, -14), (-30, 11.5, 56, 8.5, 4.2, -14), (-70, 10.5, 57, 6, 3.2, -12)]), MUSCLE - 3, grain=9.0),
-        tube("splenius left", _back([(70, 32, 47, 16, 3.6, -38), (20, 28, 50, 15, 3.4, -34), (-15, 24, 54, 14, 3.0, -28), (-50, 16, 61, 10, 2.2, -20)]), MUSCLE, bend=-0.006),
-        tube("trapezius left", _back([(70, 11, 60, 9, 1.8, -14), (30, 16, 60.5, 14, 2.0, -20), (0, 25, 58, 24, 2.6, -27), (-25, 37, 58, 36, 3.6, -27), (-45, 52, 57, 50, 5.0, -24), (-58, 68, 56, 62, 6.5, -20), (-70, 78, 54, 66, 8, -16)]), MUSCLE + 1, bend=-0.0035),
-        tube("rhomboid left", _back([(-36, 20, 58, 8, 1.5, -22), (-52, 26, 59, 17, 2.4, -22), (-70, 30, 58, 22, 3, -20)]), MUSCLE),
-        tube("supraspinatus left", [(-44, 88, 44, 4, 3, -15), (-56, 92, 48, 18, 9, -15), (-70, 94, 48, 26, 13, -15)], MUSCLE, grain=8.0),
+        tube("longissimus left", _back([(70, 28, 33, 8, 8, 30), (20, 28, 36.5, 8.5, 8, 20), (-30, 28, 42, 10, 8, 5), (-70, 26, 46, 12, 8, 0)]), MUSCLE - 3, grain=8.0, power=2.4),
+        tube("multifidus left", _back([(70, 11, 40, 10, 8, -12), (20, 10.5, 41, 9.8, 8.4, -14), (-30, 10.5, 45, 9.6, 8.6, -12), (-70, 10.5, 46, 9.6, 8.5, -8)]), MUSCLE - 6, grain=10.0, power=2.5),
+        tube("semispinalis left", _back([(70, 14, 53, 13, 6.6, -12), (20, 12.5, 53.5, 11.5, 6.4, -14), (-30, 11.5, 57, 10, 5.6, -14), (-70, 10.5, 58, 8, 4.0, -12)]), MUSCLE - 3, grain=9.0, power=2.5),
+        tube("scalenus anterior left", _back([(35, 23, 7, 3, 3, 40), (10, 26, 8, 5, 5, 40), (-20, 27, 4, 6.5, 5.2, 30), (-45, 30, -4, 7, 5, 20), (-62, 34, -8, 6, 4, 15)]), MUSCLE),
+        tube("scalenus medius left", _back([(52, 27, 14, 5, 5, 60), (20, 32, 16, 8, 8, 60), (-15, 36, 16, 9.5, 9, 60), (-45, 42, 16, 12, 9, 65), (-70, 48, 18, 12, 8, 70)]), MUSCLE, power=2.3),
+        tube("levator scapulae left", _back([(70, 37, 23, 7, 9.5, 20), (30, 41, 28, 7, 12, 15), (-5, 43, 31, 7.5, 13, 5), (-40, 49, 38, 7.5, 14, -20), (-70, 54, 46, 7, 13, -30)]), MUSCLE + 1, power=2.3),
+        tube("splenius left", _back([(70, 33, 47, 18, 4.6, -40), (20, 29, 50.5, 18, 4.5, -36), (-15, 25, 55, 16, 3.8, -29), (-50, 16, 62, 11, 2.8, -20)]), MUSCLE, bend=-0.006),
+        tube("trapezius left", _back([(70, 11, 61, 10, 2.1, -14), (30, 16, 61.5, 15, 2.5, -20), (0, 24, 61, 24, 3.2, -24), (-25, 37, 60, 38, 5.0, -24), (-45, 53, 57, 54, 8.5, -22), (-58, 68, 56, 64, 10.5, -19), (-70, 78, 55, 68, 11, -16)]), MUSCLE + 1, bend=-0.0035),
+        tube("rhomboid left", _back([(-36, 20, 60, 9, 1.8, -22), (-52, 27, 61, 19, 3, -22), (-70, 31, 60, 24, 3.4, -20)]), MUSCLE),
+        tube("serratus anterior left", [(-50, 58, 40, 8, 4, 60), (-62, 66, 34, 14, 5, 70), (-70, 70, 30, 16, 6, 75)], MUSCLE),
+        tube("supraspinatus left", [(-44, 86, 46, 8, 4, -15), (-56, 92, 48, 22, 11, -15), (-70, 94, 46, 28, 15, -15)], MUSCLE, grain=8.0, power=2.4),
+        tube("subclavius and pectoral left", [(-58, 62, -28, 10, 3, 12), (-70, 70, -30, 30, 6, 14)], MUSCLE, grain=8.0),
+        tube("deltoid left", [(-42, 96, 30, 10, 14, 20), (-54, 112, 10, 14, 20, 20), (-70, 118, 4, 18, 28, 20)], MUSCLE, grain=8.0),
         tube("omohyoid left", [(34, 13, -42, 4, 1.6, 40), (10, 25, -29, 4.5, 1.7, 55), (-10, 33, -18.5, 4.5, 1.6, 55), (-24, 41, -12, 5, 1.5, 40), (-32, 50, -4, 6, 1.6, 35)], MUSCLE),
         tube("sternohyoid left", [(37, 6, -46.5, 5, 1.7, 25), (20, 10, -42.5, 8, 1.9, 42), (2, 10, -39, 9, 2.0, 32), (-15, 9, -35.5, 9.5, 2.1, 16), (-40, 9, -33, 9, 2.0, 10), (-66, 11, -33, 8, 1.8, 8)], MUSCLE, bend=0.008),
         tube("sternothyroid left", [(8, 13.5, -32, 6, 1.6, 45), (-10, 12, -29.5, 8, 1.8, 28), (-35, 11, -28, 9, 1.9, 14), (-66, 11, -28.5, 8, 1.7, 10)], MUSCLE - 2, bend=0.008),
@@ -186,7 +223,7 @@ def _muscles() -> list[Part]:
         tube("digastric posterior left", [(70, 44, 6, 7, 3.6, 60), (60, 40, -6, 6, 3.0, 50), (54, 33, -16, 5, 2.2, 30)], MUSCLE),
         tube("pharyngeal constrictor left", [(70, 19, -12, 2.0, 8, -25), (45, 18.5, -13, 2.2, 8, -25), (22, 17, -13.5, 2, 6, -30)], MUSCLE + 8),
     ]  # fmt: skip
-    parts = both(left)
+    parts = [replace(_uneven(p), halo_mm=0.5, strand=-26.0) for p in both(left)]
     parts.append(tube("tongue base", [(70, 0, -42, 21, 21), (58, 0, -40, 19, 18), (50, 0, -38, 15, 11), (44, 0, -36, 10, 5)], 76, grain=9.0))
     parts.append(tube("nuchal ligament", [(70, 0, 58, 0.8, 9), (0, 0, 60, 0.8, 8), (-60, 0, 76, 0.8, 8)], 40))
     parts.append(tube("platysma left", [(48, 47, -38, 14, 0.7, 60), (20, 40, -32, 16, 0.7, 52), (-10, 41, -33, 17, 0.7, 45), (-35, 42, -32, 16, 0.6, 35)], 45, bend=0.005))
@@ -264,7 +301,7 @@ def _bones() -> list[Part]:
         if n == 3:
             tip = (47.0, 8.0)
         parts += bone_chain(f"spinous process {n}", [(0, 38 + dy, zc - 4, 2.6), (0, tip[0] - 3 + dy, zc - tip[1] + 1, 2.4), (0, tip[0] + dy, zc - tip[1], 3.2)], 1.0, 720)
-    jaw = [(46, -4, 70, 4.0), (46.5, -13, 58, 4.2), (46, -22, 53, 4.4), (42, -38, 51, 4.8), (33, -56, 50, 5.2), (20, -72, 49.5, 5.6), (7, -80, 50, 6.0), (0, -81, 50.5, 6.2)]
+    jaw = [(46, -4, 70, 4.0), (46.5, -13, 58, 4.2), (46, -22, 53, 4.4), (42, -38, 51, 4.8), (33, -56, 52, 5.2), (20, -72, 53, 5.6), (7, -80, 53.5, 6.0), (0, -81, 54, 6.0)]
     ramus = [(46, -28, 70, 3.8), (46, -24, 60, 4.0)]
     upper = [(43, -36, 59, 4.4), (33, -55, 59, 4.6), (20, -71, 59, 5.0), (0, -80, 60, 5.2)]
     top = [(43, -36, 67, 4.2), (33, -54, 68, 4.4), (20, -70, 68, 4.6), (0, -78, 69, 4.6)]
@@ -300,7 +337,7 @@ def _vessels() -> list[Part]:
         parts.append(chain(f"facial artery {side}", [(sign * 25, -12, 42, 1.3), (sign * 24, -22, 50, 1.2), (sign * 34, -32, 56, 1.2), (sign * 42, -44, 52, 1.1)], ARTERY - 20, grain=3.0))
         parts.append(chain(f"superior thyroid artery {side}", [(sign * 25, -9, 29, 1.2), (sign * 21, -16, 24, 1.0), (sign * 20.5, -21, 14, 0.9)], ARTERY - 30, grain=3.0))
         parts.append(chain(f"lingual artery {side}", [(sign * 25, -11, 37, 1.1), (sign * 21, -20, 41, 1.0), (sign * 14, -34, 48, 1.0)], ARTERY - 30, grain=3.0))
-        parts.append(chain(f"transverse cervical artery {side}", [(sign * 22, -3, -44, 1.3), (sign * 34, -7, -41, 1.2), (sign * 50, 3, -39, 1.1), (sign * 62, 18, -38, 1.0)], ARTERY - 30, grain=3.0))
+        parts.append(chain(f"transverse cervical artery {side}", [(sign * 22, -3, -46, 1.2), (sign * 34, -7, -42, 1.0), (sign * 50, 3 + sign, -36, 0.8), (sign * 60, 18, -32, 0.7)], ARTERY - 30, grain=3.0))
         parts.append(chain(f"subclavian artery {side}", [(sign * 14, 0, -72, 4.0), (sign * 24, 4, -58, 3.9), (sign * 36, 2, -54, 3.7), (sign * 52, -4, -58, 3.6), (sign * 66, -12, -66, 3.5)], ARTERY, grain=3.0))
         parts.append(chain(f"subclavian vein {side}", [(sign * 26, -16, -62, 4.8), (sign * 42, -18, -62, 4.4), (sign * 64, -17, -67, 4.2)], VEIN - 10, grain=3.0))
     return parts
@@ -320,12 +357,12 @@ def _glands() -> list[Part]:
         chain("clip left", [(14, -16, -13, 0.5), (15.2, -16.5, -11.6, 0.5)], 2600, grain=0.0),
         chain("clip right", [(-14.5, -15, -19, 0.5), (-15.4, -15.8, -17.8, 0.5)], 2500, grain=0.0),
     ]
-    return both(left) + scar
+    return [replace(_uneven(p), halo_mm=0.4) for p in both(left)] + scar
 
 
 def neck_parts() -> list[Part]:
     """Every part in painting order: soft tissue, airway, bone, glands, vessels."""
-    return _muscles() + _airway() + _bones() + _glands() + _vessels()
+    return _small_vessels() + _muscles() + _airway() + _bones() + _glands() + _vessels()
 
 
 def capsule_chain(name: str, parts: list[Part], z_from: float, z_to: float, step_mm: float = 10.0) -> list[dict]:

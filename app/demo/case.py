@@ -121,7 +121,7 @@ class _Target:
 
 
 TARGETS = (
-    _Target(DemoNode("N1", "Level II left", "left", "II"), (41.0, -10.0, 46.5), 1.60, (1.42, 0.93, 0.757), (22, -18, 35), (108, 92, 90, 86, 84), (1.0, 0.65, 0.40, 0.22, 0.12), 18.5),
+    _Target(DemoNode("N1", "Level II left", "left", "II"), (40.0, -6.8, 46.5), 1.60, (1.42, 0.93, 0.757), (22, -18, 35), (108, 92, 90, 86, 84), (1.0, 0.65, 0.40, 0.22, 0.12), 18.5),
     _Target(DemoNode("N2", "Level III right", "right", "III"), (-27.0, -14.5, 8.0), 0.90, (1.40, 0.95, 0.752), (-14, 16, -25), (105, 100, 102, 101, 104), (1.0, 0.90, 0.82, 0.75, 0.78), 19.5),
     _Target(DemoNode("N3", "Level IV left", "left", "IV"), (36.0, -7.5, -30.5), 0.60, (1.38, 0.97, 0.747), (18, 24, -40), (104, 90, 86, 84, 0), (1.0, 0.50, 0.20, 0.05, 0.0), 17.5),
 )  # fmt: skip
@@ -406,4 +406,4 @@ def open_case(out_dir: Path) -> DemoCase:
     return DemoCase(out_dir, root, visits, tuple(t.node for t in TARGETS), truth, structures)
 
 
-__all__ = ["DemoCase", "DemoNode", "DemoStill", "DemoStructure", "DemoVisit", "VISITS", "generate_case", "open_case"]
+__all__ = ["VISITS", "DemoCase", "DemoNode", "DemoStill", "DemoStructure", "DemoVisit", "generate_case", "open_case"]

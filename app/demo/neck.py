@@ -62,7 +62,7 @@ class NeckScan:
 
 def _tube_rows(part: Part, pose: Pose, z: np.ndarray, hu: float) -> np.ndarray:
     """Rows for the painter, one per height ``z`` (scanner mm)."""
-    rows = np.full((z.size, 12), -1.0)
+    rows = np.full((z.size, 13), -1.0)
     curve = PchipInterpolator(part.knots[:, 0], part.knots[:, 1:], extrapolate=False)
     low, high = part.knots[0, 0], part.knots[-1, 0]
     turn, shift = pose.rotation, np.asarray(pose.shift_mm)
@@ -81,12 +81,12 @@ def _tube_rows(part: Part, pose: Pose, z: np.ndarray, hu: float) -> np.ndarray:
     rows[:, 4], rows[:, 5] = centre[:, 0], centre[:, 1]
     rows[:, 6], rows[:, 7] = np.maximum(at[:, 2] * taper, 0.05), np.maximum(at[:, 3] * taper, 0.05)
     rows[:, 8], rows[:, 9] = np.cos(angle), np.sin(angle)
-    rows[:, 10], rows[:, 11] = part.bend, part.power
+    rows[:, 10], rows[:, 11], rows[:, 12] = part.bend, part.power, part.halo_mm
     return rows
 
 
 def _rows(scan: NeckScan, z: np.ndarray) -> np.ndarray:
-    """All shapes for all heights ``z`` (any shape): (*z.shape, n, 12)."""
+    """All shapes for all heights ``z`` (any shape): (*z.shape, n, 13)."""
     rng = np.random.default_rng([scan.seed, 11])
     flat = z.ravel()
     out = []
@@ -97,11 +97,11 @@ def _rows(scan: NeckScan, z: np.ndarray) -> np.ndarray:
         if part.kind == CAPSULE:
             ends = scan.pose.apply(part.knots[:, :3])
             for n in range(len(ends) - 1):
-                row = [CAPSULE, hu, part.grain, part.strand, *ends[n], *ends[n + 1], part.knots[n, 3], part.knots[n + 1, 3]]
-                out.append(np.broadcast_to(np.array(row), (flat.size, 12)))
+                row = [CAPSULE, hu, part.grain, part.strand, *ends[n], *ends[n + 1], part.knots[n, 3], part.knots[n + 1, 3], part.halo_mm]
+                out.append(np.broadcast_to(np.array(row), (flat.size, 13)))
         else:
             out.append(_tube_rows(part, scan.pose, flat, hu))
-    return np.ascontiguousarray(np.stack(out, axis=1)).reshape(*z.shape, len(out), 12)
+    return np.ascontiguousarray(np.stack(out, axis=1)).reshape(*z.shape, len(out), 13)
 
 
 def _skin(scan: NeckScan, z: np.ndarray, angles: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +145,7 @@ def render_neck(scan: NeckScan, context: JobContext | None = None) -> np.ndarray
     coarse, fine = rng.standard_normal((2, 32, 32, 32))
     turn = scan.pose.rotation
     to_body = np.column_stack([turn.T, -turn.T @ np.asarray(scan.pose.shift_mm)])
-    skin_row = np.array([30.0, 1.6, float(anatomy.FAT), 32.0])
+    skin_row = np.array([30.0, 1.6, float(anatomy.FAT), 42.0])
     image = np.empty(geometry.shape, dtype=np.float32)
     step = 8
     for first in range(0, slices, step):

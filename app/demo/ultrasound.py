@@ -37,8 +37,8 @@ class Box:
     def grid_mm(self) -> tuple[np.ndarray, np.ndarray]:
         """Depth (column vector) and lateral position (row vector, 0 in the middle) of pixel centres."""
         rows, columns = self.shape
-        depth = (np.arange(rows)[:, None] + 0.5) * self.mm_per_pixel
-        return depth, (np.arange(columns)[None, :] - 0.5 * (columns - 1)) * self.mm_per_pixel
+        depth = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) * np.float32(self.mm_per_pixel)
+        return depth, (np.arange(columns, dtype=np.float32)[None, :] - 0.5 * (columns - 1)) * np.float32(self.mm_per_pixel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class NodeSection:
 
 def _soft(distance_mm: np.ndarray, width_mm: float = 0.12) -> np.ndarray:
     """1 inside (negative), 0 outside, smooth over ``width_mm``."""
-    return 1.0 / (1.0 + np.exp(np.clip(distance_mm / (0.25 * width_mm), -40, 40)))
+    t = np.clip(0.5 - distance_mm / (2 * width_mm), 0.0, 1.0)
+    return t * t * (3 - 2 * t)
 
 
 def _ellipse(depth, lateral, d0, x0, half_depth, half_width) -> np.ndarray:
@@ -65,7 +66,19 @@ def _ellipse(depth, lateral, d0, x0, half_depth, half_width) -> np.ndarray:
 
 
 def _smooth_noise(rng, shape, sigma) -> np.ndarray:
-    out = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="nearest")
+    """Unit noise smoothed by ``sigma`` (pixels, rows and columns); coarse noise is made coarse and enlarged."""
+    sigma = np.broadcast_to(np.asarray(sigma, dtype=np.float64), 2)
+    step = np.maximum(1, (sigma / 2.5).astype(int))
+    small = tuple(int(-(-n // s)) + 2 for n, s in zip(shape, step, strict=True))
+    out = ndimage.gaussian_filter(rng.standard_normal(small, dtype=np.float32), sigma / step, mode="nearest")
+    for axis in range(2):
+        if step[axis] > 1:
+            at = np.arange(shape[axis]) / step[axis]
+            low = at.astype(int)
+            w = (at - low).astype(np.float32)
+            w = w[:, None] if axis == 0 else w[None, :]
+            out = np.take(out, low, axis=axis) * (1 - w) + np.take(out, low + 1, axis=axis) * w
+    out = out[: shape[0], : shape[1]]
     return out / max(float(out.std()), 1e-6)
 
 
@@ -86,7 +99,11 @@ def tissue_map_db(
     ``plane`` is longitudinal or transverse; ``treated`` 0..1 makes the node darker and patchier.
     """
     depth, lateral = box.grid_mm()
+    exact_depth, exact_lateral = depth, lateral  # the node's ellipse stays true; the rest is bent a little
     deepest = float(depth[-1, 0])
+    bend = box.shape[0] / 7
+    depth = depth + 0.35 * _smooth_noise(rng, box.shape, (bend, bend))
+    lateral = lateral + 0.45 * _smooth_noise(rng, box.shape, (bend, bend))
     wave = 0.5 * np.sin(lateral / 9.0 + rng.uniform(0, 6)) + 0.25 * np.sin(lateral / 4.1 + rng.uniform(0, 6))
     shape = box.shape
     px = box.mm_per_pixel
@@ -114,7 +131,7 @@ def tissue_map_db(
     image -= 30.0 * _soft(bone + 0.6 - depth, 0.6) * (np.abs(lateral - 6) < 9)
 
     # vessels: round in the transverse plane, a band in the longitudinal one
-    gain = np.zeros(shape)
+    gain = np.zeros(shape, dtype=np.float32)
     way = -1.0 if side == "left" else 1.0  # towards the midline
     if node is not None:
         under = node.depth_mm + 0.5 * node.height_mm
@@ -127,19 +144,19 @@ def tissue_map_db(
         vessels = [(carotid_depth, x_node + way * (reach + 4.6), 3.3, 3.4, 0.9), (carotid_depth - 1.2, x_node - way * (reach + 5.6), 2.6, 4.9, 0.3)]
         for d0, x0, hd, hw, wall in vessels:
             gap = _ellipse(depth, lateral, d0, x0, hd, hw)
-            image += _soft(gap) * (-62 - image)
+            image += _soft(gap, 0.3) * (-58 + 13 * np.exp(-np.maximum(depth - (d0 - hd), 0) / 1.1) - image)  # haze under the near wall
             image += wall * 12.0 * np.exp(-((gap / 0.25) ** 2))
             shadow = _soft(np.abs(lateral - x0) - hw, 0.8) * _soft(d0 + hd - depth, 0.3)
             gain += 6.0 * shadow * np.exp(-(depth - d0 - hd) / 12.0)
     else:
         middle = carotid_depth + 0.4 + 0.018 * lateral
         gap = np.abs(depth - middle) - 2.9
-        image += _soft(gap) * (-62 - image)
+        image += _soft(gap, 0.3) * (-58 + 13 * np.exp(-np.maximum(depth - middle + 2.9, 0) / 1.1) - image)
         image += 12.0 * np.exp(-((gap / 0.25) ** 2))
         gain += 5.0 * _soft(middle + 2.9 - depth, 0.3) * np.exp(-np.maximum(depth - middle - 2.9, 0) / 12.0)
 
     if node is not None:
-        gap = _ellipse(depth, lateral, node.depth_mm, node.lateral_mm, 0.5 * node.height_mm, 0.5 * node.width_mm)
+        gap = _ellipse(exact_depth, exact_lateral, node.depth_mm, node.lateral_mm, 0.5 * node.height_mm, 0.5 * node.width_mm)
         inside = _soft(gap, 0.16)
         level = -36.0 - 5.0 * treated
         body = level + (1.5 + 2.0 * treated) * flat(0.6, 0.9)
@@ -150,14 +167,14 @@ def tissue_map_db(
         gain += 2.5 * _soft(np.abs(lateral - node.lateral_mm) - 0.42 * node.width_mm, 1.2) * _soft(
             node.depth_mm + 0.5 * node.height_mm + 0.3 - depth, 0.4
         ) * np.exp(-np.maximum(depth - node.depth_mm, 0) / 14.0)  # fmt: skip
-    image += 13.0 * np.exp(-((depth - 0.35) / 0.35) ** 2) + 8.0 * np.exp(-(((depth - skin) / 0.25) ** 2))
-    image += _soft(depth - skin) * 5.0
-    ramp = -0.12 * depth + 2.0 * np.exp(-(((depth - 0.5 * deepest) / 9.0) ** 2))  # attenuation left over by TGC, focus
+    image += 13.0 * np.exp(-(((exact_depth - 0.35) / 0.35) ** 2)) + 8.0 * np.exp(-(((exact_depth - skin) / 0.25) ** 2))
+    image += _soft(exact_depth - skin) * 5.0
+    ramp = -0.12 * exact_depth + 2.0 * np.exp(-(((depth - 0.5 * deepest) / 9.0) ** 2))  # attenuation left over by TGC, focus
     edge = 0.5 * box.shape[1] * px
-    return image + gain + ramp - 5.0 * np.exp(-((edge - np.abs(lateral)) / 0.8))
+    return image + gain + ramp - 5.0 * np.exp(-((edge - np.abs(exact_lateral)) / 0.8))
 
 
-def to_grey(db: np.ndarray, top_db: float = -6.0, range_db: float = DYNAMIC_RANGE_DB) -> np.ndarray:
+def to_grey(db: np.ndarray, top_db: float = -3.0, range_db: float = DYNAMIC_RANGE_DB) -> np.ndarray:
     """Log-compressed grey value (uint8)."""
     return np.clip(255.0 * (db - top_db + range_db) / range_db, 0, 255).astype(np.uint8)
 
@@ -241,6 +258,7 @@ class Perfusion:
 REFERENCE = Perfusion(arrival_s=8.0, mu=2.55, sigma=0.62, peak=1.0)
 NODE_RIM = Perfusion(arrival_s=9.2, mu=2.45, sigma=0.60, peak=0.55)
 ARTERY = Perfusion(arrival_s=6.5, mu=2.30, sigma=0.70, peak=6.0)
+VEIN = Perfusion(arrival_s=11.5, mu=2.60, sigma=0.70, peak=4.0)
 NON_ENHANCING_FRACTION = 0.55  # of the node's section, in its middle
 CONTRAST_RANGE_DB = 50.0
 
@@ -280,6 +298,9 @@ def render_cine(
     way = -1.0 if side == "left" else 1.0
     x_vessel, d_vessel = node.lateral_mm + way * (0.5 * node.width_mm + 4.6), node.depth_mm + 0.5 * node.height_mm + 0.5
     in_vessel = _soft(_ellipse(depth, lateral, d_vessel, x_vessel, 3.3, 3.4), 0.2)
+    in_vein = _soft(_ellipse(depth, lateral, d_vessel - 1.2, node.lateral_mm - way * (0.5 * node.width_mm + 5.6), 2.6, 4.9), 0.2)
+    skin, muscle = _soft(depth - 6.0, 1.0), _soft(6.0 - depth, 1.0) * _soft(depth - 14.5, 1.0)
+    uptake = (1.0 - 0.75 * skin) * (1.0 - 0.45 * muscle)
     spread = 10 ** (0.25 * _smooth_noise(rng, shape, 1.2 / px))  # perfusion is never even
     fall = 10 ** (-0.012 * depth)
     leak = 10 ** ((tissue - 22) / 10) * 0.02
@@ -297,15 +318,15 @@ def render_cine(
         bubbles = fresh if bubbles is None else 0.75 * bubbles + math.sqrt(1 - 0.75**2) * fresh
         power = bubbles[0] ** 2 + bubbles[1] ** 2
         power /= power.mean()
-        wanted = REFERENCE.power(t) * (1 - in_node) + NODE_RIM.power(t) * (in_node - in_core).clip(0)
-        wanted = wanted * (1 - in_vessel) + in_vessel * ARTERY.power(t)
+        wanted = REFERENCE.power(t) * uptake * (1 - in_node) + NODE_RIM.power(t) * (in_node - in_core).clip(0)
+        wanted = wanted * (1 - in_vessel) * (1 - in_vein) + in_vessel * ARTERY.power(t) + in_vein * VEIN.power(t)
         echo = wanted * spread * fall * power + leak + 2e-5
         picture = base.copy()
         grey = to_grey(ndimage.shift(tissue, shift, order=1, mode="nearest") + 0.6 * _smooth_noise(rng, shape, 0.6))
         picture[left.y0 : left.y1 + 1, left.x0 : left.x1 + 1] = grey
-        contrast = to_grey(10 * np.log10(ndimage.shift(echo, shift, order=1, mode="nearest")), 10.0, CONTRAST_RANGE_DB)
+        contrast = to_grey(10 * np.log10(ndimage.shift(echo, shift, order=1, mode="nearest")), 14.0, CONTRAST_RANGE_DB)
         picture[right.y0 : right.y1 + 1, right.x0 : right.x1 + 1] = contrast
-        write_text(picture, f"{t:5.1f} S".replace(" ", " "), ROWS - 34, right.x0, 190)
+        write_text(picture, f"{t:5.1f} S", ROWS - 34, right.x0, 190)
         out[n] = picture
         if n % 10 == 0:
             context.report("Simulating the contrast clip", n / frames)

@@ -9,7 +9,8 @@ A row of ``rows[sub, n, :]`` is (kind, HU, fine texture HU, strand HU, geometry 
   angle left open towards +v; 2 for none).
 - kind -1: absent here.
 
-All lengths are LPS mm in the picture's frame. Later rows lie over earlier ones.
+The last number of a row is the width (mm) of the fat that parts it from what was painted before.
+Nothing but air and skin lies outside the body's contour. All lengths are LPS mm in the picture's frame. Later rows lie over earlier ones.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def paint_slices(
     ny, nx = out.shape[1], out.shape[2]
     subs, angles = skin.shape[1], skin.shape[2]
     hu = np.empty((ny, nx), dtype=np.float32)
+    body = np.empty((ny, nx), dtype=np.float32)
     grain = np.empty((ny, nx), dtype=np.float32)
     strand = np.empty((ny, nx), dtype=np.float32)
     sum_grain = np.empty((ny, nx), dtype=np.float32)
@@ -108,18 +110,26 @@ def paint_slices(
         for s in range(subs):
             z = z_sub[k, s]
             cx, cy = skin_centre[k, s, 0], skin_centre[k, s, 1]
-            widest = 0.0
+            widest, narrowest = 0.0, 1e9
             for m in range(angles):
-                widest = max(widest, skin[k, s, m])
+                widest, narrowest = max(widest, skin[k, s, m]), min(narrowest, skin[k, s, m])
+            sure2 = max(narrowest - skin_row[1] - pixel, 0.0) ** 2  # inside this no angle is needed
             for j in range(ny):
                 y = y0 + j * pixel - cy
                 for i in range(nx):
                     x = x0 + i * pixel - cx
                     hu[j, i] = air_hu
+                    body[j, i] = 0.0
                     grain[j, i] = 0.0
                     strand[j, i] = 0.0
                     r2 = x * x + y * y
                     if r2 > (widest + 1.0) ** 2:
+                        continue
+                    if r2 < sure2:
+                        hu[j, i] = skin_row[2]
+                        body[j, i] = 1.0
+                        grain[j, i] = 4.0
+                        strand[j, i] = skin_row[3]
                         continue
                     r = math.sqrt(r2)
                     turn = math.atan2(y, x) / (2 * math.pi) * angles
@@ -133,6 +143,7 @@ def paint_slices(
                     c = 0.0 if c < 0 else (1.0 if c > 1 else c)
                     inner = 0.5 + (radius - skin_row[1] - r) / pixel
                     inner = 0.0 if inner < 0 else (1.0 if inner > 1 else inner)
+                    body[j, i] = inner
                     tissue = skin_row[0] + inner * (skin_row[2] - skin_row[0])
                     hu[j, i] = air_hu + c * (tissue - air_hu)
                     grain[j, i] = 4.0 * inner
@@ -143,7 +154,7 @@ def paint_slices(
                 if kind < 0:
                     continue
                 if kind == 1:
-                    grow = max(row[10], row[11]) + pixel
+                    grow = max(row[10], row[11]) + row[12] + pixel
                     if z < min(row[6], row[9]) - grow or z > max(row[6], row[9]) + grow:
                         continue
                     lx, hx = min(row[4], row[7]) - grow, max(row[4], row[7]) + grow
@@ -156,19 +167,28 @@ def paint_slices(
                     ey = math.sqrt((ea * row[9]) ** 2 + (eb * row[8]) ** 2)
                     if row[11] > 2.0 and kind == 0:
                         ex, ey = abs(ea * row[8]) + abs(eb * row[9]), abs(ea * row[9]) + abs(eb * row[8])
-                    lx, hx = row[4] - ex - pixel, row[4] + ex + pixel
-                    ly, hy = row[5] - ey - pixel, row[5] + ey + pixel
+                    ex, ey = ex + row[12] + pixel, ey + row[12] + pixel
+                    lx, hx = row[4] - ex, row[4] + ex
+                    ly, hy = row[5] - ey, row[5] + ey
                 i0, i1 = max(0, int((lx - x0) / pixel)), min(nx, int((hx - x0) / pixel) + 2)
                 j0, j1 = max(0, int((ly - y0) / pixel)), min(ny, int((hy - y0) / pixel) + 2)
                 for j in range(j0, j1):
                     y = y0 + j * pixel
                     for i in range(i0, i1):
                         d = row_distance(row, x0 + i * pixel, y, z)
-                        c = 0.5 - d / pixel
+                        c = 0.5 - (d - row[12]) / pixel
                         if c <= 0.0:
                             continue
-                        if c > 1.0:
-                            c = 1.0
+                        if c > body[j, i]:
+                            c = body[j, i]
+                        if row[12] > 0.0:
+                            hu[j, i] += c * (skin_row[2] - hu[j, i])
+                            grain[j, i] += c * (4.0 - grain[j, i])
+                            c = 0.5 - d / pixel
+                            if c <= 0.0:
+                                continue
+                            if c > body[j, i]:
+                                c = body[j, i]
                         hu[j, i] += c * (row[1] - hu[j, i])
                         grain[j, i] += c * (row[2] - grain[j, i])
                         strand[j, i] += c * (row[3] - strand[j, i])
