@@ -253,10 +253,10 @@ def run_check_protocol(args) -> int:
 
 def run_export(args) -> int:
     """Export locked readings."""
-    from app.usecases.export_study import export_study
+    from app.usecases.export_edc import export_study
 
     with opened(args.study) as store:
-        receipt = export_study(store, args.format, args.out, progress_context(), subject_id=args.subject)
+        receipt = export_study(store, args.format, args.out, subject_id=args.subject)
     emit(receipt, as_json=args.json, human="\n".join(f"{f['path']}: {f['rows']} rows, sha256 {f['sha256']}" for f in receipt["files"]))
     return 0
 

@@ -217,14 +217,14 @@ class Session(NodesPart, PlanPart, QObject):
 
     def open_folder(self, path) -> None:
         """Look at a folder (or file) of DICOM or a volume file without a study; nothing is saved."""
-        from app.usecases.open_images import open_loose
+        from app.usecases.open_images import open_picture
 
         def done(opened) -> None:
             self._release_study()
             self.study_changed.emit()
             self._show(opened)
 
-        self.jobs.start("Opening pictures", lambda context: open_loose(Path(path), context), key="open", on_done=done)
+        self.jobs.start("Opening pictures", lambda context: open_picture(Path(path), context), key="open", on_done=done)
 
     def open_visit(self, visit_id: str) -> None:
         """Make a visit current: its series, its volume, its outlines and readings; a job."""
@@ -403,7 +403,7 @@ class Session(NodesPart, PlanPart, QObject):
     # ---- out -----------------------------------------------------------------------------
     def export(self, kind: str, path) -> None:
         """``csv`` (into a folder) or ``pdf`` (one page a subject); a job; notice tells the place."""
-        from app.usecases.export_study import export_study
+        from app.usecases.export_edc import export_study
 
         store, subject = self.study, self.subject_id
         if store is None or subject is None:
@@ -418,7 +418,7 @@ class Session(NodesPart, PlanPart, QObject):
             self._say_saved("export written")
             self.readings_changed.emit()
 
-        self.jobs.start(f"Exporting {kind.upper()}", lambda context: export_study(store, kind, Path(path), context, subject_id=subject), key="export", on_done=done)
+        self.jobs.start(f"Exporting {kind.upper()}", lambda _context: export_study(store, kind, Path(path), subject_id=subject if kind == "pdf" else None), key="export", on_done=done)
 
     def replace_state(self, node_id: str, **changes) -> None:
         """Swap fields of a NodeState and tell the views."""

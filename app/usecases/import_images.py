@@ -6,15 +6,15 @@ acquisition date goes into the store alone.
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.jobs import JobContext
 from app.study.model import SeriesRecord, Visit
 from app.study.store import StudyStore
-from dicom_io.deidentify import clean_copy
-from dicom_io.scan import SkippedFile, scan_folder
+from dicom_io.deidentify import CleanedFile, clean_copy
+from dicom_io.scan import SeriesSummary, SkippedFile, scan_folder
 from volumetry.errors import NodusError
 
 PICTURE_KINDS = ("volume", "cine", "still", "volume_cine")
@@ -56,7 +56,22 @@ def study_salt(store: StudyStore) -> bytes:
     return bytes.fromhex(text)
 
 
-def import_folder(store: StudyStore, subject_id: str, visit_name: str, path: Path, context: JobContext) -> ImportResult:
+def plain_description(summary: SeriesSummary) -> str:
+    """What the rail calls a series. The header's own description is free text that may name a
+    person, so it is not taken over."""
+    if summary.kind == "volume" and summary.shape:
+        return f"{summary.modality or 'Image'} volume, {summary.shape[2]} slices"
+    return f"{summary.modality or 'Image'} {summary.kind}" + (f", {summary.frames} frames" if summary.frames > 1 else "")
+
+
+def import_folder(
+    store: StudyStore,
+    subject_id: str,
+    visit_name: str,
+    path: Path,
+    context: JobContext,
+    describe: Callable[[SeriesSummary], str] = plain_description,
+) -> ImportResult:
     """Import every picture series under ``path`` for one subject and visit.
 
     Refuses a folder without pictures (``nothing_to_import``). A series that is already there is
@@ -77,12 +92,11 @@ def import_folder(store: StudyStore, subject_id: str, visit_name: str, path: Pat
     for n, summary in enumerate(pictures):
         context.report(f"Importing {summary.modality} {n + 1} of {len(pictures)}", 0.2 + 0.8 * n / len(pictures))
         with store.stage_series() as staged:
-            cleaned = clean_copy([base / f for f in summary.files], staged, subject=subject_id, salt=salt)
+            cleaned = clean_copy([base / f for f in summary.files], staged, subject_id, salt, should_cancel=lambda: context.token.is_cancelled)
             if visit is None:
-                visit = ensure_visit(store, subject_id, visit_name, cleaned.acquired_on)
+                visit = ensure_visit(store, subject_id, visit_name, first_date(cleaned))
                 known = {r.series_uid for r in store.series(visit.visit_id)}
-            # Stills of one series are separate pictures: each is a record of its own.
-            uid = cleaned.series_uid if summary.kind in ("volume", "volume_cine") else _picture_uid(cleaned)
+            uid = picture_uid(cleaned, whole_series=summary.kind in ("volume", "volume_cine"))
             if uid in known:
                 continue
             known.add(uid)
@@ -92,7 +106,7 @@ def import_folder(store: StudyStore, subject_id: str, visit_name: str, path: Pat
                     series_uid=uid,
                     modality=summary.modality or "OT",
                     kind=summary.kind,
-                    description=cleaned.description or "",
+                    description=describe(summary),
                     staged=staged,
                     findings=tuple(f.as_dict() for f in summary.findings),
                 )
@@ -101,10 +115,16 @@ def import_folder(store: StudyStore, subject_id: str, visit_name: str, path: Pat
     return ImportResult(visit, tuple(records), found.skipped)
 
 
-def _picture_uid(cleaned) -> str:
-    """Identity of a still or cine: its series and the picture's own UID."""
-    digest = hashlib.sha256("|".join([cleaned.series_uid, *cleaned.sop_instance_uids]).encode()).hexdigest()
-    return f"{cleaned.series_uid}#{digest[:12]}"
+def first_date(cleaned: tuple[CleanedFile, ...]) -> str | None:
+    """The earliest true acquisition date of the files, for the store only."""
+    return min((c.acquired_on for c in cleaned if c.acquired_on), default=None)
+
+
+def picture_uid(cleaned: tuple[CleanedFile, ...], *, whole_series: bool) -> str:
+    """Identity of what is stored: the mapped series UID; for stills and cines, which share a series
+    but are pictures of their own, with the picture's UID behind it."""
+    series = cleaned[0].series_instance_uid or cleaned[0].sop_instance_uid
+    return series if whole_series else f"{series}/{cleaned[0].sop_instance_uid}"
 
 
 def open_record(store: StudyStore, record: SeriesRecord, context: JobContext):

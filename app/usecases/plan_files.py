@@ -8,7 +8,7 @@ import numpy as np
 
 from app import __version__
 from app.usecases.files import write_json
-from dicom_io.masks import write_volume
+from dicom_io.volume_files import write_volume
 from volumetry.image import ImageSource, ImageVolume
 from volumetry.mask import NodeMask
 

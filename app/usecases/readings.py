@@ -137,7 +137,7 @@ def mask_of_reading(store: StudyStore, reading: Reading) -> NodeMask | None:
 
 def write_mask_file(store: StudyStore, reading: Reading, path: Path) -> None:
     """A reading's outline as a NIfTI, NRRD or MetaImage file."""
-    from dicom_io.masks import write_volume
+    from dicom_io.volume_files import write_volume
 
     mask = mask_of_reading(store, reading)
     if mask is None:

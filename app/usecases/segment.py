@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from app.jobs import JobContext
-from app.usecases.open_images import choose_series, open_series_files, scan
-from dicom_io.masks import read_image, write_volume
+from app.usecases.open_images import open_picture
+from dicom_io.volume_files import write_volume
 from volumetry.errors import SegmentationRefused
 from volumetry.geometry import ImageGeometry
 from volumetry.image import Cine, ImageVolume
@@ -16,17 +16,6 @@ from volumetry.mask import NodeMask
 from volumetry.measure import measure_node
 
 METHODS = ("star_convex", "polar")
-
-
-def open_for_segmenting(path: Path, context: JobContext) -> ImageVolume | Cine:
-    """The picture a click falls on: a volume file, a DICOM folder with one series, or an ultrasound file."""
-    if path.is_dir():
-        return open_series_files(path, choose_series(scan(path, context.part(0, 0.3)), None, ("volume",)), context.part(0.3, 1.0))
-    if path.suffix.lower() in (".gz", ".nii", ".nrrd", ".mha", ".mhd"):
-        return read_image(path)
-    result = scan(path, context)
-    summary = choose_series(result, None, ("volume", "still", "cine"))
-    return open_series_files(path, summary, context)
 
 
 def segment_volume(image: ImageVolume, seed_mm, radius_mm: float | None, anchors_mm=()):
@@ -64,7 +53,7 @@ def segment_file(path: Path, seed: tuple[float, ...], radius: float | None, meth
     """
     if method not in (None, *METHODS):
         raise SegmentationRefused(f"There is no method '{method}'; there are {' and '.join(METHODS)}.", code="unknown_method")
-    image = open_for_segmenting(path, context.part(0.0, 0.6))
+    image = open_picture(path, context.part(0.0, 0.6))
     context.report("Outlining", 0.6)
     if isinstance(image, Cine):
         if len(seed) != 2:
