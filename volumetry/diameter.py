@@ -55,9 +55,7 @@ def _segment(a, b) -> Segment:
     return first, second
 
 
-def planar_diameters(
-    padded: np.ndarray, geometry: ImageGeometry, hulls: tuple[np.ndarray, np.ndarray], first_slice: int = 0
-) -> PlanarDiameters:
+def planar_diameters(padded: np.ndarray, geometry: ImageGeometry, hulls: tuple[np.ndarray, np.ndarray], first_slice: int = 0) -> PlanarDiameters:
     """Longest in-slice distance between outline points over all slices, and the longest chord
     inside the outline at right angles to it in that slice.
 

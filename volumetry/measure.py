@@ -185,11 +185,7 @@ def _warnings(mask: NodeMask, pieces: int, touches: bool, least_axis_mm: float |
         found.append(Finding("touches_border", "The node reaches the edge of the picture; a part may lie outside."))
     slice_mm = max(mask.geometry.spacing_mm)
     if least_axis_mm is None or least_axis_mm < THIN_SLICES * slice_mm:
-        found.append(
-            Finding("thin", f"Fewer than {THIN_SLICES} slices ({slice_mm:.3g} mm) lie across the node; its volume is unsure.")
-        )
+        found.append(Finding("thin", f"Fewer than {THIN_SLICES} slices ({slice_mm:.3g} mm) lie across the node; its volume is unsure."))
     if mask.geometry.is_sheared:
-        found.append(
-            Finding("sheared", "The slices are sheared (tilted gantry); volumes and lengths follow the true positions.", "info")
-        )
+        found.append(Finding("sheared", "The slices are sheared (tilted gantry); volumes and lengths follow the true positions.", "info"))
     return tuple(found)

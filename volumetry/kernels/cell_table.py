@@ -69,12 +69,7 @@ def _triangulations(first: int, last: int) -> list[list[tuple[int, int, int]]]:
     """All triangulations of the polygon of vertices ``first..last``."""
     if last - first < 2:
         return [[]]
-    return [
-        [*left, (first, m, last), *right]
-        for m in range(first + 1, last)
-        for left in _triangulations(first, m)
-        for right in _triangulations(m, last)
-    ]
+    return [[*left, (first, m, last), *right] for m in range(first + 1, last) for left in _triangulations(first, m) for right in _triangulations(m, last)]
 
 
 def _in_one_face(p, q) -> bool:
@@ -84,9 +79,7 @@ def _in_one_face(p, q) -> bool:
 def _six_volumes(p, q, r) -> int:
     """Six times the signed volume (in cubed half steps) of the triangle seen from the cell's middle."""
     a, b, c = ([x - 1 for x in v] for v in (p, q, r))
-    return (
-        a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
-    )
+    return a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
 
 
 def _kept_triangulations(loop) -> list[list[tuple[int, int, int]]]:

@@ -84,9 +84,7 @@ def _strict_hull(points, n, chain):
             p = order[m] if sweep == 0 else order[n - 1 - m]
             while total - base >= 2:
                 a, b = chain[total - 2], chain[total - 1]
-                turn = (points[b, 0] - points[a, 0]) * (points[p, 1] - points[a, 1]) - (points[b, 1] - points[a, 1]) * (
-                    points[p, 0] - points[a, 0]
-                )
+                turn = (points[b, 0] - points[a, 0]) * (points[p, 1] - points[a, 1]) - (points[b, 1] - points[a, 1]) * (points[p, 0] - points[a, 0])
                 if turn <= 0:
                     total -= 1
                 else:
@@ -220,9 +218,7 @@ def planar_hull(points):
             p = order[m] if sweep == 0 else order[n - 1 - m]
             while total - base >= 2:
                 a, b = chain[total - 2], chain[total - 1]
-                turn = (points[b, 0] - points[a, 0]) * (points[p, 1] - points[a, 1]) - (points[b, 1] - points[a, 1]) * (
-                    points[p, 0] - points[a, 0]
-                )
+                turn = (points[b, 0] - points[a, 0]) * (points[p, 1] - points[a, 1]) - (points[b, 1] - points[a, 1]) * (points[p, 0] - points[a, 0])
                 if turn < 0:
                     total -= 1
                 else:
