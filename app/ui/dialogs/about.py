@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QVBoxLayout, QWidget
 from vtkmodules.vtkCommonCore import vtkVersion
 
 from app import INVESTIGATIONAL_NOTICE, __version__
+from app.ui.dialogs.base import WIDTH_PX
 from app.ui.text import t
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.palette import PANEL_STYLE
@@ -25,7 +26,6 @@ class AboutDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setModal(False)
         self.setStyleSheet(PANEL_STYLE)
-        self.setMinimumWidth(380)
         title = WrapLabel(f"Nodus {__version__}")
         title.setProperty("scale", "big")
         libraries = f"Python {platform.python_version()} · Qt {PySide6.__version__} · VTK {vtkVersion.GetVTKVersion()} · NumPy {numpy.__version__}"
@@ -36,6 +36,8 @@ class AboutDialog(QDialog):
         box = QVBoxLayout(self)
         box.setContentsMargins(16, 14, 16, 14)
         box.setSpacing(8)
+        box.addStrut(WIDTH_PX)
+        box.setSizeConstraint(QVBoxLayout.SizeConstraint.SetFixedSize)
         box.addWidget(title)
         box.addWidget(WrapLabel(t("Ultrasound-guided ablation planning and lymph-node volumetry, from DICOM to EDC.")))
         box.addWidget(self.notice)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.text import t
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.palette import PANEL_STYLE
+
+WIDTH_PX = 420
 
 
 class Question(QDialog):
@@ -21,7 +23,6 @@ class Question(QDialog):
         super().__init__(parent)
         self.setWindowTitle(title)
         self.setStyleSheet(PANEL_STYLE)
-        self.setMinimumWidth(380)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.heading = WrapLabel(heading)
         self.form = QFormLayout()
@@ -40,6 +41,8 @@ class Question(QDialog):
         box = QVBoxLayout(self)
         box.setContentsMargins(16, 14, 16, 14)
         box.setSpacing(10)
+        box.addStrut(WIDTH_PX)
+        box.setSizeConstraint(QVBoxLayout.SizeConstraint.SetFixedSize)  # follows its texts
         box.addWidget(self.heading)
         box.addLayout(self.form)
         box.addWidget(self.missing)
@@ -50,6 +53,7 @@ class Question(QDialog):
         caption = QLabel(label)
         caption.setBuddy(field)
         field.setAccessibleName(label.replace("&", ""))
+        field.setSizePolicy(QSizePolicy.Policy.Expanding, field.sizePolicy().verticalPolicy())
         self.form.addRow(caption, field)
 
     def problem(self) -> str:

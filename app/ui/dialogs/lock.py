@@ -12,7 +12,7 @@ from app.ui.widgets.labels import WrapLabel
 
 def lock_meanings() -> list[str]:
     """What a lock can mean, as offered to the reader. The stored meaning is the English text."""
-    return ["I measured this node and stand by the reading", "I reviewed this reading and agree with it", "Test reading, not for the trial"]
+    return ["I made this reading and stand by it", "I reviewed this reading and agree", "Test reading, not for the trial"]
 
 
 class LockDialog(Question):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from app.ui.models.nodes import short_mark, state_mark, status_names
+from app.ui.models.nodes import state_mark, state_words, status_names
 from app.ui.models.records import Column
 from app.ui.text import t
 from app.ui.widgets.chart import VrrPoint
-from app.ui.widgets.figures import DASH, interval_text, number_text, volume_decimals
-from app.ui.widgets.palette import DANGER, GOOD, MUTED, WARNING, node_colour
+from app.ui.widgets.figures import DASH, compact_interval, interval_text, number_text, volume_decimals
+from app.ui.widgets.palette import DANGER, MUTED, WARNING, node_colour
 
 
 def visit_name(session, value) -> str:
@@ -28,7 +28,7 @@ def _with_interval(value: float | None, interval, decimals: int) -> str:
     if value is None:
         return DASH
     text = number_text(value, decimals)
-    return f"{text}\n{interval_text(interval, decimals)}" if interval is not None else text
+    return text if interval is not None and not any(interval) else f"{text}\n{compact_interval(interval, decimals)}" if interval is not None else text
 
 
 def _tip(row: dict, name: str, value: float | None, interval, decimals: int, unit: str, why: str) -> str:
@@ -57,11 +57,6 @@ def _why_no_vrr(row: dict) -> str:
     return t("This is the baseline, or there is no baseline to compare with.")
 
 
-def _flags(row: dict) -> str:
-    mark = short_mark(row)
-    return mark if row.get("comparable", True) or row.get("vrr_pct") is None else f"{mark}\n≠ {t('method')}"
-
-
 def follow_up_columns(session) -> tuple[Column, ...]:
     """Columns of the table of readings; two lines a row, the interval below the number."""
 
@@ -70,7 +65,7 @@ def follow_up_columns(session) -> tuple[Column, ...]:
 
     return (
         Column(t("Node"), _label, lambda r: f"● {_label(r)}", colour=lambda r: node_colour(order(r)), weight=4),
-        Column(t("Visit"), lambda r: r.get("visit_order"), lambda r: row_visit(session, r), tip=lambda r: row_visit(session, r) + _days(r), weight=5),
+        Column(t("Visit"), lambda r: r.get("visit_order"), lambda r: f"{row_visit(session, r)}\n{state_words(r)}", tip=lambda r: f"{row_visit(session, r)}{_days(r)}\n{state_mark(r)[1]}", weight=7, right=False),
         Column(
             t("Volume"),
             lambda r: r.get("volume_ml"),
@@ -83,13 +78,16 @@ def follow_up_columns(session) -> tuple[Column, ...]:
         Column(
             t("VRR"),
             lambda r: r.get("vrr_pct"),
-            lambda r: _with_interval(r.get("vrr_pct"), r.get("interval_pct"), 1),
+            lambda r: ("" if r.get("comparable", True) or r.get("vrr_pct") is None else "≠ ") + _with_interval(r.get("vrr_pct"), r.get("interval_pct"), 1),
             unit="%",
             tip=lambda r: _tip(r, t("Volume reduction"), r.get("vrr_pct"), r.get("interval_pct"), 1, "%", _why_no_vrr(r)),
             colour=lambda r: MUTED if r.get("vrr_pct") is None else WARNING if not r.get("comparable", True) else DANGER if r["vrr_pct"] < 0 else None,
             weight=7,
         ),
-        Column(t("State"), lambda r: state_mark(r)[1], _flags, tip=lambda r: state_mark(r)[1] + ("" if r.get("comparable", True) else "\n" + _why_no_vrr(r)), colour=lambda r: GOOD if state_mark(r)[0] == "✓" else None, weight=5),
+        Column(t("State"), lambda r: state_mark(r)[1], hidden=True),
+        Column(t("Comparable"), lambda r: None if r.get("vrr_pct") is None else t("yes") if r.get("comparable", True) else t("no"), hidden=True),
+        Column(t("Interval of VRR"), lambda r: interval_text(r.get("interval_pct"), 1) or None, unit="%", hidden=True),
+        Column(t("Interval of volume"), lambda r: interval_text(r.get("volume_interval_ml"), 3) or None, unit="ml", hidden=True),
     )
 
 

@@ -49,5 +49,5 @@ def measurement_figures(m) -> list[Figure]:
         ),
         Figure(t("Elongation"), m.elongation, "", 2, source=t("Minor over major axis: 1 is round; no unit."), reason=empty),
         Figure(t("Flatness"), m.flatness, "", 2, source=t("Least over major axis: 1 is round; no unit."), reason=empty),
-        mm(t("Centre (x, y, z)"), m.centroid_mm, t("Centre of mass, patient coordinates LPS: left, back and head are positive.")),
+        Figure(t("Centre x, y, z"), m.centroid_mm, "mm", 1, source=t("Centre of mass, patient coordinates LPS: left, back and head are positive."), reason=empty, joiner=", "),
     ]

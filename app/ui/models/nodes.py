@@ -53,6 +53,14 @@ def short_mark(reading) -> str:
     return f"{sign} {t(word)}" if word else sign
 
 
+def state_words(reading) -> str:
+    """The mark with a word: ``✓ locked``, ``◐ open``, ``✓ gone``."""
+    sign, _ = state_mark(reading)
+    status = "" if reading is None else str(reading.get("status") if isinstance(reading, dict) else reading.status)
+    word = t(_SHORT_STATUS[status]) if status in _SHORT_STATUS else {"✓": t("locked"), "◐": t("open"), "◔": t("draft"), "✗": t("old")}.get(sign, "")
+    return f"{sign} {word}".strip()
+
+
 @dataclass(frozen=True, slots=True)
 class NodeRow:
     """One node of the subject with what is known of it at the visit on screen."""

@@ -134,9 +134,9 @@ def structure_columns() -> tuple[Column, ...]:
     """Name, role and tissue."""
     roles = {"target": t("Target"), "at_risk": t("At risk")}
     return (
-        Column(t("Structure"), lambda r: r.name, weight=6),
+        Column(t("Structure"), lambda r: r.name, weight=9),
         Column(t("Role"), lambda r: r.role, lambda r: roles.get(r.role, r.role), weight=4),
-        Column(t("Tissue"), lambda r: r.tissue, lambda r: r.tissue.replace("_", " ") + (" *" if r.assumed else ""), tip=lambda r: r.tissue.replace("_", " ") + ("\n" + t("Assumed: no measured conductivity for this tissue.") if r.assumed else ""), weight=7),
+        Column(t("Tissue"), lambda r: r.tissue, lambda r: r.tissue.replace("_", " ") + (" *" if r.assumed else ""), tip=lambda r: r.tissue.replace("_", " ") + ("\n" + t("Assumed: no measured conductivity for this tissue.") if r.assumed else ""), weight=6),
     )
 
 
@@ -153,7 +153,7 @@ def result_figures(answer: dict, lethal_v_per_cm: float, margin_mm: float) -> li
         lethal = number_text(lethal_v_per_cm, 0)
         add(t("Covered at {v} V/cm").format(v=lethal), "coverage_pct", "%", 1, t("Part of the target's tissue at or above the lethal field."))
         add(t("Minimal margin"), "minimal_margin_mm", "mm", 1, t("Smallest distance from the target's surface to the lethal surface; negative where uncovered."))
-        add(t("Covered with {m} mm margin").format(m=number_text(margin_mm, 0)), "margin_coverage_pct", "%", 1, t("Part of the target widened by the margin, less structures at risk and air."))
+        add(t("With {m} mm margin").format(m=number_text(margin_mm, 0)), "margin_coverage_pct", "%", 1, t("Part of the target widened by the margin, less structures at risk and air."))
         add(t("Lowest field in target"), "min_v_per_cm", "V/cm", 0, t("Smallest value of the field anywhere in the target."))
         for threshold, value in sorted((target.get("coverage_pct_by_v_per_cm") or {}).items(), key=lambda kv: float(kv[0])):
             if not math.isclose(float(threshold), lethal_v_per_cm):
@@ -171,10 +171,10 @@ def result_figures(answer: dict, lethal_v_per_cm: float, margin_mm: float) -> li
 def at_risk_columns() -> tuple[Column, ...]:
     """Structures at risk: distance to a needle, highest field, volume above lethal."""
     return (
-        Column(t("At risk"), lambda r: r.get("name"), weight=6),
-        Column(t("Max"), lambda r: r.get("max_v_per_cm"), lambda r: number_text(r.get("max_v_per_cm"), 0), unit="V/cm", tip=_at_risk_tip, weight=7),
-        Column(t("Above"), lambda r: r.get("volume_above_lethal_ml"), lambda r: number_text(r.get("volume_above_lethal_ml"), 2), unit="ml", tip=_at_risk_tip, heading_tip=t("Volume at or above the lethal field, in ml"), colour=lambda r: DANGER if (r.get("volume_above_lethal_ml") or 0) > 0 else MUTED, weight=7),
-        Column(t("Needle"), lambda r: r.get("min_distance_mm"), lambda r: number_text(r.get("min_distance_mm"), 1), unit="mm", tip=_at_risk_tip, heading_tip=t("Smallest distance to a needle's surface, in mm"), weight=7),
+        Column(t("At risk"), lambda r: r.get("name"), tip=_at_risk_tip, weight=12),
+        Column("V/cm", lambda r: r.get("max_v_per_cm"), lambda r: number_text(r.get("max_v_per_cm"), 0), tip=_at_risk_tip, heading_tip=t("Highest field in the structure, in V/cm"), weight=5, right=True),
+        Column("ml", lambda r: r.get("volume_above_lethal_ml"), lambda r: number_text(r.get("volume_above_lethal_ml"), 2), tip=_at_risk_tip, right=True, heading_tip=t("Volume at or above the lethal field, in ml"), colour=lambda r: DANGER if (r.get("volume_above_lethal_ml") or 0) > 0 else MUTED, weight=5),
+        Column("mm", lambda r: r.get("min_distance_mm"), lambda r: number_text(r.get("min_distance_mm"), 1), tip=_at_risk_tip, right=True, heading_tip=t("Smallest distance to a needle's surface, in mm"), weight=4),
     )
 
 

@@ -18,7 +18,7 @@ class Column:
     """One column: how a row is shown, sorted, explained and, where ``edit`` is given, changed.
 
     ``value(row)`` is the raw value (sorting and copying), ``text(row)`` what is shown. ``unit``
-    stands in the heading in brackets. ``edit(row, number_or_text)`` is called with what was typed.
+    stands in the heading. ``edit(row, number_or_text)`` is called with what was typed.
     """
 
     title: str
@@ -30,6 +30,8 @@ class Column:
     edit: Callable[[Any, Any], None] | None = None
     heading_tip: str = ""
     weight: int = 1
+    hidden: bool = False  # copied with the table, not shown
+    right: bool | None = None  # aligned right; None: where the value is a number
 
     def shown(self, row) -> str:
         """The text in the cell."""
@@ -73,11 +75,11 @@ class RecordsModel(QAbstractTableModel):
             return None
         column = self.columns[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            return f"{column.title} ({column.unit})" if column.unit else column.title
+            return f"{column.title} {column.unit}" if column.unit else column.title
         if role == Qt.ItemDataRole.ToolTipRole:
             return column.heading_tip or None
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+            return int((Qt.AlignmentFlag.AlignRight if column.unit or column.right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter)
         return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole):
@@ -96,7 +98,8 @@ class RecordsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return f"{self.headerData(index.column(), Qt.Orientation.Horizontal)}: {column.shown(row)}"
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignRight if isinstance(column.value(row), (int, float)) else Qt.AlignmentFlag.AlignLeft
+            right = column.right if column.right is not None else bool(column.unit) or isinstance(column.value(row), (int, float))
+            side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
             return int(side | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ForegroundRole and column.colour is not None:
             name = column.colour(row)

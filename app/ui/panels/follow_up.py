@@ -28,12 +28,13 @@ class FollowUpPanel(StepPanel):
         readings = Section(t("Readings"))
         readings.body.addWidget(self.empty)
         readings.body.addWidget(self.table)
-        readings.body.addWidget(WrapLabel(t("Below each number stands its 95 % interval. Enter or a double click opens the visit."), tone="muted", small=True))
+        self.hint = WrapLabel(t("Below each number stands its 95 % interval; ≠ marks what is not comparable with baseline. Enter or a double click opens the visit."), tone="muted", small=True)
+        readings.body.addWidget(self.hint)
         self.nodes = ValueTable(identity_columns(), t("Nodes"), max_rows=8)
         self.nodes.chosen.connect(lambda row: session.select_node(row.node.node_id) if row.node.node_id in session.nodes else None)
-        identity = Section(t("Nodes, one identity at all visits"))
-        identity.body.addWidget(self.nodes)
-        for section in (change, readings, identity):
+        self.identity = Section(t("Nodes, one identity at all visits"))
+        self.identity.body.addWidget(self.nodes)
+        for section in (change, readings, self.identity):
             self.content.addWidget(section)
         self.content.addStretch(1)
         self.primary.clicked.connect(lambda: session.set_step("report"))
@@ -47,10 +48,13 @@ class FollowUpPanel(StepPanel):
         rows = sorted(session.follow_up_rows(), key=lambda r: (str(r.get("label")), r.get("visit_order") or 0))
         self.table.set_rows(rows)
         self.table.setVisible(bool(rows))
+        self.hint.setVisible(bool(rows))
         self.empty.setVisible(not rows)
         orders = {node.label: n for n, node in enumerate(session.subject_nodes)}
         self.chart.show_points(chart_points(rows, session), orders)
-        self.nodes.set_rows(node_rows(session, session.subject_nodes), lambda row: row.node.node_id == session.current_node_id)
+        identity = node_rows(session, session.subject_nodes)
+        self.identity.setVisible(bool(identity))
+        self.nodes.set_rows(identity, lambda row: row.node.node_id == session.current_node_id)
         self.set_primary(t("Go to report"), True, t("Step 5: export what is locked"))
         self.show_needs()
 

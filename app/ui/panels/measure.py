@@ -35,7 +35,7 @@ def volume_figure(state: NodeState | None) -> Figure:
         if state.reading is not None and state.reading.status != ReadingStatus.MEASURED:
             return Figure(title, None, reason=status_names().get(str(state.reading.status), ""))
         return Figure(title, None, reason=t("No outline at this visit yet: press N, click the node and drag."))
-    return Figure(title, value, "ml", volume_decimals(value), tuple(interval) if interval is not None else None, method_names().get(method, method))
+    return Figure(title, value, "ml", volume_decimals(value), tuple(interval) if interval is not None else None, method_names().get(method, method), needs_interval=True)
 
 
 class MeasurePanel(StepPanel):

@@ -45,11 +45,7 @@ class PlanPanel(StepPanel):
         self.content.addWidget(self._make_field())
         self.content.addWidget(self._make_results())
         self.content.addStretch(1)
-        self.save_button = QPushButton(t("Save plan run"))
-        self.save_button.setAccessibleName(t("Save plan run"))
-        self.save_button.clicked.connect(session.save_plan)
-        self.footer.addWidget(self.save_button)
-        self.primary.clicked.connect(session.solve)
+        self.primary.clicked.connect(lambda _checked=False: session.solve())
         session.plan_changed.connect(self.refresh)
         session.field_changed.connect(self.refresh)
         session.display_changed.connect(self.refresh_display)
@@ -210,7 +206,10 @@ class PlanPanel(StepPanel):
         self.solver = Section(t("Solver report"), folded=True)
         self.solver_figures = FigureTable(t("Solver report"), max_rows=10)
         self.solver.body.addWidget(self.solver_figures)
-        for part in (self.state_text, self.coverage, self.constraints, self.figures, self.at_risk, self.solver):
+        self.save_button = QPushButton(t("Save plan run"))
+        self.save_button.setAccessibleName(t("Save plan run"))
+        self.save_button.clicked.connect(lambda _checked=False: self.session.save_plan())
+        for part in (self.state_text, self.coverage, self.constraints, self.save_button, self.figures, self.at_risk, self.solver):
             section.body.addWidget(part)
         return section
 
@@ -328,6 +327,7 @@ class PlanPanel(StepPanel):
             self.set_primary(t("Field is solved"), False, t("It belongs to the plan on screen; change the plan to solve again."))
         else:
             self.set_primary(t("Solve field"), True, t("Compute the field of this plan"))
+        self.save_button.setVisible(final)
         can_save = final and session.study is not None
         self.save_button.setEnabled(can_save)
         if can_save:

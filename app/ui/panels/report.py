@@ -34,7 +34,7 @@ class ReportPanel(StepPanel):
         self.missing = ValueTable(
             (
                 Column(t("Node"), lambda r: r.label, weight=3),
-                Column(t("Visit"), lambda r: r.visit_order, lambda r: r.visit, tip=lambda r: r.visit, weight=5),
+                Column(t("Visit"), lambda r: r.visit_order, lambda r: r.visit, tip=lambda r: r.visit, weight=5, right=False),
                 Column(t("Why"), lambda r: r.why, tip=lambda r: r.why, weight=8),
             ),
             t("Readings that are not in the export"),
@@ -79,7 +79,8 @@ class ReportPanel(StepPanel):
         missing = missing_readings(session)
         self.missing.set_rows(missing)
         self.missing.setVisible(bool(missing))
-        self.nothing_missing.setVisible(not missing and bool(session.subject_nodes))
+        self.missing_section.setVisible(bool(session.subject_nodes))
+        self.nothing_missing.setVisible(not missing)
         self.missing_section.set_title(t("Not in the export ({n})").format(n=len(missing)) if missing else t("Not in the export"))
         files = [f for receipt in getattr(session, "last_exports", []) for f in receipt.get("files", [])][::-1]
         self.exports.set_rows(files)

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, 
 
 from app.ui.text import t
 from app.ui.widgets.figures import interval_text, number_text, volume_decimals
-from app.ui.widgets.labels import ElidedLabel, WrapLabel
+from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.palette import BACKGROUND, LINE, MUTED, NODE_SYMBOLS, TEXT, node_colour
 
 PEN_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
@@ -70,13 +70,12 @@ class VrrChart(QWidget):
             font.setPixelSize(10)
             axis.setStyle(tickFont=font)
         style = {"color": MUTED, "font-size": "11px"}
-        self.plot.setLabel("left", t("Volume reduction (% of baseline)"), **style)
+        self.plot.setLabel("left", t("VRR (% of baseline)"), **style)
         self.plot.scene().sigMouseMoved.connect(self._hover)
         self.legend = WrapLabel(small=True)
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        self.value = ElidedLabel("")
-        self.value.setProperty("scale", "small")
-        self.value.setMinimumHeight(16)
+        self.value = WrapLabel(small=True)
+        self.value.setMinimumHeight(30)  # two lines, so that nothing moves while the mouse does
         self.axis = QComboBox()
         self.axis.addItem(t("By visit"), "visit")
         self.axis.addItem(t("By days"), "days")

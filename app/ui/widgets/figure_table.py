@@ -26,6 +26,7 @@ class FigureTable(ValueTable):
                 tip=lambda f: f.tip,
                 colour=lambda f: MUTED if f.value is None else None,
                 weight=5,
+                right=True,
             ),
         )
         super().__init__(columns, name, max_rows=max_rows, row_height=21, parent=parent)

@@ -22,6 +22,8 @@ def number_text(value: float | None, decimals: int) -> str:
 
 def volume_decimals(volume_ml: float | None) -> int:
     """Decimals that show a volume in ml to about three figures."""
+    if volume_ml == 0:
+        return 0
     if volume_ml is None or abs(volume_ml) >= 100:
         return 1
     return 2 if abs(volume_ml) >= 1 else 3
@@ -33,6 +35,13 @@ def interval_text(interval: Sequence[float] | None, decimals: int) -> str:
         return ""
     low, high = interval
     return t("{low} to {high}").format(low=number_text(low, decimals), high=number_text(high, decimals))
+
+
+def compact_interval(interval: Sequence[float] | None, decimals: int) -> str:
+    """``1.10–1.32`` for narrow cells; with a negative end the dash would mislead, so ``to``."""
+    if interval is None or min(interval) < 0:
+        return interval_text(interval, decimals)
+    return f"{number_text(interval[0], decimals)}–{number_text(interval[1], decimals)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,8 @@ class Figure:
     interval: tuple[float, float] | None = None
     source: str = ""
     reason: str = ""
+    joiner: str = " × "  # between several numbers
+    needs_interval: bool = False  # say so where the interval is not known
 
     @property
     def number(self) -> str:
@@ -60,7 +71,7 @@ class Figure:
             return self.value
         if isinstance(self.value, (int, float)):
             return number_text(self.value, self.decimals)
-        return " × ".join(number_text(v, self.decimals) for v in self.value)
+        return self.joiner.join(number_text(v, self.decimals) for v in self.value)
 
     @property
     def text(self) -> str:

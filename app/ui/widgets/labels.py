@@ -21,20 +21,43 @@ def set_tone(widget: QWidget, tone: str) -> None:
 class WrapLabel(QLabel):
     """A paragraph that takes the width it is given and as many lines as it needs."""
 
+    _GUESS_PX = 260
+
     def __init__(self, text: str = "", tone: str = "", small: bool = False, parent: QWidget | None = None):
         super().__init__(text, parent)
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setMinimumWidth(40)
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         if small:
             self.setProperty("scale", "small")
         if tone:
             self.setProperty("tone", tone)
+
+    def hasHeightForWidth(self) -> bool:
+        """No: layouts would guess the height at a width that is not ours. We ask for it ourselves."""
+        return False
+
+    def sizeHint(self) -> QSize:
+        """As high as the text is at the present width."""
+        return QSize(self._GUESS_PX, self._height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Any width; never less than the whole text."""
+        return QSize(40, self._height())
+
+    def resizeEvent(self, event) -> None:
+        """Another width needs another height."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
+
+    def _height(self) -> int:
+        # Before it was laid out once, the width is Qt's default and means nothing.
+        width = self.width() if self.testAttribute(Qt.WidgetAttribute.WA_Resized) or self.isVisible() else self._GUESS_PX
+        return max(self.heightForWidth(width), self.fontMetrics().height())
 
     def show_text(self, text: str, tone: str | None = None) -> None:
         """Set the text (hidden while empty) and, where given, the tone."""
@@ -111,7 +134,7 @@ class BigFigure(QFrame):
         self._number.setText(figure.number)
         self._unit.setText(figure.unit if figure.value is not None else "")
         known = figure.value is not None
-        self._interval.show_text(figure.interval_line if known and figure.interval else (t("95 % interval not known") if known else figure.reason))
+        self._interval.show_text(figure.interval_line if known and figure.interval else ((t("95 % interval not known") if figure.needs_interval else "") if known else figure.reason))
         set_tone(self._interval, "" if known and figure.interval else "muted")
         self._method.show_text(figure.source)
         self.setToolTip(figure.tip)

@@ -7,6 +7,9 @@ never the only sign (labels and symbols go with them).
 
 from __future__ import annotations
 
+from importlib import resources
+from pathlib import Path
+
 BACKGROUND = "#101214"
 PANEL = "#171A1D"
 RAISED = "#1F2428"
@@ -28,9 +31,10 @@ def node_colour(order: int) -> str:
     return NODE_COLOURS[order % len(NODE_COLOURS)]
 
 
+_ICONS = (Path(str(resources.files("resources"))) / "icons").as_posix()
+
 PANEL_STYLE = f"""
 QLabel {{ background: transparent; }}
-QWidget#PanelBody QLabel, QDialog QLabel {{ font-size: 12px; }}
 QLabel[tone="muted"] {{ color: {MUTED}; }}
 QLabel[tone="warning"] {{ color: {WARNING}; }}
 QLabel[tone="danger"] {{ color: {DANGER}; }}
@@ -54,6 +58,13 @@ QToolButton#ToolKey:hover {{ border-color: {ACCENT}; }}
 QToolButton#ToolKey:focus {{ border-color: {ACCENT}; }}
 QToolButton#ToolKey:checked {{ background: {ACCENT}; border-color: {ACCENT}; color: {BACKGROUND}; font-weight: 600; }}
 QToolButton#ToolKey:disabled {{ color: {FAINT}; }}
+QAbstractSpinBox::up-button {{ subcontrol-origin: border; subcontrol-position: top right; width: 18px; border: none; background: transparent; }}
+QAbstractSpinBox::down-button {{ subcontrol-origin: border; subcontrol-position: bottom right; width: 18px; border: none; background: transparent; }}
+QAbstractSpinBox::up-button:hover, QAbstractSpinBox::down-button:hover {{ background: {RAISED}; }}
+QAbstractSpinBox::up-arrow {{ image: url("{_ICONS}/arrow-up.svg"); width: 8px; height: 5px; }}
+QAbstractSpinBox::down-arrow {{ image: url("{_ICONS}/arrow-down.svg"); width: 8px; height: 5px; }}
+QComboBox::drop-down {{ border: none; width: 18px; background: transparent; }}
+QComboBox::down-arrow {{ image: url("{_ICONS}/arrow-down.svg"); width: 8px; height: 5px; }}
 QTableView#ValueTable {{ background: {BACKGROUND}; alternate-background-color: {PANEL}; border: 1px solid {LINE}; border-radius: 4px; gridline-color: {RAISED}; color: {TEXT}; font-size: 11px; selection-background-color: #234860; selection-color: {TEXT}; }}
 QTableView#ValueTable QHeaderView::section {{ background: {RAISED}; color: {MUTED}; border: none; border-right: 1px solid {LINE}; padding: 3px 4px; font-size: 11px; font-weight: 400; }}
 """

@@ -88,6 +88,8 @@ class ValueTable(QTableView):
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         self.selectionModel().currentRowChanged.connect(self._on_current)
         self.doubleClicked.connect(self._on_activated)
+        for n, column in enumerate(columns):
+            self.setColumnHidden(n, column.hidden)
         self._fit()
 
     def set_rows(self, rows: Sequence, is_current: Callable | None = None) -> None:
@@ -155,11 +157,11 @@ class ValueTable(QTableView):
             self.activated_row.emit(index.data(ROW_ROLE))
 
     def _share_width(self) -> None:
-        weights = [c.weight for c in self.model_.columns]
-        room, total = self.viewport().width(), sum(weights)
+        weights = [(n, c.weight) for n, c in enumerate(self.model_.columns) if not c.hidden]
+        room, total = self.viewport().width(), sum(weight for _, weight in weights)
         used = 0
-        for n, weight in enumerate(weights):
-            width = room - used if n == len(weights) - 1 else room * weight // total
+        for n, weight in weights:
+            width = room - used if n == weights[-1][0] else room * weight // total
             self.setColumnWidth(n, width)
             used += width
 
