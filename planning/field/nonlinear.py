@@ -24,6 +24,7 @@ STEPS_MOST = 60
 FIELD_CHANGE_MOST = 2e-3  # largest relative change of |E| in the last step, where |E| counts
 FIELD_COUNTS_FROM_V_PER_CM = 50.0
 RESTART_GROWTH = 1.5
+STIFF_FROM = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,11 @@ class PotentialSolver:
         return out
 
     def _scale_of_residual(self, values: np.ndarray, active: np.ndarray) -> float:
-        """Norm of the right-hand side: couplings times potentials about their mean."""
+        """Norm of the right-hand side: couplings times potentials about their mean.
+
+        Cells that all but lie on the metal have couplings of thousands; they are taken as
+        STIFF_FROM times the conductivity, or they would make any residual look small.
+        """
         p = self.problem
         coupled = self._coupling_values(values)
         used = (p.coupling_conductor < 0) | np.isin(p.coupling_conductor, active)
@@ -111,7 +116,8 @@ class PotentialSolver:
             return 0.0
         level = 0.5 * (coupled[used].min() + coupled[used].max())
         cells, inverse = np.unique(p.coupling_cell[used], return_inverse=True)
-        return float(np.linalg.norm(np.bincount(inverse, self.weights[used] * (coupled[used] - level), minlength=cells.size)))
+        soft = self.weights[used] * np.minimum(1.0, STIFF_FROM / np.maximum(p.coupling_factor[used], 1e-30))
+        return float(np.linalg.norm(np.bincount(inverse, soft * (coupled[used] - level), minlength=cells.size)))
 
     # -- the iteration --------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from planning.kernels.conductivity import FIRST_NEEDLE_LABEL, METAL, SHAFT
 
 SAMPLES = 4  # per side of a face
 LARGEST_FACTOR, SMALLEST_FACTOR = 30.0, 0.2
+LARGEST_COUPLING = 1e4  # a cell whose centre lies on the surface is all but metal
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -175,14 +176,14 @@ def embed_needle(needles, number, origin, h, label, reach_cells,
                             t = s / (s - os)
                             _, rt = along_and_radius(needle, x + t * (ox - x), y + t * (oy - y), z + t * (oz - z))
                             if rt <= a:  # enters through the flat tip
-                                q = min(1.0 / max(t, 1e-3), LARGEST_FACTOR)
+                                q = min(1.0 / max(t, 1e-6), LARGEST_COUPLING)
                         if q == 0.0:
                             flux, covered = face_flux(needle, 0.5 * (x + ox), 0.5 * (y + oy), 0.5 * (z + oz), axis, h)
                             if covered == 0.0:
                                 continue
                             drop = np.log(a / max(r, a * 1.0001))
                             q = flux * sign / drop
-                            q = covered * min(max(q, SMALLEST_FACTOR), LARGEST_FACTOR)
+                            q = covered * min(max(q, SMALLEST_FACTOR), LARGEST_COUPLING)
                         if counts[1] < coup_cell.size:
                             coup_cell[counts[1]] = c
                             coup_factor[counts[1]] = q
@@ -200,31 +201,23 @@ def embed_needle(needles, number, origin, h, label, reach_cells,
                             face_cell[counts[0]] = other
                             face_factor[counts[0]] = q
                         counts[0] += 1
-                # the axis runs through this cell though its centre is outside: a line source in it
+                # the axis runs through this cell though its centre is outside: a line source in it,
+                # as strong as what the fitted fluxes carry out of the cell
                 if r < 0.87 * h:
-                    length = axis_length_in_cell(needle, x, y, z, h)
-                    if length > 0.0:
-                        q = 2.0 * np.pi * length / h / np.log(max(r / a, 1.1))
+                    exposed = min(exposure, s + 0.5 * h) - max(0.0, s - 0.5 * h)
+                    out = 0.0
+                    for axis in range(3):
+                        for side in range(2):
+                            g = 0.5 * h * (2.0 * side - 1.0)
+                            flux, _ = face_flux(needle, x + (g if axis == 0 else 0.0), y + (g if axis == 1 else 0.0),
+                                                z + (g if axis == 2 else 0.0), axis, h)
+                            out += flux * (2.0 * side - 1.0)
+                    if out > 0.05 and exposed > 0.0:
+                        q = out * min(exposed / h, 1.0) / np.log(max(r / a, 1.0001))
                         if counts[1] < coup_cell.size:
                             coup_cell[counts[1]] = c
-                            coup_factor[counts[1]] = q
+                            coup_factor[counts[1]] = min(q, LARGEST_COUPLING)
                         counts[1] += 1
-
-
-@njit(cache=True, nogil=True)
-def axis_length_in_cell(needle, x, y, z, h):
-    """Length (mm) of the exposed part of the axis inside the cell centred at a point."""
-    lo, hi = 0.0, needle[7]
-    for axis in range(3):
-        p = (x if axis == 0 else (y if axis == 1 else z)) - needle[axis]
-        t = needle[3 + axis]
-        if abs(t) < 1e-12:
-            if abs(p) > 0.5 * h:
-                return 0.0
-        else:
-            s0, s1 = (p - 0.5 * h) / t, (p + 0.5 * h) / t
-            lo, hi = max(lo, min(s0, s1)), min(hi, max(s0, s1))
-    return max(hi - lo, 0.0)
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,304 @@
+"""A treatment plan as a value: read strictly, checked once, then trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planning.electrode import Electrode, segment_distance_mm
+from planning.errors import PlanRefused
+from planning.pulse import PulsePair
+from planning.shapes import Box, Ellipsoid, MaskShape, Rod, Shape, Sphere
+from planning.tissue import Conductivity, conductivity_from_dict
+from volumetry.mask import NodeMask
+
+SCHEMA = "nodus.plan/1"
+ROLES = ("target", "at_risk", "tissue")
+CELLS_MOST = 64_000_000
+REGIONS_MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The box that is solved, LPS, with insulating walls."""
+
+    center_mm: tuple[float, float, float]
+    size_mm: tuple[float, float, float]
+    spacing_mm: float
+
+    def __post_init__(self) -> None:
+        for name in ("center_mm", "size_mm"):
+            p = tuple(float(v) for v in getattr(self, name))
+            if len(p) != 3 or not all(math.isfinite(v) for v in p):
+                raise PlanRefused(f"The domain's {name} must be three finite numbers.", code="not_a_number")
+            object.__setattr__(self, name, p)
+        if not math.isfinite(self.spacing_mm):
+            raise PlanRefused("The domain's spacing is not a number.", code="not_a_number")
+        if self.spacing_mm <= 0 or min(self.size_mm) <= 0:
+            raise PlanRefused("The domain's size and spacing must be more than 0.", code="bad_domain")
+        if min(self.size_mm) < 8 * self.spacing_mm:
+            raise PlanRefused("The domain is less than 8 cells wide.", code="bad_domain", hint="Use a finer spacing or a larger domain.")
+        if math.prod(self.size_mm) / self.spacing_mm**3 > CELLS_MOST:
+            raise PlanRefused(f"The domain has more than {CELLS_MOST // 1_000_000} million cells.", code="domain_too_fine",
+                              hint="Use a coarser spacing or a smaller domain.")
+
+    @property
+    def low_mm(self) -> np.ndarray:
+        """Low corner."""
+        return np.subtract(self.center_mm, np.multiply(0.5, self.size_mm))
+
+    @property
+    def high_mm(self) -> np.ndarray:
+        """High corner."""
+        return np.add(self.center_mm, np.multiply(0.5, self.size_mm))
+
+    def to_dict(self) -> dict:
+        """As in a plan file."""
+        return {"center_mm": list(self.center_mm), "size_mm": list(self.size_mm), "spacing_mm": self.spacing_mm}
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A named part of the domain; without ``conductivity`` it has the background's."""
+
+    name: str
+    role: str
+    shape: Shape
+    conductivity: Conductivity | None = None
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise PlanRefused(f"Region {self.name!r}: role {self.role!r} is unknown; known are {', '.join(ROLES)}.", code="unknown_role")
+
+    def to_dict(self) -> dict:
+        """As in a plan file."""
+        out = {"name": self.name, "role": self.role, "shape": self.shape.to_dict()}
+        return out if self.conductivity is None else out | {"conductivity": self.conductivity.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class TreatmentPlan:
+    """Needles, pulses and tissue of one session.
+
+    Regions later in the list override earlier ones. Refused with a code: fewer than two needles
+    (``one_needle``), needles that touch or cross (``needles_touch``), exposed metal outside the
+    domain (``needle_outside_domain``), a target outside it (``target_outside_domain``), pulses that
+    name no needle (``unknown_electrode``), no pulses (``no_pulses``), non-finite thresholds.
+    """
+
+    domain: Domain
+    background: Conductivity
+    electrodes: tuple[Electrode, ...]
+    pulses: tuple[PulsePair, ...]
+    regions: tuple[Region, ...] = ()
+    thresholds_v_per_cm: tuple[float, ...] = (400.0, 500.0, 600.0, 800.0)
+    lethal_v_per_cm: float = 500.0
+    margin_mm: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.background.is_air:
+            raise PlanRefused("The background conducts no current.", code="bad_conductivity")
+        if len(self.electrodes) < 2:
+            raise PlanRefused("A plan needs at least two needles.", code="one_needle", hint="Place a second needle.")
+        ids = [e.id for e in self.electrodes]
+        if len(set(ids)) != len(ids):
+            raise PlanRefused("Two needles have the same id.", code="duplicate_electrode")
+        if not self.pulses:
+            raise PlanRefused("The plan has no pulses.", code="no_pulses", hint="Add at least one pair of needles with a voltage.")
+        for p in self.pulses:
+            for name in (p.anode, p.cathode):
+                if name not in ids:
+                    raise PlanRefused(f"The pulses name needle {name}, which the plan does not have.", code="unknown_electrode",
+                                      hint=f"Needles of the plan: {', '.join(ids)}.")
+        for value in (*self.thresholds_v_per_cm, self.lethal_v_per_cm):
+            if not math.isfinite(value) or value <= 0:
+                raise PlanRefused("Thresholds must be finite numbers above 0 V/cm.", code="bad_threshold")
+        if not math.isfinite(self.margin_mm) or self.margin_mm < 0:
+            raise PlanRefused("The margin must be a finite number, 0 or more.", code="bad_margin")
+        if len(self.regions) > REGIONS_MOST:
+            raise PlanRefused(f"The plan has more than {REGIONS_MOST} regions.", code="too_many_regions")
+        self._check_needles()
+        self._check_targets()
+
+    def _check_needles(self) -> None:
+        low, high = self.domain.low_mm, self.domain.high_mm
+        for e in self.electrodes:
+            for point in (np.asarray(e.tip_mm), e.exposed_end_mm):
+                if (point < low).any() or (point > high).any():
+                    raise PlanRefused(f"The exposed part of needle {e.id} reaches outside the domain.", code="needle_outside_domain",
+                                      hint="Enlarge the domain or move the needle.")
+        for n, a in enumerate(self.electrodes):
+            for b in self.electrodes[:n]:
+                gap = segment_distance_mm(a.tip_mm, self.shaft_end_mm(a), b.tip_mm, self.shaft_end_mm(b)) - 0.5 * (a.diameter_mm + b.diameter_mm)
+                if gap <= 0:
+                    raise PlanRefused(f"Needles {b.id} and {a.id} touch or cross.", code="needles_touch", hint="Move them apart.")
+
+    def _check_targets(self) -> None:
+        slack = 1e-6
+        for r in self.regions:
+            low, high = r.shape.bounds_mm()
+            if r.role == "target" and ((low < self.domain.low_mm - slack).any() or (high > self.domain.high_mm + slack).any()):
+                raise PlanRefused(f"Target {r.name!r} reaches outside the domain.", code="target_outside_domain",
+                                  hint="Enlarge the domain so that it holds the whole target.")
+
+    def shaft_reach_mm(self, electrode: Electrode) -> float:
+        """Length of the needle from its tip to where it leaves the domain (mm)."""
+        t = electrode.direction
+        with np.errstate(divide="ignore"):
+            wall = np.where(t > 0, self.domain.high_mm, self.domain.low_mm)
+            steps = np.where(np.abs(t) > 1e-12, (wall - electrode.tip_mm) / np.where(np.abs(t) > 1e-12, t, 1.0), np.inf)
+        return float(steps.min())
+
+    def shaft_end_mm(self, electrode: Electrode) -> np.ndarray:
+        """Where the needle's axis leaves the domain, or its entry if that lies further out."""
+        reach = max(self.shaft_reach_mm(electrode), electrode.length_mm)
+        return np.asarray(electrode.tip_mm) + reach * electrode.direction
+
+    def electrode(self, id: str) -> Electrode:
+        """The needle of that id; KeyError if there is none."""
+        return {e.id: e for e in self.electrodes}[id]
+
+    def with_spacing(self, spacing_mm: float) -> TreatmentPlan:
+        """The same plan on another grid."""
+        return replace(self, domain=replace(self.domain, spacing_mm=spacing_mm))
+
+    @classmethod
+    def from_dict(cls, d, presets: Mapping[str, Conductivity], load_mask: Callable[[str, int], NodeMask] | None = None) -> TreatmentPlan:
+        """Read a ``nodus.plan/1`` object.
+
+        ``presets`` maps tissue names to laws; ``load_mask(path, label)`` gives a region's mask (its
+        own refusals pass through). Unknown extra keys are left alone. Raises ``PlanRefused``.
+        """
+        if not isinstance(d, Mapping):
+            raise PlanRefused("This is not a plan: a plan is a JSON object.", code="not_a_plan")
+        if "schema" not in d:
+            raise PlanRefused("This is not a plan: it does not say its schema.", code="not_a_plan", hint=f'A plan begins with "schema": "{SCHEMA}".')
+        if d["schema"] != SCHEMA:
+            raise PlanRefused(f"Plan schema {d['schema']!r} is not known to this version.", code="wrong_schema", hint=f"Known: {SCHEMA}.")
+        boundary = d.get("boundary", "insulating")
+        if boundary != "insulating":
+            raise PlanRefused(f"Boundary {boundary!r} is not known; only insulating walls are.", code="unknown_boundary")
+        domain = _object(d, "domain", "the plan")
+        regions = tuple(_region(r, n, presets, load_mask) for n, r in enumerate(_list(d, "regions", optional=True)))
+        electrodes = tuple(_electrode(e, n) for n, e in enumerate(_list(d, "electrodes")))
+        pulses = tuple(_pulse(p, n) for n, p in enumerate(_list(d, "pulses")))
+        more = {}
+        if "thresholds_v_per_cm" in d:
+            more["thresholds_v_per_cm"] = tuple(_finite(v, "A threshold") for v in _list(d, "thresholds_v_per_cm"))
+        for key in ("lethal_v_per_cm", "margin_mm"):
+            if key in d:
+                more[key] = _finite(d[key], key)
+        return cls(Domain(_vector(domain, "center_mm", "domain"), _vector(domain, "size_mm", "domain"), _number(domain, "spacing_mm", "domain")),
+                   conductivity_from_dict(d.get("background"), presets, "background"), electrodes, pulses, regions, **more)
+
+    def to_dict(self) -> dict:
+        """The plan as a ``nodus.plan/1`` object; ``from_dict`` reads it back."""
+        return {"schema": SCHEMA, "domain": self.domain.to_dict(), "background": self.background.to_dict(),
+                "regions": [r.to_dict() for r in self.regions], "electrodes": [e.to_dict() for e in self.electrodes],
+                "pulses": [p.to_dict() for p in self.pulses], "thresholds_v_per_cm": list(self.thresholds_v_per_cm),
+                "lethal_v_per_cm": self.lethal_v_per_cm, "boundary": "insulating", "margin_mm": self.margin_mm}
+
+
+# -- reading, with a sentence for every way it can go wrong ---------------------------------------
+
+
+def _finite(value, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PlanRefused(f"{what} must be a number, not {value!r}.", code="not_a_number")
+    if not math.isfinite(value):
+        raise PlanRefused(f"{what} is not a finite number.", code="not_a_number")
+    return float(value)
+
+
+def _number(d: Mapping, key: str, where: str, default: float | None = None) -> float:
+    if key not in d:
+        if default is not None:
+            return default
+        raise PlanRefused(f"{where}: {key} is missing.", code="missing_field")
+    return _finite(d[key], f"{where}: {key}")
+
+
+def _vector(d: Mapping, key: str, where: str) -> tuple[float, float, float]:
+    if key not in d:
+        raise PlanRefused(f"{where}: {key} is missing.", code="missing_field")
+    value = d[key]
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        raise PlanRefused(f"{where}: {key} must be three numbers.", code="not_a_number")
+    return tuple(_finite(v, f"{where}: {key}") for v in value)
+
+
+def _object(d: Mapping, key: str, where: str) -> Mapping:
+    value = d.get(key)
+    if not isinstance(value, Mapping):
+        raise PlanRefused(f"{where}: {key} is missing or not an object.", code="missing_field")
+    return value
+
+
+def _list(d: Mapping, key: str, optional: bool = False) -> list:
+    value = d.get(key, [] if optional else None)
+    if not isinstance(value, list | tuple):
+        raise PlanRefused(f"The plan's {key} must be a list.", code="missing_field")
+    return list(value)
+
+
+def _text(d: Mapping, key: str, where: str) -> str:
+    value = d.get(key)
+    if not isinstance(value, str) or not value:
+        raise PlanRefused(f"{where}: {key} is missing or not a text.", code="missing_field")
+    return value
+
+
+def _electrode(d, n: int) -> Electrode:
+    where = f"needle {n + 1}"
+    if not isinstance(d, Mapping):
+        raise PlanRefused(f"{where} is not an object.", code="missing_field")
+    return Electrode(_text(d, "id", where), _vector(d, "tip_mm", where), _vector(d, "entry_mm", where),
+                     _number(d, "exposure_mm", where), _number(d, "diameter_mm", where))
+
+
+def _pulse(d, n: int) -> PulsePair:
+    where = f"pulse pair {n + 1}"
+    if not isinstance(d, Mapping):
+        raise PlanRefused(f"{where} is not an object.", code="missing_field")
+    count = _number(d, "pulses", where, 90)
+    if count != int(count):
+        raise PlanRefused(f"{where}: the number of pulses must be whole.", code="bad_pulses")
+    return PulsePair(_text(d, "anode", where), _text(d, "cathode", where), _number(d, "voltage_v", where), int(count),
+                     _number(d, "width_us", where, 70), _number(d, "rate_hz", where, 1))
+
+
+def _region(d, n: int, presets, load_mask) -> Region:
+    where = f"region {n + 1}"
+    if not isinstance(d, Mapping):
+        raise PlanRefused(f"{where} is not an object.", code="missing_field")
+    name = d.get("name") or where
+    law = conductivity_from_dict(d["conductivity"], presets, f"region {name!r}") if d.get("conductivity") is not None else None
+    return Region(str(name), d.get("role", "tissue"), shape_from_dict(_object(d, "shape", f"region {name!r}"), f"region {name!r}", load_mask), law)
+
+
+def shape_from_dict(d: Mapping, where: str, load_mask) -> Shape:
+    """Read a region's shape; refusals name ``where``."""
+    kind = d.get("type")
+    if kind == "sphere":
+        return Sphere(_vector(d, "center_mm", where), _number(d, "diameter_mm", where))
+    if kind == "ellipsoid":
+        return Ellipsoid(_vector(d, "center_mm", where), _vector(d, "axes_mm", where), d.get("rotation"))
+    if kind in ("cylinder", "capsule"):
+        return Rod(_vector(d, "from_mm", where), _vector(d, "to_mm", where), _number(d, "diameter_mm", where), kind == "capsule")
+    if kind == "box":
+        return Box(_vector(d, "center_mm", where), _vector(d, "size_mm", where), d.get("rotation"))
+    if kind == "mask":
+        mask, path = d.get("mask"), d.get("path")
+        label = d.get("label", 1)
+        if isinstance(mask, NodeMask):
+            return MaskShape(mask, path, label)
+        if not isinstance(path, str) or not path:
+            raise PlanRefused(f"{where}: the mask has no path.", code="missing_field")
+        if load_mask is None:
+            raise PlanRefused(f"{where}: masks cannot be read here.", code="mask_unreadable")
+        return MaskShape(load_mask(path, label), path, label)
+    raise PlanRefused(f"{where}: shape {kind!r} is unknown.", code="unknown_shape",
+                      hint="Known shapes: sphere, ellipsoid, cylinder, capsule, box, mask.")

@@ -1,0 +1,42 @@
+"""Pulses between two needles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from planning.electrode import Electrode, pair_distance_mm
+from planning.errors import PlanRefused
+
+
+@dataclass(frozen=True, slots=True)
+class PulsePair:
+    """One train: ``pulses`` pulses of ``width_us`` at ``rate_hz``, ``voltage_v`` from anode to
+    cathode (electrode ids). Refuses a pair of one needle and numbers that are not positive."""
+
+    anode: str
+    cathode: str
+    voltage_v: float
+    pulses: int = 90
+    width_us: float = 70.0
+    rate_hz: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.anode == self.cathode:
+            raise PlanRefused(f"The pulses name needle {self.anode} as both anode and cathode.", code="same_electrode")
+        for name, words in (("voltage_v", "voltage"), ("pulses", "number of pulses"), ("width_us", "pulse width"), ("rate_hz", "pulse rate")):
+            value = getattr(self, name)
+            if not math.isfinite(value):
+                raise PlanRefused(f"Pair {self.anode}-{self.cathode}: the {words} is not a number.", code="not_a_number")
+            if value <= 0:
+                raise PlanRefused(f"Pair {self.anode}-{self.cathode}: the {words} must be more than 0, not {value:g}.", code="bad_pulses")
+
+    @classmethod
+    def from_v_per_cm(cls, anode: Electrode, cathode: Electrode, v_per_cm: float, **more) -> PulsePair:
+        """Voltage = ``v_per_cm`` times the distance between the exposed midpoints."""
+        return cls(anode.id, cathode.id, v_per_cm * pair_distance_mm(anode, cathode) / 10.0, **more)
+
+    def to_dict(self) -> dict:
+        """As in a plan file."""
+        return {"anode": self.anode, "cathode": self.cathode, "voltage_v": self.voltage_v, "pulses": self.pulses,
+                "width_us": self.width_us, "rate_hz": self.rate_hz}
