@@ -188,7 +188,7 @@ def within_subject_sd(groups: Iterable[Iterable[float]]) -> float:
     return math.sqrt(squares / freedom)
 
 
-def agreement(rows: Iterable[tuple[str, str, str, float]]) -> dict:
+def agreement_from_rows(rows: Iterable[tuple[str, str, str, float]]) -> dict:
     """The answer of ``nodus agreement``: from rows ``(item, reader, replicate, value)``.
 
     ICC and Bland-Altman use each reader's first replicate of the items that every reader has read

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from volumetry.agreement import agreement, bland_altman, intraclass_correlations, mean_squares, within_subject_sd
+from volumetry.agreement import agreement_from_rows, bland_altman, intraclass_correlations, mean_squares, within_subject_sd
 from volumetry.errors import MeasurementRefused
 from volumetry.selfcheck import SHROUT_FLEISS
 
@@ -93,9 +93,9 @@ def test_that_log_limits_are_ratios():
         (lambda: mean_squares([[1, 2]]), "too_few"),
         (lambda: mean_squares([[1, math.inf], [2, 3]]), "not_a_number"),
         (lambda: within_subject_sd([[1], [2]]), "too_few"),
-        (lambda: agreement([("a", "r", "1", 1.0), ("b", "r", "1", 2.0)]), "too_few"),
-        (lambda: agreement([("a", "r", "1", 1.0), ("a", "r", "1", 2.0)]), "duplicate_reading"),
-        (lambda: agreement([("a", "r", "1", math.nan)]), "not_a_number"),
+        (lambda: agreement_from_rows([("a", "r", "1", 1.0), ("b", "r", "1", 2.0)]), "too_few"),
+        (lambda: agreement_from_rows([("a", "r", "1", 1.0), ("a", "r", "1", 2.0)]), "duplicate_reading"),
+        (lambda: agreement_from_rows([("a", "r", "1", math.nan)]), "not_a_number"),
     ],
 )
 def test_that_impossible_tables_are_refused(call, code):
@@ -112,7 +112,7 @@ def _rows():
 
 
 def test_that_the_table_answer_holds_every_field():
-    answer = agreement(_rows())
+    answer = agreement_from_rows(_rows())
     assert set(answer["icc"]) == {"ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "ICC(2,k)", "ICC(3,k)"}
     assert {"mean", "sd", "limits", "limits_intervals"} <= set(answer["bland_altman"])
     assert answer["bland_altman"]["mean"] == pytest.approx(-2.12, abs=0.005)
@@ -124,13 +124,13 @@ def test_that_the_table_answer_holds_every_field():
 
 
 def test_that_items_not_read_by_all_are_left_out_and_counted():
-    answer = agreement([*_rows(), ("extra", "Wright", "1", 400.0)])
+    answer = agreement_from_rows([*_rows(), ("extra", "Wright", "1", 400.0)])
     assert answer["items"] == 17
     assert [w["code"] for w in answer["warnings"]] == ["incomplete_items"]
 
 
 def test_that_three_readers_are_compared_pair_by_pair():
     rows = [*_rows(), *((str(n), "third", "1", v + 5) for n, v in enumerate(MINI_1))]
-    answer = agreement(rows)
+    answer = agreement_from_rows(rows)
     assert [p["readers"] for p in answer["bland_altman_pairs"]] == [["Wright", "mini"], ["Wright", "third"], ["mini", "third"]]
     assert answer["bland_altman_pairs"][2]["mean"] == pytest.approx(-5.0)
