@@ -16,7 +16,7 @@ from dicom_io.headers import DicomRefused, ProgressReport, check_cancelled, inte
 from dicom_io.pixels import FrameDecoder
 from dicom_io.planes import FramePlane, frame_planes
 from dicom_io.scan import SeriesSummary, group, read_facts
-from dicom_io.stack import lay_out
+from dicom_io.stack import StackLayout, lay_out
 from dicom_io.ultrasound import source_of
 from volumetry.errors import GeometryRefused, NodusError
 from volumetry.finding import Finding
@@ -57,11 +57,12 @@ def _load_planes(series: SeriesSummary) -> tuple[list, list[tuple[int, FramePlan
     return headers, out
 
 
-def stack_geometry(series: SeriesSummary, planes: Sequence[FramePlane], rows: int, columns: int) -> tuple[ImageGeometry, tuple[Finding, ...]]:
-    """Grid of planes sorted by position; a tilted stack gets a sheared affine.
+def stack_geometry(planes: Sequence[FramePlane], rows: int, columns: int) -> tuple[ImageGeometry, StackLayout]:
+    """Grid of planes sorted by position, and how they lie; a tilted stack gets a sheared affine.
 
-    A single slice takes SliceThickness, else 1 mm, as third spacing, with ``spacing_unknown``.
-    Raises ``GeometryRefused``: ``missing_slice``, ``uneven_spacing``.
+    A single slice takes SliceThickness, else 1 mm, as third spacing (its series carries
+    ``spacing_unknown``). Raises ``GeometryRefused`` (``missing_slice``, ``uneven_spacing``) where
+    the gaps are too wide to be interpolated.
     """
     positions = np.array([p.position_mm for p in planes])
     orientation = np.array(planes[0].orientation)
@@ -74,14 +75,12 @@ def stack_geometry(series: SeriesSummary, planes: Sequence[FramePlane], rows: in
     if len(planes) == 1:
         normal = np.cross(orientation[:3], orientation[3:])
         affine[:3, 2] = normal * (planes[0].thickness_mm or 1.0)
-        return ImageGeometry((1, rows, columns), affine), ()
+        return ImageGeometry((1, rows, columns), affine), layout
     if layout.step_mm is None:
         worst = next(f for f in layout.findings if f.severity == "serious")
-        raise GeometryRefused(
-            worst.message + " No volume is made of guesses.", code=worst.code, hint="Send the complete series again, or read the parts on their own."
-        )
+        raise GeometryRefused(worst.message, code=worst.code, hint="Send the complete series again.")
     affine[:3, 2] = layout.step_mm
-    return ImageGeometry((len(planes), rows, columns), affine), layout.findings
+    return ImageGeometry((layout.count, rows, columns), affine), layout
 
 
 def read_geometry(series: SeriesSummary) -> ImageGeometry:
@@ -89,7 +88,7 @@ def read_geometry(series: SeriesSummary) -> ImageGeometry:
     if not series.slices or series.shape is None:
         raise NodusError("This series gives no position in the patient; it is not a volume.", code="not_an_image")
     _, planes = _load_planes(series)
-    return stack_geometry(series, [p for _, p in planes], series.shape[1], series.shape[0])[0]
+    return stack_geometry([p for _, p in planes], series.shape[1], series.shape[0])[0]
 
 
 def _rescaled(frame: np.ndarray, plane: FramePlane) -> np.ndarray:
@@ -110,7 +109,8 @@ def read_volume(
 
     ``series`` comes from ``scan_folder``, or is a list of files that are one stack. Frames are
     decoded in threads; ``should_cancel()`` is asked between them (raises ``Cancelled``). Padding
-    keeps its stored value and is told by the finding ``padding``. Raises ``GeometryRefused``
+    keeps its stored value and is told by the finding ``padding``. Small gaps between slices are
+    interpolated onto a regular grid and carry a serious finding. Raises ``GeometryRefused``
     (``missing_slice``, ``uneven_spacing``), ``DicomRefused`` (``codec_missing``, ``decode_failed``...).
     """
     if not isinstance(series, SeriesSummary):
@@ -119,9 +119,10 @@ def read_volume(
         raise NodusError("This series gives no position in the patient; it is not a volume.", code="not_an_image")
     report(progress, "Reading headers", 0.0)
     headers, placed = _load_planes(series)
-    columns, rows, count = series.shape
-    geometry, _ = stack_geometry(series, [p for _, p in placed], rows, columns)
-    if 4 * rows * columns * count > MAX_VOLUME_BYTES:
+    columns, rows, _ = series.shape
+    count = len(placed)
+    geometry, layout = stack_geometry([p for _, p in placed], rows, columns)
+    if 4 * rows * columns * max(count, layout.count) > MAX_VOLUME_BYTES:
         raise DicomRefused(f"The volume of {columns} x {rows} x {count} voxels is too large to open.", code="too_large")
     check_cancelled(should_cancel)
     decoders = [FrameDecoder(h) for h in headers]
@@ -143,6 +144,8 @@ def read_volume(
                 array = array.astype(np.float32)
             array[n] = values
             report(progress, f"Reading slice {n + 1} of {count}", (n + 1) / count)
+    if layout.source_index is not None:
+        array = _interpolated(array, layout.source_index)
     ds = headers[0].ds
     findings = [*series.findings, *_padding(headers[0], array, placed[0][1])]
     uids = tuple(text(headers[f].ds, "SOPInstanceUID") or "" for f, _ in placed)
@@ -153,6 +156,20 @@ def read_volume(
         source=source_of(ds, tuple(dict.fromkeys(u for u in uids if u))),
         findings=tuple(findings),
     )
+
+
+def _interpolated(array: np.ndarray, source_index: np.ndarray) -> np.ndarray:
+    """Slices at fractional places between the stored ones, linear along k."""
+    out = np.empty((len(source_index), *array.shape[1:]), dtype=array.dtype)
+    for k, place in enumerate(source_index):
+        low = int(place)
+        share = place - low
+        if share == 0:
+            out[k] = array[low]
+            continue
+        mixed = array[low] * np.float32(1 - share) + array[low + 1] * np.float32(share)
+        out[k] = np.rint(mixed) if array.dtype.kind == "i" else mixed
+    return out
 
 
 def _padding(header, array: np.ndarray, plane: FramePlane) -> list[Finding]:

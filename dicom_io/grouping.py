@@ -36,14 +36,14 @@ class Stack:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float | None]:
-        """Between columns, between rows, between planes (the perpendicular distance; for a stack
-        with gaps the usual step; None for a single slice)."""
+        """Between columns, between rows, between planes of the volume (the perpendicular distance;
+        the usual step where no volume can be made; None for a single slice)."""
         row_mm, column_mm = self.planes[0].pixel_spacing_mm
         offsets = self.layout.offsets_mm
         if len(offsets) < 2:
             return (column_mm, row_mm, None)
         if self.layout.step_mm is not None:
-            return (column_mm, row_mm, round(float(offsets[-1] - offsets[0]) / (len(offsets) - 1), 9))
+            return (column_mm, row_mm, round(float(offsets[-1] - offsets[0]) / (self.layout.count - 1), 9))
         return (column_mm, row_mm, round(float(np.median(np.diff(offsets))), 9))
 
 
@@ -57,8 +57,7 @@ def _alike(a: Slice, b: Slice) -> bool:
         and (fact_a.rows, fact_a.columns) == (fact_b.rows, fact_b.columns)
         and fact_a.frame_of_reference_uid == fact_b.frame_of_reference_uid
         and np.abs(np.subtract(plane_a.orientation, plane_b.orientation)).max() <= SAME_DIRECTION
-        and np.abs(np.subtract(plane_a.pixel_spacing_mm, plane_b.pixel_spacing_mm)).max()
-        <= SAME_SPACING * max(plane_a.pixel_spacing_mm)
+        and np.abs(np.subtract(plane_a.pixel_spacing_mm, plane_b.pixel_spacing_mm)).max() <= SAME_SPACING * max(plane_a.pixel_spacing_mm)
     )
 
 
@@ -99,10 +98,10 @@ def _untangle(slices: list[Slice]) -> tuple[list[list[Slice]], list[tuple[str, s
         families: dict[object, list[Slice]] = {}
         for one in slices:
             families.setdefault(one[1].marks[n] if n < len(one[1].marks) else None, []).append(one)
-        if len(families) > 1 and not any(_repeats(f) for f in families.values()):
-            # A mark that differs from slice to slice (a time) would tear every slice off.
-            if min(len(f) for f in families.values()) > 1 or len(slices) == len(families) == 2:
-                return list(families.values()), [], ()
+        # A mark that differs from slice to slice (a time) would tear every slice off.
+        telling = len(families) > 1 and (min(len(f) for f in families.values()) > 1 or len(slices) == len(families) == 2)
+        if telling and not any(_repeats(f) for f in families.values()):
+            return list(families.values()), [], ()
     ordered = sorted(slices, key=_instance)
     along = _along(ordered)
     place = np.round((along - along.min()) / max(SAME_PLANE_MM * 10, 1e-9)).astype(int)
@@ -153,9 +152,7 @@ def _stacks(family: list[Slice], findings: tuple[Finding, ...]) -> list[Stack]:
         chosen = [chosen[n] for n in layout.order]
         notes = [*findings, *layout.findings]
         if len(chosen) == 1 and not chosen[0][0].is_localizer:
-            notes.append(
-                Finding("spacing_unknown", "A single slice has no spacing of its own: no volume can be measured on it.", "warning")
-            )
+            notes.append(Finding("spacing_unknown", "A single slice has no spacing of its own: no volume can be measured on it.", "warning"))
         rescale = {(p.slope, p.intercept) for _, p in chosen}
         if len(rescale) > 1 and chosen[0][0].modality == "CT":
             notes.append(Finding("mixed_rescale", "Slices are scaled to HU differently; each is scaled by its own header.", "info"))

@@ -68,9 +68,8 @@ def _segment_names(notes: dict[str, str]) -> dict[tuple[int, int], str]:
 
 def _label_map(path: Path) -> tuple[NodeMask, ...]:
     array, geometry, notes = read_volume_file(path)
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all() or (array != np.round(array)).any():
-            raise _not_a_mask(path.name, "its voxels are not whole label numbers.")
+    if array.dtype.kind == "f" and (not np.isfinite(array).all() or (array != np.round(array)).any()):
+        raise _not_a_mask(path.name, "its voxels are not whole label numbers.")
     if array.size and array.min() < 0:
         raise _not_a_mask(path.name, "it holds negative values, as an image does.")
     names = _segment_names(notes)
@@ -83,10 +82,9 @@ def _label_map(path: Path) -> tuple[NodeMask, ...]:
             raise _not_a_mask(path.name, f"it holds {len(labels)} different values, as an image does.")
         for value in labels[labels != 0]:
             out.append(NodeMask(values == value, geometry, label=int(value), name=names.get((layer, int(value)))))
-    if layers.shape[-1] > 1:
-        # Layers may use the same value again; the running number keeps every node apart.
-        if len({m.label for m in out}) < len(out):
-            out = [NodeMask(m.array, geometry, label=n + 1, name=m.name) for n, m in enumerate(out)]
+    if len({m.label for m in out}) < len(out):
+        # Layers may use the same value again; a running number keeps every node apart.
+        out = [NodeMask(m.array, geometry, label=n + 1, name=m.name) for n, m in enumerate(out)]
     return tuple(sorted(out, key=lambda m: m.label))
 
 
@@ -134,9 +132,7 @@ def choose_series(result: ScanResult, series_uid: str | None = None) -> SeriesSu
         if len(result.skipped) == 1:
             raise NodusError(result.skipped[0].message, code=result.skipped[0].code)
         raise NodusError("There is no image here.", code="not_an_image")
-    raise NodusError(
-        f"There are {len(volumes or usable)} series here.", code="several_series", hint="Choose one with --series; nodus scan lists them."
-    )
+    raise NodusError(f"There are {len(volumes or usable)} series here.", code="several_series", hint="Choose one with --series; nodus scan lists them.")
 
 
 def read_image(

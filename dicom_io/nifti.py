@@ -138,9 +138,9 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise GeometryRefused(f"{path.name}: its position or spacing is not a finite number.", code="bad_spacing")
     array = np.frombuffer(data, dtype).reshape(sides[2], sides[1], sides[0])
     array = array.astype(dtype.newbyteorder("="))
-    if slope not in (0.0, 1.0) or (slope == 1.0 and inter != 0.0):
-        if np.isfinite(slope) and np.isfinite(inter):
-            array = (array.astype(np.float64) * slope + inter).astype(np.float32)
+    scaled = slope != 0.0 and (slope, inter) != (1.0, 0.0) and np.isfinite(slope) and np.isfinite(inter)
+    if scaled:
+        array = (array.astype(np.float64) * slope + inter).astype(np.float32)
     return array, RAS_TO_LPS @ affine
 
 

@@ -227,9 +227,7 @@ class FrameDecoder:
                 warnings.simplefilter("ignore")
                 array, meta = self._decoder.as_array(self._dataset(data), index=0, raw=not colour)
         except Exception as error:  # codecs raise whatever they like on a damaged stream
-            raise DicomRefused(
-                f"{self.header.path.name}: frame {index} cannot be decoded ({type(error).__name__}).", code="decode_failed"
-            ) from error
+            raise DicomRefused(f"{self.header.path.name}: frame {index} cannot be decoded ({type(error).__name__}).", code="decode_failed") from error
         if array.shape[:2] != (self.header.rows, self.header.columns):
             raise DicomRefused(f"{self.header.path.name}: frame {index} decodes to another size than declared.", code="header_size_mismatch")
         return array, str(meta.get("photometric_interpretation", self._template["PhotometricInterpretation"]))

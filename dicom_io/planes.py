@@ -27,9 +27,7 @@ class FramePlane:
 
 def _orthonormal(orientation: list[float]) -> bool:
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
-    return bool(
-        abs(np.linalg.norm(row) - 1) < 1e-2 and abs(np.linalg.norm(column) - 1) < 1e-2 and abs(float(row @ column)) < 1e-2
-    )
+    return bool(abs(np.linalg.norm(row) - 1) < 1e-2 and abs(np.linalg.norm(column) - 1) < 1e-2 and abs(float(row @ column)) < 1e-2)
 
 
 def plane(ds: Dataset, frame: int, position, orientation, spacing, thickness, slope, intercept, marks=()) -> FramePlane | None:

@@ -87,7 +87,7 @@ def _contours(roi: Dataset, geometry: ImageGeometry, name: str) -> tuple[dict[in
         if depth.max() - depth.min() > 0.5:
             raise GeometryRefused(f"An outline of {name} does not lie in one slice of the image.", code="contour_not_in_plane")
         exact = float(depth.mean())
-        k = int(round(exact))
+        k = round(exact)
         if not -0.5 <= exact <= geometry.shape[0] - 0.5:
             outside += 1
             continue
@@ -134,9 +134,7 @@ def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry) -> tuple[N
                 array[k] = fill_even_odd(chosen, *geometry.shape[1:])
                 area += even_odd_area(chosen)
             if off:
-                findings.append(
-                    Finding("contours_off_slices", "Some outlines lie between the image's slices; each slice takes the nearest one.", "warning")
-                )
+                findings.append(Finding("contours_off_slices", "Some outlines lie between the image's slices; each slice takes the nearest one.", "warning"))
         out.append(
             NodeMask(
                 array,

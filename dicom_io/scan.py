@@ -15,7 +15,6 @@ from pathlib import Path
 from dicom_io.grouping import Stack, split_series
 from dicom_io.headers import (
     DicomRefused,
-    Header,
     ProgressReport,
     check_cancelled,
     read_header,
@@ -299,9 +298,7 @@ def group(root: Path, facts: list[FileFacts], skipped: list[SkippedFile]) -> tup
         if repeated.get(key):
             extra.append(Finding("duplicate_slice", f"{repeated[key]} file(s) hold an image that is here already; they are left out.", "warning"))
         if parts > 1:
-            extra.append(
-                Finding("mixed_series_split", f"This series is really {parts} separate pictures or stacks; they are listed apart.", "warning")
-            )
+            extra.append(Finding("mixed_series_split", f"This series is really {parts} separate pictures or stacks; they are listed apart.", "warning"))
         out += [_stack_summary(root, stack, n + 1, parts, tuple(extra)) for n, stack in enumerate(stacks)]
         out += [_picture_summary(root, fact, tuple(extra[:1]) if repeated.get(key) else ()) for fact in pictures]
     return out, left_out
@@ -344,7 +341,7 @@ def _stack_summary(root: Path, stack: Stack, part: int, parts: int, extra: tuple
         transfer_syntax=first.transfer_syntax,
         kind="volume" if len(stack.facts) > 1 else "still",
         frames=len(stack.facts),
-        shape=(first.columns, first.rows, len(stack.facts)),
+        shape=(first.columns, first.rows, stack.layout.count),
         spacing_mm=stack.spacing_mm,
         frame_times_ms=None,
         regions=None,

@@ -57,9 +57,7 @@ def plane_step_mm(offsets_mm: np.ndarray, spacing_between_slices_mm: float | Non
             # The mean over all steps is closer than one rounded step.
             step = smallest / parts
             return float(steps.sum() / np.round(steps / step).sum())
-    raise GeometryRefused(
-        f"The planes of this segmentation are {steps.min():.3f} to {steps.max():.3f} mm apart and fit no common step.", code="uneven_spacing"
-    )
+    raise GeometryRefused(f"The planes of this segmentation are {steps.min():.3f} to {steps.max():.3f} mm apart and fit no common step.", code="uneven_spacing")
 
 
 def _distinct(offsets: np.ndarray, tolerance: float) -> np.ndarray:
@@ -96,9 +94,9 @@ def _grid(planes: list[FramePlane], spacing_mm: float | None, rows: int, columns
     """Grid of all planes, the k of each frame, and whether the third spacing is known."""
     orientation = np.array(planes[0].orientation)
     for p in planes:
-        if np.abs(np.array(p.orientation) - orientation).max() > 1e-3 or np.abs(
-            np.subtract(p.pixel_spacing_mm, planes[0].pixel_spacing_mm)
-        ).max() > 1e-3 * max(planes[0].pixel_spacing_mm):
+        if np.abs(np.array(p.orientation) - orientation).max() > 1e-3 or np.abs(np.subtract(p.pixel_spacing_mm, planes[0].pixel_spacing_mm)).max() > 1e-3 * max(
+            planes[0].pixel_spacing_mm
+        ):
             raise GeometryRefused("The frames of this segmentation have different directions or spacings.", code="mixed_frames")
     normal = normal_of(orientation)
     positions = np.array([p.position_mm for p in planes])
@@ -112,7 +110,7 @@ def _grid(planes: list[FramePlane], spacing_mm: float | None, rows: int, columns
     known = step is not None
     step = step or 1.0
     base = rough[0]
-    ks = [int(round((a - base) / step)) for a in along]
+    ks = [round(float(a - base) / step) for a in along]
     count = max(ks) + 1
     first, last = int(np.argmin(along)), int(np.argmax(along))
     sideways = np.zeros(3)
@@ -194,9 +192,7 @@ def read_seg(path: Path | str | Header) -> tuple[NodeMask, ...]:
     planes = frame_planes(ds, header.frames)
     placed = [n for n, p in enumerate(planes) if p is not None]
     if not placed:
-        raise GeometryRefused(
-            f"{header.path.name}: the segmentation does not say where its frames lie in the patient.", code="position_missing"
-        )
+        raise GeometryRefused(f"{header.path.name}: the segmentation does not say where its frames lie in the patient.", code="position_missing")
     if len(placed) < header.frames:
         raise GeometryRefused(f"{header.path.name}: some frames do not say where they lie in the patient.", code="position_missing")
     geometry, ks, known = _grid([planes[n] for n in placed], _spacing_between(ds), header.rows, header.columns)

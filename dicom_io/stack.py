@@ -17,19 +17,31 @@ SAME_PLANE_MM = 0.01
 SPLIT_STEPS = 10.0
 
 
+# Between planes farther apart than this many usual (or smallest) steps nothing is interpolated.
+WIDEST_LOST_STEPS = 3.5
+WIDEST_UNEVEN_STEPS = 4.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StackLayout:
     """How planes stack up.
 
-    ``order`` sorts them along the normal (row x column direction); ``step_mm`` is the vector from
-    one voxel to the next along k (sheared for a tilted gantry); None where planes are not evenly
-    spaced, then ``uneven`` says how. ``offsets_mm`` are the sorted distances along the normal.
+    ``order`` sorts them along the normal (row x column direction); ``offsets_mm`` are the sorted
+    distances along it. ``step_mm`` is the vector from one voxel to the next along k (sheared for a
+    tilted gantry); None where no regular grid can stand for the planes. ``source_index`` is set
+    where the grid has to be interpolated: the (fractional) sorted plane behind each k of the grid.
     """
 
     order: np.ndarray
     offsets_mm: np.ndarray
     step_mm: np.ndarray | None
     findings: tuple[Finding, ...]
+    source_index: np.ndarray | None = None
+
+    @property
+    def count(self) -> int:
+        """Slices of the grid."""
+        return len(self.order) if self.source_index is None else len(self.source_index)
 
 
 def normal_of(orientation: np.ndarray) -> np.ndarray:
@@ -40,11 +52,14 @@ def normal_of(orientation: np.ndarray) -> np.ndarray:
 
 
 def rounding_mm(values: np.ndarray) -> float:
-    """How coarsely positions were printed: half of the last decimal where all share one of 0.1 or 0.01 mm."""
+    """How far printed positions may lie off an even line because of their last decimal (0.1 or 0.01 mm).
+
+    Half a decimal for the plane itself and half for the two ends that the line is drawn through.
+    """
     for quantum in (0.1, 0.01):
         scaled = values / quantum
         if np.abs(scaled - np.round(scaled)).max(initial=0) < 1e-4:
-            return quantum * 0.55
+            return quantum * 1.05
     return 0.0
 
 
@@ -83,43 +98,57 @@ def lay_out(positions_mm: np.ndarray, orientation: np.ndarray, instance_numbers:
         numbers = np.array(instance_numbers, dtype=float)[order]
         if (np.diff(numbers) < 0).all():
             findings.append(Finding("reversed_order", "The slice numbers run against the positions; slices are sorted by position.", "info"))
-    if n < 2:
+    if n < 2 or along[-1] - along[0] < SAME_PLANE_MM:
         return StackLayout(order, along, None, tuple(findings))
-    steps = np.diff(along)
-    step = sorted_mm[-1] - sorted_mm[0]
-    step = step / (n - 1)
     mean = float(along[-1] - along[0]) / (n - 1)
-    fitted = sorted_mm[0] + np.arange(n)[:, None] * step
     slack = max(0.01 * mean, 0.02, rounding_mm(sorted_mm))
-    even = bool(np.abs(along - (along[0] + np.arange(n) * mean)).max() <= slack)
     # Positions may wander sideways only as a tilted gantry does: along one straight line.
-    straight = bool(np.linalg.norm(sorted_mm - fitted, axis=1).max() <= max(slack, 0.1)) if even else True
-    if not straight:
+    slope = (sorted_mm[-1] - sorted_mm[0]) / (along[-1] - along[0])
+    wander = np.linalg.norm(sorted_mm - (sorted_mm[0] + np.outer(along - along[0], slope)), axis=1).max()
+    if wander > max(slack, 0.1):
         findings.append(Finding("uneven_spacing", "The slices do not lie along one line; no volume can be made of them.", "serious"))
         return StackLayout(order, along, None, tuple(findings))
-    if not even:
-        usual = float(np.median(steps))
-        ratio = steps / usual
-        near = np.abs(ratio - np.round(ratio)) <= np.maximum(0.05, slack / usual) * 1.0
-        if (near & (np.round(ratio) >= 1)).all():
-            lost = int(np.round(ratio - 1).sum())
-            where = along[:-1][np.round(ratio) > 1]
-            findings.append(
-                Finding("missing_slice", f"{lost} slice(s) are missing, the first after {where[0]:.2f} mm along the stack.", "serious")
-            )
-        else:
-            findings.append(
-                Finding("uneven_spacing", f"Slices are between {steps.min():.3f} and {steps.max():.3f} mm apart; the spacing is not one number.", "serious")
-            )
-        return StackLayout(order, along, None, tuple(findings))
-    sideways = step - normal * float(step @ normal)
-    if np.linalg.norm(sideways) > 0.01 * mean:
-        angle = float(np.degrees(np.arctan2(np.linalg.norm(sideways), mean)))
+    sideways = slope - normal * float(slope @ normal)
+    if np.linalg.norm(sideways) > 0.01:
+        angle = float(np.degrees(np.arctan(np.linalg.norm(sideways))))
         findings.append(
             Finding(
                 "gantry_tilt",
-                f"The gantry was tilted: each slice is shifted {np.linalg.norm(sideways):.3f} mm against its neighbour ({angle:.1f} degrees). Volumes use the true {mean:.4f} mm between planes.",
+                f"The gantry was tilted by {angle:.1f} degrees: each slice is shifted {np.linalg.norm(sideways) * mean:.3f} mm against its neighbour. "
+                f"Volumes use the true {mean:.4f} mm between planes.",
                 "warning",
             )
         )
-    return StackLayout(order, along, step, tuple(findings))
+    if np.abs(along - (along[0] + np.arange(n) * mean)).max() <= slack:
+        return StackLayout(order, along, slope * mean, tuple(findings))
+    return _uneven(order, along, slope, slack, findings)
+
+
+def _uneven(order: np.ndarray, along: np.ndarray, slope: np.ndarray, slack: float, findings: list[Finding]) -> StackLayout:
+    """Layout of planes that are not evenly spaced: interpolated where the gaps are small, else none."""
+    steps = np.diff(along)
+    usual, smallest, widest = float(np.median(steps)), float(steps.min()), float(steps.max())
+    ratio = steps / usual
+    whole = np.round(ratio)
+    lost = bool(((whole >= 1) & (np.abs(ratio - whole) <= max(0.05, slack / usual))).all() and (whole > 1).any())
+    base = usual if lost else smallest
+    if lost:
+        number = int((whole - 1).sum())
+        what = f"{number} slice{'s are' if number > 1 else ' is'} missing, the first {along[:-1][whole > 1][0] - along[0]:.2f} mm into the stack"
+        usable = widest <= WIDEST_LOST_STEPS * usual
+    else:
+        what = f"Slices are between {smallest:.3f} and {widest:.3f} mm apart"
+        usable = widest <= WIDEST_UNEVEN_STEPS * smallest
+    code = "missing_slice" if lost else "uneven_spacing"
+    if not usable:
+        findings.append(Finding(code, f"{what}; no volume can be made across such gaps.", "serious"))
+        return StackLayout(order, along, None, tuple(findings))
+    count = int(np.round((along[-1] - along[0]) / base)) + 1
+    grid = np.linspace(along[0], along[-1], count)
+    source = np.interp(grid, along, np.arange(len(along)))
+    # A grid plane that falls on a stored one takes it as it is.
+    nearest = np.round(source)
+    stored = np.abs(grid - along[nearest.astype(int)]) <= max(slack, 0.05 * base)
+    source = np.where(stored, nearest, source)
+    findings.append(Finding(code, f"{what}; the volume has a slice every {grid[1] - grid[0]:.3f} mm, interpolated where none was stored.", "serious"))
+    return StackLayout(order, along, slope * float(grid[1] - grid[0]), tuple(findings), source)

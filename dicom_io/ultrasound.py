@@ -38,17 +38,14 @@ EDGE_SHARE = 0.05
 
 
 def _box(region: Dataset) -> tuple[int, int, int, int] | None:
-    values = [
-        integer(region, k)
-        for k in ("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1")
-    ]
+    values = [integer(region, k) for k in ("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1")]
     if any(v is None for v in values):
         return None
     x0, y0, x1, y1 = values
     return (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
 
 
-def _fit(boxes: list[tuple[int, int, int, int]], columns: int, rows: int) -> tuple[str, str] | None | Finding:
+def _fit(boxes: list[tuple[int, int, int, int]], columns: int, rows: int) -> tuple[str, str] | Finding | None:
     """Do the boxes belong to a picture of this size?
 
     None: yes. A ``Finding``: the picture was cropped along one side, the scale still holds. A pair
@@ -127,7 +124,11 @@ def read_frame_times(ds: Dataset, frames: int) -> tuple[np.ndarray | None, tuple
         return None, ()
     pointer = text(ds, "FrameIncrementPointer") or ""
     try:
-        tags = {int(tag) for tag in ([ds.FrameIncrementPointer] if not hasattr(ds.FrameIncrementPointer, "__iter__") else ds.FrameIncrementPointer)} if pointer else set()
+        tags = (
+            {int(tag) for tag in ([ds.FrameIncrementPointer] if not hasattr(ds.FrameIncrementPointer, "__iter__") else ds.FrameIncrementPointer)}
+            if pointer
+            else set()
+        )
     except (ValueError, TypeError):
         tags = set()
     vector, step = numbers(ds, "FrameTimeVector"), number(ds, "FrameTime")

@@ -106,7 +106,7 @@ def read_image_file(path: Path | str) -> ImageVolume:
         array = array.astype(np.float32)
     elif array.dtype.kind in "iu" and array.dtype != np.int16:
         low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-        array = array.astype(np.int16 if -32768 <= low and high <= 32767 else np.float32)
+        array = array.astype(np.int16 if low >= -32768 and high <= 32767 else np.float32)
     return ImageVolume(array, geometry, unit="HU", source=ImageSource(description=Path(path).name))
 
 
@@ -123,7 +123,7 @@ def _write_into(folder: Path, name: str, suffix: str, array: np.ndarray, geometr
     image.SetOrigin(geometry.origin_mm)
     image.SetDirection(tuple(geometry.direction.ravel()))
     sitk.WriteImage(image, str(target), useCompression=True)
-    return sorted((p for p in folder.iterdir() if p != target)) + [target]
+    return [*sorted(p for p in folder.iterdir() if p != target), target]
 
 
 def write_volume(volume: ImageVolume | NodeMask, path: Path | str) -> Path:
