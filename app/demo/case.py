@@ -122,8 +122,8 @@ class _Target:
 
 TARGETS = (
     _Target(DemoNode("N1", "Level II left", "left", "II"), (40.0, -6.8, 46.5), 1.60, (1.42, 0.93, 0.757), (22, -18, 35), (108, 92, 90, 86, 84), (1.0, 0.65, 0.40, 0.22, 0.12), 18.5),
-    _Target(DemoNode("N2", "Level III right", "right", "III"), (-27.0, -14.5, 8.0), 0.90, (1.40, 0.95, 0.752), (-14, 16, -25), (105, 100, 102, 101, 104), (1.0, 0.90, 0.82, 0.75, 0.78), 19.5),
-    _Target(DemoNode("N3", "Level IV left", "left", "IV"), (36.0, -7.5, -30.5), 0.60, (1.38, 0.97, 0.747), (18, 24, -40), (104, 90, 86, 84, 0), (1.0, 0.50, 0.20, 0.05, 0.0), 17.5),
+    _Target(DemoNode("N2", "Level III right", "right", "III"), (-26.4, -12.9, 8.0), 0.90, (1.40, 0.95, 0.752), (-14, 16, -25), (105, 100, 102, 101, 104), (1.0, 0.90, 0.82, 0.75, 0.78), 19.5),
+    _Target(DemoNode("N3", "Level IV left", "left", "IV"), (34.4, -8.5, -30.5), 0.60, (1.38, 0.97, 0.747), (18, 24, -40), (104, 90, 86, 84, 0), (1.0, 0.50, 0.20, 0.05, 0.0), 17.5),
 )  # fmt: skip
 REACTIVE = (  # centre, semi-axes, angles, fatty centre
     ((-42.0, -6.0, 47.0), (6.0, 3.4, 2.8), (15, 0, 20), True),
@@ -195,7 +195,9 @@ def _true_nodes(seed: int) -> list[dict]:
             shape = node_shape(target, n, seed)
             vrr = 100 * (1 - target.remaining[n]) if n else 0.0
             if shape is None:
-                visits[name] = {"status": "disappeared", "volume_ml": 0.0, "vrr_pct": 100.0}
+                # Where it was, so that a reader can look there; the place moves with the neck.
+                place = node_shape(target, 0, seed).moved(POSES[n].rotation, np.asarray(POSES[n].shift_mm)).centre_mm
+                visits[name] = {"status": "disappeared", "volume_ml": 0.0, "vrr_pct": 100.0, "centre_mm": list(place), "semi_axes_mm": None}
                 continue
             shape = shape.moved(POSES[n].rotation, np.asarray(POSES[n].shift_mm))
             a, b, c = (2 * v for v in shape.semi_axes_mm)
