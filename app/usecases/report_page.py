@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -234,8 +235,9 @@ def draw_chart(
     step = 25.0 if bottom >= -100 else 25.0 * -(-(100.0 - bottom) // 200.0)
     bottom = -step * -(-max(0.0, -bottom) // step)
     left, right = x + 30, x + width - 6
-    legend_rows = -(-len(lines) // 3) if lines else 0
-    low, high = y + 26 + 10 * legend_rows, y + height - 8
+    legend_columns = 3 if len(lines) <= 6 else 5
+    legend_rows = -(-len(lines) // legend_columns)
+    low, high = y + 33 + 10 * legend_rows, y + height - 8
     span = [t for t, _ in ticks] + [p.x for line in lines for p in line.points]
     first, last = (min(span), max(span)) if span else (0.0, 1.0)
     scale_x = (right - left - 12) / max(last - first, 1e-9)
@@ -251,7 +253,7 @@ def draw_chart(
         page.text(left - 3, gy - 2.2, f"{value:.0f}", 6.5, colour=GREY, align="right")
         value += step
     _draw_ticks(page, ticks, at, low)
-    page.text((left + right) / 2, low - 18.5, axis_title, 6.5, colour=GREY, align="center")
+    page.text((left + right) / 2, low - 25.5, axis_title, 6.5, colour=GREY, align="center")
     page.canvas.saveState()
     page.canvas.translate(x + 7, (low + high) / 2)
     page.canvas.rotate(90)
@@ -262,7 +264,7 @@ def draw_chart(
         # A small sidestep keeps the whiskers of several nodes at one visit apart.
         aside = (number - (len(lines) - 1) / 2) * min(2.6, 9.0 / max(len(lines), 1))
         places = [(px + aside, py) for px, py in (at(p.x, p.y) for p in line.points)]
-        for (x1, y1), (x2, y2) in zip(places, places[1:]):
+        for (x1, y1), (x2, y2) in itertools.pairwise(places):
             page.line(x1, y1, x2, y2, colour=colour, width=1.1, dash=dash)
         for point, (px, _py) in zip(line.points, places, strict=True):
             if point.interval is not None:
@@ -272,20 +274,22 @@ def draw_chart(
                     page.line(px - 1.8, end, px + 1.8, end, colour=colour, width=0.7)
         for px, py in places:
             page.marker(px, py, number, colour)
-        column, row = number % 3, number // 3
-        lx, ly = left + column * (right - left) / 3, low - 30 - 10 * row
+        column, row = number % legend_columns, number // legend_columns
+        lx, ly = left + column * (right - left) / legend_columns, low - 37 - 10 * row
         page.line(lx, ly + 2.2, lx + 14, ly + 2.2, colour=colour, width=1.1, dash=dash)
         page.marker(lx + 7, ly + 2.2, number, colour)
-        page.text(lx + 17, ly, fit(line.name, (right - left) / 3 - 20, 6.5), 6.5)
+        page.text(lx + 17, ly, fit(line.name, (right - left) / legend_columns - 20, 6.5), 6.5)
 
 
 def _draw_ticks(page: Page, ticks: Sequence[tuple[float, str]], at, low: float) -> None:
-    """Ticks with their names; a name that would run into the one before is left out."""
-    free = float("-inf")
+    """Ticks with their names in two rows, so that neighbours do not run into each other; a name that
+    fits in neither is left out."""
+    free = [float("-inf"), float("-inf")]
     for place, name in ticks:
         tx, _ = at(place, 0.0)
-        page.line(tx, low, tx, low - 2.5, colour=GREY)
-        width = text_width(name, 6.2)
-        if tx - width / 2 >= free:
-            page.text(tx, low - 9, name, 6.2, colour=INK, align="center")
-            free = tx + width / 2 + 3
+        half = text_width(name, 6.2) / 2
+        row = next((n for n in (0, 1) if tx - half >= free[n]), None)
+        page.line(tx, low, tx, low - (2.5 if row != 1 else 9.5), colour=GREY, width=0.4)
+        if row is not None:
+            page.text(tx, low - 9 - 7.2 * row, name, 6.2, align="center")
+            free[row] = tx + half + 3
