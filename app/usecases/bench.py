@@ -164,7 +164,7 @@ def bench_volumetry() -> list[Row]:
         compare("live measurement of one 30 mm node", one_s),
     ]
     from app.demo.phantoms import make_phantom
-    from volumetry.segmentation import segment_node
+    from volumetry.segmentation.star_convex import segment_node
 
     volume, _truth, _volume_ml, centre, radius = make_phantom(np.random.default_rng(3), spacing_mm=(0.7, 0.7, 1.25))
     segment_node(volume, centre, radius)

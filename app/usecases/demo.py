@@ -111,7 +111,7 @@ def make_study(case: DemoCase, folder: Path, context: JobContext, clock: StageCl
         for n, visit in enumerate(case.visits):
             import_folder(store, SUBJECT, visit.name, visit.folder, context.part(n / len(case.visits), (n + 1) / len(case.visits)), describe)
         for node in case.nodes:
-            first = case.truth_of(node.id, case.visits[0].name)
+            first = case.true_node(node.id, case.visits[0].name)
             store.add_node(SUBJECT, node.id, node.side, node.level, seed_mm=tuple(round(float(v), 1) for v in first["centre_mm"]))
         store.add_event(SUBJECT, "IRE", case.truth["treated_on"])
     return store
@@ -128,7 +128,7 @@ def read_all(store: StudyStore, case: DemoCase, context: JobContext, clock: Stag
             record = next(s for s in store.series(visit.visit_id) if s.kind == "volume")
             image = open_record(store, record, JobContext(token=context.token))
         for label, node in nodes.items():
-            truth = case.truth_of(label, visit.name)
+            truth = case.true_node(label, visit.name)
             seed = np.asarray(truth["centre_mm"], float) + rng.normal(0.0, 0.7, 3)
             radius = max(truth["semi_axes_mm"] or (4.0,)) * rng.uniform(1.0, 1.25)
             with clock.stage("outline and measure"):
@@ -278,7 +278,7 @@ def summarise(store: StudyStore, case: DemoCase) -> list[dict]:
 
     out = []
     for row in follow_up_rows(store, SUBJECT):
-        truth = case.truth_of(row["label"], row["visit_name"])
+        truth = case.true_node(row["label"], row["visit_name"])
         interval = row["volume_interval_ml"]
         true_ml = float(truth["volume_ml"])
         out.append(

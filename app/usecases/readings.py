@@ -115,7 +115,8 @@ def save_reading(
             changes["series_uid"] = image.source.series_uid
             changes["picture_sha256"] = store.put_blob(node_picture(image, mask, measurement, label=f"{node.label}  {visit.name}"))
     if image is not None:
-        changes["warnings"] = (*changes.get("warnings", ()), *(f.as_warning() for f in image.findings))
+        # What is merely worth knowing about the files (their order, say) is no doubt about the number.
+        changes["warnings"] = (*changes.get("warnings", ()), *(f.as_warning() for f in image.findings if f.severity != "info"))
     found = store.find_reading(visit_id=visit.visit_id, node_id=node.node_id, reader=reader, role=role, modality=modality, method=method)
     if found is None:
         fresh = Reading("", node.subject_id, visit.visit_id, node.node_id, reader, role, modality, method, status, state)

@@ -20,7 +20,7 @@ METHODS = ("star_convex", "polar")
 
 def segment_volume(image: ImageVolume, seed_mm, radius_mm: float | None, anchors_mm=()):
     """Star-convex outline of the node under a click; see ``volumetry.segmentation.segment_node``."""
-    from volumetry.segmentation import segment_node
+    from volumetry.segmentation.star_convex import segment_node
 
     return segment_node(image, seed_mm, radius_mm, anchors_mm=anchors_mm)
 

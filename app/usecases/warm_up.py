@@ -15,9 +15,9 @@ def warm_up(context: JobContext) -> float:
 
     volumetry.measure.warm_up()
     context.report("Preparing the outline tool", 0.3)
-    import volumetry.segmentation
+    import volumetry.segmentation.star_convex
 
-    volumetry.segmentation.warm_up()
+    volumetry.segmentation.star_convex.warm_up()
     context.report("Preparing the field solver", 0.5)
     import planning.field
 
