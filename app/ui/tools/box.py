@@ -10,6 +10,7 @@ from app.ui.tools.caliper import CaliperTool, EllipsoidTool
 from app.ui.tools.crosshair import CrosshairTool
 from app.ui.tools.needle import NeedleTool
 from app.ui.tools.node import NodeTool
+from app.ui.tools.structure import StructureTool
 
 
 class ToolBox(QObject):
@@ -30,6 +31,7 @@ class ToolBox(QObject):
                 CaliperTool(session),
                 EllipsoidTool(session),
                 NeedleTool(session),
+                StructureTool(session),
             )
         }
         self._name = session.tool

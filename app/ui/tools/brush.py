@@ -18,10 +18,10 @@ def step_size(session, up: bool) -> None:
     """Next larger or smaller brush."""
     now = session.brush_radius_mm
     if up:
-        session.brush_radius_mm = next((s for s in SIZES_MM if s > now + 1e-6), SIZES_MM[-1])
+        size = next((s for s in SIZES_MM if s > now + 1e-6), SIZES_MM[-1])
     else:
-        session.brush_radius_mm = next((s for s in reversed(SIZES_MM) if s < now - 1e-6), SIZES_MM[0])
-    session.display_changed.emit()
+        size = next((s for s in reversed(SIZES_MM) if s < now - 1e-6), SIZES_MM[0])
+    session.set_brush(radius_mm=size)
 
 
 class BrushTool(Tool):

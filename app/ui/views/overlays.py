@@ -21,10 +21,14 @@ HALO = QColor(0, 0, 0, 150)
 
 def outline_segments(mask, geometry: ImageGeometry, view: PlaneView, number: int) -> np.ndarray:
     """Border of a mask on slice ``number`` as in-plane index segments (n, 4): across0, down0,
-    across1, down1. ``mask`` is a NodeMask or a draft; it may lie on a crop of the image's grid."""
+    across1, down1. ``mask`` is a NodeMask or a draft; it may lie on another grid than the image."""
     axes = view.axes
-    start = np.rint(geometry.world_to_index(mask.geometry.origin_mm)).astype(int)
-    number -= int(start[axes.through])
+    start = geometry.world_to_index(mask.geometry.origin_mm)
+    whole = np.rint(start)
+    if np.abs(start - whole).max() > 0.01 or not np.allclose(mask.geometry.affine[:3, :3], geometry.affine[:3, :3], atol=1e-4):
+        return _resampled_segments(mask, geometry, axes, number)
+    whole = whole.astype(int)
+    number -= int(whole[axes.through])
     if not 0 <= number < mask.array.shape[2 - axes.through]:
         return np.empty((0, 4))
     plane = axes.slice_of(mask.array, number)
@@ -33,8 +37,19 @@ def outline_segments(mask, geometry: ImageGeometry, view: PlaneView, number: int
         return np.empty((0, 4))
     crop = plane[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
     segments = kernels.contour_segments(np.pad(crop.astype(np.float32), 1), 0.5)
-    corner = (across[0] + start[axes.across] - 1, down[0] + start[axes.down] - 1)
+    corner = (across[0] + whole[axes.across] - 1, down[0] + whole[axes.down] - 1)
     return segments + np.array(corner * 2)
+
+
+def _resampled_segments(mask, geometry: ImageGeometry, axes, number: int) -> np.ndarray:
+    """The same for a mask on a grid of another spacing or direction: the slice is sampled in it."""
+    corners = np.zeros((3, 3))
+    corners[:, axes.through] = number
+    corners[1, axes.across] = corners[2, axes.down] = 1
+    start, right, below = mask.geometry.world_to_index(geometry.index_to_world(corners))
+    samples = np.empty((axes.rows, axes.columns), np.float32)
+    kernels.sample_volume(np.ascontiguousarray(mask.array, np.float32), np.ascontiguousarray(start), right - start, below - start, samples)
+    return kernels.contour_segments(np.nan_to_num(samples), 0.5)
 
 
 def draw_segments(painter: QPainter, view: PlaneView, segments: np.ndarray, colour: QColor, width: float = 1.6, style=Qt.PenStyle.SolidLine) -> None:

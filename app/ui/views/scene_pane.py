@@ -57,6 +57,7 @@ class ScenePane(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         session.image_changed.connect(self._take_image)
+        session.study_changed.connect(self._take_image)
         session.nodes_changed.connect(self._take_nodes)
         session.measurement_changed.connect(self._take_node)
         session.plan_changed.connect(self._take_needles)

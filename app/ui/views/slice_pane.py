@@ -69,6 +69,7 @@ class SlicePane(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         s = session
         s.image_changed.connect(self._take_image)
+        s.study_changed.connect(self._take_image)
         s.mask_changed.connect(self._forget_outline)
         s.nodes_changed.connect(self._forget_outlines)
         for signal in (s.crosshair_changed, s.window_changed, s.preview_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.display_changed, toolbox.changed):
@@ -233,6 +234,8 @@ class SlicePane(QWidget):
             self._field = self._field_key = None
             return
         target = draft_mask(s.nodes.get(s.plan_target_id))
+        if target is not None and not target.geometry.same_grid(self.geometry):
+            target = None  # outlined on another series: its outline is drawn, the hatching needs its own grid
         levels, lethal = s.plan.thresholds_v_per_cm, s.plan.lethal_v_per_cm
         view = self.view
         key = (id(s.solution), self.slice_number, view.middle, view.px_per_mm, view.width, view.height, s.field_opacity, levels, lethal, self._mask_version, target is None)
@@ -411,7 +414,7 @@ class SlicePane(QWidget):
         point = self.point_at(position.x(), position.y())
         value = self.value_at(point)
         unit = self.session.image.unit
-        text = t("L {x:.1f}  P {y:.1f}  S {z:.1f} mm").format(x=point[0], y=point[1], z=point[2])
+        text = "  ".join(f"{pair[0 if v >= 0 else 1]} {abs(v):.1f}" for v, pair in zip(point, ("LR", "PA", "SI"), strict=True)) + " mm"
         text += f" · {value:.0f} {unit}" if value is not None else " · " + t("outside")
         text += f" · {t('zoom')} {100 * self.view.px_per_mm / self._fitted_px_per_mm:.0f} %"
         self.hovered.emit(Pointer(text))
