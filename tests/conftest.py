@@ -24,3 +24,12 @@ def shared_data() -> Path:
     if not root.is_dir():
         skip_or_fail("the shared data folder is absent (set NODUS_TEST_DATA)")
     return root
+
+
+@pytest.fixture(scope="session")
+def demo_case(tmp_path_factory):
+    """The whole demonstration case on disk, made once a run (also with several workers). Read only."""
+    from tests.factories import shared_demo_case
+
+    base = tmp_path_factory.getbasetemp()
+    return shared_demo_case(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
