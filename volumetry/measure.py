@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from volumetry.diameter import Segment, oriented_axes, planar_diameters
 from volumetry.ellipsoid import ellipsoid_volume_ml
+from volumetry.errors import MeasurementRefused
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.kernels.extent import slice_hulls
-from volumetry.kernels.scan import bounding_box, count_pieces
+from volumetry.kernels.scan import bounding_box, count_pieces, label_boxes
 from volumetry.mask import NodeMask
 from volumetry.mesh import measure_mesh
 from volumetry.uncertainty import volume_interval_ml
@@ -95,20 +96,67 @@ def _plain(value):
 def measure_node(mask: NodeMask) -> NodeMeasurement:
     """Measure one node. An empty mask is answered with zero voxels and the warning ``empty``."""
     whole = np.ascontiguousarray(mask.array).view(np.uint8)
-    k0, k1, j0, j1, i0, i1 = (int(v) for v in bounding_box(whole))
+    box = tuple(int(v) for v in bounding_box(whole))
+    crop = np.ascontiguousarray(whole[box[0] : box[1], box[2] : box[3], box[4] : box[5]])
+    return _measure_crop(crop, box, mask.geometry, mask.label, mask.name, mask.coverage_volume_ml)
+
+
+def measure_nodes(masks: Iterable[NodeMask]) -> tuple[NodeMeasurement, ...]:
+    """Measure each mask by itself, in ascending order of label; overlapping masks count separately."""
+    return tuple(measure_node(m) for m in sorted(masks, key=lambda m: m.label))
+
+
+def measure_labels(labels: np.ndarray, geometry: ImageGeometry, names: Mapping[int, str] | None = None) -> tuple[NodeMeasurement, ...]:
+    """Measure every label of a label map ``labels[k, j, i]`` (whole numbers, 0 is background) in
+    ascending order; the picture is read once however many labels it holds.
+
+    ``names`` gives labels their names; a named label that does not occur is answered as empty.
+    Refuses ``bad_shape`` where the map does not fit ``geometry`` and ``bad_labels`` where a label
+    is not a whole number from 0 to 65535.
+    """
+    if labels.shape != geometry.shape:
+        raise MeasurementRefused(f"Label map {labels.shape} does not fit its grid {geometry.shape}.", code="bad_shape")
+    if labels.dtype not in (np.uint8, np.uint16):
+        if labels.dtype.kind not in "biu" or int(labels.min()) < 0 or int(labels.max()) > 65535:
+            raise MeasurementRefused("Labels must be whole numbers from 0 to 65535.", code="bad_labels")
+        labels = labels.astype(np.uint16)
+    labels = np.ascontiguousarray(labels)
+    names = names or {}
+    top = max(int(labels.max()), *names, 0)
+    boxes = label_boxes(labels, top)
+    found = []
+    for label in range(1, top + 1):
+        box = tuple(int(v) for v in boxes[label])
+        if box[1] == 0 and label not in names:
+            continue
+        crop = (labels[box[0] : box[1], box[2] : box[3], box[4] : box[5]] == label).view(np.uint8)
+        found.append(_measure_crop(crop, box, geometry, label, names.get(label), None))
+    return tuple(found)
+
+
+def _measure_crop(
+    crop: np.ndarray,
+    box: tuple[int, ...],
+    geometry: ImageGeometry,
+    label: int,
+    name: str | None,
+    coverage_volume_ml: float | None,
+) -> NodeMeasurement:
+    """All measurements of ``crop`` (uint8 [k, j, i], C-ordered), the node's box
+    ``(k0, k1, j0, j1, i0, i1)`` in a picture on ``geometry``."""
+    k0, k1, j0, j1, i0, i1 = box
     if k1 == 0:
         return NodeMeasurement(
-            mask.label,
-            mask.name,
+            label,
+            name,
             voxel_count=0,
             voxel_volume_mm3=0.0,
-            coverage_volume_ml=mask.coverage_volume_ml,
+            coverage_volume_ml=coverage_volume_ml,
             warnings=(Finding("empty", "The mask holds no voxel: there is nothing to measure."),),
         )
-    crop = np.ascontiguousarray(whole[k0:k1, j0:j1, i0:i1])
     padded = np.zeros(tuple(n + 2 for n in crop.shape), np.uint8)
     padded[1:-1, 1:-1, 1:-1] = crop
-    crop_grid = mask.geometry.cropped((slice(k0, k1), slice(j0, j1), slice(i0, i1)))
+    crop_grid = geometry.cropped((slice(k0, k1), slice(j0, j1), slice(i0, i1)))
     affine = crop_grid.affine.copy()
     affine[:3, 3] = crop_grid.index_to_world((-1, -1, -1))
     padded_grid = ImageGeometry(padded.shape, affine)
@@ -119,19 +167,19 @@ def measure_node(mask: NodeMask) -> NodeMeasurement:
     planar = planar_diameters(padded, padded_grid, hulls, first_slice=k0 - 1)
     axes = oriented_axes(padded_grid, hulls)
     pieces = int(count_pieces(crop))
-    step = mask.geometry.affine[:3, :3]
+    step = geometry.affine[:3, :3]
     pixel_mm2 = float(np.linalg.norm(np.cross(step[:, 0], step[:, 1])))
-    volume_ml = voxels.volume_mm3 / 1000.0 if mask.coverage_volume_ml is None else float(mask.coverage_volume_ml)
-    spacing = mask.geometry.spacing_mm
+    volume_ml = voxels.volume_mm3 / 1000.0 if coverage_volume_ml is None else float(coverage_volume_ml)
+    spacing = geometry.spacing_mm
     interval = volume_interval_ml(volume_ml, mesh.surface_mm2, spacing, (i1 - i0, j1 - j0, k1 - k0))
     principal = voxels.principal_axes_mm or (None, None, None)
-    touches = min(k0, j0, i0) == 0 or any(e == n for e, n in zip((k1, j1, i1), mask.geometry.shape, strict=True))
+    touches = min(k0, j0, i0) == 0 or any(e == n for e, n in zip((k1, j1, i1), geometry.shape, strict=True))
     return NodeMeasurement(
-        label=mask.label,
-        name=mask.name,
+        label=label,
+        name=name,
         voxel_count=voxels.voxel_count,
         voxel_volume_mm3=voxels.volume_mm3,
-        coverage_volume_ml=mask.coverage_volume_ml,
+        coverage_volume_ml=coverage_volume_ml,
         mesh_volume_mm3=mesh.volume_mm3,
         surface_area_mm2=mesh.surface_mm2,
         surface_to_volume_per_mm=mesh.surface_to_volume_per_mm,
@@ -161,31 +209,29 @@ def measure_node(mask: NodeMask) -> NodeMeasurement:
         pieces=pieces,
         first_slice_index=k0,
         slice_areas_mm2=tuple(n * pixel_mm2 for n in voxels.slice_counts),
-        warnings=_warnings(mask, pieces, touches, principal[2]),
+        warnings=_warnings(geometry, pieces, touches, principal[2]),
     )
-
-
-def measure_nodes(masks: Iterable[NodeMask]) -> tuple[NodeMeasurement, ...]:
-    """Measure each mask by itself, in ascending order of label; overlapping masks count separately."""
-    return tuple(measure_node(m) for m in sorted(masks, key=lambda m: m.label))
 
 
 def warm_up() -> None:
     """Compile or load every kernel on a small node, so that the first real one does not wait."""
     k, j, i = np.mgrid[:6, :6, :6]
     ball = (i - 2.6) ** 2 + (j - 2.5) ** 2 + (k - 2.4) ** 2 < 5
-    measure_node(NodeMask(ball, ImageGeometry.from_spacing(ball.shape, (1.0, 1.0, 1.0))))
+    geometry = ImageGeometry.from_spacing(ball.shape, (1.0, 1.0, 1.0))
+    measure_node(NodeMask(ball, geometry))
+    measure_labels(ball.astype(np.uint8), geometry)
+    measure_labels(ball.astype(np.uint16), geometry)
 
 
-def _warnings(mask: NodeMask, pieces: int, touches: bool, least_axis_mm: float | None) -> tuple[Finding, ...]:
+def _warnings(geometry: ImageGeometry, pieces: int, touches: bool, least_axis_mm: float | None) -> tuple[Finding, ...]:
     found = []
     if pieces > 1:
         found.append(Finding("several_pieces", f"The node lies in {pieces} separate pieces; they are measured as one."))
     if touches:
         found.append(Finding("touches_border", "The node reaches the edge of the picture; a part may lie outside."))
-    slice_mm = max(mask.geometry.spacing_mm)
+    slice_mm = max(geometry.spacing_mm)
     if least_axis_mm is None or least_axis_mm < THIN_SLICES * slice_mm:
         found.append(Finding("thin", f"Fewer than {THIN_SLICES} slices ({slice_mm:.3g} mm) lie across the node; its volume is unsure."))
-    if mask.geometry.is_sheared:
+    if geometry.is_sheared:
         found.append(Finding("sheared", "The slices are sheared (tilted gantry); volumes and lengths follow the true positions.", "info"))
     return tuple(found)

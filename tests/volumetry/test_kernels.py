@@ -19,7 +19,7 @@ from volumetry.kernels.extent import (
     slice_outline,
     surface_corners,
 )
-from volumetry.kernels.scan import bounding_box, count_pieces, moments, pattern_counts, patterns_area
+from volumetry.kernels.scan import bounding_box, count_pieces, label_boxes, moments, pattern_counts, patterns_area
 
 
 def _masks():
@@ -44,6 +44,14 @@ def mask(request) -> np.ndarray:
 def test_that_the_bounding_box_agrees_with_its_twin(mask):
     assert list(bounding_box(mask)) == twins.bounding_box(mask)
     assert list(bounding_box(np.zeros((3, 4, 5), np.uint8))) == [0] * 6
+
+
+def test_that_the_boxes_of_all_labels_agree_with_the_twin():
+    rng = np.random.default_rng(9)
+    labels = (rng.integers(0, 6, (5, 6, 7)) * (rng.random((5, 6, 7)) < 0.1)).astype(np.uint8)
+    boxes = label_boxes(labels, 7)
+    for label in range(1, 8):
+        assert list(boxes[label]) == twins.bounding_box(labels == label)
 
 
 def test_that_moments_and_runs_agree_with_their_twin(mask):

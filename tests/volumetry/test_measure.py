@@ -17,7 +17,7 @@ from tests.volumetry.ellipsoids import axes_for_volume, ellipsoid_mask, ellipsoi
 from volumetry.errors import GeometryRefused, MeasurementRefused
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
-from volumetry.measure import NodeMeasurement, measure_node, measure_nodes, warm_up
+from volumetry.measure import NodeMeasurement, measure_labels, measure_node, measure_nodes, warm_up
 
 # The fields of a node in the answer of ``nodus measure``; scripts depend on every name.
 FIELDS = [
@@ -148,6 +148,31 @@ def test_that_labels_come_in_ascending_order_and_overlaps_count_separately():
     half[3:] = False
     found = measure_nodes([NodeMask(array, grid(array.shape), label=5), NodeMask(half, grid(array.shape), label=2, name="half")])
     assert [(m.label, m.name, m.voxel_count) for m in found] == [(2, "half", 32), (5, None, 64)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int64])
+def test_that_a_label_map_is_measured_like_its_labels_one_by_one(dtype):
+    rng = np.random.default_rng(6)
+    labels = np.zeros((14, 16, 18), dtype)
+    for n, corner in ((3, (1, 1, 1)), (1, (6, 7, 8)), (200, (0, 9, 2))):
+        box = tuple(slice(c, c + 6) for c in corner)
+        labels[box][rng.random((6, 6, 6)) < 0.7] = n
+    geometry = grid(labels.shape, (0.8, 0.8, 2.0))
+    found = measure_labels(labels, geometry, {3: "third", 7: "missing"})
+    assert [(m.label, m.name) for m in found] == [(1, None), (3, "third"), (7, "missing"), (200, None)]
+    assert codes(found[2]) == {"empty"}
+    for m in (found[0], found[1], found[3]):
+        alone = measure_node(NodeMask(labels == m.label, geometry, label=m.label, name=m.name))
+        assert m.to_dict() == alone.to_dict()
+
+
+def test_that_labels_that_are_no_whole_numbers_are_refused():
+    for bad in (np.full((2, 2, 2), 0.5), np.full((2, 2, 2), -1), np.full((2, 2, 2), 70000)):
+        with pytest.raises(MeasurementRefused) as refused:
+            measure_labels(bad, grid((2, 2, 2)))
+        assert refused.value.code == "bad_labels"
+    with pytest.raises(MeasurementRefused):
+        measure_labels(np.ones((2, 2, 3), np.uint8), grid((2, 2, 2)))
 
 
 def test_that_pieces_border_and_thin_nodes_are_named(node):

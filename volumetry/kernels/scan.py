@@ -42,6 +42,42 @@ def bounding_box(mask):
 
 
 @njit(cache=True, nogil=True)
+def label_boxes(labels, top):
+    """Bounding boxes of all labels 1 to ``top`` of an unsigned label map in one pass.
+
+    Returns int64 (top + 1, 6) of ``k0, k1, j0, j1, i0, i1``; a label that does not occur has all
+    zeros (row 0, the background, too). Rows without any label are skipped after one read.
+    """
+    nk, nj, ni = labels.shape
+    boxes = np.zeros((top + 1, 6), np.int64)
+    for k in range(nk):
+        for j in range(nj):
+            row = labels[k, j]
+            any_set = row[0]
+            for i in range(ni):
+                any_set |= row[i]
+            if any_set == 0:
+                continue
+            i = 0
+            while i < ni:
+                label = row[i]
+                first = i
+                while i < ni and row[i] == label:
+                    i += 1
+                if label == 0:
+                    continue
+                box = boxes[label]
+                if box[1] == 0:
+                    box[0], box[2], box[4] = k, j, first
+                box[1] = k + 1
+                box[2] = min(box[2], j)
+                box[3] = max(box[3], j + 1)
+                box[4] = min(box[4], first)
+                box[5] = max(box[5], i)
+    return boxes
+
+
+@njit(cache=True, nogil=True)
 def moments(mask):
     """Voxels per slice, sums ``[i, j, k, ii, jj, kk, ij, ik, jk]`` over the set voxels (int64), and
     the columns along k and the runs along i, j and k as ``[runs_i, runs_j, runs_k]``.
