@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.ui.text import t
-from app.ui.widgets.figures import Figure, volume_decimals
+from app.ui.widgets.figures import Figure
+from volumetry.quantity import quantity
 
 
 def method_names() -> dict[str, str]:
@@ -16,38 +17,50 @@ def method_names() -> dict[str, str]:
     }
 
 
+SOURCES = {
+    "long_axis_mm": "Largest in-plane distance between points of the outline, over all slices.",
+    "short_axis_mm": "Longest chord at a right angle to the long axis, in its slice.",
+    "ellipsoid_volume_ml": "π/6 · L · W · H from the outline's diameters. It overstates a node that is not an ellipsoid.",
+    "coverage_volume_ml": "Counts the part of each voxel inside the outline.",
+    "mesh_volume_mm3": "Volume inside the mesh at the half level; never taken from the smoothed surface on screen.",
+    "surface_area_mm2": "Area of the mesh at the half level.",
+    "sphericity": "1 is a sphere; no unit.",
+    "max_3d_diameter_mm": "Largest distance between two points of the mesh.",
+    "elongation": "Root of minor over major variance: 1 is round; no unit.",
+    "flatness": "Root of least over major variance: 1 is round; no unit.",
+}
+
+
 def measurement_figures(m) -> list[Figure]:
-    """Rows for a ``NodeMeasurement``; unknown values keep their row and say why."""
+    """Rows for a ``NodeMeasurement``; unknown values keep their row and say why. Label, unit and
+    decimals come from ``volumetry.quantity``."""
     empty = t("The outline is empty.") if not m.voxel_count else t("Too few voxels for this number.")
 
-    def mm(label: str, value, source: str, decimals: int = 1) -> Figure:
-        return Figure(label, value, "mm", decimals, source=source, reason=empty)
+    def of(key: str, reason: str = empty) -> Figure:
+        q = quantity(key)
+        return Figure(t(q.label), getattr(m, key), q.unit, q.decimals, source=t(SOURCES[key]), reason=reason)
 
-    voxel_ml = m.voxel_volume_ml
     return [
-        mm(t("Long axis"), m.long_axis_mm, t("Largest in-plane distance between points of the outline, over all slices.")),
-        mm(t("Short axis"), m.short_axis_mm, t("Longest chord at a right angle to the long axis, in its slice.")),
+        of("long_axis_mm"),
+        of("short_axis_mm"),
         Figure(t("Slice of the axes"), None if m.axial_slice_index is None else str(m.axial_slice_index + 1), source=t("Counted from 1 at the first stored slice."), reason=empty),
-        mm(t("Diameters L × W × H"), m.ellipsoid_axes_mm, t("L is the largest 3D diameter; W the largest extent at a right angle to L; H at a right angle to both.")),
-        Figure(t("Ellipsoid volume"), m.ellipsoid_volume_ml, "ml", volume_decimals(m.ellipsoid_volume_ml), source=t("π/6 · L · W · H. It overstates a node that is not an ellipsoid."), reason=empty),
-        Figure(t("Volume by voxels"), voxel_ml, "ml", volume_decimals(voxel_ml), source=t("{n} voxels × size of a voxel.").format(n=m.voxel_count)),
+        Figure(t("Diameters L × W × H"), m.ellipsoid_axes_mm, "mm", 1, source=t("L is the largest 3D diameter; W the largest extent at a right angle to L; H at a right angle to both."), reason=empty),
+        of("ellipsoid_volume_ml"),
+        of("coverage_volume_ml", t("Dropped by a brush stroke: the voxel count is what counts.")),
+        Figure(t("Voxels"), str(m.voxel_count), source=t("Their count times the size of a voxel is the volume.")),
+        of("mesh_volume_mm3"),
+        of("surface_area_mm2"),
+        of("sphericity"),
+        of("max_3d_diameter_mm"),
         Figure(
-            t("Volume inside outline"),
-            m.coverage_volume_ml,
-            "ml",
-            volume_decimals(m.coverage_volume_ml),
-            source=t("Counts the part of each voxel inside the outline."),
-            reason=t("Dropped by a brush stroke: the voxel count is what counts now."),
-        ),
-        Figure(t("Surface"), m.surface_area_mm2, "mm²", 0, source=t("Area of the mesh at the half level."), reason=empty),
-        Figure(t("Sphericity"), m.sphericity, "", 3, source=t("1 is a sphere; no unit."), reason=empty),
-        mm(t("Largest 3D diameter"), m.max_3d_diameter_mm, t("Largest distance between two points of the mesh.")),
-        mm(
             t("Principal axes"),
             None if m.major_axis_mm is None else (m.major_axis_mm, m.minor_axis_mm, m.least_axis_mm),
-            t("Four times the root of the variance of the voxels along the three main directions."),
+            "mm",
+            1,
+            source=t("Four times the root of the variance of the voxels along the three main directions."),
+            reason=empty,
         ),
-        Figure(t("Elongation"), m.elongation, "", 2, source=t("Minor over major axis: 1 is round; no unit."), reason=empty),
-        Figure(t("Flatness"), m.flatness, "", 2, source=t("Least over major axis: 1 is round; no unit."), reason=empty),
+        of("elongation"),
+        of("flatness"),
         Figure(t("Centre x, y, z"), m.centroid_mm, "mm", 1, source=t("Centre of mass, patient coordinates LPS: left, back and head are positive."), reason=empty, joiner=", "),
     ]

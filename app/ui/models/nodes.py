@@ -86,8 +86,8 @@ def node_volume(state) -> tuple[float | None, tuple[float, float] | None, str]:
     if reading is not None and reading.status in (ReadingStatus.DISAPPEARED_ASSESSED, ReadingStatus.NOT_EVALUABLE, ReadingStatus.NOT_IMAGED, ReadingStatus.TOO_SMALL):
         return reading.volume_ml, reading.volume_interval_ml, reading.method
     if measurement is not None and getattr(measurement, "voxel_count", 0):
-        method = "voxel" if measurement.coverage_volume_ml is None else "coverage"
-        return measurement.volume_ml, measurement.volume_interval_ml, method
+        # The voxel volume, as the reading stores it: what is on screen is what is locked.
+        return measurement.voxel_volume_ml, measurement.volume_interval_ml, "voxel"
     if state.ellipsoid is not None:
         return state.ellipsoid.volume_ml, state.ellipsoid.interval_ml, "ellipsoid"
     if reading is not None:

@@ -22,6 +22,9 @@ def assessment_dict(assessment) -> dict:
     return assessment if isinstance(assessment, dict) else assessment.to_dict()
 
 
+TARGET_TISSUE = "lymph_node"
+
+
 @dataclass(frozen=True, slots=True)
 class NeedleRow:
     """A needle and its depth: entry to tip, mm."""
@@ -102,11 +105,11 @@ def pair_columns(change) -> tuple[Column, ...]:
 
     return (
         Column(t("Pair"), lambda r: r.name, tip=lambda r: t("Anode {a} to cathode {c}").format(a=r.pair.anode, c=r.pair.cathode), weight=8),
-        Column("mm", lambda r: r.distance_mm, lambda r: number_text(r.distance_mm, 1), tip=lambda r: r.trouble or t("Between the middles of the exposed parts: {d} mm").format(d=number_text(r.distance_mm, 1)), heading_tip=t("Distance in mm"), colour=lambda r: DANGER if r.trouble else None, weight=5),
-        Column("V/cm", lambda r: r.pair.v_per_cm, lambda r: number_text(r.pair.v_per_cm, 0), tip=lambda r: t("Voltage over distance. Double click or F2 to change."), edit=lambda r, v: change(r.index, "v_per_cm", v), heading_tip=t("Voltage over distance, in V/cm; can be changed"), weight=6),
-        Column("V", lambda r: r.voltage_v, lambda r: number_text(r.voltage_v, 0), tip=voltage_tip, heading_tip=t("Voltage in V"), weight=5),
-        Column("×", lambda r: r.pair.pulses, tip=lambda r: t("{n} pulses").format(n=r.pair.pulses), edit=lambda r, v: change(r.index, "pulses", int(v)), heading_tip=t("Number of pulses; can be changed"), weight=4),
-        Column("µs", lambda r: r.pair.width_us, lambda r: number_text(r.pair.width_us, 0), tip=lambda r: t("Pulse width {w} µs").format(w=number_text(r.pair.width_us, 0)), edit=lambda r, v: change(r.index, "width_us", v), heading_tip=t("Pulse width in µs; can be changed"), weight=4),
+        Column("mm", lambda r: r.distance_mm, lambda r: number_text(r.distance_mm, 1), tip=lambda r: r.trouble or t("Between the middles of the exposed parts: {d} mm").format(d=number_text(r.distance_mm, 1)), right=True, heading_tip=t("Distance in mm"), colour=lambda r: DANGER if r.trouble else None, weight=5),
+        Column("V/cm", lambda r: r.pair.v_per_cm, lambda r: number_text(r.pair.v_per_cm, 0), tip=lambda r: t("Voltage over distance. Double click or F2 to change."), edit=lambda r, v: change(r.index, "v_per_cm", v), right=True, heading_tip=t("Voltage over distance, in V/cm; can be changed"), weight=6),
+        Column("V", lambda r: r.voltage_v, lambda r: number_text(r.voltage_v, 0), tip=voltage_tip, right=True, heading_tip=t("Voltage in V"), weight=5),
+        Column("×", lambda r: r.pair.pulses, tip=lambda r: t("{n} pulses").format(n=r.pair.pulses), edit=lambda r, v: change(r.index, "pulses", int(v)), right=True, heading_tip=t("Number of pulses; can be changed"), weight=4),
+        Column("µs", lambda r: r.pair.width_us, lambda r: number_text(r.pair.width_us, 0), tip=lambda r: t("Pulse width {w} µs").format(w=number_text(r.pair.width_us, 0)), edit=lambda r, v: change(r.index, "width_us", v), right=True, heading_tip=t("Pulse width in µs; can be changed"), weight=4),
     )
 
 
@@ -120,14 +123,16 @@ class StructureRow:
     assumed: bool
 
 
-def structure_rows(plan: PlanDraft, presets: dict) -> list[StructureRow]:
-    """Targets first. A tissue is assumed where its preset says so."""
-    rows = [StructureRow("target", name, tissue, _assumed(presets, tissue)) for name, _, tissue in plan.targets]
-    return rows + [StructureRow("at_risk", name, tissue, _assumed(presets, tissue)) for name, _, tissue in plan.at_risk]
+def structure_rows(plan: PlanDraft, target: str | None, presets) -> list[StructureRow]:
+    """The target (label of its node) first. A tissue is assumed where its preset says so."""
+    rows = [] if target is None else [StructureRow("target", target, TARGET_TISSUE, is_assumed(presets, TARGET_TISSUE))]
+    return rows + [StructureRow("at_risk", name, tissue, is_assumed(presets, tissue)) for name, _, tissue in plan.at_risk]
 
 
-def _assumed(presets: dict, tissue: str) -> bool:
-    return bool(presets.get(tissue, {}).get("assumed", False))
+def is_assumed(presets, tissue: str) -> bool:
+    """True where no measurement backs the conductivity of a tissue preset."""
+    preset = presets.get(tissue)
+    return bool(preset.get("assumed", False) if isinstance(preset, dict) else getattr(preset, "assumed", False))
 
 
 def structure_columns() -> tuple[Column, ...]:

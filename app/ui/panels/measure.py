@@ -44,6 +44,7 @@ class MeasurePanel(StepPanel):
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(session, "measure", parent)
         self.dialog: QDialog | None = None
+        self._shown_reading: tuple | None = None
         self.nodes = ValueTable(measure_columns(), t("Nodes of this visit"), max_rows=7)
         self.nodes.chosen.connect(lambda row: session.select_node(row.node.node_id))
         self.no_nodes = WrapLabel(t("No nodes yet. Add one, then outline it."), tone="muted")
@@ -77,10 +78,16 @@ class MeasurePanel(StepPanel):
         row.addWidget(self.reason, 1)
         row.addWidget(self.set_status)
         self.locked_note = WrapLabel(tone="good", small=True)
+        self.correct = QPushButton(t("Correct this reading…"))
+        self.correct.setAccessibleName(t("Begin a correction of the locked reading"))
+        self.correct.setToolTip(t("Makes a new version that can be edited; the locked one is kept. It needs a reason."))
+        self.correct.setCheckable(True)
+        self.correct.toggled.connect(self._ask_correction)
         seen = Section(t("Seen at this visit"))
         seen.body.addWidget(self.status)
-        seen.body.addLayout(row)
         seen.body.addWidget(self.locked_note)
+        seen.body.addWidget(self.correct)
+        seen.body.addLayout(row)
         for part in (nodes, tools, self.volume, self.warnings, self.ellipsoid, seen, self.numbers):
             self.content.addWidget(part)
         self.content.addStretch(1)
@@ -144,14 +151,14 @@ class MeasurePanel(StepPanel):
         self.tools.set_locked(locked, state is not None)
         self.status.setEnabled(state is not None and not locked)
         status = str(reading.status) if reading is not None else ReadingStatus.MEASURED.value
-        at = self.status.findData(status)
-        self.status.setCurrentIndex(at)
-        needs_reason = status in NEEDS_REASON
-        if reading is not None and reading.status_reason and not self.reason.hasFocus():
-            self.reason.setText(reading.status_reason)
-        elif not needs_reason and not self.reason.hasFocus():
+        shown = state.node.node_id if state is not None else None
+        if (shown, reading) != self._shown_reading:  # a half-typed reason survives other refreshes
+            self._shown_reading = (shown, reading)
+            self.status.setCurrentIndex(self.status.findData(status))
             self.reason.clear()
-        self._show_reason(needs_reason and not locked)
+            self.correct.setChecked(False)
+            self._show_reason(False)
+        self.correct.setVisible(locked)
         if locked:
             self.locked_note.show_text(
                 t("Locked by {name} on {when} UTC: {meaning}. Not an electronic signature.").format(
@@ -206,19 +213,35 @@ class MeasurePanel(StepPanel):
         self.dialog.locked.connect(lambda name, meaning: self.session.lock_reading(node.node_id, name, meaning))
         self.dialog.open()
 
+    def _needs_reason(self, state: NodeState, status: str) -> bool:
+        """Not evaluable says why; so does every change of a reading that was saved before."""
+        return status in NEEDS_REASON or (state.reading is not None and state.reading.state == ReadingState.MEASURED)
+
     def _status_chosen(self, _index: int) -> None:
-        status = self.status.currentData()
-        if status in NEEDS_REASON:
+        state, status = self.state(), self.status.currentData()
+        if state is None:
+            return
+        if state.reading is not None and str(state.reading.status) == status:
+            self._show_reason(False)
+        elif status == ReadingStatus.MEASURED and state.reading is None:
+            self._show_reason(False)  # nothing to record yet: the lock saves the measured reading
+        elif self._needs_reason(state, status):
             self._show_reason(True)
             self.reason.setFocus(Qt.FocusReason.OtherFocusReason)
-            return
-        self._show_reason(False)
-        state = self.state()
-        if state is not None:
+        else:
+            self._show_reason(False)
             self.session.set_reading_status(state.node.node_id, status)
+
+    def _ask_correction(self, asked: bool) -> None:
+        self._show_reason(asked)
+        if asked:
+            self.reason.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _send_status(self) -> None:
         reason, state = self.reason.text().strip(), self.state()
-        if state is not None and reason:
-            self.reason.clearFocus()
+        if state is None or not reason:
+            return
+        if self.correct.isVisible() and self.correct.isChecked():
+            self.session.correct_reading(state.node.node_id, reason)
+        else:
             self.session.set_reading_status(state.node.node_id, self.status.currentData(), reason)

@@ -5,11 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
+from app.ui.dialogs.new_node import side_names
 from app.ui.models.plan import (
     assessment_dict,
     at_risk_columns,
+    is_assumed,
     needle_columns,
     needle_rows,
     pair_columns,
@@ -32,6 +47,7 @@ from app.ui.widgets.tables import NumberDelegate, ValueTable
 from app.usecases.plan import NeedleDraft, tissue_presets
 
 MAX_NEEDLES = 6
+SOLVING = "Solving the field"  # title of the session's job
 
 
 class PlanPanel(StepPanel):
@@ -50,6 +66,7 @@ class PlanPanel(StepPanel):
         session.field_changed.connect(self.refresh)
         session.display_changed.connect(self.refresh_display)
         session.nodes_changed.connect(self.refresh)
+        session.measurement_changed.connect(lambda _node: self._show_outlines())
         session.study_changed.connect(self.refresh)
         session.visit_changed.connect(self.refresh)
         session.tool_changed.connect(lambda _tool: self._show_tool())
@@ -61,11 +78,27 @@ class PlanPanel(StepPanel):
     # ---- parts -----------------------------------------------------------------------------
     def _make_target(self) -> Section:
         section = Section(t("Target and structures"))
-        self.target = WrapLabel()
+        self.target = QComboBox()
+        self.target.setAccessibleName(t("Target of the plan"))
+        self.target.setToolTip(t("The node that the field must cover; it needs an outline"))
+        self.target.activated.connect(lambda _n: self.session.set_plan_target(self.target.currentData()))
+        self.no_target = WrapLabel(t("No target: outline a node in step 2 first."), tone="muted")
         self.structures = ValueTable(structure_columns(), t("Target and structures at risk"), max_rows=6)
         self.assumed = WrapLabel(tone="warning", small=True)
-        for part in (self.target, self.structures, self.assumed):
+        self.add_structure = _key(t("Add structure"), t("Click inside a vessel or airway that the field must spare"))
+        self.add_structure.setCheckable(True)
+        self.add_structure.clicked.connect(lambda _checked=False: self._take("structure"))
+        self.drop_structure = _key(t("Remove structure"), "")
+        self.drop_structure.clicked.connect(self._remove_structure)
+        hand = QHBoxLayout()
+        hand.setSpacing(4)
+        hand.addWidget(self.add_structure, 1)
+        hand.addWidget(self.drop_structure, 1)
+        self.structures.selectionModel().selectionChanged.connect(lambda *_: self._show_remove())
+        for part in (self.no_target, self.target, self.structures):
             section.body.addWidget(part)
+        section.body.addLayout(hand)
+        section.body.addWidget(self.assumed)
         return section
 
     def _make_needles(self) -> Section:
@@ -81,31 +114,15 @@ class PlanPanel(StepPanel):
         suggest.addWidget(caption)
         self.suggest: dict[int, QToolButton] = {}
         for count in (2, 3, 4):
-            button = QToolButton()
-            button.setObjectName("ToolKey")
-            button.setText(str(count))
+            button = _key(str(count), t("{n} parallel needles around the target, as a start to be moved").format(n=count))
             button.setAccessibleName(t("Suggest {n} needles").format(n=count))
-            button.setToolTip(t("{n} parallel needles around the current node, as a start to be moved").format(n=count))
-            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            button.setMinimumHeight(28)
             button.clicked.connect(lambda _checked=False, count=count: self.session.suggest_needles(count))
             self.suggest[count] = button
             suggest.addWidget(button, 1)
-        self.place = QToolButton()
-        self.place.setObjectName("ToolKey")
-        self.place.setText(t("Place needle P"))
+        self.place = _key(t("Place needle P"), t("Click entry then tip, or tip then entry, in any two panes (P)"))
         self.place.setCheckable(True)
-        self.place.setToolTip(t("Click entry then tip, or tip then entry, in any two panes (P)"))
-        self.place.setAccessibleName(t("Place needle"))
-        self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.place.setMinimumHeight(28)
-        self.place.clicked.connect(self._take_needle)
-        self.remove = QToolButton()
-        self.remove.setObjectName("ToolKey")
-        self.remove.setText(t("Remove needle"))
-        self.remove.setAccessibleName(t("Remove the selected needle"))
-        self.remove.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.remove.setMinimumHeight(28)
+        self.place.clicked.connect(lambda _checked=False: self._take("needle"))
+        self.remove = _key(t("Remove needle"), "")
         self.remove.clicked.connect(self._remove_needle)
         hand = QHBoxLayout()
         hand.setSpacing(4)
@@ -236,6 +253,12 @@ class PlanPanel(StepPanel):
         self._show_primary()
         self.show_needs()
 
+    def _show_outlines(self) -> None:
+        # An outline appeared or went; while a stroke is painted nothing here needs to be rebuilt.
+        count = sum(_has_outline(state) for state in self.session.nodes.values())
+        if count != self.target.count():
+            self.refresh()
+
     def refresh_display(self) -> None:
         """Opacity and visibility as the session has them."""
         session = self.session
@@ -247,22 +270,26 @@ class PlanPanel(StepPanel):
 
     def _show_target(self) -> None:
         session, plan = self.session, self.session.plan
+        outlined = [(node_id, state.node) for node_id, state in session.nodes.items() if _has_outline(state)]
+        wanted = session.plan_target_id or session.current_node_id
+        self.target.blockSignals(True)
+        self.target.clear()
+        for node_id, node in outlined:
+            self.target.addItem(f"{node.label} · {side_names().get(str(node.side), '')} {node.level}", node_id)
+        at = self.target.findData(wanted)
+        self.target.setCurrentIndex(at)
+        self.target.setPlaceholderText(t("Choose the target"))
+        self.target.blockSignals(False)
+        self.target.setVisible(bool(outlined))
+        self.no_target.setVisible(not outlined)
         presets = tissue_presets()
-        rows = structure_rows(plan, presets)
+        label = next((node.label for node_id, node in outlined if node_id == wanted), None)
+        rows = structure_rows(plan, label, presets)
         self.structures.set_rows(rows)
         self.structures.setVisible(bool(rows))
-        if plan.targets:
-            self.target.show_text("")
-        else:
-            state = session.nodes.get(session.current_node_id) if session.current_node_id else None
-            self.target.show_text(
-                t("{label} becomes the target with the first needles.").format(label=state.node.label) if state is not None and state.draft is not None else t("No target: outline a node in step 2 and choose it there."),
-                "muted",
-            )
-        assumed = sorted({r.tissue.replace("_", " ") for r in rows if r.assumed})
-        if bool(presets.get(plan.background, {}).get("assumed", False)):
-            assumed = sorted({*assumed, plan.background.replace("_", " ")})
-        self.assumed.show_text(t("* Assumed conductivity: {names}. The field is an estimate.").format(names=", ".join(assumed)) if assumed and rows else "")
+        names = {r.tissue for r in rows if r.assumed} | ({plan.background} if is_assumed(presets, plan.background) else set())
+        assumed = ", ".join(sorted(n.replace("_", " ") for n in names))
+        self.assumed.show_text(t("* Assumed conductivity: {names}. The field is an estimate.").format(names=assumed) if assumed and rows else "")
 
     def _show_gauges(self, answer: dict) -> None:
         limits = [c.get("limit") for c in answer.get("constraints", ()) if "current" in str(c.get("code", ""))]
@@ -319,7 +346,7 @@ class PlanPanel(StepPanel):
         session, count = self.session, len(self.session.plan.needles)
         final = session.assessment is not None and not session.field_is_preview
         refused = any(c.get("level") == "refuse" for c in assessment_dict(session.assessment).get("constraints", ()))
-        if session.jobs.is_busy("solve"):
+        if SOLVING in session.jobs.running_titles:
             self.set_primary(t("Solving field…"), False, t("Cancel it in the line below the pictures."))
         elif count < 2:
             self.set_primary(t("Solve field"), False, t("A field needs at least two needles."))
@@ -343,22 +370,33 @@ class PlanPanel(StepPanel):
         self.place.setChecked(session.tool == "needle")
         room = len(session.plan.needles) < MAX_NEEDLES
         self.place.setEnabled(session.image is not None and (room or session.tool == "needle"))
-        state = session.nodes.get(session.current_node_id) if session.current_node_id else None
+        self.add_structure.setChecked(session.tool == "structure")
+        self.add_structure.setEnabled(session.image is not None)
+        target = session.nodes.get(session.plan_target_id or session.current_node_id or "")
         for button in self.suggest.values():
-            button.setEnabled(state is not None and state.draft is not None)
+            button.setEnabled(target is not None and _has_outline(target))
 
     def _show_remove(self) -> None:
         row = self.needles.current_row()
         self.remove.setEnabled(row is not None and bool(self.session.plan.needles))
         self.remove.setToolTip(t("Remove {id} and its pairs").format(id=row.needle.id) if row is not None else t("Select a needle in the table first"))
+        structure = self.structures.current_row()
+        can_drop = structure is not None and structure.role == "at_risk"
+        self.drop_structure.setEnabled(can_drop)
+        self.drop_structure.setToolTip(t("Remove {id} from the plan").format(id=structure.name) if can_drop else t("Select a structure at risk in the table first"))
 
     def _job_moved(self, event) -> None:
         self._show_primary()
 
     # ---- doing -----------------------------------------------------------------------------
-    def _take_needle(self) -> None:
-        self.session.set_tool("crosshair" if self.session.tool == "needle" else "needle")
+    def _take(self, tool: str) -> None:
+        self.session.set_tool("crosshair" if self.session.tool == tool else tool)
         self._show_tool()
+
+    def _remove_structure(self) -> None:
+        row = self.structures.current_row()
+        if row is not None and row.role == "at_risk":
+            self.session.remove_structure(row.name)
 
     def _remove_needle(self) -> None:
         row = self.needles.current_row()
@@ -385,6 +423,21 @@ class PlanPanel(StepPanel):
 
     def _change_margin(self, margin_mm: float) -> None:
         self.session.set_plan(replace(self.session.plan, margin_mm=margin_mm), t("Change margin"))
+
+
+def _has_outline(state) -> bool:
+    return state.draft is not None and not state.draft.is_empty
+
+
+def _key(text: str, tip: str) -> QToolButton:
+    button = QToolButton()
+    button.setObjectName("ToolKey")
+    button.setText(text)
+    button.setToolTip(tip)
+    button.setAccessibleName(text)
+    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    button.setMinimumHeight(28)
+    return button
 
 
 def _constraint_words(constraint: dict) -> str:
