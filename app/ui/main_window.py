@@ -33,7 +33,7 @@ from app.ui.widgets.labels import ElidedLabel
 STRIP_TOOLS = ("crosshair", "node", "brush", "eraser", "caliper", "ellipsoid", "needle")
 STRIP_LAYOUTS = ("reset", "layout_1", "layout_1x2", "layout_2x2")
 SIDE_WIDTH = 316
-WIDE_STRIP = 900  # from this width on the tools show their names
+WIDE_STRIP = 860  # from this width on the tools show their names
 WIDE_TOP = 1120  # from this width on the steps show their names
 
 
@@ -68,6 +68,7 @@ class MainWindow(QMainWindow):
         self._take_step(session.step)
         self._take_study()
         self.refresh_actions()
+        self.panes.panes["axial"].setFocus()
 
     # ---- parts -----------------------------------------------------------------------
     def _build(self) -> None:
@@ -161,12 +162,7 @@ class MainWindow(QMainWindow):
         self.tool_buttons: dict[str, QToolButton] = {}
         for name in STRIP_TOOLS:
             row.addWidget(self._strip_button(name))
-        self.hint = ElidedLabel("")
-        self.hint.setProperty("role", "hint")
-        self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        row.addSpacing(8)
-        row.addWidget(self.hint, 1)
-        row.addSpacing(8)
+        row.addStretch(1)
         self.presets = QComboBox()
         self.presets.setAccessibleName(t("Window preset"))
         self.presets.setToolTip(t("Window preset (Alt+1 to Alt+5)"))
@@ -202,6 +198,8 @@ class MainWindow(QMainWindow):
         s.jobs.failed.connect(self._tell_failure)
         s.study_changed.connect(self._take_study)
         s.visit_changed.connect(self._take_study)
+        s.image_changed.connect(self._take_study)
+        s.picture_changed.connect(self._take_study)
         for signal in (s.tool_changed, s.image_changed, s.picture_changed, s.nodes_changed, s.mask_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.display_changed, s.study_changed):
             signal.connect(self.refresh_actions)
         for signal in (s.nodes_changed, s.readings_changed, s.field_changed, s.plan_changed, s.image_changed, s.picture_changed, s.measurement_changed):
@@ -223,9 +221,7 @@ class MainWindow(QMainWindow):
         self._show_hint()
 
     def _show_hint(self) -> None:
-        text = self.toolbox.current.hint()
-        if text != self.hint.text():
-            self.hint.setText(text)
+        self.status.show_hint(self.toolbox.current.hint())
 
     def _show_preset(self) -> None:
         row = next((n for n in range(self.presets.count()) if self.presets.itemData(n) == self.session.window), -1)
@@ -265,7 +261,7 @@ class MainWindow(QMainWindow):
         for n, (step, button) in enumerate(self.step_buttons.items()):
             needs = self.session.step_needs(step)
             name = t(STEP_TITLES[step])
-            button.setText(f"{n + 1} {name}" if wide else f"{n + 1}")
+            button.setText((f"{n + 1} {name}" if wide else f"{n + 1}") + (" •" if needs else ""))
             button.setToolTip(f"{n + 1} {name}  (Ctrl+{n + 1})" + (f"\n{t('Still needs')}: {needs}" if needs else ""))
             button.setAccessibleName(name)
             button.setAccessibleDescription(needs)

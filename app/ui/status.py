@@ -28,7 +28,7 @@ class StatusBar(QWidget):
         self.pointer.setMinimumWidth(120)
         self.job = ElidedLabel("")
         self.job.setObjectName("job")
-        self.job.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.job.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.progress = QProgressBar()
         self.progress.setFixedWidth(110)
         self.progress.setTextVisible(False)
@@ -45,12 +45,13 @@ class StatusBar(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 0, 10, 0)
         row.setSpacing(8)
-        row.addWidget(self.pointer, 4)
-        row.addWidget(self.job, 3)
+        row.addWidget(self.pointer, 3)
+        row.addWidget(self.job, 4)
         row.addWidget(self.progress)
         row.addWidget(self.cancel)
         row.addWidget(self.saved, 2)
         row.addWidget(self.notice)
+        self._hint = ""
         self._running: dict[int, JobEvent] = {}
         session.jobs.progressed.connect(self._show_job)
         session.saved.connect(self._show_saved)
@@ -59,6 +60,12 @@ class StatusBar(QWidget):
     def show_pointer(self, pointer) -> None:
         """Place under the mouse, or nothing."""
         self.pointer.setText("" if pointer is None else pointer.text)
+
+    def show_hint(self, text: str) -> None:
+        """What the tool in hand waits for; it gives way to a running job."""
+        if text != self._hint:
+            self._hint = text
+            self._draw()
 
     def _show_saved(self, what: str) -> None:
         self.saved.setText(what)
@@ -75,8 +82,9 @@ class StatusBar(QWidget):
         busy = bool(self._running)
         self.progress.setVisible(busy)
         self.cancel.setVisible(busy)
+        self.job.setProperty("tone", "" if busy else "muted")
         if not busy:
-            self.job.setText("")
+            self.job.setText(self._hint)
             return
         event = next(reversed(self._running.values()))
         known = event.fraction is not None

@@ -14,14 +14,12 @@ if sys.platform.startswith("linux"):
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
 import numpy as np
-import vtkmodules.vtkRenderingFreeType
 import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  (registers the OpenGL factories)
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkPoints, vtkUnsignedCharArray
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkPolyDataNormals, vtkTubeFilter
 from vtkmodules.vtkFiltersSources import vtkLineSource, vtkSphereSource
-from vtkmodules.vtkRenderingAnnotation import vtkAnnotatedCubeActor
 from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper, vtkRenderer, vtkRenderWindow
 
 BACKGROUND = (0.039, 0.047, 0.051)
@@ -42,7 +40,6 @@ class Scene3D:
         self._window.SetOffScreenRendering(1)
         self._window.SetMultiSamples(0)
         self._window.SetShowWindow(False)
-        self._window.SetNumberOfLayers(2)
         self._renderer = vtkRenderer()
         self._renderer.SetBackground(*BACKGROUND)
         self._renderer.SetUseDepthPeeling(True)
@@ -53,11 +50,6 @@ class Scene3D:
         self._actors: dict[str, list] = {}
         self._keep: dict[str, tuple] = {}
         self._pixels = vtkUnsignedCharArray()
-        self._cube_renderer = vtkRenderer()
-        self._cube_renderer.SetLayer(1)
-        self._cube_renderer.InteractiveOff()
-        self._cube_renderer.AddActor(_orientation_cube())
-        self._window.AddRenderer(self._cube_renderer)
         self._placed = False
         self.finalized = False
 
@@ -197,6 +189,15 @@ class Scene3D:
         unit = clip[:, :2] / clip[:, 3:4]
         return np.stack([(unit[:, 0] + 1) / 2 * width, (1 - unit[:, 1]) / 2 * height], 1)
 
+    def directions(self) -> np.ndarray:
+        """3x3: rows are the screen's right, up and towards-the-viewer in LPS."""
+        camera = self._renderer.GetActiveCamera()
+        toward = -np.array(camera.GetDirectionOfProjection())
+        up = np.array(camera.GetViewUp())
+        up = up - toward * (up @ toward)
+        up /= np.linalg.norm(up)
+        return np.array([np.cross(up, toward), up, toward])
+
     def unproject(self, x: float, y: float, depth_point_mm) -> np.ndarray:
         """LPS point under a pixel, in the plane through ``depth_point_mm`` that faces the camera."""
         camera = self._renderer.GetActiveCamera()
@@ -213,14 +214,6 @@ class Scene3D:
         """Render and read back: uint8 ``[height, width, 4]`` RGBX, top row first."""
         if tuple(self._window.GetSize()) != (width, height):
             self._window.SetSize(width, height)
-        side = min(0.22, 84.0 / max(1, min(width, height)))
-        wide, high = side * min(width, height) / width, side * min(width, height) / height
-        self._cube_renderer.SetViewport(1 - wide - 0.01, 0.10, 1 - 0.01, 0.10 + high)
-        camera, cube = self._renderer.GetActiveCamera(), self._cube_renderer.GetActiveCamera()
-        cube.SetFocalPoint(0, 0, 0)
-        cube.SetPosition(*(-4.2 * np.array(camera.GetDirectionOfProjection())))
-        cube.SetViewUp(*camera.GetViewUp())
-        self._cube_renderer.ResetCameraClippingRange()
         self._renderer.ResetCameraClippingRange()
         self._window.Render()
         self._window.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, self._pixels)
@@ -254,23 +247,3 @@ def _tube(start, stop, radius: float, colour) -> vtkActor:
     tube.SetNumberOfSides(14)
     tube.CappingOn()
     return _actor(tube, colour)
-
-
-def _orientation_cube() -> vtkAnnotatedCubeActor:
-    cube = vtkAnnotatedCubeActor()
-    cube.SetXPlusFaceText("L")
-    cube.SetXMinusFaceText("R")
-    cube.SetYPlusFaceText("P")
-    cube.SetYMinusFaceText("A")
-    cube.SetZPlusFaceText("S")
-    cube.SetZMinusFaceText("I")
-    cube.SetXFaceTextRotation(90)
-    cube.SetYFaceTextRotation(180)
-    cube.SetZFaceTextRotation(-90)
-    cube.SetFaceTextScale(0.62)
-    cube.GetCubeProperty().SetColor(0.16, 0.19, 0.22)
-    cube.GetTextEdgesProperty().SetColor(0.4, 0.45, 0.5)
-    cube.GetTextEdgesProperty().SetLineWidth(1)
-    for face in (cube.GetXPlusFaceProperty(), cube.GetXMinusFaceProperty(), cube.GetYPlusFaceProperty(), cube.GetYMinusFaceProperty(), cube.GetZPlusFaceProperty(), cube.GetZMinusFaceProperty()):
-        face.SetColor(0.85, 0.87, 0.89)
-    return cube

@@ -75,15 +75,15 @@ def context_surfaces(image: ImageVolume, context: JobContext) -> dict[str, Surfa
     affine[:3, :3] = affine[:3, :3] * np.array(steps, float)
     coarse = ImageGeometry(values.shape, affine)
     context.report("Preparing the 3D view", 0.5)
-    surfaces = {"bone": largest_pieces(iso_surface(values, coarse, BONE_HU), 200)}
+    surfaces = {"bone": largest_pieces(iso_surface(values, coarse, BONE_HU), 0.02)}
     context.report("Preparing the 3D view", 0.7)
-    surfaces["skin"] = largest_pieces(iso_surface(values, coarse, SKIN_HU), 2000)
+    surfaces["skin"] = largest_pieces(iso_surface(values, coarse, SKIN_HU), 0.3)
     context.report("Preparing the 3D view", 1.0)
     return surfaces
 
 
-def largest_pieces(surface: Surface, least_faces: int) -> Surface:
-    """The surface without its crumbs: pieces of fewer than ``least_faces`` triangles."""
+def largest_pieces(surface: Surface, least_part: float) -> Surface:
+    """The surface without its crumbs: pieces smaller than this part of the largest one."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -94,7 +94,8 @@ def largest_pieces(surface: Surface, least_faces: int) -> Surface:
     graph = coo_matrix((np.ones(len(ends), np.uint8), (ends[:, 0], ends[:, 1])), shape=(len(vertices),) * 2)
     _, piece = connected_components(graph, directed=False)
     of_face = piece[faces[:, 0]]
-    keep = np.bincount(of_face, minlength=piece.max() + 1) >= least_faces
+    sizes = np.bincount(of_face, minlength=piece.max() + 1)
+    keep = sizes >= least_part * sizes.max()
     faces = faces[keep[of_face]]
     used = np.zeros(len(vertices), bool)
     used[faces] = True

@@ -52,14 +52,17 @@ def _resampled_segments(mask, geometry: ImageGeometry, axes, number: int) -> np.
     return kernels.contour_segments(np.nan_to_num(samples), 0.5)
 
 
-def draw_segments(painter: QPainter, view: PlaneView, segments: np.ndarray, colour: QColor, width: float = 1.6, style=Qt.PenStyle.SolidLine) -> None:
-    """Draw in-plane index segments with a dark edge."""
+def draw_segments(painter: QPainter, view: PlaneView, segments: np.ndarray, colour: QColor, width: float = 1.6, *, dotted: bool = False) -> None:
+    """Draw in-plane index segments with a dark edge; ``dotted`` leaves out every other one."""
     if len(segments) == 0:
         return
     x0, y0 = view.to_screen(segments[:, 0], segments[:, 1])
     x1, y1 = view.to_screen(segments[:, 2], segments[:, 3])
     lines = [QLineF(*four) for four in np.stack([x0, y0, x1, y1], 1).tolist()]
-    for pen in (QPen(HALO, width + 1.8), QPen(colour, width, style)):
+    if dotted:
+        # Segments come unordered, so a pen's dash pattern would begin anew at each; their place decides.
+        lines = [line for line in lines if (round(line.x1() / 4) + round(line.y1() / 4)) % 2 == 0]
+    for pen in (QPen(HALO, width + 1.8), QPen(colour, width)):
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         painter.setPen(pen)
         painter.drawLines(lines)
@@ -75,30 +78,33 @@ def label_outline(painter: QPainter, view: PlaneView, segments: np.ndarray, text
     shadow_text(painter, QPointF(float(x[best]) + 5, float(y[best]) - 4), text, colour)
 
 
+EDGE = 26.0  # kept free of the crosshair for orientation letters
+
+
 def draw_crosshair(painter: QPainter, view: PlaneView, x: float, y: float, *, gap: float = 10.0) -> None:
-    """Two thin lines that leave the point itself free."""
+    """Two thin lines that leave the point itself and the letters at the edges free."""
     colour = QColor(CROSSHAIR_COLOUR)
     colour.setAlpha(170)
     painter.setPen(QPen(colour, 1.0))
-    painter.drawLines([
-        QLineF(0, y, x - gap, y), QLineF(x + gap, y, view.width, y),
-        QLineF(x, 0, x, y - gap), QLineF(x, y + gap, x, view.height),
-    ])  # fmt: skip
+    right, bottom = view.width - EDGE, view.height - EDGE
+    lines = [(EDGE, y, x - gap, y), (x + gap, y, right, y), (x, EDGE, x, y - gap), (x, y + gap, x, bottom)]
+    lines = [(min(max(a, EDGE), right), min(max(b, EDGE), bottom), min(max(c, EDGE), right), min(max(d, EDGE), bottom)) for a, b, c, d in lines]
+    whole = [0 <= y <= view.height] * 2 + [0 <= x <= view.width] * 2
+    painter.drawLines([QLineF(*four) for four, on in zip(lines, whole, strict=True) if on and (four[0] < four[2] or four[1] < four[3])])
 
 
-def draw_scale_bar(painter: QPainter, view_width: int, view_height: int, px_per_mm: float, bottom: float = 22.0) -> None:
-    """A bar of a round length at the lower middle, named in mm."""
-    target_mm = 0.16 * view_width / px_per_mm
-    length_mm = _round_length(target_mm)
-    half = length_mm * px_per_mm / 2
-    y, middle = view_height - bottom, view_width / 2
-    lines = [QLineF(middle - half, y, middle + half, y), QLineF(middle - half, y - 4, middle - half, y + 4), QLineF(middle + half, y - 4, middle + half, y + 4)]
+def draw_scale_bar(painter: QPainter, view_width: int, view_height: int, px_per_mm: float, above: int) -> None:
+    """A bar of a round length at the lower left, over ``above`` lines of text, named in mm."""
+    length_mm = _round_length(0.2 * view_width / px_per_mm)
+    y = view_height - 14 - 15 * above
+    left, right = 9.0, 9.0 + length_mm * px_per_mm
+    lines = [QLineF(left, y, right, y), QLineF(left, y - 4, left, y + 4), QLineF(right, y - 4, right, y + 4)]
     for pen in (QPen(HALO, 3.5), QPen(QColor(TEXT), 1.4)):
         painter.setPen(pen)
         painter.drawLines(lines)
     painter.setFont(pixel_font(11))
     text = f"{length_mm:g} mm" if length_mm < 100 else f"{length_mm / 10:g} cm"
-    shadow_text(painter, QRectF(middle - 60, y + 3, 120, 16), text, TEXT, Qt.AlignmentFlag.AlignHCenter)
+    shadow_text(painter, QPointF(right + 7, y + 4), text, TEXT)
 
 
 def _round_length(target_mm: float) -> float:
@@ -113,7 +119,7 @@ def draw_letters(painter: QPainter, width: int, height: int, letters: tuple[str,
     shadow_text(painter, QRectF(8, height / 2 - 10, 40, 20), left, ACCENT, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     shadow_text(painter, QRectF(width - 48, height / 2 - 10, 40, 20), right, ACCENT, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     shadow_text(painter, QRectF(width / 2 - 40, 5, 80, 18), top, ACCENT, Qt.AlignmentFlag.AlignHCenter)
-    shadow_text(painter, QRectF(width / 2 - 40, height - 62, 80, 18), bottom, ACCENT, Qt.AlignmentFlag.AlignHCenter)
+    shadow_text(painter, QRectF(width / 2 - 40, height - 22, 80, 18), bottom, ACCENT, Qt.AlignmentFlag.AlignHCenter)
 
 
 def draw_corner(painter: QPainter, width: int, height: int, corner: str, lines: list[tuple[str, str]]) -> None:

@@ -141,11 +141,18 @@ class PlaneView:
         x, y = self.to_screen(point[self.axes.across], point[self.axes.down])
         return x, y, float(point[self.axes.through])
 
-    def fit(self, margin: float = 0.98) -> None:
-        """Show the whole slice."""
+    def fit(self, body: tuple | None = None, margin: float = 0.98) -> None:
+        """Show the whole slice, or only ``body``: lowest and highest index point (i, j, k)."""
         a = self.axes
-        self.middle = ((a.columns - 1) / 2, (a.rows - 1) / 2)
-        self.px_per_mm = margin * min(self.width / (a.columns * a.across_mm), self.height / (a.rows * a.down_mm))
+        if body is None:
+            low, high = np.zeros(3), np.zeros(3)
+            high[a.across], high[a.down] = a.columns - 1, a.rows - 1
+        else:
+            low, high = body
+        self.middle = (float(low[a.across] + high[a.across]) / 2, float(low[a.down] + high[a.down]) / 2)
+        across_mm = (high[a.across] - low[a.across] + 1) * a.across_mm
+        down_mm = (high[a.down] - low[a.down] + 1) * a.down_mm
+        self.px_per_mm = margin * min(self.width / across_mm, self.height / down_mm)
 
     def zoom_at(self, factor: float, x: float, y: float) -> None:
         """Zoom about a pixel, which stays where it is."""
@@ -161,3 +168,26 @@ class PlaneView:
             self.middle[0] - dx / (a.across_sense * a.across_mm * self.px_per_mm),
             self.middle[1] - dy / (a.down_sense * a.down_mm * self.px_per_mm),
         )
+
+
+def body_box(image) -> tuple[np.ndarray, np.ndarray] | None:
+    """Lowest and highest index point (i, j, k) of the patient in a CT, a little widened: what is
+    worth showing of a large field of view. None for other pictures or an empty one.
+
+    Looks at a coarse grid only; table and headrest are left out as smaller pieces.
+    """
+    if image.unit != "HU":
+        return None
+    from scipy.ndimage import find_objects, label
+
+    steps = [max(1, n // 64) for n in image.array.shape]
+    coarse = image.array[:: steps[0], :: steps[1], :: steps[2]] > -300
+    pieces, count = label(coarse)
+    if count == 0:
+        return None
+    largest = int(np.bincount(pieces.ravel())[1:].argmax())
+    box = find_objects(pieces)[largest]
+    low = np.array([(s.start - 1) * step for s, step in zip(box, steps, strict=True)][::-1], float)
+    high = np.array([s.stop * step for s, step in zip(box, steps, strict=True)][::-1], float)
+    limit = np.array(image.array.shape[::-1], float) - 1
+    return np.clip(low, 0, limit), np.clip(high, 0, limit)

@@ -249,6 +249,7 @@ class ScenePane(QWidget):
         painter.drawImage(QPointF(0, 0), self._image)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_crosshair(painter)
+        self._draw_directions(painter)
         painter.setFont(pixel_font(12, bold=True))
         for needle in self.session.plan.needles:
             x, y = self._screen_of(needle.entry_mm)
@@ -275,6 +276,26 @@ class ScenePane(QWidget):
             painter.setPen(pen)
             for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
                 painter.drawLine(QPointF(x + 4 * dx, y + 4 * dy), QPointF(x + 12 * dx, y + 12 * dy))
+
+    def _draw_directions(self, painter: QPainter) -> None:
+        """Which way the patient lies: six letters round a point, those behind it dim."""
+        centre, reach = QPointF(self.width() - 46, self.height() - 66), 26.0
+        turned = self.scene.directions()
+        painter.setFont(pixel_font(12, bold=True))
+        marks = []
+        for axis, (plus, minus) in enumerate((("L", "R"), ("P", "A"), ("S", "I"))):
+            right, up, toward = turned[:, axis]
+            marks += [(toward, plus, right, up), (-toward, minus, -right, -up)]
+        for toward, letter, right, up in sorted(marks):
+            near = toward > -0.05
+            end = centre + QPointF(right, -up) * reach
+            colour = QColor(ACCENT if near else MUTED)
+            colour.setAlpha(255 if near else 130)
+            if abs(toward) < 0.95:
+                painter.setPen(QPen(colour, 1.4 if near else 0.8))
+                painter.drawLine(centre, centre + QPointF(right, -up) * (reach - 8))
+            if near or abs(toward) < 0.95:  # one that lies straight behind would be written over another
+                shadow_text(painter, QRectF(end.x() - 10, end.y() - 9, 20, 18), letter, colour, Qt.AlignmentFlag.AlignCenter)
 
     # ---- mouse -----------------------------------------------------------------------
     def mousePressEvent(self, event) -> None:

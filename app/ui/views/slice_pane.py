@@ -11,11 +11,11 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ui import kernels
-from app.ui.style import ACCENT, MUTED, TEXT, WARNING, node_colour, pixel_font
+from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, node_colour, pixel_font
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent, draft_mask
 from app.ui.views import field_overlay, needles, overlays
-from app.ui.views.plane import PlaneView, plane_axes
+from app.ui.views.plane import PlaneView, body_box, plane_axes
 
 OUTSIDE = np.uint32(0xFF0A0C0D)
 PLANE_TITLES = {"axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
@@ -52,6 +52,7 @@ class SlicePane(QWidget):
         self._pixels: np.ndarray | None = None
         self._key: tuple | None = None
         self._array: np.ndarray | None = None
+        self._body: tuple | None = None
         self._outlines: dict = {}
         self._field: field_overlay.FieldPicture | None = None
         self._field_key: tuple | None = None
@@ -91,6 +92,7 @@ class SlicePane(QWidget):
         else:
             self.geometry = image.geometry
             self._array = kernels.paintable(image.array)
+            self._body = body_box(image)
             if self.view is None or old is None or not old.same_grid(image.geometry):
                 self.view = PlaneView(plane_axes(image.geometry, self.plane), (0, 0), 1.0, max(1, self.width()), max(1, self.height()))
                 self.fit()
@@ -125,10 +127,10 @@ class SlicePane(QWidget):
         self.update()
 
     def fit(self) -> None:
-        """Whole slice."""
+        """The whole patient (the whole slice where that is not known)."""
         if self.view is not None:
             self.view.width, self.view.height = max(1, self.width()), max(1, self.height())
-            self.view.fit()
+            self.view.fit(self._body)
             self._fitted_px_per_mm = self.view.px_per_mm
             self.update()
 
@@ -259,6 +261,12 @@ class SlicePane(QWidget):
             colour = node_colour(order)
             overlays.draw_segments(painter, self.view, self._outlines[key], colour, 2.0 if current else 1.3)
             overlays.label_outline(painter, self.view, self._outlines[key], state.node.label, colour)
+        for name, mask, _preset in self.session.plan.at_risk:
+            key = (id(mask), number)  # a plan's masks are values: a changed one is another object
+            if key not in self._outlines:
+                self._outlines[key] = overlays.outline_segments(mask, self.geometry, self.view, number)
+            overlays.draw_segments(painter, self.view, self._outlines[key], QColor(AT_RISK_COLOUR), 1.3, dotted=True)
+            overlays.label_outline(painter, self.view, self._outlines[key], name, QColor(AT_RISK_COLOUR))
         if self.session.preview is not None:
             segments = overlays.outline_segments(self.session.preview[0], self.geometry, self.view, number)
             overlays.draw_segments(painter, self.view, segments, QColor(ACCENT), 1.6)
@@ -271,7 +279,6 @@ class SlicePane(QWidget):
         s, axes = self.session, self.view.axes
         w, h = self.width(), self.height()
         overlays.draw_letters(painter, w, h, axes.letters())
-        overlays.draw_scale_bar(painter, w, h, self.view.px_per_mm)
         left = overlays.source_lines(s.image.source, [])
         if s.image.source.synthetic:
             left.append((t("SYNTHETIC"), WARNING))
@@ -285,6 +292,7 @@ class SlicePane(QWidget):
         if self._field is not None:
             low = [*field_overlay.uncovered_note(self._field), *([(t("preview of the field"), WARNING)] if s.field_is_preview else []), *low]
         overlays.draw_corner(painter, w, h, "bl", low)
+        overlays.draw_scale_bar(painter, w, h, self.view.px_per_mm, len(low))
         overlays.draw_corner(painter, w, h, "br", [(t("Investigational use"), MUTED)])
 
     # ---- mouse and keys --------------------------------------------------------------
