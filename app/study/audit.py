@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from app.study import schema
-from app.study.blobs import sha256_file
+from app.study.blobs import BlobFolder, sha256_file
 from app.study.canonical import content_sha256
+from app.study.engine import make_engine, transaction
 from app.study.errors import StudyRefused
 from app.study.trail import GENESIS, AuditHead, event_sha256
 
@@ -48,7 +49,7 @@ class AuditReport:
     anchor: AuditHead | None
     records_checked: int
     files_checked: int
-    study_id: str
+    study_id: str | None
 
     @property
     def ok(self) -> bool:
@@ -91,23 +92,49 @@ def read_anchor(path: str | Path) -> tuple[str | None, AuditHead]:
 
 
 def verify(store: StudyStore, anchor: str | Path | AuditHead | None = None, *, files: bool = True) -> AuditReport:
-    """Check the whole study. ``anchor`` is a file or a head known from elsewhere (a printed report);
+    """Check an open study. ``anchor`` is a file or a head known from elsewhere (a printed report);
     ``files=False`` leaves out hashing the stored pictures and masks, which takes long in a big study.
     """
+    return _verify(store._engine, store.folder, anchor, files)
+
+
+def verify_folder(folder: str | Path, anchor: str | Path | AuditHead | None = None, *, files: bool = True) -> AuditReport:
+    """Check a study folder without opening it as a study, so that one that was tampered with until it
+    no longer opens still gets a report. Raises ``study_missing``, ``anchor_missing``, ``anchor_refused``."""
+    database = Path(folder) / "study.sqlite"
+    if not database.is_file():
+        raise StudyRefused("There is no study in this folder.", code="study_missing")
+    engine = make_engine(database)
+    try:
+        return _verify(engine, Path(folder), anchor, files)
+    finally:
+        engine.dispose()
+
+
+def _verify(engine: sa.Engine, folder: Path, anchor: str | Path | AuditHead | None, files: bool) -> AuditReport:
     anchored_study = None
     if anchor is not None and not isinstance(anchor, AuditHead):
         anchored_study, anchor = read_anchor(anchor)
     check = _Check()
-    with store._read() as connection:  # one consistent moment, also while somebody works
-        rows = [dict(row) for row in connection.exec_driver_sql("SELECT * FROM audit_events ORDER BY seq").mappings()]
-        tables = {table: [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table.name}").mappings()] for table in schema.AUDITED}
-        if connection.dialect.name == "sqlite":
-            _check_database(connection, check)
+    rows: list[dict[str, Any]] = []
+    tables: dict[sa.Table, list[dict[str, Any]]] = {table: [] for table in schema.AUDITED}
+    try:
+        with transaction(engine, write=False) as connection:  # one consistent moment, also while somebody works
+            rows = [dict(row) for row in connection.exec_driver_sql("SELECT * FROM audit_events ORDER BY seq").mappings()]
+            for table in schema.AUDITED:
+                tables[table] = [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table.name}").mappings()]
+            if connection.dialect.name == "sqlite":
+                _check_database(connection, check)
+    except StudyRefused as error:
+        if error.code != "study_damaged":
+            raise
+        check.fault("database_damaged", "study.sqlite", error.message)
     _check_chain(rows, check)
     records = _check_records(rows, tables, check)
-    checked = _check_files(store, tables, check) if files else 0
+    checked = _check_files(folder, tables, check) if files else 0
+    study_id = _study_id(tables[schema.settings])
     if anchor is not None:
-        _check_anchor(rows, anchor, anchored_study, store.study_id, check)
+        _check_anchor(rows, anchor, anchored_study, study_id, check)
     return AuditReport(
         events=len(rows),
         first_bad_event=check.first_bad_event,
@@ -116,8 +143,18 @@ def verify(store: StudyStore, anchor: str | Path | AuditHead | None = None, *, f
         anchor=anchor,
         records_checked=records,
         files_checked=checked,
-        study_id=store.study_id,
+        study_id=study_id,
     )
+
+
+def _study_id(settings: list[dict[str, Any]]) -> str | None:
+    for row in settings:
+        if row["key"] == "study":
+            try:
+                return json.loads(row["value"])["study_id"]
+            except (ValueError, KeyError, TypeError):
+                return None  # the altered record is reported by its hash
+    return None
 
 
 class _Check:
@@ -180,40 +217,47 @@ def _check_records(rows: list[dict[str, Any]], tables: dict[sa.Table, list[dict[
     return len(seen)
 
 
-def _check_files(store: StudyStore, tables: dict[sa.Table, list[dict[str, Any]]], check: _Check) -> int:
+def _check_files(folder: Path, tables: dict[sa.Table, list[dict[str, Any]]], check: _Check) -> int:
+    blobs = BlobFolder(folder / "blobs")
     named: dict[str, str] = {}
     for row in tables[schema.readings]:
         for column in ("mask_sha256", "picture_sha256"):
             if row[column]:
-                named.setdefault(row[column], schema.object_name(schema.readings, row))
+                named.setdefault(str(row[column]), schema.object_name(schema.readings, row))
     for table, column in ((schema.plan_runs, "blobs"), (schema.draft_masks, "history")):
         for row in tables[table]:
-            try:
-                value = json.loads(row[column])
-            except ValueError:
-                continue  # already reported: the record's hash cannot fit
+            value = _loaded(row[column])
             for sha256 in value.values() if isinstance(value, dict) else value:
-                named.setdefault(sha256, schema.object_name(table, row))
+                named.setdefault(str(sha256), schema.object_name(table, row))
     for sha256, where in sorted(named.items()):
         try:
-            code = store.blobs.check(sha256)
+            code = blobs.check(sha256)
         except StudyRefused:
             code = "blob_missing"
         if code is not None:
             what = "is missing" if code == "blob_missing" else "was altered"
-            check.fault(code, f"{where} blob {str(sha256)[:12]}", f"A stored file of this record {what}.")
-    return len(named) + _check_images(store, tables, check)
+            check.fault(code, f"{where} blob {sha256[:12]}", f"A stored file of this record {what}.")
+    return len(named) + _check_images(folder, tables, check)
 
 
-def _check_images(store: StudyStore, tables: dict[sa.Table, list[dict[str, Any]]], check: _Check) -> int:
+def _loaded(text: Any) -> dict | list:
+    """A list or dict from its text; an empty one for tampered text, whose record's hash does not fit
+    and is reported for it."""
+    try:
+        value = json.loads(text)
+    except (ValueError, TypeError):
+        return []
+    return value if isinstance(value, (dict, list)) else []
+
+
+def _check_images(root: Path, tables: dict[sa.Table, list[dict[str, Any]]], check: _Check) -> int:
     checked = 0
     for row in tables[schema.series]:
         where = schema.object_name(schema.series, row)
-        try:
-            hashes = json.loads(row["file_sha256"])
-            folder = store.folder / row["folder"]
-        except (ValueError, TypeError):
-            continue  # already reported: the record's hash cannot fit
+        hashes = _loaded(row["file_sha256"])
+        if not isinstance(hashes, dict):
+            continue
+        folder = root / str(row["folder"])
         for name, sha256 in sorted(hashes.items()):
             checked += 1
             path = folder / name
@@ -224,7 +268,7 @@ def _check_images(store: StudyStore, tables: dict[sa.Table, list[dict[str, Any]]
     return checked
 
 
-def _check_anchor(rows: list[dict[str, Any]], anchor: AuditHead, anchored_study: str | None, study_id: str, check: _Check) -> None:
+def _check_anchor(rows: list[dict[str, Any]], anchor: AuditHead, anchored_study: str | None, study_id: str | None, check: _Check) -> None:
     if anchored_study is not None and anchored_study != study_id:
         check.fault("anchor_of_other_study", "anchor", "The anchor belongs to another study.")
     at = next((row for row in rows if row["seq"] == anchor.events), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.study.audit import read_anchor, verify
+from app.study.audit import read_anchor, verify, verify_folder
 from app.study.store import StudyStore
 from app.study.trail import event_sha256
 from tests.study.builders import CaseBuilder
@@ -266,3 +266,35 @@ def test_that_random_tampering_is_always_found(closed: Path, tmp_path: Path) -> 
         found, _first = codes(closed, anchor)
         assert found, f"not found: {statements}"
         (closed / "study.sqlite").write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("UPDATE settings SET value = '{}' WHERE key = 'protocol'", "record_altered"),
+        ("UPDATE settings SET value = 'x' WHERE key = 'study'", "record_altered"),
+        ("DELETE FROM settings", "record_missing"),
+        ("DROP TABLE draft_masks", "database_damaged"),
+        ("DROP TABLE audit_events", "database_damaged"),
+        ("UPDATE series SET file_sha256 = 'x'", "record_altered"),
+        ("UPDATE plan_runs SET blobs = '[1, 2]'", "blob_missing"),
+    ],
+)
+def test_that_a_study_tampered_with_until_it_does_not_open_still_gets_a_report(closed: Path, statement: str, code: str) -> None:
+    connection = sqlite3.connect(closed / "study.sqlite")
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    report = verify_folder(closed)
+    assert not report.ok
+    assert code in {fault.code for fault in report.faults}
+
+
+def test_that_a_file_that_is_no_database_is_reported_and_a_missing_one_refused(closed: Path, tmp_path: Path) -> None:
+    assert verify_folder(closed, closed / "audit-head.json").ok
+    with refused("study_missing"):
+        verify_folder(tmp_path / "nowhere")
+    (closed / "study.sqlite").write_bytes(b"nothing of the kind" * 1000)
+    assert next(f.code for f in verify_folder(closed).faults) == "database_damaged"
