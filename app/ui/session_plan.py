@@ -117,7 +117,7 @@ class PlanPart:
             return
 
         def work(context):
-            from planning.field import solve_plan
+            from planning.field.solve import solve_plan
 
             return solve_plan(draft_to_plan(plan), preview=True, should_cancel=lambda: context.token.is_cancelled)
 

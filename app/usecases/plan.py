@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from app.jobs import JobContext
-from planning.plan import PlanRefused, TreatmentPlan
+from planning.errors import PlanRefused
+from planning.plan import TreatmentPlan
 from volumetry.mask import NodeMask
 
 Point = tuple[float, float, float]
@@ -183,8 +184,8 @@ def load_plan(path: Path) -> TreatmentPlan:
 
 def solve_and_assess(plan: TreatmentPlan, context: JobContext, spacing_mm: float | None = None):
     """Solve the field of a plan and judge it; returns ``(FieldSolution, PlanAssessment)``."""
-    from planning.field import solve_plan
-    from planning.plan import assess_plan
+    from planning.assessment import assess_plan
+    from planning.field.solve import solve_plan
 
     solution = solve_plan(plan, spacing_mm=spacing_mm, progress=context.part(0.0, 0.9).report, should_cancel=lambda: context.token.is_cancelled)
     context.report("Measuring coverage and margins", 0.92)

@@ -14,7 +14,8 @@ from volumetry.mask import NodeMask
 
 
 def write_plan_folder(plan, solution, assessment, folder: Path) -> list[Path]:
-    """Write ``field_v_per_cm.nii.gz`` (maximum over pairs), ``ablation.nii.gz`` and ``plan.json``.
+    """Write ``field_v_per_cm.nii.gz`` (maximum over pairs), ``ablation.nii.gz`` and ``plan.json``, and each
+    region that is a mask as ``region_N.nii.gz``.
 
     Metal and shaft hold 0 in the field: they are no tissue and count in no volume.
     """
@@ -25,5 +26,13 @@ def write_plan_folder(plan, solution, assessment, folder: Path) -> list[Path]:
     paths = [folder / "field_v_per_cm.nii.gz", folder / "ablation.nii.gz", folder / "plan.json"]
     write_volume(field, paths[0])
     write_volume(zone, paths[1])
-    write_json(paths[2], {**plan.to_dict(), "assessment": assessment.to_dict(), "software_version": __version__})
+    written = plan.to_dict()
+    for n, (region, entry) in enumerate(zip(plan.regions, written["regions"])):
+        mask = getattr(region.shape, "mask", None)
+        if mask is not None:
+            # Beside the plan and under label 1, so that the folder can be solved again anywhere.
+            name = f"region_{n + 1}.nii.gz"
+            paths.append(write_volume(mask, folder / name))
+            entry["shape"].update(path=name, label=1)
+    write_json(paths[2], {**written, "assessment": assessment.to_dict(), "software_version": __version__})
     return paths

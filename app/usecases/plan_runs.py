@@ -9,7 +9,6 @@ import numpy as np
 from app.study.model import PlanRun
 from app.study.store import StudyStore
 from app.usecases.readings import pack_mask
-from volumetry.mask import NodeMask
 
 
 def save_plan_run(store: StudyStore, subject_id: str, visit_id: str | None, plan, solution, assessment) -> PlanRun:
@@ -29,10 +28,11 @@ def pack_field(solution) -> bytes:
 
 def plan_dict(plan, store: StudyStore, blobs: dict[str, str]) -> dict:
     """The plan as JSON: a mask that was drawn on screen becomes a blob named by its hash."""
-
-    def keep_mask(mask: NodeMask, name: str) -> str:
-        digest = store.put_blob(pack_mask(mask))
-        blobs[f"mask: {name}"] = digest
-        return f"blob:{digest}"
-
-    return plan.to_dict(keep_mask)
+    out = plan.to_dict()
+    for region, entry in zip(plan.regions, out["regions"]):
+        mask = getattr(region.shape, "mask", None)
+        if mask is not None:
+            digest = store.put_blob(pack_mask(mask))
+            blobs[f"mask: {region.name}"] = digest
+            entry["shape"]["path"] = f"blob:{digest}"
+    return out
