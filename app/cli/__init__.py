@@ -38,9 +38,7 @@ def main(argv: list[str]) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     if args.command is None:
-        from app.ui.application import open_window
-
-        return open_window()
+        return system.open_window()
     try:
         return args.work(args) or EXIT_DONE
     except NodusError as refusal:

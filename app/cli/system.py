@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from app.cli.output import add_json, emit, progress_context, say, table
+from volumetry.errors import NodusError
 
 
 def register(commands) -> None:
@@ -20,6 +21,10 @@ def register(commands) -> None:
     demo.add_argument("--no-screenshots", action="store_true", help="headless: leave the pictures of the window out")
     demo.set_defaults(work=run_demo)
 
+    show = commands.add_parser("open", help="the window on a study folder, or on a folder or file of pictures")
+    show.add_argument("path", type=Path)
+    show.set_defaults(work=run_open)
+
     selftest = commands.add_parser("selftest", help="closed forms and standards, on this machine")
     add_json(selftest)
     selftest.set_defaults(work=run_selftest)
@@ -33,12 +38,25 @@ def register(commands) -> None:
     warm.set_defaults(work=run_warm_up)
 
 
+def open_window(**what) -> int:
+    """The window, on a study, images or the demonstration case; stays until it is closed."""
+    from app.ui.application import run
+
+    return run(**what)
+
+
+def run_open(args) -> int:
+    """The window on a study folder or on pictures."""
+    path = args.path.resolve()
+    if not path.exists():
+        raise NodusError(f"There is nothing at {args.path}.", code="not_found")
+    return open_window(**({"study": path} if (path / "study.sqlite").exists() else {"images": path}))
+
+
 def run_demo(args) -> int:
     """The main job."""
     if not args.headless:
-        from app.ui.application import open_window
-
-        return open_window(demo_folder=args.out)
+        return open_window(demo=args.out or True)
     from app.usecases.demo import run_headless
 
     out = args.out or Path.cwd() / "demo-output"

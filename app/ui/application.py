@@ -45,9 +45,9 @@ def open_window(session=None, *, prepare: bool = True):
     return window
 
 
-def run(*, study: str | Path | None = None, images: str | Path | None = None, demo: bool = False, arguments: list[str] | None = None) -> int:
-    """Open the window on a study, a folder of images, the demonstration case, or nothing, and stay
-    until it is closed; returns the exit status."""
+def run(*, study: str | Path | None = None, images: str | Path | None = None, demo: bool | str | Path = False, arguments: list[str] | None = None) -> int:
+    """Open the window on a study, a folder of images, the demonstration case (True, or the folder
+    it is kept in), or nothing, and stay until it is closed; returns the exit status."""
     application = make_application(arguments)
     window = open_window()
     install_excepthook(window)
@@ -56,7 +56,7 @@ def run(*, study: str | Path | None = None, images: str | Path | None = None, de
     elif images is not None:
         window.session.open_folder(images)
     elif demo:
-        window.session.open_demo()
+        window.session.open_demo(None if demo is True else demo)
     status = application.exec()
     window.panes.shutdown()
     return status
