@@ -1,0 +1,280 @@
+"""What a solved plan does: coverage, margins, structures at risk, limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planning.electrode import angle_deg, pair_distance_mm
+from planning.field.grid import FieldGrid
+from planning.field.solution import FieldSolution
+from planning.kernels import sampling as ks
+from planning.margin import MarginMap, distance_outside_mm, lethal_surface, region_surface, signed_margin
+from planning.plan import TreatmentPlan
+from planning.safety import DeviceLimits, device_constraints, needle_distance_mm, path_constraints, tissue_constraints
+from planning.tissue_map import RegionBits, clear, clear_cells, needle_bits, outer_bits, sample_bits
+
+RISK_THRESHOLDS_V_PER_CM = (100.0, 200.0, 400.0)
+PERCENTILES = (2, 5, 10, 25, 50, 75, 90, 95, 98)
+EDGE_NEAR_MM = 15.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanAssessment:
+    """The answer of ``nodus plan`` (``to_dict``) and the margin map of each target by name, for
+    pictures."""
+
+    answer: dict
+    margins: dict[str, MarginMap]
+
+    def to_dict(self) -> dict:
+        """The answer object, field names as documented."""
+        return self.answer
+
+    @property
+    def can_be_approved(self) -> bool:
+        """False where any constraint refuses."""
+        return not any(c["level"] == "refuse" for c in self.answer["constraints"])
+
+
+class _Counter:
+    """Counts sub-points of one solved field."""
+
+    def __init__(self, solution: FieldSolution):
+        self.e = solution.e_max_v_per_cm
+        self.point_ml = solution.geometry.voxel_size_mm3 / ks.POINTS / 1000.0
+
+    def above_ml(self, region: RegionBits, thresholds: list[float]) -> list[float]:
+        """Volume of the region at or above each threshold."""
+        counts = np.zeros((region.bits.shape[0], len(thresholds)), np.int64)
+        if region.bits.size:
+            ks.count_above(self.e, region.bits, *region.start, np.array(thresholds, np.float64), counts)
+        return [float(c) * self.point_ml for c in counts.sum(axis=0)]
+
+    def volume_ml(self, region: RegionBits) -> float:
+        """Volume of the region."""
+        return ks.count_bits(region.bits) * self.point_ml
+
+    def spread(self, region: RegionBits) -> tuple[np.ndarray, float, float]:
+        """``(histogram, smallest, largest)`` of |E| over the region."""
+        bins = np.zeros((region.bits.shape[0], ks.BINS), np.int64)
+        extremes = np.zeros((region.bits.shape[0], 2))
+        ks.histogram(self.e, region.bits, *region.start, bins, extremes)
+        return bins.sum(axis=0), float(extremes[:, 0].min()), float(extremes[:, 1].max())
+
+
+def percentiles_of(histogram: np.ndarray, wanted=PERCENTILES) -> dict[str, float]:
+    """Percentiles from a histogram with logarithmic bins, linear within a bin: the value below
+    which p % lies (to 0.2 %)."""
+    total = np.concatenate([[0], np.cumsum(histogram)])
+    edges = ks.LOWEST * (ks.HIGHEST / ks.LOWEST) ** (np.arange(ks.BINS + 1) / ks.BINS)
+    out = {}
+    for p in wanted:
+        goal = p / 100.0 * total[-1]
+        n = int(np.clip(np.searchsorted(total, goal, side="left") - 1, 0, ks.BINS - 1))
+        inside_bin = histogram[n]
+        out[f"{p:g}"] = float(edges[n] + (edges[n + 1] - edges[n]) * ((goal - total[n]) / inside_bin if inside_bin else 0.0))
+    return out
+
+
+def assess_plan(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits | None = None) -> PlanAssessment:
+    """Everything that ``nodus plan`` answers about a solved plan (see the interface's page).
+
+    Volumes are counted on 4 x 4 x 4 sub-points a voxel with |E| trilinear between voxel centres;
+    metal and shaft belong to no volume, later regions take sub-points from earlier ones. Thermal
+    fields are None.
+    """
+    limits = limits or DeviceLimits()
+    grid = FieldGrid(solution.geometry.shape, solution.report.spacing_mm, solution.geometry.origin_mm, solution.counted_mm)
+    counter = _Counter(solution)
+    warnings = [{"code": code, "message": text} for code, text in solution.warnings]
+    bits = _region_bits(plan, grid)
+    thresholds = sorted({*plan.thresholds_v_per_cm})
+    lethal = plan.lethal_v_per_cm
+
+    everything = _tissue_near_field(grid, plan, solution, min([*thresholds, lethal]))
+    volumes = counter.above_ml(everything, [*thresholds, lethal])
+    ablation = volumes[-1]
+    zone = lethal_surface(solution, lethal)
+
+    targets, margins, covered = [], {}, 0.0
+    for n, region in enumerate(plan.regions):
+        if region.role == "target":
+            row, margin, inside_ml = _target(plan, n, grid, counter, bits, zone, thresholds, warnings)
+            targets.append(row)
+            covered += inside_ml
+            if margin is not None:
+                margins[region.name] = margin
+    if not targets:
+        warnings.append({"code": "no_target", "message": "The plan has no target region: coverage and margin are not known."})
+    elif ablation <= 0:
+        warnings.append({"code": "no_ablation", "message": f"The field reaches {lethal:g} V/cm nowhere."})
+
+    surfaces = {n: region_surface(plan, n, grid) for n, r in enumerate(plan.regions) if r.role == "at_risk"}
+    clearances = {e.id: [{"name": plan.regions[n].name, "distance_mm": needle_distance_mm(e, _reach(plan, e), s)} for n, s in surfaces.items()]
+                  for e in plan.electrodes}
+    at_risk = [_at_risk(plan, n, counter, bits[n], [c for rows in clearances.values() for c in rows if c["name"] == plan.regions[n].name],
+                        thresholds, warnings) for n in surfaces]
+
+    if _touches_wall(everything, solution, lethal):
+        warnings.append({"code": "domain_too_small", "message": "The lethal zone reaches the wall of the solved box: enlarge the domain."})
+    elif min(float(np.minimum(p - plan.domain.low_mm, plan.domain.high_mm - p).min())
+             for e in plan.electrodes for p in (np.asarray(e.tip_mm), e.exposed_end_mm)) < EDGE_NEAR_MM:
+        warnings.append({"code": "domain_small", "message": f"Exposed metal lies within {EDGE_NEAR_MM:g} mm of the insulating wall of the solved box, which raises the field."})
+    if solution.report.preview:
+        warnings.append({"code": "preview", "message": "Coarse linear preview: not a result."})
+
+    constraints = device_constraints(plan, solution, limits) + path_constraints(clearances, limits) + tissue_constraints(plan)
+    answer = {
+        "pairs": [_pair(plan, r) for r in solution.pairs],
+        "electrodes": [{"id": e.id, "depth_mm": e.length_mm,
+                        "max_angle_to_others_deg": max(angle_deg(e, o) for o in plan.electrodes if o.id != e.id),
+                        "path_clearance": clearances[e.id]} for e in plan.electrodes],
+        "isovolumes_ml": {f"{t:g}": v for t, v in zip(thresholds, volumes, strict=False)},
+        "targets": targets,
+        "at_risk": at_risk,
+        "ablation_ml": ablation,
+        "collateral_ml": max(ablation - covered, 0.0),
+        "constraints": [c.to_dict() for c in constraints],
+        "solver": solution.report.to_dict(),
+        "warnings": warnings,
+    }
+    return PlanAssessment(answer, margins)
+
+
+def _reach(plan: TreatmentPlan, e) -> float:
+    return max(plan.shaft_reach_mm(e), e.length_mm)
+
+
+def _pair(plan: TreatmentPlan, r) -> dict:
+    distance = pair_distance_mm(plan.electrode(r.anode), plan.electrode(r.cathode))
+    return {"anode": r.anode, "cathode": r.cathode, "distance_mm": distance, "voltage_v": r.voltage_v,
+            "v_per_cm": r.voltage_v / (distance / 10.0) if distance > 0 else None, "current_a": r.current_a,
+            "resistance_ohm": r.voltage_v / r.current_a if r.current_a else None}
+
+
+def _region_bits(plan: TreatmentPlan, grid: FieldGrid) -> list[RegionBits | None]:
+    """Sub-points of every region, later ones taking from earlier ones, needles from all."""
+    out = [sample_bits(r, grid) for r in plan.regions]
+    for n, late in enumerate(out):
+        for early in out[:n]:
+            if late is not None and early is not None:
+                clear(early, late)
+    cells, taken = needle_bits(plan, grid)
+    for n, region in enumerate(out):
+        if region is not None and plan.regions[n].role != "tissue":
+            clear_cells(region, grid, cells, taken)
+            _keep_counted(region, grid)
+    return out
+
+
+def _keep_counted(region: RegionBits, grid: FieldGrid) -> None:
+    """Drop sub-points beyond the asked box (only where cells stick out of it)."""
+    if all(abs(n * grid.spacing_mm - (h - low)) < 1e-6 for n, low, h in zip(grid.shape[::-1], *grid.counted_mm, strict=True)):
+        return
+    region.bits[...] &= outer_bits(grid).bits[region.box]
+
+
+def _tissue_near_field(grid: FieldGrid, plan: TreatmentPlan, solution: FieldSolution, lowest: float) -> RegionBits:
+    """All tissue sub-points in the box of cells where the field may reach the lowest threshold."""
+    hot = solution.e_max_v_per_cm >= 0.5 * lowest
+    box = []
+    for axis in range(3):
+        hits = np.flatnonzero(hot.any(axis=tuple(a for a in range(3) if a != axis)))
+        if hits.size == 0:
+            return RegionBits((slice(0, 0),) * 3, np.zeros((0, 0, 0), np.uint64))
+        box.append(slice(max(0, int(hits[0]) - 2), min(grid.shape[axis], int(hits[-1]) + 3)))
+    region = RegionBits(tuple(box), np.full(tuple(s.stop - s.start for s in box), ks.ALL, np.uint64))
+    clear_cells(region, grid, *needle_bits(plan, grid))
+    _keep_counted(region, grid)
+    return region
+
+
+def _touches_wall(region: RegionBits, solution: FieldSolution, lethal: float) -> bool:
+    e, label = solution.e_max_v_per_cm, solution.label
+    tissue = ~solution.is_needle
+    for axis in range(3):
+        for n in (0, -1):
+            face = [slice(None)] * 3
+            face[axis] = n
+            if (e[tuple(face)] >= lethal)[tissue[tuple(face)]].any():
+                return True
+    return label.size == 0
+
+
+def _target(plan, n, grid, counter, bits, zone, thresholds, warnings) -> tuple[dict, MarginMap | None, float]:
+    region, mine = plan.regions[n], bits[n]
+    volume = counter.volume_ml(mine)
+    row = {"name": region.name, "volume_ml": volume, "coverage_pct": None, "coverage_pct_by_v_per_cm": {f"{t:g}": None for t in thresholds},
+           "min_v_per_cm": None, "v_per_cm_percentiles": None, "minimal_margin_mm": None, "margin_coverage_pct": None}
+    if volume <= 0:
+        warnings.append({"code": "target_empty", "message": f"Target {region.name!r} holds no tissue: needles or later regions cover it."})
+        return row, None, 0.0
+    above = counter.above_ml(mine, [*thresholds, plan.lethal_v_per_cm])
+    histogram, smallest, _ = counter.spread(mine)
+    row["coverage_pct"] = 100.0 * above[-1] / volume
+    row["coverage_pct_by_v_per_cm"] = {f"{t:g}": 100.0 * a / volume for t, a in zip(thresholds, above, strict=False)}
+    row["min_v_per_cm"] = smallest
+    row["v_per_cm_percentiles"] = percentiles_of(histogram)
+    surface = region_surface(plan, n, grid)
+    margin = signed_margin(surface, zone)
+    if margin is not None:
+        row["minimal_margin_mm"] = margin.minimal_mm
+    row["margin_coverage_pct"] = _margin_coverage(plan, n, grid, counter, bits, surface)
+    return row, margin, above[-1]
+
+
+def _margin_coverage(plan, n, grid, counter, bits, surface) -> float | None:
+    """Coverage (%) of the target dilated by the plan's margin, less structures at risk and air."""
+    if surface.tree is None:
+        return None
+    box, distance = distance_outside_mm(plan, n, grid, surface, plan.margin_mm)
+    # sub-points of the dilated rim: whole voxels within, a linear share in the cut ones
+    share = np.clip((plan.margin_mm - distance) / grid.spacing_mm + 0.5, 0.0, 1.0)
+    rim = RegionBits(box, _share_bits(share))
+    own = bits[n]
+    for m, other in enumerate(bits):
+        law = plan.regions[m].conductivity
+        if other is not None and m != n and (plan.regions[m].role == "at_risk" or (law is not None and law.is_air)):
+            clear(rim, other)
+    common = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(own.box, box, strict=True))
+    if all(s.start >= 0 for s in common):
+        rim.bits[common] |= own.bits
+    clear_cells(rim, grid, *needle_bits(plan, grid))
+    _keep_counted(rim, grid)
+    volume = counter.volume_ml(rim)
+    return 100.0 * counter.above_ml(rim, [plan.lethal_v_per_cm])[0] / volume if volume > 0 else None
+
+
+def _share_bits(share: np.ndarray) -> np.ndarray:
+    """uint64 with about ``share`` of its 64 bits set, spread over the voxel."""
+    table = np.zeros(65, np.uint64)
+    order = (np.arange(64) * 37) % 64
+    bits = 0
+    for m, b in enumerate(order):
+        bits |= 1 << int(b)
+        table[m + 1] = bits
+    return table[np.rint(64 * share).astype(np.int64)]
+
+
+def _at_risk(plan, n, counter, mine, distances, thresholds, warnings) -> dict:
+    region = plan.regions[n]
+    wanted = sorted({*thresholds, *RISK_THRESHOLDS_V_PER_CM})
+    known = [c["distance_mm"] for c in distances if c["distance_mm"] is not None]
+    row = {"name": region.name, "max_v_per_cm": None, "mean_v_per_cm": None, "volume_ml": 0.0, "volume_above_lethal_ml": None,
+           "volume_ml_by_v_per_cm": {f"{t:g}": None for t in wanted}, "min_distance_mm": min(known) if known else None,
+           "max_temperature_c": None, "thermal_damage_ml": None}
+    volume = counter.volume_ml(mine) if mine is not None else 0.0
+    if volume <= 0:
+        warnings.append({"code": "structure_outside", "message": f"Structure {region.name!r} lies outside the solved box: its field is not known."})
+        return row
+    above = counter.above_ml(mine, [*wanted, plan.lethal_v_per_cm])
+    histogram, _, largest = counter.spread(mine)
+    edges = ks.LOWEST * (ks.HIGHEST / ks.LOWEST) ** ((np.arange(ks.BINS) + 0.5) / ks.BINS)
+    row |= {"max_v_per_cm": largest, "mean_v_per_cm": float((histogram * edges).sum() / histogram.sum()), "volume_ml": volume,
+            "volume_above_lethal_ml": above[-1], "volume_ml_by_v_per_cm": {f"{t:g}": a for t, a in zip(wanted, above, strict=False)}}
+    low, high = region.shape.bounds_mm()
+    if (low < plan.domain.low_mm - 1e-6).any() or (high > plan.domain.high_mm + 1e-6).any():
+        warnings.append({"code": "structure_clipped", "message": f"Structure {region.name!r} reaches out of the solved box: its figures are for the part inside."})
+    return row
