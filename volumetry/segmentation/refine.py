@@ -28,7 +28,8 @@ from volumetry.segmentation.icosphere import Icosphere, harmonics
 DEGREE = 8
 FREQUENCY = 8
 STIFFNESS = 1e-4
-TURNS = 4
+TURNS = 5
+_PLAIN_TURNS = 2  # without a layer of fat, which a blur not yet measured would imitate
 _NORMAL_SLOPE = 1 / np.sqrt(2 * np.pi)
 
 # All in units of the local blur sigma, along the normal.
@@ -85,12 +86,12 @@ def refine_surface(crop, fan, t, inside, reach, anchors) -> Refined:
         scale = sigma / cosine / length  # t for one sigma along the normal
         along = np.maximum(t[:, None] + scale[:, None] * _OFFSET, 0.02)
         profile = ring_mean(crop.at(fan.points_mm(along)), sphere)
-        edges = find_edges(profile, bend_mm / sigma, mean, noise)
+        edges = find_edges(profile, bend_mm / sigma, mean, noise, layers=turn >= _PLAIN_TURNS)
         sd_mm = edges.place_sd * sigma / cosine
         clear = sd_mm < 0.35
         weight = 1.0 / (sd_mm**2 + 0.08**2)
         wanted = t + edges.place * scale
-        t = np.clip(smooth_on_sphere(wanted, weight / weight.max(), sphere), 0.1, reach)
+        t = np.clip(_pulled(wanted, weight / weight.max(), sphere, anchors), 0.1, reach)
         if turn < TURNS - 1:
             blur = _measured_blur(edges, sigma, (normals @ across) ** 2, blur, noise)
             mean = _inside_mean(crop, fan, t, edges, mean, blur)
@@ -122,19 +123,18 @@ def _templates():
     return np.ascontiguousarray(first).reshape(size), np.ascontiguousarray(second).reshape(size)
 
 
-def find_edges(profile: np.ndarray, bend: np.ndarray, mean: float, noise: float) -> Edges:
+def find_edges(profile: np.ndarray, bend: np.ndarray, mean: float, noise: float, *, layers: bool = True) -> Edges:
     """Best border per ray for profiles (rays, len(_OFFSET)) read from the inside outward.
 
     ``bend`` is d / sigma per ray. The node's value may leave ``mean`` by little more than
     the noise, the neighbour's is free. The gap's value is the darkest that is common around the node;
-    where nothing around is clearly darker than the node, no gap is looked for.
+    where nothing around is clearly darker than the node, or ``layers`` is False, no gap is looked for.
     """
     first, second = _templates()
     rays = len(profile)
-    outer = profile[:, _OFFSET > 0.5]
-    dark = float(np.percentile(0.5 * (outer[:, 1:] + outer[:, :-1]).min(axis=1), 20))
-    with_gap = dark < mean - 6 * noise
     part = noise / 2.0  # seven rays and their interpolation are averaged; neighbours share voxels
+    dark = _common_dark(profile, part)
+    with_gap = layers and dark < mean - 6 * noise
     weight = np.where(_OFFSET < 2.6, 1.0, 0.5)
     choice = np.abs(_BEND[None, :] - bend[:, None]).argmin(axis=1)
     place = np.zeros(rays)
@@ -146,7 +146,8 @@ def find_edges(profile: np.ndarray, bend: np.ndarray, mean: float, noise: float)
     # the node's value: prior (mean, noise); in the scale of one sample's noise
     prior = (part / (0.6 * noise)) ** 2
     free = 1e-4
-    away = 0.15 * part**2 * np.repeat(_PLACE**2, len(_GAP))
+    # staying near the present surface, and a layer of fat that must earn its place
+    away = part**2 * (0.15 * _PLACE[:, None] ** 2 + 2.0 * (_GAP > 0)[None, :]).ravel()
     for b in np.unique(choice):
         rows = np.flatnonzero(choice == b)
         e1, e2 = first[b], second[b]
@@ -205,6 +206,27 @@ def smooth_on_sphere(values: np.ndarray, weight: np.ndarray, sphere: Icosphere, 
     return basis @ np.linalg.solve(normal, basis.T @ (w * values))
 
 
+def _pulled(wanted, weight, sphere: Icosphere, anchors) -> np.ndarray:
+    """The smooth surface through ``wanted``, drawn through the reader's anchors.
+
+    Near an anchor (a bell of 20 degrees sd) the reader is believed, not the picture: the edges found there lose
+    their weight, the anchor takes it, and what the spline still leaves is spread as a Gaussian.
+    """
+    if not anchors:
+        return smooth_on_sphere(wanted, weight, sphere)
+    rays = np.array([a[0] for a in anchors])
+    radii = np.array([a[1] for a in anchors])
+    angle = np.arccos(np.clip(sphere.directions @ sphere.directions[rays].T, -1, 1))
+    bell = np.exp(-0.5 * (angle / np.radians(20)) ** 2)
+    weight = weight * (1 - 0.97 * bell.max(axis=1))
+    wanted, weight = wanted.copy(), weight.copy()
+    wanted[rays], weight[rays] = radii, 20.0
+    t = smooth_on_sphere(wanted, weight, sphere)
+    # two anchors on one ray cannot both hold: least squares shares the difference
+    amount, *_ = np.linalg.lstsq(bell[rays], radii - t[rays], rcond=1e-3)
+    return t + bell @ amount
+
+
 def _slice_normal(crop) -> np.ndarray:
     """Unit vector across the slices (not along k, which may be sheared)."""
     d = crop.geometry.direction
@@ -218,6 +240,14 @@ def _expected_blur(crop) -> tuple[float, float]:
     i, j, k = crop.geometry.spacing_mm
     share = 1 / 12 + 1 / 6
     return float(np.sqrt(0.16 + share * i * j)), float(np.sqrt(0.04 + share * k * k))
+
+
+def _common_dark(profile: np.ndarray, part: float) -> float:
+    """Value of the darkest tissue that is common around the node: the median of the rays whose
+    outer stretch lies within a few sd of the tenth percentile."""
+    stretch = profile[:, (_OFFSET >= 1.75) & (_OFFSET <= 3.0)].mean(axis=1)
+    low = np.percentile(stretch, 10)
+    return float(np.median(stretch[stretch < low + 4 * part]))
 
 
 def _normals_and_bend(fan, t, across, blur):
