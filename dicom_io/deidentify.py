@@ -192,10 +192,8 @@ def _clean(ds: Dataset, salt: bytes, changed: list[str], inside_groups: bool = F
             changed.append(f"{tag}")
             continue
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                element = ds[tag]
-                keyword, vr, value = element.keyword, str(element.VR), element.value
+            element = ds[tag]
+            keyword, vr, value = element.keyword, str(element.VR), element.value
         except Exception:  # an element that cannot be read cannot be vouched for
             changed.append(f"{tag}")
             continue

@@ -7,6 +7,7 @@ data are taken from the file itself, so that nothing is allocated on the header'
 from __future__ import annotations
 
 import io
+import logging
 import math
 import os
 import struct
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
@@ -31,6 +33,12 @@ ProgressReport = Callable[[str, float | None], object]
 DEFER_BYTES = 4_000_000
 # A single frame above this is not a medical picture but a damaged or hostile header.
 MAX_FRAME_BYTES = 1 << 30
+
+# Strange values are read as absent or said as findings; the reader's warnings on top would only
+# reach a log. Set once here, as filters changed in threads would undo each other.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+warnings.filterwarnings("ignore", module=r"pydicom\..*")
+logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
 FLOAT_PIXEL_TAGS = (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00", b"\x7f\xe0\x00\x08", b"\x7f\xe0\x00\x09")
@@ -71,10 +79,8 @@ def text(ds: Dataset, keyword: str) -> str | None:
 def value_of(ds: Dataset, keyword: str):
     """The element's value, None where it is absent, empty or cannot be converted."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = ds.get(keyword)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, IndexError, OSError, struct.error):
+        value = ds.get(keyword)
+    except Exception:  # a damaged value raises whatever its converter meets; it is read as absent
         return None
     if value is None or (isinstance(value, str) and value == ""):
         return None
@@ -115,7 +121,7 @@ def items(ds: Dataset, keyword: str) -> list[Dataset]:
         return []
     try:
         return [item for item in value if isinstance(item, Dataset)]
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, struct.error, NotImplementedError):
+    except Exception:  # as in value_of
         return []
 
 
@@ -264,6 +270,13 @@ def _read_deflated(path: Path, raw: bytes) -> tuple[Dataset, PixelBlock | None]:
     return ds, block
 
 
+def _refuse_cut_values(path: Path, ds: Dataset, file_bytes: int) -> None:
+    """Values left in the file because of their length must at least fit into it."""
+    for raw in list(ds.values()):
+        if isinstance(raw, RawDataElement) and raw.value is None and raw.length and raw.value_tell + raw.length > file_bytes:
+            raise DicomRefused(f"{path.name} ends in the middle of its header.", code="truncated")
+
+
 def read_header(path: Path | str) -> Header:
     """Read one file up to its pixels.
 
@@ -273,8 +286,7 @@ def read_header(path: Path | str) -> Header:
     path = Path(path)
     try:
         file_bytes = os.path.getsize(path)
-        with open(path, "rb") as fp, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with open(path, "rb") as fp:
             if str(DeflatedExplicitVRLittleEndian).encode() in fp.read(1024):
                 fp.seek(0)
                 ds, block = _read_deflated(path, fp.read())
@@ -293,6 +305,7 @@ def read_header(path: Path | str) -> Header:
         raise
     except Exception as error:  # whatever a damaged header makes the parser raise is a reason to skip this file
         raise DicomRefused(f"{path.name} has a damaged header ({type(error).__name__}).", code="unreadable") from error
+    _refuse_cut_values(path, ds, file_bytes)
     sop_class = text(ds.file_meta, "MediaStorageSOPClassUID")
     if sop_class == "1.2.840.10008.1.3.10":
         raise DicomRefused(f"{path.name} is a DICOM directory; the files it lists are read themselves.", code="dicomdir")
