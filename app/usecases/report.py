@@ -24,13 +24,14 @@ from app.study.model import ABLATION_KINDS, PlanRun, Reading, ReadingState, Read
 from app.study.protocol import protocol_from
 from app.study.readings import LOCK_NOTE
 from app.study.store import StudyStore
-from app.usecases.report_page import ALARM, GREY, INK, ChartLine, ChartPoint, Page, TableColumn, draw_chart, draw_table, fit, wrap
+from app.usecases.report_page import ALARM, GREY, INK, ChartLine, ChartPoint, Page, TableColumn, draw_chart, draw_table, fit, text_width, wrap
 from app.usecases.report_text import STATUS_TEXT, axes_text, interval_text, plan_lines, volume_text
 from volumetry.quantity import quantity
 
 MARGIN = 30.0
 PICTURES = 6
 PICTURE_GAP = 6.0
+READER_WIDTH = 40.0
 CHART_LINES = 10
 LOWEST_ROW = 8.8  # points; text in a lower row cannot be read on paper
 
@@ -186,7 +187,7 @@ class _Report:
         TableColumn("VRR, % (95 %)", 92, "right"),
         TableColumn("Method", 50),
         TableColumn("Status", 56),
-        TableColumn("Reader", 40),
+        TableColumn("Reader", READER_WIDTH),
         TableColumn("Notes", 25.27, "right"),
     )
 
@@ -210,6 +211,10 @@ class _Report:
         self.left = MARGIN
         self.width = A4[0] - 2 * MARGIN
         self.notes: dict[str, str] = {}  # sentence -> letter
+        names = sorted({row.reading.reader for row in rows})
+        too_long = any(text_width(name, 7.4) > READER_WIDTH - 4 for name in names)
+        # A name that would be cut stands below the table, a number in its place.
+        self.readers = {name: f"R{n}" if too_long else name for n, name in enumerate(names, start=1)}
 
     def draw(self) -> None:
         top = self._header()
@@ -266,7 +271,7 @@ class _Report:
         y += 12 + 9.5 * (len(lines) - 1)
         top = y + 22
         for line in lines:
-            page.text(left, y, fit(line, self.width, 7.5), 7.5)
+            page.text(left, y, line, 7.5)
             y -= 9.5
         page.heading(left, top - 9, "Locks", self.width)
         return top
@@ -281,14 +286,15 @@ class _Report:
         for (name, meaning), readings in sorted(groups.items()):
             times = sorted(r.locked_utc or "" for r in readings)
             first, last = (t[:19].replace("T", " ") for t in (times[0], times[-1]))
-            when = f"{first} UTC" if first == last else f"{first} to {last} UTC"
+            same_day = first[:10] == last[:10]
+            when = f"{first} UTC" if first == last else f"{first} to {last[11:] if same_day else last} UTC"
             count = "1 reading" if len(readings) == 1 else f"{len(readings)} readings"
-            lines.append(f"{count} locked by {name}, “{meaning}”, {when}; {LOCK_NOTE}")
+            lines.append(f"{count} locked by {fit(name, 240, 7.5)}, “{fit(meaning, 480, 7.5)}”, {when}; {LOCK_NOTE}")
         if not lines:
             return ["No reading is locked."]
         if len(lines) > 5:
             lines = [*lines[:4], f"and {len(lines) - 4} more; see readings.csv"]
-        return lines
+        return [piece for line in lines for piece in wrap(line, self.width, 7.5, 3)]
 
     # -- the table --------------------------------------------------------------------------------
 
@@ -321,8 +327,8 @@ class _Report:
             self._vrr_cell(row),
             f"{r.modality} {r.method}",
             status,
-            r.reader,
-            ",".join(dict.fromkeys(letters)),
+            self.readers[r.reader],
+            ",".join(sorted(set(letters))),
         ]
 
     def _vrr_cell(self, row: _Row) -> Any:
@@ -342,6 +348,8 @@ class _Report:
             lines = [*lines[:6], f"and {len(lines) - 6} more notes; see the warnings in readings.csv"]
         sources = sorted({r.interval_from for r in self.response.nodes if r.interval_from})
         told = {"repeatability": "the stated repeatability", "volume intervals": "the intervals of its two volumes"}
+        if self.readers and list(self.readers) != list(self.readers.values()):
+            lines.insert(0, "Readers: " + "; ".join(f"{short} {name}" for name, short in self.readers.items()))
         if sources:
             lines.insert(0, f"Day: from the node's first ablation. Intervals are 95 %; that of a VRR comes from {' or '.join(told[s] for s in sources)}.")
         return lines

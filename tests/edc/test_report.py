@@ -145,3 +145,12 @@ def test_that_text_never_leaves_its_column_and_names_in_chinese_are_written(case
     reading = case.save("Baseline", reader="reader-b")
     case.store.lock_reading(reading.reading_id, "李医生", "已审阅")
     assert "李医生" in text_of(render_subject_report(case.store.snapshot(), "S-001"))
+
+
+def test_that_what_a_lock_is_not_and_who_read_are_never_cut(case: CaseBuilder) -> None:
+    reading = case.save("Baseline", reader="A reader with a rather long name (demonstration)")
+    case.store.lock_reading(reading.reading_id, "Somebody with a long name " * 3, "I have looked at this reading and confirm it " * 9)
+    text = " ".join(text_of(render_subject_report(case.store.snapshot(), "S-001")).split())
+    assert text.count("not an electronic signature") == 2
+    assert "R1 A reader with a rather long name (demonstration); R2 reader-a" in text
+    assert "not an electron…" not in text
