@@ -26,7 +26,7 @@ class PlanPart:
         state = self.nodes.get(node_id or "")
         if state is None or state.draft is None or state.draft.is_empty:
             return ()
-        return ((state.node.label, state.draft.as_mask(name=state.node.label), "lymph_node"),)
+        return ((state.node.label, state.draft.as_mask(name=state.node.label), "node"),)
 
     def set_plan_target(self, node_id: str) -> None:
         """Plan for this node."""
@@ -71,7 +71,7 @@ class PlanPart:
         """Take a structure at risk out of the plan; one undo step."""
         self.set_plan(replace(self.plan, at_risk=tuple(s for s in self.plan.at_risk if s[0] != name)), f"Remove {name}")
 
-    def outline_structure(self, name: str, seed_mm, preset: str = "vessel") -> None:
+    def outline_structure(self, name: str, seed_mm, preset: str = "blood") -> None:
         """Grow a contrast-filled vessel (or airway) from a click and add it as a structure at risk; a job."""
         from app.usecases.structures import grow_structure
 

@@ -166,7 +166,8 @@ def bench_volumetry() -> list[Row]:
     from app.demo.phantoms import make_phantom
     from volumetry.segmentation.star_convex import segment_node
 
-    volume, _truth, _volume_ml, centre, radius = make_phantom(np.random.default_rng(3), spacing_mm=(0.7, 0.7, 1.25))
+    phantom = make_phantom(np.random.default_rng(3), spacing_mm=(0.7, 0.7, 1.25))
+    volume, centre, radius = phantom.image, phantom.centre_mm, phantom.radius_mm
     segment_node(volume, centre, radius)
     click_s, _ = best_of(lambda: segment_node(volume, centre, radius))
     rows.append(compare("one click to an outlined node (CT 0.7 x 0.7 x 1.25 mm)", click_s))

@@ -210,9 +210,9 @@ def plan_node(store: StudyStore, case: DemoCase, context: JobContext):
         if near:
             click = min(near, key=lambda p: np.linalg.norm(p - centre))
             grown = grow_structure(image, click, structure, reach_mm=35.0)
-            at_risk.append((structure, replace(grown, array=grown.array & ~mask.array), "vessel"))
+            at_risk.append((structure, replace(grown, array=grown.array & ~mask.array), "blood"))
     side = 1.0 if node.side == "left" else -1.0
-    draft = PlanDraft(targets=((node.label, mask, "lymph_node"),), at_risk=tuple(at_risk), background="muscle")
+    draft = PlanDraft(targets=((node.label, mask, "node"),), at_risk=tuple(at_risk), background="muscle")
     for needle in suggest_needles(mask, 4, spacing_mm=13.0, exposure_mm=25.0, approach=(0.8 * side, -0.6, 0.0)):
         draft = draft.with_needle(needle)
     plan = draft_to_plan(draft)

@@ -14,6 +14,7 @@ import numpy as np
 from app.jobs import JobContext
 from planning.errors import PlanRefused
 from planning.plan import TreatmentPlan
+from planning.tissue import Conductivity, preset_from_dict
 from volumetry.mask import NodeMask
 
 Point = tuple[float, float, float]
@@ -112,12 +113,13 @@ def exposed_midpoint_mm(needle: NeedleDraft) -> np.ndarray:
 
 
 @cache
-def tissue_presets() -> dict[str, dict]:
-    """Tissue conductivity presets by name, from ``resources/tissues``."""
-    presets: dict[str, dict] = {}
+def tissue_presets() -> dict[str, Conductivity]:
+    """Tissue conductivity laws by name, from ``resources/tissues``."""
+    presets: dict[str, Conductivity] = {}
     for entry in sorted(resources.files("resources").joinpath("tissues").iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".json"):
-            presets.update(json.loads(entry.read_text(encoding="utf-8"))["presets"])
+            name, law = preset_from_dict(json.loads(entry.read_text(encoding="utf-8")))
+            presets[name] = law
     return presets
 
 

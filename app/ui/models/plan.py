@@ -22,7 +22,7 @@ def assessment_dict(assessment) -> dict:
     return assessment if isinstance(assessment, dict) else assessment.to_dict()
 
 
-TARGET_TISSUE = "lymph_node"
+TARGET_TISSUE = "node"
 
 
 @dataclass(frozen=True, slots=True)
