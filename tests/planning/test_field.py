@@ -1,0 +1,282 @@
+"""The field solver against closed forms, and what must hold for any plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from planning import Conductivity, FieldNotConverged, PlanRefused, TreatmentPlan, analytic, assess_plan, solve_plan
+from planning.field.conductors import add_conductor
+from planning.field.grid import FieldGrid
+from planning.field.nonlinear import PotentialSolver
+from planning.field.problem import ProblemParts
+from planning.field.solve import build_problem
+from planning.selfcheck import NONE, self_checks, solve_posed, two_cylinders_problem, wall_cells
+from planning.shapes import Sphere
+from tests.planning.helpers import LIVER, four_needles, make_plan, plan_dict
+from tests.reference import field_twins as twin
+from volumetry.errors import Cancelled
+
+TWO = np.array([1.0, -1.0])
+
+
+@pytest.mark.parametrize("row", range(5))
+def test_that_the_self_checks_pass(row):
+    name, value, expected, tolerance = CHECKS[row]
+    assert abs(value - expected) <= tolerance, name
+
+
+CHECKS = self_checks()
+
+
+def test_that_closed_forms_give_the_published_numbers():
+    assert analytic.two_cylinders_field_v_per_cm(0, 0, 15, 0.5, 2250) == pytest.approx(884.298, abs=1e-3)
+    assert analytic.two_cylinders_current_a_per_cm(15, 0.5, 2250) == pytest.approx(20.789, abs=1e-3)
+    assert analytic.two_cylinders_area_mm2(15, 0.5, 2250, 500) == pytest.approx(284.546, abs=1e-3)
+    assert analytic.two_cylinders_field_v_per_cm(0, 0, 10, 0.5, 1500) == pytest.approx(1007.313, abs=1e-3)
+    assert analytic.two_cylinders_field_v_per_cm(0, 0, 20, 0.5, 3000) == pytest.approx(814.412, abs=1e-3)
+    for law, current in ((Conductivity("ramp", 0.08, 0.32, 350, 700), 104.222), (Conductivity("ramp", 0.2, 0.7, 400, 800), 241.203), (Conductivity("constant", 0.08), 68.131)):
+        assert analytic.coaxial_nonlinear(law.at, 0.5, 20, 500)[0] == pytest.approx(current, abs=1e-3)
+    assert analytic.concentric_spheres_current_a(1, 20, 1000) == pytest.approx(13.22776, abs=1e-5)
+    assert analytic.concentric_spheres_radius_mm(1, 20, 1000, 500) == pytest.approx(4.58831, abs=1e-5)
+    assert analytic.two_spheres_conductance_m(1, 10) == pytest.approx(6.982102e-3, abs=1e-9)
+    assert analytic.sphere_in_uniform_field(0.20, 0.34) == pytest.approx(1.15909, abs=1e-5)
+    assert analytic.capsule_in_uniform_field(0.5, 0.05, 0.34, 7.0, 7.5) == pytest.approx(0.677599, abs=1e-6)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.25, 0.25), (0.11, 0.19)])
+@pytest.mark.parametrize("spacing", [0.5, 1.0])
+def test_that_two_endless_needles_hold_at_any_offset(shift, spacing):
+    problem = two_cylinders_problem(spacing, shift_mm=shift, layers=4)
+    _, current, _ = solve_posed(problem, (1125.0, -1125.0))
+    assert current[0] * 10 / (4 * spacing) == pytest.approx(20.7894, rel=0.005)
+
+
+def test_that_two_spheres_conduct_as_the_bispherical_sum():
+    grid = FieldGrid.around((0, 0, 0), (64, 56, 56), 0.5)
+    parts = ProblemParts.on(grid, 0, [(0, 1, 1, 0, 1)])
+    for x in (-5.0, 5.0):
+        add_conductor(parts, lambda p, x=x: np.linalg.norm(p - np.array([x + 0.1, 0.07, 0.2]), axis=-1) - 1.0)
+    _, current, _ = solve_posed(parts.finish(), (0.5, -0.5))
+    assert current[0] == pytest.approx(analytic.two_spheres_conductance_m(1, 10), rel=0.01)
+
+
+@pytest.mark.parametrize(("inside", "expected"), [(0.20, 1.15909), (0.53, 0.84298)])
+def test_that_the_field_in_a_spherical_inclusion_is_right(inside, expected):
+    assert analytic.sphere_in_uniform_field(inside, 0.34) == pytest.approx(expected, abs=2e-4)
+    grid = FieldGrid.around((0, 0, 0), (48, 48, 48), 0.5)
+    points = np.stack(np.meshgrid(*(grid.axis_mm(n) for n in (2, 1, 0)), indexing="ij")[::-1], axis=-1)
+    material = (Sphere((0.1, 0.2, 0), 12.0).level_mm(points) >= 0).astype(np.uint8)
+    parts = ProblemParts.on(grid, material, [(0, 0.34, 0.34, 0, 1), (0, inside, inside, 0, 1)])
+    cells, walls = wall_cells(grid, (2,))
+    parts.add_boundary_values(cells, np.full(cells.size, 2.0), 10.0 * walls[:, 2])
+    _, _, e = solve_posed(parts.finish(), ())
+    middle = material.astype(bool) & (np.linalg.norm(points, axis=-1) < 4.5)
+    # the walls at 4 radii raise the field far away by less than a per cent
+    assert e[middle].mean() / 100.0 == pytest.approx(expected, rel=0.01)
+    assert e[middle].std() / e[middle].mean() < 0.01
+
+
+def test_that_the_solution_is_that_of_a_direct_solver():
+    plan = make_plan(box=16.0, d=6.0, length=6.0, spacing=1.0)
+    problem = build_problem(plan)
+    solver, _, _ = solve_posed(problem, (10.0, -10.0))
+    want = twin.solve_directly(solver.wx, solver.wy, solver.wz, problem.coupling_cell, solver.weights, np.array([10.0, -10.0])[problem.coupling_conductor])
+    tissue = problem.label < 254
+    assert np.abs(solver.potential - want)[tissue].max() < 2e-4
+
+
+def test_that_currents_balance_and_the_residual_is_true():
+    for d in (plan_dict(), plan_dict(background=LIVER), four_needles(background=LIVER)):
+        report = solve_plan(TreatmentPlan.from_dict(d, {})).report
+        assert report.current_balance < 1e-3
+        assert report.relative_residual <= 1e-6
+
+
+def test_that_the_conductance_matrix_is_reciprocal():
+    plan = TreatmentPlan.from_dict(four_needles(), {})
+    solver = PotentialSolver(build_problem(plan))
+    g = []
+    for n in range(4):
+        values = np.eye(4)[n].copy()
+        solver.potential[:] = 0
+        solver.solve(values, NONE, tolerance=1e-7, linear=True)
+        g.append(solver.currents(values)[:-1])
+    g = np.array(g)
+    assert np.abs(g - g.T).max() / np.abs(g).max() < 1e-5
+    assert np.abs(g.sum(axis=0)).max() / np.abs(g).max() < 1e-5
+
+
+def test_that_current_and_zone_do_not_depend_on_pose():
+    currents, volumes = [], []
+    rng = np.random.default_rng(5)
+    base = np.array([[-6.0, 0, -6.0], [6.0, 0, -6.0]])
+    for n in range(4):
+        turn = Rotation.random(random_state=n).as_matrix() if n else np.eye(3)
+        shift = rng.uniform(-0.25, 0.25, 3) if n else np.zeros(3)
+        d = plan_dict(d=12.0, length=12.0, volts=1800.0, spacing=0.5, box=36.0)
+        for e, tip in zip(d["electrodes"], base, strict=True):
+            e["exposure_mm"] = 12.0
+            e["tip_mm"] = list(turn @ tip + shift)
+            e["entry_mm"] = list(turn @ (tip + [0, 0, 60.0]) + shift)
+        plan = TreatmentPlan.from_dict(d, {})
+        solution = solve_plan(plan)
+        currents.append(solution.pairs[0].current_a)
+        volumes.append(assess_plan(plan, solution).answer["ablation_ml"])
+    assert np.ptp(currents) / np.mean(currents) < 0.02
+    assert np.ptp(volumes) / np.mean(volumes) < 0.02
+
+
+def test_that_an_undamped_fixed_point_jumps_while_its_current_looks_settled():
+    plan = make_plan(background={**LIVER, "sigma0_s_per_m": 0.1, "sigma1_s_per_m": 0.3, "e_low_v_per_cm": 500, "e_high_v_per_cm": 1000}, box=40.0)
+    law = plan.background
+    problem = build_problem(plan)
+    frozen = replace(problem, law=np.array([[0, 0.1, 0.1, 0, 1]], np.float32))
+    solver = PotentialSolver(frozen)
+    solver.floor = np.zeros(problem.grid.padded_shape, np.float32)
+    solver.use_floor = True
+    e = np.zeros(problem.grid.padded_shape, np.float32)
+    tissue = problem.label < 254
+
+    def factory():
+        def solve(sigma):
+            solver.floor[:] = sigma
+            values = 1125.0 * TWO.copy()
+            solver.solve(values, NONE, tolerance=1e-5, linear=True)
+            solver.field_strength(e)
+            return e, float(solver.currents(values)[0])
+        return solve, np.full(e.shape, 0.1, np.float32)
+
+    def rise(e):
+        return np.where(tissue, law.at(e), 0.0).astype(np.float32)
+
+    fields, currents = twin.picard(factory, None, rise, 20, 1.0)
+    volumes = [(f[tissue] >= 500).sum() for f in fields[-2:]]
+    assert abs(volumes[1] / volumes[0] - 1) > 0.03  # the zone still jumps
+    assert abs(currents[-1] / currents[-2] - 1) < 0.01  # the current has long settled
+    damped, _ = twin.picard(factory, None, rise, 20, 0.5)
+    solution = solve_plan(plan)
+    ours = solution.e_max_v_per_cm[~solution.is_needle]
+    theirs = damped[-1][1:-1, 1:-1, 1:-1][~solution.is_needle]
+    assert (ours >= 500).sum() == pytest.approx((theirs >= 500).sum(), rel=0.01)
+    counted = theirs > 50
+    assert np.abs(ours[counted] / theirs[counted] - 1).max() < 0.02
+    assert solution.pairs[0].field_change <= 2e-3
+
+
+def test_that_a_nonlinear_zone_is_larger_than_the_linear_one():
+    linear = make_plan()
+    rising = make_plan(background=LIVER)
+    a = assess_plan(linear, solve_plan(linear)).answer
+    b = assess_plan(rising, solve_plan(rising)).answer
+    assert 1.25 < b["ablation_ml"] / a["ablation_ml"] < 1.55
+    assert b["solver"]["nonlinear_steps"] > 3
+    assert a["solver"]["nonlinear_steps"] == 0
+
+
+def test_that_a_step_like_law_converges_or_refuses():
+    plan = make_plan(background={**LIVER, "e_low_v_per_cm": 450, "e_high_v_per_cm": 470})
+    try:
+        report = solve_plan(plan).report
+    except FieldNotConverged as refused:
+        assert refused.code == "field_not_converged"
+    else:
+        assert report.relative_residual <= 1e-6
+
+
+def test_that_an_idle_needle_floats_at_one_potential_without_net_current():
+    d = four_needles()
+    d["pulses"] = d["pulses"][:1]
+    plan = TreatmentPlan.from_dict(d, {})
+    problem = build_problem(plan)
+    solution = solve_plan(plan)
+    potentials = np.array(solution.pairs[0].potentials_v)
+    assert abs(potentials[2]) < 1050 and abs(potentials[3]) < 1050
+    assert potentials[2] > potentials[3]  # each leans to its nearer needle
+    solver = PotentialSolver(problem)
+    values = potentials.copy()
+    solver.solve(values, NONE, tolerance=1e-7)
+    current = solver.currents(values)
+    assert abs(current[2]) < 1e-4 * abs(current[0]) and abs(current[3]) < 1e-4 * abs(current[0])
+    without = TreatmentPlan.from_dict({**d, "electrodes": d["electrodes"][:2]}, {})
+    absent = solve_plan(without).pairs[0].current_a
+    assert solution.pairs[0].current_a > absent * 1.001  # metal in the way carries current
+
+
+def test_that_linear_pairs_with_floating_needles_solve_the_same_by_iteration_alone():
+    plan = TreatmentPlan.from_dict(four_needles(), {})
+    solution = solve_plan(plan)
+    solver = PotentialSolver(build_problem(plan))
+    values = np.array([1050.0, -1050.0, 0.0, 0.0])
+    block = np.full(2, float(solver.problem.coupling_factor.sum()) / 4)
+    solver.solve(values, np.array([2, 3]), tolerance=1e-6, conductance=block)
+    assert values == pytest.approx(np.array(solution.pairs[0].potentials_v), abs=0.05)
+
+
+def test_that_conductivity_never_falls_within_the_list_and_the_field_is_the_maximum():
+    d = four_needles(background=LIVER)
+    d["pulses"] = [d["pulses"][0], d["pulses"][0]]
+    plan = TreatmentPlan.from_dict(d, {})
+    solution = solve_plan(plan, keep_pair_fields=True)
+    again, first = solution.pairs[1], solution.pairs[0]
+    assert again.current_a >= first.current_a * 0.9999
+    d["pulses"] = [dict(d["pulses"][0]), dict(d["pulses"][0], voltage_v=900.0)]
+    low_after = solve_plan(TreatmentPlan.from_dict(d, {})).pairs[1].current_a
+    d["pulses"] = [dict(d["pulses"][0], voltage_v=900.0)]
+    low_first = solve_plan(TreatmentPlan.from_dict(d, {})).pairs[0].current_a
+    assert low_after > 1.1 * low_first
+    pairs = np.maximum(first.e_v_per_cm, again.e_v_per_cm)
+    assert np.array_equal(pairs[~solution.is_needle], solution.e_max_v_per_cm[~solution.is_needle])
+
+
+def test_that_the_same_plan_gives_the_same_bits():
+    plan = make_plan(background=LIVER)
+    a, b = solve_plan(plan), solve_plan(plan)
+    assert np.array_equal(a.e_max_v_per_cm, b.e_max_v_per_cm)
+    assert a.pairs[0].current_a == b.pairs[0].current_a
+
+
+def test_that_a_solve_can_be_cancelled_between_cycles():
+    calls = []
+
+    def cancel():
+        calls.append(1)
+        return len(calls) > 3
+
+    with pytest.raises(Cancelled):
+        solve_plan(make_plan(background=LIVER), should_cancel=cancel)
+    assert len(calls) == 4
+    assert solve_plan(make_plan()).report.relative_residual <= 1e-6  # the lock was given back
+
+
+def test_that_progress_is_told_and_ends_at_one():
+    told = []
+    solve_plan(TreatmentPlan.from_dict(four_needles(), {}), progress=lambda text, part: told.append((text, part)))
+    assert told[-1][1] == 1.0
+    assert all(0 <= b[1] <= 1 for b in told) and len(told) >= 8
+
+
+def test_that_a_preview_is_coarse_linear_and_says_so():
+    plan = make_plan(background=LIVER, box=112.0, spacing=0.5)
+    solution = solve_plan(plan, preview=True)
+    assert solution.report.preview and solution.report.spacing_mm == 1.0
+    assert solution.report.nonlinear_steps == 0
+    assert np.prod(solution.report.shape) < 80**3
+    assert "preview" in {w["code"] for w in assess_plan(plan, solution).answer["warnings"]}
+
+
+def test_that_needles_nearer_than_two_cells_are_refused():
+    with pytest.raises(PlanRefused) as refused:
+        solve_plan(make_plan(d=2.5, spacing=1.0))
+    assert refused.value.code == "needles_too_close"
+
+
+def test_that_air_carries_no_current_and_stops_nothing():
+    air = {"name": "trachea", "role": "tissue", "shape": {"type": "capsule", "from_mm": [0, 12, -40], "to_mm": [0, 12, 40], "diameter_mm": 12},
+           "conductivity": {"model": "constant", "sigma_s_per_m": 0.0}}
+    with_air, without = solve_plan(make_plan(regions=[air])), solve_plan(make_plan())
+    assert with_air.pairs[0].current_a < without.pairs[0].current_a
+    assert with_air.report.current_balance < 1e-3

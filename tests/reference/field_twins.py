@@ -1,0 +1,130 @@
+"""Slow NumPy and SciPy twins of the planning kernels, written from the definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+
+def assemble(wx, wy, wz, cells, weights) -> sparse.csr_matrix:
+    """The operator as a sparse matrix over all padded cells (ghosts have empty rows)."""
+    shape = wx.shape
+    index = np.arange(wx.size).reshape(shape)
+    rows, cols, vals = [], [], []
+    for axis, w in ((2, wx), (1, wy), (0, wz)):
+        upper = [slice(1, -1)] * 3
+        lower = [slice(1, -1)] * 3
+        lower[axis] = slice(0, -2)
+        a, b, v = index[tuple(upper)].ravel(), index[tuple(lower)].ravel(), w[tuple(upper)].ravel().astype(float)
+        for r, c, s in ((a, a, 1), (b, b, 1), (a, b, -1), (b, a, -1)):
+            rows.append(r)
+            cols.append(c)
+            vals.append(s * v)
+    rows.append(cells)
+    cols.append(cells)
+    vals.append(weights.astype(float))
+    return sparse.coo_matrix((np.concatenate(vals), (np.concatenate(rows), np.concatenate(cols))), shape=(wx.size, wx.size)).tocsr()
+
+
+def solve_directly(wx, wy, wz, cells, weights, potentials) -> np.ndarray:
+    """Potential by a sparse direct solver; 0 where no unknown is."""
+    a = assemble(wx, wy, wz, cells, weights)
+    b = np.zeros(wx.size)
+    np.add.at(b, cells, weights.astype(float) * potentials)
+    active = np.flatnonzero(a.diagonal() > 0)
+    u = np.zeros(wx.size)
+    u[active] = spsolve(a[active][:, active].tocsc(), b[active])
+    return u.reshape(wx.shape)
+
+
+def residual(u, wx, wy, wz) -> np.ndarray:
+    """-sum w (u_i - u_j) on inner cells."""
+    c = u[1:-1, 1:-1, 1:-1]
+    r = np.zeros_like(c)
+    for axis, w in ((2, wx), (1, wy), (0, wz)):
+        for step in (0, 1):
+            face = [slice(1, -1)] * 3
+            face[axis] = slice(1 + step, w.shape[axis] - 1 + step)
+            other = [slice(1, -1)] * 3
+            other[axis] = slice(2 * step, u.shape[axis] - 2 + 2 * step)
+            r += w[tuple(face)] * (u[tuple(other)] - c)
+    return r
+
+
+def half_sweep(u, f, di, wx, wy, wz, colour) -> np.ndarray:
+    """One colour of Gauss-Seidel by loops."""
+    u = u.copy()
+    nk, nj, ni = (n - 2 for n in u.shape)
+    for k in range(1, nk + 1):
+        for j in range(1, nj + 1):
+            for i in range(1, ni + 1):
+                if (k + j + i + colour) % 2 == 0:
+                    u[k, j, i] = di[k, j, i] * (f[k, j, i] + wx[k, j, i] * u[k, j, i - 1] + wx[k, j, i + 1] * u[k, j, i + 1]
+                                                + wy[k, j, i] * u[k, j - 1, i] + wy[k, j + 1, i] * u[k, j + 1, i]
+                                                + wz[k, j, i] * u[k - 1, j, i] + wz[k + 1, j, i] * u[k + 1, j, i])
+    return u
+
+
+def harmonic_weights(sigma) -> list[np.ndarray]:
+    """Harmonic face means ``[wx, wy, wz]`` of a padded conductivity (ghosts 0)."""
+    out = []
+    for axis in (2, 1, 0):
+        w = np.zeros_like(sigma)
+        a = [slice(1, -1)] * 3
+        b = [slice(1, -1)] * 3
+        b[axis] = slice(0, -2)
+        s, t = sigma[tuple(a)].astype(float), sigma[tuple(b)].astype(float)
+        w[tuple(a)] = np.where(s * t > 0, 2 * s * t / np.maximum(s + t, 1e-30), 0.0)
+        out.append(w)
+    return out
+
+
+def line_source_factor(face, axis, centres, needle, h, samples=64) -> float:
+    """Flux of grad ln r through a face over h (ln r_j - ln r_i), by a fine midpoint rule."""
+    tip, t = np.asarray(needle[:3]), np.asarray(needle[3:6])
+    steps = ((np.arange(samples) + 0.5) / samples - 0.5) * h
+    a, b = np.meshgrid(steps, steps)
+    p = np.broadcast_to(np.asarray(face, float), (samples, samples, 3)).copy()
+    p[..., (axis + 1) % 3] += a
+    p[..., (axis + 2) % 3] += b
+    d = p - tip
+    radial = d - (d @ t)[..., None] * t
+    flux = (radial[..., axis] / (radial**2).sum(-1)).mean() * h * h
+
+    def ln_r(q):
+        d = np.asarray(q) - tip
+        return np.log(np.linalg.norm(d - (d @ t) * t))
+
+    return flux / (h * (ln_r(centres[1]) - ln_r(centres[0])))
+
+
+def trilinear(e, k, j, i) -> np.ndarray:
+    """Values at the 4 x 4 x 4 sub-points of a voxel."""
+    steps = (np.arange(4) + 0.5) / 4 - 0.5
+    out = np.empty((4, 4, 4))
+    for a, fk in enumerate(steps):
+        for b, fj in enumerate(steps):
+            for c, fi in enumerate(steps):
+                v = 0.0
+                for dk, dj, di in np.ndindex(2, 2, 2):
+                    n = [int(np.floor(x)) + d for x, d in ((k + fk, dk), (j + fj, dj), (i + fi, di))]
+                    w = np.prod([1 - abs(x - m) for x, m in ((k + fk, n[0]), (j + fj, n[1]), (i + fi, n[2]))])
+                    n = [min(max(m, 0), s - 1) for m, s in zip(n, e.shape, strict=True)]
+                    v += w * e[tuple(n)]
+                out[a, b, c] = v
+    return out
+
+
+def picard(solver_factory, values, law, steps, damping) -> tuple[list[np.ndarray], list[float]]:
+    """Fields and currents of the plain fixed point on conductivity: solve with sigma, take the new
+    sigma of the field (damped), repeat. ``solver_factory`` gives
+    ``(solve(sigma) -> (|E| array, current))`` and the first sigma."""
+    solve, sigma = solver_factory()
+    fields, currents = [], []
+    for _ in range(steps):
+        e, current = solve(sigma)
+        fields.append(e.copy())
+        currents.append(current)
+        sigma = (1 - damping) * sigma + damping * law(e)
+    return fields, currents
