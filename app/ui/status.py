@@ -42,11 +42,12 @@ class StatusBar(QWidget):
         self.notice = QLabel(t(INVESTIGATIONAL_NOTICE))
         self.notice.setObjectName("notice")
         self.notice.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        self.saved.hide()
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 0, 10, 0)
         row.setSpacing(8)
-        row.addWidget(self.pointer, 3)
-        row.addWidget(self.job, 4)
+        row.addWidget(self.pointer, 5)
+        row.addWidget(self.job, 5)
         row.addWidget(self.progress)
         row.addWidget(self.cancel)
         row.addWidget(self.saved, 2)
@@ -69,6 +70,7 @@ class StatusBar(QWidget):
 
     def _show_saved(self, what: str) -> None:
         self.saved.setText(what)
+        self.saved.show()
         self.saved.setToolTip(what)
 
     def _show_job(self, event: JobEvent) -> None:

@@ -42,6 +42,11 @@ class ToolBox(QObject):
         """The tool in hand."""
         return self.tools[self._name]
 
+    def is_outlining(self) -> bool:
+        """True while a radius is dragged or the outline that followed it is still being made. A
+        preview that comes in later than that must not stay on screen."""
+        return self.tools["node"].is_dragging or self.session.jobs.is_busy("segment")
+
     def escape(self) -> None:
         """Drop what was begun and put the tool away."""
         self.current.cancel()

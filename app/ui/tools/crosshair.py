@@ -20,7 +20,7 @@ class CrosshairTool(Tool):
 
     def hint(self) -> str:
         """What the mouse does now."""
-        return t("Click: crosshair · right drag: window · wheel: slice · Ctrl+wheel: zoom")
+        return t("Click: crosshair · right drag: window · wheel: slice")
 
     def press(self, event: PaneEvent) -> None:
         """Set the crosshair."""

@@ -89,7 +89,7 @@ class NeedleTool(Tool):
             return
         tip, entry = self._ends(event)
         self._first = None
-        needle = self._like_last(NeedleDraft(self.session.plan.next_needle_id(), tuple(tip), tuple(entry)))
+        needle = self._like_last(NeedleDraft(self.session.plan.next_needle_id(), plain(tip), plain(entry)))
         self.session.set_plan(self.session.plan.with_needle(needle), t("Place needle {name}").format(name=needle.id))
 
     def cancel(self) -> None:
@@ -145,7 +145,7 @@ class NeedleTool(Tool):
             entry = entry + shift
         if np.linalg.norm(entry - tip) < SHORTEST_MM:
             return needle
-        return replace(needle, tip_mm=tuple(tip), entry_mm=tuple(entry))
+        return replace(needle, tip_mm=plain(tip), entry_mm=plain(entry))
 
     # ---- drawing ---------------------------------------------------------------------
     def paint(self, painter: QPainter, pane) -> None:
@@ -163,8 +163,8 @@ class NeedleTool(Tool):
             painter.setPen(QPen(QColor(NEEDLE_COLOUR), 1.4))
             painter.drawEllipse(QPointF(x, y), 5, 5)
             return
-        ghost = self._like_last(NeedleDraft(self.session.plan.next_needle_id(), tuple(tip), tuple(entry)))
-        needles.draw_needle(painter, needles.project(ghost, pane.view, pane.geometry, pane.slice_number))
+        ghost = self._like_last(NeedleDraft(self.session.plan.next_needle_id(), plain(tip), plain(entry)))
+        needles.draw_needle(painter, needles.project(ghost, pane.view, pane.geometry, pane.slice_number), pane.view)
 
     def live_lines(self) -> list[tuple[str, str]]:
         """Length and depth under way; distances to the neighbours while a needle is dragged."""
@@ -182,3 +182,7 @@ class NeedleTool(Tool):
             return lines
         return []
 
+
+def plain(point) -> tuple[float, float, float]:
+    """A point as plain numbers, as plans keep it."""
+    return tuple(float(v) for v in point)

@@ -28,6 +28,11 @@ class NodeTool(Tool):
         self._start: PaneEvent | None = None
         self._dragging = False
 
+    @property
+    def is_dragging(self) -> bool:
+        """True while the radius follows the mouse."""
+        return self._dragging
+
     def hint(self) -> str:
         """What the mouse does now."""
         state = self.session.nodes.get(self.session.current_node_id)

@@ -72,8 +72,8 @@ def _image(pixels: np.ndarray) -> QImage:
     return QImage(pixels.data, w, h, 4 * w, QImage.Format.Format_ARGB32_Premultiplied)
 
 
-def draw(painter: QPainter, picture: FieldPicture, view: PlaneView, lethal: float) -> None:
-    """Wash, hatch and lines; the lethal line is bold and each line is named once."""
+def draw(painter: QPainter, picture: FieldPicture, lethal: float) -> None:
+    """Wash, hatch and lines; the lethal line is bold."""
     h, w = picture.keep[0].shape
     whole = QRectF(0, 0, w * picture.step, h * picture.step)
     painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, True)
@@ -91,13 +91,13 @@ def draw(painter: QPainter, picture: FieldPicture, view: PlaneView, lethal: floa
             pen.setCapStyle(Qt.PenCapStyle.RoundCap)
             painter.setPen(pen)
             painter.drawLines(lines)
-    _name_lines(painter, picture, view, lethal)
 
 
-def _name_lines(painter: QPainter, picture: FieldPicture, view: PlaneView, lethal: float) -> None:
-    """One name a line, each in another direction and moved until names do not overlap."""
+def name_lines(painter: QPainter, picture: FieldPicture, view: PlaneView, lethal: float, avoid: list[QRectF]) -> None:
+    """Name every line once, each in another direction, where the name covers nothing of ``avoid``
+    and no other name; a line without such a place stays unnamed in this pane."""
     painter.setFont(pixel_font(11, bold=True))
-    taken: list[QRectF] = []
+    taken = list(avoid)
     metrics = painter.fontMetrics()
     for n, (level, segments) in enumerate(picture.lines):
         if len(segments) == 0:
@@ -105,11 +105,11 @@ def _name_lines(painter: QPainter, picture: FieldPicture, view: PlaneView, letha
         text = f"{level:g} V/cm" + (" ◂" if level == lethal else "")
         size = metrics.boundingRect(text)
         points = segments[:, :2] * picture.step
-        inside = points[(points[:, 0] > 4) & (points[:, 0] < view.width - size.width() - 12) & (points[:, 1] > 36) & (points[:, 1] < view.height - 40)]
-        for turn in range(12):
+        inside = points[(points[:, 0] > 4) & (points[:, 0] < view.width - size.width() - 12)]
+        for turn in range(24):
             if len(inside) == 0:
                 break
-            angle = -1.2 + 0.7 * n + 0.55 * turn
+            angle = -1.2 + 0.7 * n + 0.37 * turn
             best = inside[int(np.argmax(inside @ np.array([math.cos(angle), math.sin(angle)])))]
             box = QRectF(best[0] + 3, best[1] - size.height() / 2, size.width() + 4, size.height())
             if not any(box.intersects(other) for other in taken):

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from app.ui.style import NEEDLE_COLOUR, NEEDLE_SHAFT_COLOUR, pixel_font, shadow_text
-from app.ui.views.overlays import HALO
+from app.ui.views.overlays import HALO, inside_pane
 from app.ui.views.plane import PlaneView
 from volumetry.geometry import ImageGeometry
 
@@ -43,7 +43,7 @@ def project(needle, view: PlaneView, geometry: ImageGeometry, number: float) -> 
     return ProjectedNeedle(needle, t, e, b, td, ed, bd)
 
 
-def draw_needle(painter: QPainter, p: ProjectedNeedle, *, selected: bool = False) -> None:
+def draw_needle(painter: QPainter, p: ProjectedNeedle, view: PlaneView, *, selected: bool = False) -> None:
     """Draw a projected needle with its name at the entry and handles at both ends."""
     _part(painter, p.bare, p.entry, p.bare_off_mm, p.entry_off_mm, QColor(NEEDLE_SHAFT_COLOUR), 1.3)
     _part(painter, p.tip, p.bare, p.tip_off_mm, p.bare_off_mm, QColor(NEEDLE_COLOUR), 3.4)
@@ -56,7 +56,7 @@ def draw_needle(painter: QPainter, p: ProjectedNeedle, *, selected: bool = False
         painter.drawEllipse(point, 4.0, 4.0)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setFont(pixel_font(12, bold=True))
-    shadow_text(painter, p.entry + QPointF(7, -6), p.needle.id, NEEDLE_COLOUR)
+    shadow_text(painter, inside_pane(painter, view.width, view.height, p.entry.x() + 7, p.entry.y() - 6, p.needle.id), p.needle.id, NEEDLE_COLOUR)
 
 
 def _part(painter, a: QPointF, b: QPointF, off_a: float, off_b: float, colour: QColor, width: float) -> None:

@@ -75,7 +75,14 @@ def label_outline(painter: QPainter, view: PlaneView, segments: np.ndarray, text
     x, y = view.to_screen(segments[:, 0], segments[:, 1])
     best = int(np.argmax(x - y))
     painter.setFont(pixel_font(12, bold=True))
-    shadow_text(painter, QPointF(float(x[best]) + 5, float(y[best]) - 4), text, colour)
+    shadow_text(painter, inside_pane(painter, view.width, view.height, float(x[best]) + 5, float(y[best]) - 4, text), text, colour)
+
+
+def inside_pane(painter: QPainter, width: int, height: int, x: float, y: float, text: str) -> QPointF:
+    """Baseline start for a name, moved so far that all of it can be read."""
+    metrics = painter.fontMetrics()
+    room = width - metrics.horizontalAdvance(text) - 5
+    return QPointF(max(5.0, min(x, room)), max(float(metrics.ascent()) + 3, min(y, height - 6.0)))
 
 
 EDGE = 26.0  # kept free of the crosshair for orientation letters
@@ -122,17 +129,20 @@ def draw_letters(painter: QPainter, width: int, height: int, letters: tuple[str,
     shadow_text(painter, QRectF(width / 2 - 40, height - 22, 80, 18), bottom, ACCENT, Qt.AlignmentFlag.AlignHCenter)
 
 
-def draw_corner(painter: QPainter, width: int, height: int, corner: str, lines: list[tuple[str, str]]) -> None:
-    """Lines ``(text, colour)`` in a corner: ``tl tr bl br``; long ones are shortened to half the
-    pane so that two corners never meet."""
+def draw_corners(painter: QPainter, width: int, height: int, corners: dict[str, list[tuple[str, str]]]) -> None:
+    """Lines ``(text, colour)`` in the corners ``tl tr bl br``. The right ones keep their words; the
+    left ones take what is left of the width and are shortened beyond it."""
     painter.setFont(pixel_font(11))
     metrics = painter.fontMetrics()
-    room = width / 2 - 30
-    for n, (text, colour) in enumerate(lines):
-        y = 7 + 15 * n if corner[0] == "t" else height - 7 - 15 * (len(lines) - n)
-        side = Qt.AlignmentFlag.AlignLeft if corner[1] == "l" else Qt.AlignmentFlag.AlignRight
-        x = 8 if corner[1] == "l" else width - 8 - room
-        shadow_text(painter, QRectF(x, y, room, 16), metrics.elidedText(text, Qt.TextElideMode.ElideRight, int(room)), colour, side)
+    for left, right in (("tl", "tr"), ("bl", "br")):
+        taken = max((metrics.horizontalAdvance(text) for text, _ in corners.get(right, ())), default=0)
+        taken = min(taken + 4, int(width * 0.55))
+        for corner, room, x in ((right, taken, width - 8 - taken), (left, width - taken - 28, 8)):
+            lines = corners.get(corner, [])
+            side = Qt.AlignmentFlag.AlignRight if corner == right else Qt.AlignmentFlag.AlignLeft
+            for n, (text, colour) in enumerate(lines):
+                y = 7 + 15 * n if corner[0] == "t" else height - 7 - 15 * (len(lines) - n)
+                shadow_text(painter, QRectF(x, y, room, 16), metrics.elidedText(text, Qt.TextElideMode.ElideRight, int(room)), colour, side)
 
 
 def draw_cursor_box(painter: QPainter, x: float, y: float, width: int, height: int, lines: list[tuple[str, str]]) -> None:

@@ -18,6 +18,7 @@ from volumetry.calibration import DATA_TYPES, SPATIAL_FORMATS, CalibrationRefuse
 from volumetry.ultrasound_length import resolve_length
 
 KEPT_FRAMES = 24
+CORNER_ROOM = 38
 ASSUMED_FRAME_MS = 40.0  # only where a cine gives no times; the corner says so
 
 
@@ -133,7 +134,8 @@ class FramePane(QWidget):
             return
         rows, columns = cine.shape
         self.middle = ((columns - 1) / 2, (rows - 1) / 2)
-        self.px_per_px = 0.98 * min(self.width() / columns, self.height() / (rows * self.aspect))
+        # Machines write into the picture's edges: the corners get room of their own above and below.
+        self.px_per_px = min(0.98 * self.width() / columns, max(40, self.height() - 2 * CORNER_ROOM) / (rows * self.aspect))
         self._fitted = self.px_per_px
         self.update()
 
@@ -212,17 +214,18 @@ class FramePane(QWidget):
         left = overlays.source_lines(cine.source, [])
         if cine.source.synthetic:
             left.append((t("SYNTHETIC"), WARNING))
-        overlays.draw_corner(painter, w, h, "tl", left + overlays.finding_lines(cine.findings))
-        state, colour = calibration_state(cine.calibration)
-        overlays.draw_corner(painter, w, h, "bl", [(state, colour)])
         if cine.is_still:
             frame = [(t("still"), MUTED)]
         else:
             times = cine.frame_times_ms
             when = f" · {times[self._shown] / 1000:.2f} s" if times is not None else " · " + t("times unknown")
             frame = [(f"{self._shown + 1} / {cine.frame_count}{when}", TEXT)]
-        overlays.draw_corner(painter, w, h, "tr", frame)
-        overlays.draw_corner(painter, w, h, "br", [(t("Investigational use"), MUTED)])
+        overlays.draw_corners(painter, w, h, {
+            "tl": left + overlays.finding_lines(cine.findings)[:1],
+            "tr": frame,
+            "bl": [calibration_state(cine.calibration)],
+            "br": [(t("Investigational use"), MUTED)],
+        })  # fmt: skip
         if self._drag is None and self.underMouse():
             self._outline_region(painter, cine)
 

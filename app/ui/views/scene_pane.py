@@ -9,7 +9,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ui.style import ACCENT, MUTED, TEXT, WARNING, node_colour, pixel_font, shadow_text
+from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, node_colour, pixel_font, shadow_text
 from app.ui.text import t
 from app.ui.tools.base import draft_mask
 from app.ui.views import overlays
@@ -154,9 +154,33 @@ class ScenePane(QWidget):
         self.scene.set_surface(f"node:{node_id}", *surface, (colour.redF(), colour.greenF(), colour.blueF()), 0.95 if self.session.solution is None else 0.75)
         self._changed()
 
+    def _take_structures(self) -> None:
+        """Surfaces of the structures at risk; a changed mask is another object."""
+        wanted = {f"risk:{name}": mask for name, mask, _preset in self.session.plan.at_risk}
+        for name in [p for p in self.scene.parts if p.startswith("risk:") and p not in wanted]:
+            self.scene.remove(name)
+            self._surfaces_of.pop(name, None)
+        from app.ui.scene.surfaces import mask_surface
+
+        for name, mask in wanted.items():
+            if self._surfaces_of.get(name) is not mask:
+                self._surfaces_of[name] = mask
+                self.session.jobs.start(
+                    t("Structure surface"), lambda _, name=name, mask=mask: (name, mask, mask_surface(mask.array, mask.geometry)), key=f"scene-{name}", quiet=True, on_done=self._show_structure
+                )
+
+    def _show_structure(self, result) -> None:
+        name, mask, surface = result
+        if self.scene is None or self._surfaces_of.get(name) is not mask:
+            return
+        colour = QColor(AT_RISK_COLOUR)
+        self.scene.set_surface(name, *surface, (colour.redF(), colour.greenF(), colour.blueF()), 0.8)
+        self._changed()
+
     def _take_needles(self) -> None:
         if self.scene is None:
             return
+        self._take_structures()
         names = {f"needle:{n.id}": n for n in self.session.plan.needles}
         for name in [p for p in self.scene.parts if p.startswith("needle:") and p not in names]:
             self.scene.remove(name)
@@ -253,13 +277,16 @@ class ScenePane(QWidget):
         painter.setFont(pixel_font(12, bold=True))
         for needle in self.session.plan.needles:
             x, y = self._screen_of(needle.entry_mm)
-            shadow_text(painter, QPointF(x + 6, y - 5), needle.id, TEXT)
+            shadow_text(painter, overlays.inside_pane(painter, self.width(), self.height(), x + 6, y - 5, needle.id), needle.id, TEXT)
         w, h = self.width(), self.height()
-        overlays.draw_corner(painter, w, h, "tl", [(t("SYNTHETIC"), WARNING)] if self.session.image is not None and self.session.image.source.synthetic else [])
-        overlays.draw_corner(painter, w, h, "tr", [(t("3D"), TEXT)])
-        low = [(t("lethal surface {level:g} V/cm").format(level=self.session.plan.lethal_v_per_cm), MUTED)] if "field" in self.scene.parts and self.session.show_field else []
-        overlays.draw_corner(painter, w, h, "bl", low)
-        overlays.draw_corner(painter, w, h, "br", [(t("Investigational use"), MUTED)])
+        synthetic = self.session.image is not None and self.session.image.source.synthetic
+        shows_field = "field" in self.scene.parts and self.session.show_field
+        overlays.draw_corners(painter, w, h, {
+            "tl": [(t("SYNTHETIC"), WARNING)] if synthetic else [],
+            "tr": [(t("3D"), TEXT)],
+            "bl": [(t("lethal surface {level:g} V/cm").format(level=self.session.plan.lethal_v_per_cm), MUTED)] if shows_field else [],
+            "br": [(t("Investigational use"), MUTED)],
+        })  # fmt: skip
         painter.end()
         if not self._seen:
             self._seen = True

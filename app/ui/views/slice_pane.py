@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -214,6 +214,7 @@ class SlicePane(QWidget):
         self._draw_field(painter)
         self._draw_nodes(painter)
         self._draw_needles(painter)
+        self._name_field_lines(painter)
         for caliper in self.session.calipers:
             if len(caliper.points[0]) == 3:
                 overlays.draw_caliper(painter, self.view, self.geometry, self.slice_number, caliper)
@@ -235,7 +236,7 @@ class SlicePane(QWidget):
         if s.solution is None or not s.show_field:
             self._field = self._field_key = None
             return
-        target = draft_mask(s.nodes.get(s.plan_target_id))
+        target = draft_mask(s.nodes.get(s.plan_target_id or s.current_node_id))
         if target is not None and not target.geometry.same_grid(self.geometry):
             target = None  # outlined on another series: its outline is drawn, the hatching needs its own grid
         levels, lethal = s.plan.thresholds_v_per_cm, s.plan.lethal_v_per_cm
@@ -244,7 +245,19 @@ class SlicePane(QWidget):
         if key != self._field_key:
             self._field = field_overlay.make(s.solution, self.geometry, view, self.slice_number, levels=levels, lethal=lethal, opacity=s.field_opacity, target=target)
             self._field_key = key
-        field_overlay.draw(painter, self._field, view, lethal)
+        field_overlay.draw(painter, self._field, lethal)
+
+    def _name_field_lines(self, painter: QPainter) -> None:
+        """Names of the iso-lines, clear of needle names and orientation letters."""
+        if self._field is None:
+            return
+        w, h = self.width(), self.height()
+        avoid = [QRectF(0, 0, w, 36), QRectF(0, h - 40, w, 40), QRectF(w - 30, h / 2 - 12, 30, 24), QRectF(0, h / 2 - 12, 30, 24)]
+        for needle in self.session.plan.needles:
+            at = needles.project(needle, self.view, self.geometry, self.slice_number).entry
+            name = overlays.inside_pane(painter, w, h, at.x() + 7, at.y() - 6, needle.id)
+            avoid.append(QRectF(name.x() - 3, name.y() - 14, 30, 18))
+        field_overlay.name_lines(painter, self._field, self.view, self.session.plan.lethal_v_per_cm, avoid)
 
     def _draw_nodes(self, painter: QPainter) -> None:
         number = self.slice_number
@@ -267,13 +280,13 @@ class SlicePane(QWidget):
                 self._outlines[key] = overlays.outline_segments(mask, self.geometry, self.view, number)
             overlays.draw_segments(painter, self.view, self._outlines[key], QColor(AT_RISK_COLOUR), 1.3, dotted=True)
             overlays.label_outline(painter, self.view, self._outlines[key], name, QColor(AT_RISK_COLOUR))
-        if self.session.preview is not None:
+        if self.session.preview is not None and self.toolbox.is_outlining():
             segments = overlays.outline_segments(self.session.preview[0], self.geometry, self.view, number)
             overlays.draw_segments(painter, self.view, segments, QColor(ACCENT), 1.6)
 
     def _draw_needles(self, painter: QPainter) -> None:
         for needle in self.session.plan.needles:
-            needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), selected=self.session.tool == "needle")
+            needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), self.view, selected=self.session.tool == "needle")
 
     def _draw_corners(self, painter: QPainter) -> None:
         s, axes = self.session, self.view.axes
@@ -283,17 +296,16 @@ class SlicePane(QWidget):
         if s.image.source.synthetic:
             left.append((t("SYNTHETIC"), WARNING))
         left += overlays.finding_lines(s.image.findings)
-        overlays.draw_corner(painter, w, h, "tl", left)
-        overlays.draw_corner(painter, w, h, "tr", [
-            (t(PLANE_TITLES[self.plane]), TEXT),
-            (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED),
-        ])  # fmt: skip
         low = [(f"W {s.window[1]:.0f}  L {s.window[0]:.0f}", MUTED)]
         if self._field is not None:
             low = [*field_overlay.uncovered_note(self._field), *([(t("preview of the field"), WARNING)] if s.field_is_preview else []), *low]
-        overlays.draw_corner(painter, w, h, "bl", low)
+        overlays.draw_corners(painter, w, h, {
+            "tl": left,
+            "tr": [(t(PLANE_TITLES[self.plane]), TEXT), (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED)],
+            "bl": low,
+            "br": [(t("Investigational use"), MUTED)],
+        })  # fmt: skip
         overlays.draw_scale_bar(painter, w, h, self.view.px_per_mm, len(low))
-        overlays.draw_corner(painter, w, h, "br", [(t("Investigational use"), MUTED)])
 
     # ---- mouse and keys --------------------------------------------------------------
     def _event(self, event) -> PaneEvent:
