@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dicom_io.headers import DicomRefused, ProgressReport, check_cancelled, integer, number, read_header, report, text
+from dicom_io.headers import DicomRefused, Header, ProgressReport, check_cancelled, integer, number, report, text
 from dicom_io.pixels import FrameDecoder
-from dicom_io.planes import FramePlane, frame_planes
+from dicom_io.planes import FramePlane
 from dicom_io.scan import SeriesSummary, group, read_facts
 from dicom_io.stack import StackLayout, lay_out
 from dicom_io.ultrasound import source_of
@@ -26,6 +26,7 @@ from volumetry.image import ImageVolume
 # A volume above this would not fit beside its views on a reading workstation.
 MAX_VOLUME_BYTES = 8 << 30
 UNITS = {"CT": "HU"}
+INT16 = np.iinfo(np.int16)
 
 
 def series_of_files(files: Sequence[Path]) -> SeriesSummary:
@@ -44,17 +45,15 @@ def series_of_files(files: Sequence[Path]) -> SeriesSummary:
     return stacks[0]
 
 
-def _load_planes(series: SeriesSummary) -> tuple[list, list[tuple[int, FramePlane]]]:
-    """Headers of the series' files, and (file index, plane) of each slice in order of position."""
-    headers = [read_header(p) for p in series.paths]
-    by_file = [frame_planes(h.ds, h.frames) for h in headers]
-    out = []
-    for file, frame in series.slices:
-        found = by_file[file][frame] if frame < len(by_file[file]) else None
-        if found is None:
-            raise NodusError(f"{series.files[file]} changed on disk since it was listed.", code="unreadable")
-        out.append((file, found))
-    return headers, out
+def _load_planes(series: SeriesSummary) -> tuple[tuple[Header, ...], list[tuple[int, FramePlane]]]:
+    """Headers of the series' files, and (file index, plane) of each slice in order of position.
+
+    Files that changed since the scan are refused: their slices may lie elsewhere now.
+    """
+    for header, name in zip(series.headers, series.files, strict=True):
+        if not header.is_fresh:
+            raise DicomRefused(f"{name} changed on disk since it was listed.", code="file_changed", hint="Scan the folder again.")
+    return series.headers, [(file, plane) for (file, _), plane in zip(series.slices, series.planes, strict=True)]
 
 
 def stack_geometry(planes: Sequence[FramePlane], rows: int, columns: int) -> tuple[ImageGeometry, StackLayout]:
@@ -92,9 +91,19 @@ def read_geometry(series: SeriesSummary) -> ImageGeometry:
 
 
 def _rescaled(frame: np.ndarray, plane: FramePlane) -> np.ndarray:
-    """Stored values to real ones: int32 where slope and intercept are whole, else float32."""
-    if float(plane.slope).is_integer() and float(plane.intercept).is_integer() and frame.dtype.kind in "iu":
-        return frame.astype(np.int64) * int(plane.slope) + int(plane.intercept)
+    """Stored values to real ones: int16 where all are whole numbers that fit, else float32."""
+    whole = float(plane.slope).is_integer() and float(plane.intercept).is_integer() and frame.dtype.kind in "iu"
+    if whole:
+        slope, intercept = int(plane.slope), int(plane.intercept)
+        ends = (int(frame.min()) * slope + intercept, int(frame.max()) * slope + intercept)
+        if min(ends) >= INT16.min and max(ends) <= INT16.max:
+            # The result fits, so arithmetic that wraps on the way still ends up right.
+            out = frame.astype(np.int16)
+            if slope != 1:
+                out *= np.array(slope).astype(np.int16)
+            if intercept:
+                out += np.array(intercept).astype(np.int16)
+            return out
     return (frame.astype(np.float64) * plane.slope + plane.intercept).astype(np.float32)
 
 
@@ -136,11 +145,9 @@ def read_volume(
         return _rescaled(raw, plane)
 
     array = np.empty((count, rows, columns), dtype=np.int16)
-    limits = np.iinfo(np.int16)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode") as pool:
         for n, values in enumerate(pool.map(one, range(count))):
-            whole = values.dtype.kind == "i" and values.min() >= limits.min and values.max() <= limits.max
-            if not whole and array.dtype == np.int16:
+            if values.dtype != np.int16 and array.dtype == np.int16:
                 array = array.astype(np.float32)
             array[n] = values
             report(progress, f"Reading slice {n + 1} of {count}", (n + 1) / count)

@@ -160,6 +160,37 @@ class PixelBlock:
     inline: bytes | None = None
 
 
+SLIM_KEYWORDS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "SeriesDescription",
+    "StudyDescription",
+    "ImageComments",
+    "AcquisitionDateTime",
+    "AcquisitionDate",
+    "ContentDate",
+    "SeriesDate",
+    "StudyDate",
+    "Units",
+    "RescaleType",
+    "PixelPaddingValue",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Header:
     """One DICOM file read up to its pixels."""
@@ -169,10 +200,29 @@ class Header:
     transfer_syntax: str | None
     pixels: PixelBlock | None
     file_bytes: int
+    mtime_ns: int = 0
+
+    @property
+    def is_fresh(self) -> bool:
+        """True while the file on disk is the one that was read."""
+        try:
+            now = os.stat(self.path)
+        except OSError:
+            return False
+        return (now.st_size, now.st_mtime_ns) == (self.file_bytes, self.mtime_ns)
+
+    def slimmed(self) -> Header:
+        """The same header with only what decoding and naming a volume need, to be kept for long."""
+        ds = Dataset()
+        for keyword in SLIM_KEYWORDS:
+            value = value_of(self.ds, keyword)
+            if value is not None:
+                setattr(ds, keyword, value)
+        return Header(self.path, ds, self.transfer_syntax, self.pixels, self.file_bytes, self.mtime_ns)
 
     @property
     def sop_class(self) -> str | None:
-        return text(self.ds, "SOPClassUID") or text(self.ds.file_meta, "MediaStorageSOPClassUID")
+        return text(self.ds, "SOPClassUID") or text(getattr(self.ds, "file_meta", Dataset()), "MediaStorageSOPClassUID")
 
     @property
     def frames(self) -> int:
@@ -285,7 +335,8 @@ def read_header(path: Path | str) -> Header:
     """
     path = Path(path)
     try:
-        file_bytes = os.path.getsize(path)
+        stat = os.stat(path)
+        file_bytes = stat.st_size
         with open(path, "rb") as fp:
             if str(DeflatedExplicitVRLittleEndian).encode() in fp.read(1024):
                 fp.seek(0)
@@ -309,4 +360,4 @@ def read_header(path: Path | str) -> Header:
     sop_class = text(ds.file_meta, "MediaStorageSOPClassUID")
     if sop_class == "1.2.840.10008.1.3.10":
         raise DicomRefused(f"{path.name} is a DICOM directory; the files it lists are read themselves.", code="dicomdir")
-    return Header(path, ds, syntax, block, file_bytes)
+    return Header(path, ds, syntax, block, file_bytes, stat.st_mtime_ns)

@@ -173,15 +173,39 @@ class FrameDecoder:
         self._plugin = next((p for p in FAST_CODECS if p in self._decoder.available_plugins), "")
         self._lut: np.ndarray | None = None
         self._spans = _frame_spans(header) if header.is_encapsulated else None
-        self._template = {k: value_of(header.ds, k) for k in _PIXEL_KEYWORDS if value_of(header.ds, k) is not None}
+        values = {k: value_of(header.ds, k) for k in _PIXEL_KEYWORDS}
+        self._template = {k: v for k, v in values.items() if v is not None}
         self._template.setdefault("SamplesPerPixel", 1)
         self._template.setdefault("PixelRepresentation", 0)
         self._template.setdefault("PhotometricInterpretation", "MONOCHROME2" if self._template["SamplesPerPixel"] == 1 else "RGB")
         self._template.setdefault("BitsStored", self._template.get("BitsAllocated"))
+        self._plain = self._plain_dtype()
 
     @property
     def frames(self) -> int:
         return self.header.frames
+
+    def _plain_dtype(self) -> np.dtype | None:
+        """Type of uncompressed one-sample pixels in whole bytes, which need no codec; else None."""
+        allocated, samples = self._template.get("BitsAllocated"), self._template["SamplesPerPixel"]
+        if self._spans is not None or samples != 1 or allocated not in (8, 16, 32):
+            return None
+        stored = self._template["BitsStored"]
+        if not isinstance(stored, int) or not 1 <= stored <= allocated or self._template.get("HighBit", stored - 1) != stored - 1:
+            return None
+        order = ">" if self.header.transfer_syntax == "1.2.840.10008.1.2.2" else "<"
+        if order == ">" and allocated == 8:
+            return None  # bytes may be swapped in pairs; left to the codec
+        return np.dtype(f"{order}{'i' if self._template['PixelRepresentation'] else 'u'}{allocated // 8}")
+
+    def _plain_frame(self, data: bytes) -> np.ndarray:
+        frame = np.frombuffer(data, self._plain).reshape(self.header.rows, self.header.columns)
+        frame = frame.astype(self._plain.newbyteorder("="))
+        unused = 8 * self._plain.itemsize - self._template["BitsStored"]
+        if unused:
+            # Bits beyond those stored may hold anything; shifting keeps the sign.
+            frame = (frame << unused) >> unused
+        return frame
 
     def _bytes(self, index: int) -> bytes:
         block = self.header.pixels
@@ -230,6 +254,8 @@ class FrameDecoder:
         if not 0 <= index < self.frames:
             raise DicomRefused(f"There is no frame {index}: the picture has {self.frames}.", code="frame_out_of_range")
         data = self._bytes(index)
+        if self._plain is not None:
+            return self._plain_frame(data), self._template["PhotometricInterpretation"]
         if self._spans is not None:
             size = _codestream_size(data)
             if size is not None and size != (self.header.rows, self.header.columns):

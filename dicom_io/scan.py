@@ -15,6 +15,7 @@ from pathlib import Path
 from dicom_io.grouping import Stack, split_series
 from dicom_io.headers import (
     DicomRefused,
+    Header,
     ProgressReport,
     check_cancelled,
     read_header,
@@ -74,6 +75,7 @@ class FileFacts:
     instance: int | None
     is_localizer: bool
     planes: tuple[FramePlane | None, ...]
+    header: Header | None
     stored_bytes: int
     description: str | None
     acquired_on: str | None
@@ -89,7 +91,8 @@ class SeriesSummary:
 
     ``to_dict`` gives the fields of ``nodus scan --json``. Beyond them: ``root`` (folder that
     ``files`` are relative to), ``slices`` (file index and frame of each plane in order of position;
-    empty for pictures without geometry), ``part`` of ``parts`` where a series was split.
+    empty for pictures without geometry) with their ``planes`` and slim ``headers``, so that a
+    volume is read without parsing again; ``part`` of ``parts`` where a series was split.
     """
 
     series_uid: str | None
@@ -113,6 +116,8 @@ class SeriesSummary:
     description: str | None = None
     acquired_on: str | None = None
     synthetic: bool = False
+    planes: tuple[FramePlane, ...] = field(default=(), repr=False)
+    headers: tuple[Header, ...] = field(default=(), repr=False)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -212,6 +217,7 @@ def read_facts(path: Path, name: str) -> FileFacts:
         instance=instance_number(ds),
         is_localizer="LOCALIZER" in image_type,
         planes=tuple(planes),
+        header=header.slimmed() if any(planes) else None,
         stored_bytes=header.pixels.length if header.pixels is not None else 0,
         description=text(ds, "SeriesDescription"),
         acquired_on=acquired_on(ds),
@@ -351,6 +357,8 @@ def _stack_summary(root: Path, stack: Stack, part: int, parts: int, extra: tuple
         slices=tuple((where[f.name], p.frame) for f, p in zip(stack.facts, stack.planes, strict=True)),
         part=part,
         parts=parts,
+        planes=stack.planes,
+        headers=tuple({f.name: f.header for f in stack.facts}.values()),
         study_uid=first.study_uid,
         frame_of_reference_uid=first.frame_of_reference_uid,
         description=first.description,
