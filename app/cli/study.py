@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.cli.output import add_json, emit, progress_context, say, table
-from app.study.model import LEVELS, METHODS, MODALITIES, ReadingStatus, Side
+from app.study.model import LEVELS, METHODS, MODALITIES, UNKNOWN_LEVEL, ReadingStatus, Side
 from volumetry.errors import NodusError
 
 
@@ -33,6 +33,14 @@ def register(commands) -> None:
     node.add_argument("--side", required=True, choices=[s.value for s in Side])
     node.add_argument("--level", required=True, choices=LEVELS)
     node.set_defaults(work=run_add_node)
+
+    change = verbs.add_parser("set-node", help="state or change a node's side and level, with a reason")
+    change.add_argument("study", type=Path, metavar="STUDY")
+    for name in ("subject", "node", "reason"):
+        change.add_argument(f"--{name}", required=True)
+    change.add_argument("--side", required=True, choices=[s.value for s in Side])
+    change.add_argument("--level", required=True, choices=LEVELS)
+    change.set_defaults(work=run_set_node)
 
     event = verbs.add_parser("add-event", help="log an ablation or another clinical event")
     event.add_argument("study", type=Path, metavar="STUDY")
@@ -149,7 +157,6 @@ def run_add_event(args) -> int:
 
 def run_add_reading(args) -> int:
     """Add or change a reading."""
-    from app.usecases.measure import measure_file  # noqa: F401  (imports the mask readers)
     from app.usecases.readings import find_node, find_visit, save_reading
     from dicom_io.masks import read_masks
 
@@ -163,16 +170,43 @@ def run_add_reading(args) -> int:
     if status is ReadingStatus.MEASURED and mask is None and args.volume_ml is None:
         raise NodusError("A measured reading needs --mask or --volume-ml.", code="volume_missing")
     with opened(args.study) as store:
+        made = make_missing(store, args.subject, args.visit, args.node)
         node, visit = find_node(store, args.subject, args.node), find_visit(store, args.subject, args.visit)
         saved = save_reading(
             store, visit, node, reader=args.reader, modality=args.modality, method=args.method, status=status, mask=mask, volume_ml=args.volume_ml,
             status_reason=args.reason, reason=args.reason,
         )
     emit(
-        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml},
+        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml, "warnings": [*saved.warnings, *made]},
         as_json=args.json,
-        human=f"reading {saved.reading_id} of {args.node} at {args.visit}: {saved.status}, {saved.volume_ml if saved.volume_ml is not None else '-'} ml",
+        human="".join(f"{w['message']} [{w['code']}]\n" for w in made) + f"reading {saved.reading_id} of {args.node} at {args.visit}: {saved.status}, {saved.volume_ml if saved.volume_ml is not None else '-'} ml",
     )
+    return 0
+
+
+def make_missing(store, subject: str, visit: str, node: str) -> list[dict]:
+    """Add subject, visit and node that a script names for the first time; each is told as a warning.
+    Side and level of such a node are unknown until ``study set-node`` states them."""
+    made = []
+    if subject not in {s.subject_id for s in store.subjects()}:
+        store.add_subject(subject)
+        made.append({"code": "subject_added", "message": f"Subject {subject} was new and was added."})
+    if visit not in {name for v in store.visits(subject) for name in (v.name, v.visit_id)}:
+        store.add_visit(subject, visit)
+        made.append({"code": "visit_added", "message": f"Visit {visit} was new and was added without a date."})
+    if node not in {name for n in store.nodes(subject) for name in (n.label, n.node_id)}:
+        store.add_node(subject, node, Side.UNKNOWN, UNKNOWN_LEVEL)
+        made.append({"code": "node_added", "message": f"Node {node} was new and was added; its side and level are unknown until set-node states them."})
+    return made
+
+
+def run_set_node(args) -> int:
+    """State or change a node's side and level."""
+    from app.usecases.readings import find_node
+
+    with opened(args.study) as store:
+        node = store.update_node(find_node(store, args.subject, args.node).node_id, reason=args.reason, side=args.side, level=args.level)
+    emit({"node": node.label, "side": str(node.side), "level": node.level}, as_json=args.json, human=f"{node.label}: {node.side}, level {node.level}")
     return 0
 
 
@@ -262,11 +296,10 @@ def run_export(args) -> int:
 
 
 def run_verify(args) -> int:
-    """Verify the chain; 4 where it is broken."""
-    from app.study.audit import verify
+    """Verify the chain; 4 where it is broken, also where the study no longer opens."""
+    from app.study.audit import verify_folder
 
-    with opened(args.study) as store:
-        report = verify(store, args.anchor)
+    report = verify_folder(args.study, args.anchor)
     answer = report.to_dict()
     human = f"{answer['events']} events, " + ("no fault found" if answer["ok"] else f"{len(answer['faults'])} faults, the first at event {answer['first_bad_event']}")
     for fault in answer["faults"]:

@@ -37,9 +37,11 @@ class Side(StrEnum):
     LEFT = "left"
     RIGHT = "right"
     MIDLINE = "midline"
+    UNKNOWN = "unknown"  # not stated yet; nothing is guessed
 
 
 LEVELS = ("IA", "IB", "II", "IIA", "IIB", "III", "IV", "IVA", "IVB", "V", "VA", "VB", "VC", "VI", "VII")
+UNKNOWN_LEVEL = "unknown"
 MODALITIES = ("CT", "US", "CEUS", "MR", "PT")
 METHODS = ("voxel", "coverage", "ellipsoid", "contour")
 ROLES = ("site", "central", "adjudicator", "training")

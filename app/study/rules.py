@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from app.study.errors import StudyRefused
-from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, Reading, ReadingState, ReadingStatus
+from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, Reading, ReadingState, ReadingStatus
 
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _WITHOUT_VOLUME = (ReadingStatus.NOT_EVALUABLE, ReadingStatus.NOT_IMAGED)
@@ -45,8 +45,8 @@ def check_text(text: str | None, what: str, code: str) -> str:
 
 
 def check_level(level: str) -> str:
-    """A neck level as Nodus knows it, else ``level_refused``."""
-    if level not in LEVELS:
+    """A neck level as Nodus knows it, or ``unknown`` until it is stated; else ``level_refused``."""
+    if level not in (*LEVELS, UNKNOWN_LEVEL):
         raise StudyRefused(f"{level!r} is no neck level; use one of {', '.join(LEVELS)}.", code="level_refused")
     return level
 

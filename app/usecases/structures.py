@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from volumetry.errors import SegmentationRefused
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
+from volumetry.segmentation.editing import threshold_in_ball
 
 REACH_MM = 45.0
+SOFT_TISSUE_HU = 60.0
+CLEARLY_APART_HU = 60.0
 
 
 def grow_structure(image: ImageVolume, seed_mm, name: str, *, reach_mm: float = REACH_MM) -> NodeMask:
@@ -23,25 +25,13 @@ def grow_structure(image: ImageVolume, seed_mm, name: str, *, reach_mm: float = 
     g = image.geometry
     if not g.contains(seed_mm):
         raise SegmentationRefused("The click lies outside the image.", code="seed_outside")
-    index = np.clip(np.rint(g.world_to_index(seed_mm)).astype(int), 0, np.array(g.shape[::-1]) - 1)
-    half = np.ceil(reach_mm / np.array(g.spacing_mm)).astype(int)
-    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, np.array(g.shape[::-1]))
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1]))
-    crop = image.array[box].astype(np.float32)
-    local = tuple(int(v) for v in (index - low)[::-1])
-    near = tuple(slice(max(0, c - 1), c + 2) for c in local)
-    level = float(np.median(crop[near]))
-    soft_tissue = 60.0
-    edge = (level + soft_tissue) / 2
-    if abs(level - soft_tissue) < 60.0:
+    i, j, k = (int(round(float(v))) for v in np.clip(g.world_to_index(seed_mm), 0, np.array(g.shape[::-1]) - 1))
+    level = float(np.median(image.array[max(0, k - 1) : k + 2, max(0, j - 1) : j + 2, max(0, i - 1) : i + 2]))
+    if abs(level - SOFT_TISSUE_HU) < CLEARLY_APART_HU:
         raise SegmentationRefused(f"At {level:.0f} HU {name} does not stand out from soft tissue; outline it with the brush.", code="no_contrast")
-    inside = crop >= edge if level > soft_tissue else crop <= edge
-    k, j, i = np.ogrid[box[0], box[1], box[2]]
-    points = [g.affine[a, 0] * i + g.affine[a, 1] * j + g.affine[a, 2] * k + g.affine[a, 3] - seed_mm[a] for a in range(3)]
-    inside &= points[0] ** 2 + points[1] ** 2 + points[2] ** 2 <= reach_mm**2
-    labels, _count = ndimage.label(inside)
-    if labels[local] == 0:
+    edge = (level + SOFT_TISSUE_HU) / 2
+    low, high = (edge, np.inf) if level > SOFT_TISSUE_HU else (-np.inf, edge)
+    array = threshold_in_ball(image, seed_mm, reach_mm, low, high, connected=True)
+    if not array.any():
         raise SegmentationRefused("Nothing connected was found at the click.", code="no_contrast")
-    array = np.zeros(g.shape, bool)
-    array[box] = labels == labels[local]
     return NodeMask(array, g, name=name)

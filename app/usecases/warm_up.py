@@ -19,8 +19,8 @@ def warm_up(context: JobContext) -> float:
 
     volumetry.segmentation.star_convex.warm_up()
     context.report("Preparing the field solver", 0.5)
-    import planning.field
+    import planning.warmup
 
-    planning.field.warm_up()
+    planning.warmup.warm_up()
     context.report("Ready", 1.0)
     return time.perf_counter() - started
