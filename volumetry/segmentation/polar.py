@@ -19,6 +19,7 @@ from volumetry.kernels.segmentation_path import closed_path
 
 ANGLES = 96
 STEPS = 60
+DRAG_OUT = 3.0
 REACH = 1.9
 """No outline point lies farther from the click than this times the drag radius (the promise is 2)."""
 
@@ -42,12 +43,12 @@ class PolarOutline:
     findings: tuple[Finding, ...] = ()
 
 
-def segment_ellipse_2d(picture: np.ndarray, seed_px, radius_px: float, *, anchors_px=(), polarity: str = "dark") -> PolarOutline:
+def segment_ellipse_2d(picture: np.ndarray, seed_px, radius_px: float, *, anchors_px=(), polarity: str = "auto") -> PolarOutline:
     """Outline the node under a click on a grey picture ``[row, column]``.
 
     ``seed_px`` (x, y); ``radius_px`` the drag from the click to about the edge; ``anchors_px`` (x, y)
-    points that the outline must pass; ``polarity`` ``dark`` (hypoechoic node), ``bright`` or
-    ``any``. Raises ``SegmentationRefused``: ``nan``, ``seed_outside``, ``radius_too_small``,
+    points that the outline must pass; ``polarity`` ``dark`` (hypoechoic node), ``bright``, ``any``, or
+    ``auto``: dark unless the core is clearly brighter than its surroundings. Raises ``SegmentationRefused``: ``nan``, ``seed_outside``, ``radius_too_small``,
     ``not_a_picture``, ``no_boundary``.
     """
     grey, seed, radius = _checked(picture, seed_px, radius_px, polarity)
@@ -57,9 +58,10 @@ def segment_ellipse_2d(picture: np.ndarray, seed_px, radius_px: float, *, anchor
     anchors = anchors[np.linalg.norm(anchors - seed, axis=1) <= REACH * radius]
     low, crop = _crop(grey, seed, 2.2 * radius + 6)
     soft = ndimage.gaussian_filter(crop, float(np.clip(radius / 16, 0.7, 4.0)), mode="nearest")
+    blank = _blank(crop)
     centre, frame, t, strength = seed - low, np.eye(2), None, None
     for turn in range(3):
-        t, strength = _path(soft, seed - low, centre, frame, radius, anchors - low, polarity)
+        t, strength = _path(soft, blank, seed - low, centre, frame, radius, anchors - low, polarity)
         if turn < 2:
             points = centre + t[:, None] * _rays(frame)
             area, middle, moments = _moments(points)
@@ -95,8 +97,8 @@ def _checked(picture, seed_px, radius_px, polarity):
     grey = np.asarray(picture)
     if grey.ndim != 2 or min(grey.shape) < 8:
         raise SegmentationRefused("The outline tool needs a grey picture of at least 8 x 8 pixels.", code="not_a_picture")
-    if polarity not in ("dark", "bright", "any"):
-        raise SegmentationRefused(f"There is no polarity {polarity!r}; there are dark, bright and any.", code="unknown_method")
+    if polarity not in ("auto", "dark", "bright", "any"):
+        raise SegmentationRefused(f"There is no polarity {polarity!r}; there are auto, dark, bright and any.", code="unknown_method")
     grey = grey.astype(np.float32)
     seed = np.asarray(seed_px, dtype=np.float64).reshape(-1)
     if seed.shape != (2,) or not np.isfinite(seed).all() or not np.isfinite(radius_px):
@@ -116,6 +118,12 @@ def _crop(grey: np.ndarray, seed: np.ndarray, reach: float):
     if not np.isfinite(crop).all():
         raise SegmentationRefused("The picture has undefined values around the click.", code="nan")
     return low, crop
+
+
+def _blank(crop: np.ndarray) -> np.ndarray:
+    """Where the picture shows nothing: stretches of one single value (outside the fan, margins)."""
+    flat = ndimage.maximum_filter(crop, 7, mode="nearest") == ndimage.minimum_filter(crop, 7, mode="nearest")
+    return ndimage.binary_dilation(flat, iterations=3)
 
 
 def _rays(frame: np.ndarray) -> np.ndarray:
@@ -146,7 +154,7 @@ def _stretch(moments: np.ndarray) -> np.ndarray:
     return vectors @ np.diag(axes / np.sqrt(np.prod(axes))) @ vectors.T
 
 
-def _path(soft, seed, centre, frame, radius, anchors, polarity):
+def _path(soft, blank, seed, centre, frame, radius, anchors, polarity):
     """Best t per angle, and the strength (contrast over spread) of the edge there."""
     rays = _rays(frame)
     offset = centre - seed
@@ -158,12 +166,14 @@ def _path(soft, seed, centre, frame, radius, anchors, polarity):
     y = centre[1] + rays[:, 1:] * t
     rows, columns = soft.shape
     held = (x >= 0) & (x <= columns - 1) & (y >= 0) & (y <= rows - 1) & (t[None, :] <= reach[:, None] * (1 + 1e-9))
+    column, row = (np.clip(np.rint(v), 0, n - 1).astype(int) for v, n in ((x, columns), (y, rows)))
+    held &= np.logical_and.accumulate(~blank[row, column], axis=1)
     polar = ndimage.map_coordinates(soft, [y, x], order=1, mode="nearest")
     # speckle: neighbours in angle speak for each other
     polar = ndimage.gaussian_filter1d(polar, 1.5, axis=0, mode="wrap")
     length = t / radius
     core = float(np.median(polar[:, length < 0.45]))
-    ring = polar[:, (length > 1.15) & (length < 1.8)]
+    ring = polar[:, (length > 1.15) & (length < 1.8)][held[:, (length > 1.15) & (length < 1.8)]]
     around = float(np.median(ring)) if ring.size else core
     spread = max(1.4826 * float(np.median(np.abs(ring - around))) if ring.size else 0.0, 0.05 * float(np.ptp(soft)), 1e-6)
     wide = max(2, int(round(0.16 * radius / (t[1] - t[0]))))
@@ -173,15 +183,15 @@ def _path(soft, seed, centre, frame, radius, anchors, polarity):
     inner = (total[:, index + 1] - total[:, low]) / (index + 1 - low)
     outer = (total[:, high + 1] - total[:, index]) / (high + 1 - index)
     rise = (outer - inner) / spread
-    sign = {"dark": 1.0, "bright": -1.0, "any": 0.0}[polarity]
+    sign = {"dark": 1.0, "bright": -1.0, "any": 0.0, "auto": -1.0 if core > around + 0.6 * spread else 1.0}[polarity]
     edge = np.tanh(np.abs(rise) if sign == 0 else np.maximum(sign * rise, 0.0))
     # region: the mean inside should stay nearer to the core than to the surroundings
     step = (core - around) if sign == 0 else -sign * max(sign * (around - core), 0.5 * spread)
     middle = core - 0.5 * step
     like = np.clip((polar - middle) / (0.5 * step), -1.0, 1.0) if step else np.zeros_like(polar)
     region = -np.cumsum(like, axis=1) * (t[1] - t[0]) / radius
-    drag = (length - 1.0) ** 2
-    cost = -1.6 * edge + 1.2 * region + 0.5 * drag[None, :]
+    drag = np.where(length > 1.0, DRAG_OUT, 0.5) * (length - 1.0) ** 2
+    cost = -1.6 * edge + 1.2 * region + drag[None, :]
     cost = np.where(held, cost, 1e3 * (1 + np.arange(STEPS)))
     for anchor in anchors:
         local = np.linalg.solve(frame, anchor - centre)

@@ -7,7 +7,7 @@ nodes); the cut is the minimum closure of Li et al., IEEE TPAMI 2006;28:119.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from volumetry.kernels.segmentation_sample import sample
 from volumetry.mask import NodeMask
 from volumetry.segmentation.closure import cheapest_surface
 from volumetry.segmentation.icosphere import Icosphere, icosphere, signed_volume
+from volumetry.segmentation.polar import segment_ellipse_2d
 from volumetry.segmentation.rasterise import mask_of_surface
 from volumetry.segmentation.refine import Refined, refine_surface, ring_mean
+from volumetry.segmentation.region_growing import grow_region
 from volumetry.segmentation.result import SegmentationQuality, SegmentationResult
 
 REACH = 1.9
@@ -117,6 +119,9 @@ def segment_node(
         findings.append(
             Finding("radius_estimated", f"No drag was given; a radius of {radius:.1f} mm was assumed.", "info")
         )
+    if method == "region_growing":
+        grown = grow_region(image, seed, radius, label=label, name=name)
+        return replace(grown, findings=(*findings, *grown.findings))
     anchors, ignored = _anchors_in_reach(anchors_mm, seed, radius)
     if ignored:
         findings.append(
@@ -344,3 +349,5 @@ def warm_up() -> None:
     ball = ((k - 8) * 1.5) ** 2 + (j - 16.0) ** 2 + (i - 16.0) ** 2 < 36
     image = ImageVolume(np.where(ball, 100, 0).astype(np.int16), ImageGeometry.from_spacing((16, 32, 32), (1, 1, 1.5)))
     segment_node(image, (16.0, 16.0, 12.0), 6.0)
+    picture = np.where((i[0] - 16.0) ** 2 + (j[0] - 16.0) ** 2 < 36, 20.0, 90.0)
+    segment_ellipse_2d(picture, (16.0, 16.0), 6.0)
