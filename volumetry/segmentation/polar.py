@@ -58,7 +58,7 @@ def segment_ellipse_2d(picture: np.ndarray, seed_px, radius_px: float, *, anchor
     anchors = anchors[np.linalg.norm(anchors - seed, axis=1) <= REACH * radius]
     low, crop = _crop(grey, seed, 2.2 * radius + 6)
     soft = ndimage.gaussian_filter(crop, float(np.clip(radius / 16, 0.7, 4.0)), mode="nearest")
-    blank = _blank(crop)
+    blank = _blank(crop, np.clip(seed - low, 0, np.array(crop.shape[::-1]) - 1))
     centre, frame, t, strength = seed - low, np.eye(2), None, None
     for turn in range(3):
         t, strength = _path(soft, blank, seed - low, centre, frame, radius, anchors - low, polarity)
@@ -120,9 +120,14 @@ def _crop(grey: np.ndarray, seed: np.ndarray, reach: float):
     return low, crop
 
 
-def _blank(crop: np.ndarray) -> np.ndarray:
-    """Where the picture shows nothing: stretches of one single value (outside the fan, margins)."""
+def _blank(crop: np.ndarray, seed: np.ndarray) -> np.ndarray:
+    """Where the picture shows nothing: stretches of one single value (outside the fan, margins).
+
+    Where the click itself is flat the picture has no speckle (a test figure), and flatness says nothing.
+    """
     flat = ndimage.maximum_filter(crop, 7, mode="nearest") == ndimage.minimum_filter(crop, 7, mode="nearest")
+    if flat[int(round(seed[1])), int(round(seed[0]))]:
+        return np.zeros_like(flat)
     return ndimage.binary_dilation(flat, iterations=3)
 
 
