@@ -248,7 +248,7 @@ class Header:
         samples = integer(self.ds, "SamplesPerPixel") or 1
         if not rows or not columns or not bits or rows < 1 or columns < 1 or bits < 1 or samples < 1:
             return None
-        if (text(self.ds, "PhotometricInterpretation") or "").startswith("YBR_FULL_422") and not self.is_encapsulated:
+        if (text(self.ds, "PhotometricInterpretation") or "").startswith("YBR_FULL_422") and samples == 3 and not self.is_encapsulated:
             return rows * columns * 2 * bits / 8
         return rows * columns * samples * bits / 8
 
@@ -320,6 +320,17 @@ def _read_deflated(path: Path, raw: bytes) -> tuple[Dataset, PixelBlock | None]:
     return ds, block
 
 
+def _is_bare(fp) -> bool:
+    """True where a file has no preamble but starts with an element of group 0002 or 0008, as some
+    old exports do."""
+    fp.seek(128)
+    if fp.read(4) == b"DICM":
+        return False
+    fp.seek(0)
+    head = fp.read(8)
+    return len(head) == 8 and head[:2] in (b"\x08\x00", b"\x02\x00") and head[3] == 0
+
+
 def _refuse_cut_values(path: Path, ds: Dataset, file_bytes: int) -> None:
     """Values left in the file because of their length must at least fit into it."""
     for raw in list(ds.values()):
@@ -342,10 +353,17 @@ def read_header(path: Path | str) -> Header:
                 fp.seek(0)
                 ds, block = _read_deflated(path, fp.read())
             else:
+                bare = _is_bare(fp)
                 fp.seek(0)
-                ds = pydicom.dcmread(fp, stop_before_pixels=True, defer_size=DEFER_BYTES)
+                ds = pydicom.dcmread(fp, stop_before_pixels=True, defer_size=DEFER_BYTES, force=bare)
+                if bare and "SOPClassUID" not in ds:
+                    raise InvalidDicomError
                 block = _find_pixels(fp, file_bytes, text(ds.file_meta, "TransferSyntaxUID"))
             syntax = text(ds.file_meta, "TransferSyntaxUID")
+            if syntax is None and bare and block is not None and block.declared is not None:
+                # Without file meta only the plain encodings are possible; the parser found out which.
+                implicit, little = ds.original_encoding
+                syntax = "1.2.840.10008.1.2" + ("" if implicit else ".1" if little else ".2")
     except InvalidDicomError:
         raise DicomRefused(f"{path.name} is not a DICOM file.", code="not_dicom") from None
     except OSError as error:

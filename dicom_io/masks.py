@@ -114,25 +114,27 @@ def _reference_grid(header: Header, image: Path | None) -> ImageGeometry:
 def choose_series(result: ScanResult, series_uid: str | None = None) -> SeriesSummary:
     """The series to open: the named one, else the only volume, else the only thing there.
 
-    Of a split series the largest part is taken. Raises ``NodusError``: ``series_missing``,
-    ``several_series``, or why the only file was skipped.
+    ``series_uid`` may be a series UID or, for a series that was split, its ``key`` (``UID#part``).
+    Raises ``NodusError``: ``series_missing``, ``several_series``, or why the only file was skipped.
     """
     usable = [s for s in result.series if s.kind != "other"]
     if series_uid is not None:
-        named = [s for s in usable if s.series_uid == series_uid]
-        if not named:
+        usable = [s for s in usable if series_uid in (s.series_uid, s.key)]
+        if not usable:
             raise NodusError(f"There is no series {series_uid} here.", code="series_missing")
-        return max(named, key=lambda s: s.frames)
-    volumes = [s for s in usable if s.kind == "volume"]
-    if len({s.series_uid for s in volumes}) == 1:
-        return max(volumes, key=lambda s: s.frames)
-    if not volumes and len(usable) == 1:
-        return usable[0]
     if not usable:
         if len(result.skipped) == 1:
             raise NodusError(result.skipped[0].message, code=result.skipped[0].code)
         raise NodusError("There is no image here.", code="not_an_image")
-    raise NodusError(f"There are {len(volumes or usable)} series here.", code="several_series", hint="Choose one with --series; nodus scan lists them.")
+    volumes = [s for s in usable if s.kind == "volume"]
+    candidates = volumes or usable
+    if len(candidates) > 1:
+        raise NodusError(
+            f"There are {len(candidates)} series or parts of series here.",
+            code="several_series",
+            hint="Choose one with --series; nodus scan lists their series_key.",
+        )
+    return candidates[0]
 
 
 def read_image(

@@ -124,10 +124,16 @@ class SeriesSummary:
         """The files as absolute paths, in the order of ``files``."""
         return tuple(self.root / name for name in self.files)
 
+    @property
+    def key(self) -> str | None:
+        """The series UID, with ``#part`` behind it where the series was split."""
+        return f"{self.series_uid}#{self.part}" if self.parts > 1 else self.series_uid
+
     def to_dict(self) -> dict:
         """The object listed under ``series`` by ``nodus scan``."""
         return {
             "series_uid": self.series_uid,
+            "series_key": self.key,
             "modality": self.modality,
             "sop_class": self.sop_class,
             "transfer_syntax": self.transfer_syntax,

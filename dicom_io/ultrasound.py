@@ -185,7 +185,7 @@ def is_ultrasound(header: Header) -> bool:
 
 def iso_date(value: str | None) -> str | None:
     """``YYYY-MM-DD`` from a DICOM date; None where it is not one."""
-    if not value or len(value) < 8 or not value[:8].isdigit():
+    if not value or len(value) < 8 or not (value[:8].isascii() and value[:8].isdigit()):
         return None
     year, month, day = int(value[:4]), int(value[4:6]), int(value[6:8])
     if not (1 <= month <= 12 and 1 <= day <= 31 and year >= 1900):

@@ -56,6 +56,43 @@ def test_that_fractional_rescale_gives_floats_and_each_slice_its_own(tmp_path):
     assert volume.array[:, 0, 0].tolist() == [500.5, 2004.0, 1003.0]
 
 
+@pytest.mark.parametrize(
+    ("stored", "slope", "intercept", "expected", "dtype"),
+    [
+        (np.uint16([0, 65535]), 1, -32768, [-32768, 32767], np.int16),
+        (np.uint16([0, 65535]), 1, 0, [0, 65535], np.float32),
+        (np.int16([-100, 100]), 2, -50, [-250, 150], np.int16),
+        (np.int16([-20000, 20000]), 2, 0, [-40000, 40000], np.float32),
+        (np.uint8([0, 255]), 3, -300, [-300, 465], np.int16),
+    ],
+)
+def test_that_values_never_wrap(tmp_path, stored, slope, intercept, expected, dtype):
+    array = np.zeros((6, 5), dtype=stored.dtype)
+    array[0, :2] = stored
+    array[1:] = stored[0]
+    for n in range(2):
+        save(ct_slice((0, 0, n), n + 1, array=array, RescaleSlope=slope, RescaleIntercept=intercept), tmp_path / f"{n}.dcm")
+    volume = read_volume(only(tmp_path))
+    assert volume.array.dtype == dtype
+    assert volume.array[1, 0, :2].tolist() == expected
+
+
+def test_that_twelve_signed_bits_keep_their_sign(tmp_path):
+    array = np.full((6, 5), 0x0FFF, dtype=np.int16)  # -1 in twelve bits, the upper four unused
+    for n in range(2):
+        save(ct_slice((0, 0, n), n + 1, array=array, BitsStored=12, HighBit=11, RescaleIntercept=0), tmp_path / f"{n}.dcm")
+    assert read_volume(only(tmp_path)).array.min() == -1
+
+
+def test_that_a_series_changed_since_the_scan_is_refused(tmp_path):
+    ct_stack(tmp_path, np.arange(3.0))
+    series = only(tmp_path)
+    (tmp_path / "slice002.dcm").write_bytes((tmp_path / "slice002.dcm").read_bytes() + b"\0\0")
+    with pytest.raises(NodusError) as refusal:
+        read_volume(series)
+    assert refusal.value.code == "file_changed"
+
+
 def test_that_a_lost_slice_is_interpolated_and_seriously_told(tmp_path):
     ct_stack(tmp_path, [0.0, 2.0, 6.0, 8.0])
     series = only(tmp_path)
@@ -144,6 +181,24 @@ def test_that_several_series_must_be_chosen_from(tmp_path):
     assert refusal.value.code == "several_series"
     uid = scan_folder(tmp_path / "b").series[0].series_uid
     assert read_image(tmp_path, series_uid=uid).source.series_uid == uid
+
+
+def test_that_two_phases_of_one_series_are_not_chosen_between_silently(tmp_path):
+    for phase in (1, 2):
+        for n in range(3):
+            save(ct_slice((0, 0, 2.0 * n), 4 * phase + n, AcquisitionNumber=phase), tmp_path / f"{phase}{n}.dcm")
+    first, second = scan_folder(tmp_path).series
+    with pytest.raises(NodusError) as refusal:
+        read_image(tmp_path, series_uid=first.series_uid)
+    assert refusal.value.code == "several_series"
+    assert read_image(tmp_path, series_uid=second.key).array[0, 0, 0] == 1008 - 1024
+
+
+def test_that_a_file_without_preamble_is_read_by_its_elements(tmp_path):
+    path = save(ct_slice((0, 0, 0), 1), tmp_path / "old.dcm")
+    path.write_bytes(path.read_bytes()[132 + 12 + int.from_bytes(path.read_bytes()[140:144], "little") :])
+    assert path.read_bytes()[:2] == b"\x08\x00"
+    assert read_image(path).array[0, 0, 0] == 1001 - 1024
 
 
 def test_that_a_folder_without_images_says_so(tmp_path):

@@ -176,3 +176,32 @@ def test_that_an_absent_folder_is_refused(tmp_path):
     with pytest.raises(NodusError) as refusal:
         scan_folder(tmp_path / "nowhere")
     assert refusal.value.code == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("element", "value"),
+    [("StudyDate", "20\xb2\xb9\xb9\xb9\xb9\xb9"), ("StudyDate", "99999999"), ("SeriesInstanceUID", ""), ("InstanceNumber", "1 000 000 000 000")],
+)
+def test_that_strange_values_do_not_stop_a_scan(tmp_path, element, value):
+    raw = save(ct_slice((0, 0, 0), 1, StudyDate="20200101"), tmp_path / "a.dcm").read_bytes()
+    ds = ct_slice((0, 0, 0), 1, StudyDate="20200101")
+    strange = value.encode("latin-1")
+    if element == "StudyDate":
+        raw = raw.replace(b"20200101", strange[:8])
+        (tmp_path / "a.dcm").write_bytes(raw)
+    else:
+        ds.add_new(element, "LO" if element == "InstanceNumber" else "UI", value)
+        save(ds, tmp_path / "a.dcm")
+    result = scan_folder(tmp_path)
+    assert [s.kind for s in result.series] == ["still"]
+    assert result.series[0].acquired_on in (None, "2020-01-01")
+
+
+def test_that_a_value_reaching_past_the_end_of_the_file_is_refused(tmp_path):
+    path = save(ct_slice((0, 0, 0), 1, StudyDescription="abcdefgh"), tmp_path / "a.dcm")
+    raw = path.read_bytes()
+    at = raw.index(b"abcdefgh")
+    # turn the text element into one that claims two gigabytes
+    path.write_bytes(raw[: at - 4] + b"UT\0\0\xff\xff\xff\x7f" + raw[at:])
+    (skipped,) = scan_folder(tmp_path).skipped
+    assert skipped.code in ("truncated", "unreadable")

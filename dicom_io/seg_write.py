@@ -1,0 +1,124 @@
+"""Writing masks as a DICOM Segmentation on the series they were drawn on, checked voxel for voxel.
+
+Codes: PS3.16 and the table of measurement report codes in this project's documents. A cervical node
+under treatment is "Neoplasm, Secondary" (14799000, SCT) of the cervical lymph node (81105003, SCT).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+from highdicom.sr.coding import CodedConcept
+
+from dicom_io.ct import read_geometry, series_of_files
+from dicom_io.seg import read_seg
+from volumetry.errors import NodusError
+from volumetry.mask import NodeMask
+
+MANUFACTURER = "Nodus"
+MODEL = "Nodus, investigational use only"
+CATEGORY = CodedConcept("49755003", "SCT", "Morphologically Altered Structure")
+NEOPLASM = CodedConcept("14799000", "SCT", "Neoplasm, Secondary")
+CERVICAL_NODE = CodedConcept("81105003", "SCT", "Cervical lymph node")
+
+
+def _described(mask: NodeMask, number: int, software_version: str, tracking_uid: str | None) -> hd.seg.SegmentDescription:
+    name = mask.name or f"node {mask.label}"
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name[:64],
+        segmented_property_category=CATEGORY,
+        segmented_property_type=NEOPLASM,
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name="Nodus segmentation", version=software_version, family=CodedConcept("123109", "DCM", "Manual Processing")
+        ),
+        anatomic_regions=[CERVICAL_NODE],
+        tracking_id=name,
+        tracking_uid=hd.UID(tracking_uid) if tracking_uid else hd.UID(),
+    )
+
+
+def write_seg(
+    masks: Sequence[NodeMask],
+    source_files: Sequence[Path],
+    path: Path | str,
+    *,
+    software_version: str,
+    tracking_uids: Sequence[str | None] | None = None,
+    series_number: int = 900,
+) -> Path:
+    """Write ``masks`` as one BINARY segmentation of the series in ``source_files``.
+
+    Segments are numbered from 1 in the order given and may overlap or be empty. The masks must lie
+    on the grid of the series. Written under a temporary name, read back, compared voxel for voxel,
+    then moved into place. Raises ``NodusError``: ``wrong_grid``, ``nothing_to_write``,
+    ``write_failed``.
+    """
+    path = Path(path)
+    if not masks:
+        raise NodusError("There is no mask to write.", code="nothing_to_write")
+    series = series_of_files(list(source_files))
+    grid = read_geometry(series)
+    if grid.shape[0] != len(series.slices):
+        raise NodusError("The series has gaps between its slices; a segmentation cannot refer to slices that are not there.", code="wrong_grid")
+    for mask in masks:
+        if not mask.geometry.same_grid(grid):
+            raise NodusError(f"The mask {mask.name or mask.label} does not lie on the slices of this series.", code="wrong_grid")
+    if not any(m.array.any() for m in masks):
+        raise NodusError("All masks are empty; a segmentation needs at least one voxel.", code="nothing_to_write")
+    if len(series.files) != len(series.slices):
+        raise NodusError("Segmentations of multi-frame series are not written yet.", code="wrong_grid")
+    sources = [pydicom.dcmread(p, stop_before_pixels=True) for p in series.paths]
+    uids = list(tracking_uids) if tracking_uids is not None else [None] * len(masks)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        segmentation = hd.seg.Segmentation(
+            source_images=sources,
+            pixel_array=np.stack([m.array for m in masks], axis=-1).astype(np.uint8),
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[_described(m, n + 1, software_version, uids[n]) for n, m in enumerate(masks)],
+            series_instance_uid=hd.UID(),
+            series_number=series_number,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=MODEL,
+            software_versions=software_version,
+            device_serial_number="0",
+            content_label="NODES",
+            content_description="Investigational use only",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=".dcm", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        segmentation.save_as(partial)
+        _compare(partial, masks)
+        os.replace(partial, path)
+    except OSError as error:
+        raise NodusError(f"{path.name} cannot be written: {error.strerror or error}.", code="write_failed") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _compare(path: Path, masks: Sequence[NodeMask]) -> None:
+    """Refuse where what was written is not what was meant: every voxel at its place in the patient."""
+    back = read_seg(path)
+    for mask, other in zip(masks, back, strict=True):
+        placed = np.argwhere(other.array)[:, ::-1]
+        found = np.rint(mask.geometry.world_to_index(other.geometry.index_to_world(placed))).astype(int)[:, ::-1]
+        back_in_place = np.zeros_like(mask.array)
+        inside = ((found >= 0) & (found < mask.array.shape)).all(axis=1)
+        back_in_place[tuple(found[inside].T)] = True
+        if not inside.all() or not np.array_equal(back_in_place, mask.array):
+            raise NodusError(f"The segment {mask.name or mask.label} did not read back as it was written.", code="write_failed")
