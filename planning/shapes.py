@@ -245,13 +245,16 @@ def _smooth_level(mask: NodeMask) -> tuple[np.ndarray, np.ndarray]:
     spacing = np.asarray(mask.geometry.spacing_mm)[::-1]
     finest = spacing.min()
     blurred = ndimage.gaussian_filter(crop.astype(np.float32), 0.9 * finest / spacing + 0.3)
-    count = int(crop.sum())
-    ordered = np.partition(blurred.ravel(), blurred.size - count)
-    threshold = float(np.clip(ordered[blurred.size - count], 0.1, 0.9))
-    # a blurred step of width w has slope 1 / (sqrt(2 pi) w): turn level into mm near the surface
-    shifted = blurred - threshold
+    # a blurred step of width w has slope 1 / (sqrt(2 pi) w): turns the blur into mm near the surface
     gradient = np.sqrt(sum(g * g for g in np.gradient(blurred, *spacing)))
     steep = np.maximum(gradient, 0.3 * gradient.max())
+    side = float(np.prod(spacing) ** (1 / 3))
+    low, high, count = 0.05, 0.95, float(crop.sum())
+    for _ in range(30):  # the level whose cut voxels, in parts, add up to the mask's voxels
+        threshold = 0.5 * (low + high)
+        enclosed = float(np.clip(0.5 + (blurred - threshold) / (steep * side), 0.0, 1.0).sum())
+        low, high = (threshold, high) if enclosed > count else (low, threshold)
+    shifted = blurred - threshold
     level = np.clip(shifted / steep, -2 * spacing.max(), 2 * spacing.max())
     return level, np.array([s.start for s in box]) - pad
 

@@ -11,9 +11,10 @@ from scipy.spatial.transform import Rotation
 from planning import Conductivity, FieldNotConverged, PlanRefused, TreatmentPlan, analytic, assess_plan, solve_plan
 from planning.field.conductors import add_conductor
 from planning.field.grid import FieldGrid
-from planning.field.nonlinear import PotentialSolver
+from planning.field.nonlinear import FIELD_CHANGE_MOST, PotentialSolver
 from planning.field.problem import ProblemParts
 from planning.field.solve import build_problem
+from planning.kernels import conductivity as kc
 from planning.selfcheck import NONE, self_checks, solve_posed, two_cylinders_problem, wall_cells
 from planning.shapes import Sphere
 from tests.planning.helpers import LIVER, four_needles, make_plan, plan_dict
@@ -153,10 +154,11 @@ def test_that_an_undamped_fixed_point_jumps_while_its_current_looks_settled():
     def rise(e):
         return np.where(tissue, law.at(e), 0.0).astype(np.float32)
 
-    fields, currents = twin.picard(factory, None, rise, 20, 1.0)
+    fields, currents = twin.picard(factory, None, rise, 14, 1.0)
     volumes = [(f[tissue] >= 500).sum() for f in fields[-2:]]
-    assert abs(volumes[1] / volumes[0] - 1) > 0.03  # the zone still jumps
-    assert abs(currents[-1] / currents[-2] - 1) < 0.01  # the current has long settled
+    assert abs(volumes[1] / volumes[0] - 1) > 0.05  # the zone still jumps to and fro
+    assert abs(currents[-1] / currents[-2] - 1) < 0.02  # while the current looks settled
+    assert kc.largest_relative_change(fields[-2], fields[-1], 50.0) > 20 * FIELD_CHANGE_MOST  # the field tells
     damped, _ = twin.picard(factory, None, rise, 20, 0.5)
     solution = solve_plan(plan)
     ours = solution.e_max_v_per_cm[~solution.is_needle]
@@ -203,7 +205,7 @@ def test_that_an_idle_needle_floats_at_one_potential_without_net_current():
     assert abs(current[2]) < 1e-4 * abs(current[0]) and abs(current[3]) < 1e-4 * abs(current[0])
     without = TreatmentPlan.from_dict({**d, "electrodes": d["electrodes"][:2]}, {})
     absent = solve_plan(without).pairs[0].current_a
-    assert solution.pairs[0].current_a > absent * 1.001  # metal in the way carries current
+    assert solution.pairs[0].current_a > absent * 1.0001  # metal in the way carries current
 
 
 def test_that_linear_pairs_with_floating_needles_solve_the_same_by_iteration_alone():
