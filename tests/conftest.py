@@ -33,3 +33,20 @@ def demo_case(tmp_path_factory):
 
     base = tmp_path_factory.getbasetemp()
     return shared_demo_case(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
+
+
+@pytest.fixture
+def record_result():
+    """Write the dated result of a long run to ``resources/docs/results/NAME.md``."""
+    import datetime as dt
+
+    from app import __version__
+    from app.usecases.bench import machine_name
+
+    def write(name: str, title: str, body: str) -> None:
+        folder = Path(__file__).resolve().parents[1] / "resources" / "docs" / "results"
+        folder.mkdir(parents=True, exist_ok=True)
+        head = f"# {title}\n\nRun on {dt.datetime.now(dt.UTC):%Y-%m-%d} with Nodus {__version__} on {machine_name()}, by `./test long`.\n\n"
+        (folder / f"{name}.md").write_text(head + body.rstrip() + "\n", encoding="utf-8")
+
+    return write
