@@ -6,6 +6,7 @@ its columns empty; a row where we lose is a row all the same.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import platform
 import subprocess
@@ -94,12 +95,14 @@ def bench_dicom() -> list[Row]:
     """Scan and load a 150-slice CT series against SimpleITK's series reader on the same files."""
     import SimpleITK as sitk
 
-    from app.demo.factories import write_ellipsoid_series
+    from app.demo.dicom_files import Occasion, write_ct_series
     from dicom_io.ct import read_volume
     from dicom_io.scan import scan_folder
 
     with tempfile.TemporaryDirectory() as folder:
-        write_ellipsoid_series(Path(folder), shape=(150, 256, 256), spacing_mm=(0.7, 0.7, 1.25))
+        pixels = np.random.default_rng(5).integers(-100, 200, (150, 256, 256), dtype=np.int16)
+        geometry = ImageGeometry.from_spacing(pixels.shape, (0.7, 0.7, 1.25))
+        write_ct_series(Path(folder), Occasion(seed=1, visit="Baseline", day=dt.date(2025, 1, 13)), pixels, geometry, "CT benchmark")
         scan_s, result = best_of(lambda: scan_folder(Path(folder)), 3)
         peer_scan_s, names = best_of(lambda: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(folder), 3)
         files = [Path(folder) / f for f in result.series[0].files]

@@ -96,7 +96,7 @@ def import_folder(
             if visit is None:
                 visit = ensure_visit(store, subject_id, visit_name, first_date(cleaned))
                 known = {r.series_uid for r in store.series(visit.visit_id)}
-            uid = picture_uid(cleaned, whole_series=summary.kind in ("volume", "volume_cine"))
+            uid = picture_uid(cleaned, summary)
             if uid in known:
                 continue
             known.add(uid)
@@ -120,11 +120,14 @@ def first_date(cleaned: tuple[CleanedFile, ...]) -> str | None:
     return min((c.acquired_on for c in cleaned if c.acquired_on), default=None)
 
 
-def picture_uid(cleaned: tuple[CleanedFile, ...], *, whole_series: bool) -> str:
-    """Identity of what is stored: the mapped series UID; for stills and cines, which share a series
-    but are pictures of their own, with the picture's UID behind it."""
-    series = cleaned[0].series_instance_uid or cleaned[0].sop_instance_uid
-    return series if whole_series else f"{series}/{cleaned[0].sop_instance_uid}"
+def picture_uid(cleaned: tuple[CleanedFile, ...], summary: SeriesSummary) -> str:
+    """Identity of what is stored: the mapped series UID. Stills and cines share a series but are
+    pictures of their own, and a series may really be several stacks: then the first picture's UID
+    stands behind it."""
+    first = min(c.sop_instance_uid for c in cleaned)
+    series = cleaned[0].series_instance_uid or first
+    whole = summary.kind in ("volume", "volume_cine") and summary.parts == 1
+    return series if whole else f"{series}/{first}"
 
 
 def open_record(store: StudyStore, record: SeriesRecord, context: JobContext):
