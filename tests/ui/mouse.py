@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QMouseEvent, QWheelEvent
 
@@ -44,7 +46,7 @@ def double_click(widget, at) -> None:
 
 def drag(widget, *places, button=LEFT, modifiers=NONE, steps: int = 4) -> None:
     press(widget, places[0], button, modifiers)
-    for a, b in zip(places, places[1:], strict=False):
+    for a, b in pairwise(places):
         for n in range(1, steps + 1):
             move(widget, (a[0] + (b[0] - a[0]) * n / steps, a[1] + (b[1] - a[1]) * n / steps), button, modifiers)
     release(widget, places[-1], button, modifiers)

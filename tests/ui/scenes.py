@@ -19,6 +19,11 @@ SPACING = (0.9, 0.8, 2.0)
 CENTRE = np.array([4.0, -7.0, 11.0])
 
 
+def near(x_mm: float, y_mm: float, z_mm: float) -> np.ndarray:
+    """A point by its distance from CENTRE."""
+    return CENTRE + np.array([x_mm, y_mm, z_mm], float)
+
+
 def grid() -> ImageGeometry:
     half = (np.array(SHAPE[::-1]) - 1) / 2 * SPACING
     return ImageGeometry.from_spacing(SHAPE, SPACING, CENTRE - half)

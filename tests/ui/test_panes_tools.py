@@ -61,7 +61,7 @@ def test_that_a_click_on_an_outlined_node_pulls_the_outline(axial, session, told
     scenes.add_node(session)
     session.nodes["a"].outline_surface = (np.zeros((0, 3)), np.zeros((0, 3), int))
     session.set_tool("node")
-    mouse.click(axial, axial.screen_of(scenes.CENTRE + (11, 0, 0)))
+    mouse.click(axial, axial.screen_of(scenes.near(11, 0, 0)))
     assert names(told) == ["add_anchor"]
 
 
@@ -129,7 +129,7 @@ def test_that_brush_sizes_go_up_and_down_and_stop(session):
 # ---- calipers ------------------------------------------------------------------------------
 def test_that_a_caliper_is_drawn_by_a_drag_or_by_two_clicks(axial, session, told):
     session.set_tool("caliper")
-    a, b = axial.screen_of(scenes.CENTRE), axial.screen_of(scenes.CENTRE + (12.0, 0, 0))
+    a, b = axial.screen_of(scenes.CENTRE), axial.screen_of(scenes.near(12.0, 0, 0))
     mouse.drag(axial, a, b)
     mouse.click(axial, a)
     mouse.click(axial, b)
@@ -149,7 +149,7 @@ def test_that_the_ellipsoid_asks_for_length_depth_and_width_and_proposes_the_per
     monkeypatch.setattr(session, "add_caliper", add_caliper)
     session.set_tool("ellipsoid")
     tool = grid.toolbox.current
-    a, b = axial.screen_of(scenes.CENTRE + (-10, 0, 0)), axial.screen_of(scenes.CENTRE + (10, 0, 0))
+    a, b = axial.screen_of(scenes.near(-10, 0, 0)), axial.screen_of(scenes.near(10, 0, 0))
     mouse.drag(axial, a, b)
     assert tool.next_role() == "depth"
     _, p, q = tool._proposal
@@ -157,7 +157,7 @@ def test_that_the_ellipsoid_asks_for_length_depth_and_width_and_proposes_the_per
     assert abs(along @ across) < 1e-6 * np.linalg.norm(along) * np.linalg.norm(across)
     mouse.click(axial, axial.screen_of(p * 0.75 + q * 0.25))
     coronal = grid.panes["coronal"]
-    mouse.drag(coronal, coronal.screen_of(scenes.CENTRE + (0, 0, -8)), coronal.screen_of(scenes.CENTRE + (0, 0, 8)))
+    mouse.drag(coronal, coronal.screen_of(scenes.near(0, 0, -8)), coronal.screen_of(scenes.near(0, 0, 8)))
     assert [(role, plane) for _, role, plane in filed] == [("length", "longitudinal"), ("depth", "longitudinal"), ("width", "transverse")]
     assert tool.next_role() is None
 
@@ -165,7 +165,7 @@ def test_that_the_ellipsoid_asks_for_length_depth_and_width_and_proposes_the_per
 # ---- needles -------------------------------------------------------------------------------
 def test_that_a_needle_is_placed_by_a_drag_from_entry_to_tip(axial, session):
     session.set_tool("needle")
-    entry, tip = scenes.CENTRE + (28, -20, 0), scenes.CENTRE
+    entry, tip = scenes.near(28, -20, 0), scenes.CENTRE
     mouse.drag(axial, axial.screen_of(entry), axial.screen_of(tip))
     (needle,) = session.plan.needles
     assert needle.entry_mm[:2] == pytest.approx(entry[:2], abs=0.01)
@@ -177,10 +177,10 @@ def test_that_a_needle_is_placed_by_a_drag_from_entry_to_tip(axial, session):
 def test_that_entry_and_tip_may_be_clicked_in_two_panes(axial, grid, session):
     session.set_tool("needle")
     coronal = grid.panes["coronal"]
-    entry = scenes.CENTRE + (25, 0, 0)
+    entry = scenes.near(25, 0, 0)
     mouse.click(axial, axial.screen_of(entry))
-    session.set_crosshair(scenes.CENTRE + (0, 6, 0))
-    tip = scenes.CENTRE + (-3, 6, -16)
+    session.set_crosshair(scenes.near(0, 6, 0))
+    tip = scenes.near(-3, 6, -16)
     mouse.click(coronal, coronal.screen_of(tip))
     (needle,) = session.plan.needles
     assert np.linalg.norm(np.subtract(needle.tip_mm, tip)) < 1.0
@@ -190,19 +190,19 @@ def test_that_entry_and_tip_may_be_clicked_in_two_panes(axial, grid, session):
 def test_that_shift_begins_with_the_tip(axial, session):
     session.set_tool("needle")
     mouse.click(axial, axial.screen_of(scenes.CENTRE), modifiers=SHIFT)
-    mouse.click(axial, axial.screen_of(scenes.CENTRE + (25, 0, 0)))
+    mouse.click(axial, axial.screen_of(scenes.near(25, 0, 0)))
     (needle,) = session.plan.needles
     assert needle.tip_mm[0] < needle.entry_mm[0]
 
 
 def test_that_alt_keeps_a_needle_parallel_to_its_neighbour(axial, session):
-    first = NeedleDraft("E1", tuple(scenes.CENTRE), tuple(scenes.CENTRE + (20.0, -15.0, 30.0)), 15.0, 1.3)
+    first = NeedleDraft("E1", tuple(scenes.CENTRE), tuple(scenes.near(20.0, -15.0, 30.0)), 15.0, 1.3)
     session.set_plan(PlanDraft().with_needle(first))
     session.set_tool("needle")
-    entry = scenes.CENTRE + (20, 12, 0)
+    entry = scenes.near(20, 12, 0)
     mouse.press(axial, axial.screen_of(entry), modifiers=ALT)
-    mouse.move(axial, axial.screen_of(scenes.CENTRE + (0, 12, 0)), modifiers=ALT)
-    mouse.release(axial, axial.screen_of(scenes.CENTRE + (0, 12, 0)), modifiers=ALT)
+    mouse.move(axial, axial.screen_of(scenes.near(0, 12, 0)), modifiers=ALT)
+    mouse.release(axial, axial.screen_of(scenes.near(0, 12, 0)), modifiers=ALT)
     second = session.plan.needles[1]
     a, b = np.subtract(first.entry_mm, first.tip_mm), np.subtract(second.entry_mm, second.tip_mm)
     assert np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) == pytest.approx(1.0)
@@ -212,7 +212,7 @@ def test_that_alt_keeps_a_needle_parallel_to_its_neighbour(axial, session):
 @pytest.mark.parametrize(("taken", "moves_tip", "moves_entry"), [("tip", True, False), ("entry", False, True), ("shaft", True, True)])
 def test_that_ends_and_shaft_can_be_dragged(axial, session, taken, moves_tip, moves_entry):
     z = axial.point_at(0, 0)[2]
-    tip, entry = np.array([*scenes.CENTRE[:2], z]), np.array([*(scenes.CENTRE[:2] + (25, -10)), z])
+    tip, entry = np.array([*scenes.CENTRE[:2], z]), np.array([*scenes.near(25, -10, 0)[:2], z])
     session.set_plan(PlanDraft().with_needle(NeedleDraft("E1", tuple(tip), tuple(entry))))
     session.set_tool("needle")
     where = {"tip": tip, "entry": entry, "shaft": (tip + entry) / 2}[taken]
@@ -230,7 +230,7 @@ def test_that_ends_and_shaft_can_be_dragged(axial, session, taken, moves_tip, mo
 def test_that_a_seventh_needle_is_not_begun(axial, session, qtbot):
     plan = PlanDraft()
     for n in range(6):
-        plan = plan.with_needle(NeedleDraft(f"E{n + 1}", (n, 0, 100.0), (n, 50, 100.0)))
+        plan = plan.with_needle(NeedleDraft(f"E{n + 1}", (900.0 + n, 0, 0), (900.0 + n, 50, 0)))
     session.set_plan(plan)
     session.set_tool("needle")
     with qtbot.waitSignal(session.notice, timeout=500):
@@ -240,7 +240,7 @@ def test_that_a_seventh_needle_is_not_begun(axial, session, qtbot):
 
 def test_that_esc_puts_a_dragged_needle_back(axial, grid, session):
     z = axial.point_at(0, 0)[2]
-    tip, entry = np.array([*scenes.CENTRE[:2], z]), np.array([*(scenes.CENTRE[:2] + (25, -10)), z])
+    tip, entry = np.array([*scenes.CENTRE[:2], z]), np.array([*scenes.near(25, -10, 0)[:2], z])
     session.set_plan(PlanDraft().with_needle(NeedleDraft("E1", tuple(tip), tuple(entry))))
     session.set_tool("needle")
     x, y = axial.screen_of(tip)

@@ -172,9 +172,7 @@ class Scene3D:
         camera = self._renderer.GetActiveCamera()
         height = max(1, self._window.GetSize()[1])
         size = 2 * camera.GetDistance() * np.tan(np.radians(camera.GetViewAngle() / 2)) / height
-        toward = np.array(camera.GetDirectionOfProjection())
-        up = np.array(camera.GetViewUp())
-        right = np.cross(toward, up)
+        right, up, _ = self.directions()
         move = -(right * right_px + up * up_px) * size
         camera.SetPosition(*(np.array(camera.GetPosition()) + move))
         camera.SetFocalPoint(*(np.array(camera.GetFocalPoint()) + move))
@@ -203,8 +201,7 @@ class Scene3D:
         camera = self._renderer.GetActiveCamera()
         eye, normal = np.array(camera.GetPosition()), np.array(camera.GetDirectionOfProjection())
         width, height = self._window.GetSize()
-        up = np.array(camera.GetViewUp())
-        right = np.cross(normal, up)
+        right, up, _ = self.directions()
         half = np.tan(np.radians(camera.GetViewAngle() / 2))
         ray = normal + right * ((2 * x / width - 1) * half * width / height) + up * ((1 - 2 * y / height) * half)
         return eye + ray * (np.dot(np.asarray(depth_point_mm, float) - eye, normal) / np.dot(ray, normal))

@@ -17,10 +17,8 @@ SIZES_MM = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0)
 def step_size(session, up: bool) -> None:
     """Next larger or smaller brush."""
     now = session.brush_radius_mm
-    if up:
-        size = next((s for s in SIZES_MM if s > now + 1e-6), SIZES_MM[-1])
-    else:
-        size = next((s for s in reversed(SIZES_MM) if s < now - 1e-6), SIZES_MM[0])
+    larger, smaller = (s for s in SIZES_MM if s > now + 1e-6), (s for s in reversed(SIZES_MM) if s < now - 1e-6)
+    size = next(larger, SIZES_MM[-1]) if up else next(smaller, SIZES_MM[0])
     session.set_brush(radius_mm=size)
 
 

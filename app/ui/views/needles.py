@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,7 @@ def _part(painter, a: QPointF, b: QPointF, off_a: float, off_b: float, colour: Q
     if off_a != off_b:
         cuts += [c for level in (-ON_SLICE_MM, ON_SLICE_MM) if 0 < (c := (level - off_a) / (off_b - off_a)) < 1]
     cuts.sort()
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in itertools.pairwise(cuts):
         middle = off_a + (start + stop) / 2 * (off_b - off_a)
         near = abs(middle) <= ON_SLICE_MM
         pen = QPen(colour, width)

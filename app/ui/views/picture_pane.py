@@ -362,7 +362,7 @@ def calibration_state(calibration) -> tuple[str, str]:
     if calibration.manual_mm_per_pixel is not None:
         return t("Calibrated by hand"), WARNING
     if calibration.refusal is not None:
-        return t("Lengths in px only: ") + calibration.refusal[1], WARNING
+        return t("Lengths in px only"), WARNING  # the reason stands among the findings
     count = sum(r.is_length for r in calibration.regions)
     if count == 0:
         return t("Not calibrated: lengths in px only"), WARNING
