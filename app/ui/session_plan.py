@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.usecases.plan import PlanDraft, draft_to_plan, solve_and_assess, suggest_needles
-from volumetry.errors import NodusError
+from app.usecases.plan import PlanDraft, draft_to_plan, solve_and_assess
 
 PREVIEW_SPACING_MM = 2.0  # while a needle is dragged
 EDIT_SPACING_MM = 1.0
@@ -84,31 +83,26 @@ class PlanPart:
         )
 
     def suggest_needles(self, count: int) -> None:
-        """Place needles around the current node as a starting position; one undo step."""
-        targets = self._current_targets()
+        """Place needles around the current node as a starting position; one undo step; a job."""
+        from app.usecases.needle_start import suggest_needles
+
+        targets, image, before = self._current_targets(), self.image, self.plan
         if not targets:
             self.notice.emit("warning", "Outline the node first (step 2); needles are placed around it.")
             return
-        try:
-            approach = self._approach(targets[0][1])
-            needles = suggest_needles(targets[0][1], count, approach=approach)
-        except NodusError as refusal:
-            self._on_refused(refusal)
-            return
-        plan = replace(self.plan, needles=(), pairs=())
-        for needle in needles:
-            plan = plan.with_needle(needle)
-        self.set_plan(plan, f"Suggest {count} needles")
+        at_risk = tuple(mask for _, mask, _ in self.plan.at_risk)
 
-    def _approach(self, mask) -> tuple[float, float, float]:
-        """From the node straight out through the nearer side of the neck, slightly forward."""
-        import numpy as np
+        def done(needles) -> None:
+            if self.plan is not before:
+                return  # the plan was changed by hand meanwhile; that stands
+            plan = replace(self.plan, needles=(), pairs=())
+            for needle in needles:
+                plan = plan.with_needle(needle)
+            self.set_plan(plan, f"Suggest {count} needles")
 
-        g = self.image.geometry
-        middle = g.index_to_world((np.array(g.shape[::-1]) - 1) / 2)
-        inside = np.argwhere(mask.array)[:, ::-1].mean(0)
-        outward = 1.0 if mask.geometry.index_to_world(inside)[0] > middle[0] else -1.0
-        return (outward * 0.8, -0.6, 0.0)
+        self.jobs.start(
+            "Looking for a way in", lambda _context: suggest_needles(targets[0][1], count, image=image, at_risk=at_risk), key="suggest", on_done=done
+        )
 
     def _preview_field(self) -> None:
         """A quick linear field while a needle is dragged: quiet job, latest wins."""

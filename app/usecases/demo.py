@@ -25,7 +25,8 @@ from app.usecases.export_edc import export_study
 from app.usecases.files import FileRefused, read_json, sha256_of, write_json
 from app.usecases.import_images import import_folder, open_record
 from app.usecases.mask_draft import MaskDraft
-from app.usecases.plan import PlanDraft, draft_to_plan, solve_and_assess, suggest_needles
+from app.usecases.needle_start import suggest_needles
+from app.usecases.plan import PlanDraft, draft_to_plan, solve_and_assess
 from app.usecases.plan_files import write_plan_folder
 from app.usecases.plan_runs import save_plan_run
 from app.usecases.readings import mask_of_reading, save_reading
@@ -211,9 +212,8 @@ def plan_node(store: StudyStore, case: DemoCase, context: JobContext):
             click = min(near, key=lambda p: np.linalg.norm(p - centre))
             grown = grow_structure(image, click, structure, reach_mm=35.0)
             at_risk.append((structure, replace(grown, array=grown.array & ~mask.array), "blood"))
-    side = 1.0 if node.side == "left" else -1.0
     draft = PlanDraft(targets=((node.label, mask, "node"),), at_risk=tuple(at_risk), background="muscle")
-    for needle in suggest_needles(mask, 4, spacing_mm=13.0, exposure_mm=25.0, approach=(0.8 * side, -0.6, 0.0)):
+    for needle in suggest_needles(mask, 3, spacing_mm=13.0, exposure_mm=20.0, image=image, at_risk=tuple(m for _, m, _ in at_risk)):
         draft = draft.with_needle(needle)
     plan = draft_to_plan(draft)
     return visit, plan, *solve_and_assess(plan, context)

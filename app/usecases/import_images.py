@@ -6,6 +6,7 @@ acquisition date goes into the store alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,9 @@ def import_folder(
     """Import every picture series under ``path`` for one subject and visit.
 
     Refuses a folder without pictures (``nothing_to_import``). A series that is already there is
-    left as it is. A cancelled import leaves whole series or none.
+    left as it is. One that cannot be copied clean is left out whole, told among ``skipped``, and
+    does not stop the others; where it was the only one, its refusal is raised. A cancelled import
+    leaves whole series or none.
     """
     if not path.exists():
         raise NodusError(f"There is no {path.name} to import.", code="file_missing")
@@ -89,10 +92,20 @@ def import_folder(
     visit: Visit | None = None
     known: set[str] = set()
     records = []
+    left_out: list[SkippedFile] = []
+    first_refusal: NodusError | None = None
+    holders = Counter(f for s in pictures for f in s.files)
     for n, summary in enumerate(pictures):
         context.report(f"Importing {summary.modality} {n + 1} of {len(pictures)}", 0.2 + 0.8 * n / len(pictures))
         with store.stage_series() as staged:
-            cleaned = clean_copy([base / f for f in summary.files], staged, subject_id, salt, should_cancel=lambda: context.token.is_cancelled)
+            try:
+                if any(holders[f] > 1 for f in summary.files):
+                    raise NodusError(f"{summary.files[0]} holds several stacks in one file; they cannot be stored apart.", code="mixed_series")
+                cleaned = clean_copy([base / f for f in summary.files], staged, subject_id, salt, should_cancel=lambda: context.token.is_cancelled)
+            except NodusError as refusal:
+                left_out.append(SkippedFile(summary.files[0], refusal.code, refusal.message))
+                first_refusal = first_refusal or refusal
+                continue
             if visit is None:
                 visit = ensure_visit(store, subject_id, visit_name, first_date(cleaned))
                 known = {r.series_uid for r in store.series(visit.visit_id)}
@@ -111,8 +124,10 @@ def import_folder(
                     findings=tuple(f.as_dict() for f in summary.findings),
                 )
             )
+    if visit is None:
+        raise first_refusal
     context.report("Imported", 1.0)
-    return ImportResult(visit, tuple(records), found.skipped)
+    return ImportResult(visit, tuple(records), (*found.skipped, *left_out))
 
 
 def first_date(cleaned: tuple[CleanedFile, ...]) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -194,28 +193,3 @@ def solve_and_assess(plan: TreatmentPlan, context: JobContext, spacing_mm: float
     assessment = assess_plan(plan, solution)
     context.report("Done", 1.0)
     return solution, assessment
-
-
-def suggest_needles(mask: NodeMask, count: int = 2, spacing_mm: float = 15.0, exposure_mm: float = 20.0, approach: Point = (0.0, -1.0, 0.0)) -> tuple[NeedleDraft, ...]:
-    """Parallel needles around a node's centroid as a first proposal that the radiologist moves.
-
-    The needles enter along ``approach`` (a unit LPS direction from the node towards the skin) and
-    stand on a circle whose neighbouring spacing is ``spacing_mm``; the exposed part is centred on
-    the node. It is a starting position, not an optimum.
-    """
-    inside = np.argwhere(mask.array)[:, ::-1]
-    if inside.size == 0:
-        raise PlanRefused("The node has no outline yet: outline it, then place needles.", code="no_target")
-    centre = mask.geometry.index_to_world(inside.mean(0))
-    up = np.asarray(approach, float) / np.linalg.norm(approach)
-    side = np.cross(up, [0.0, 0.0, 1.0] if abs(up[2]) < 0.9 else [1.0, 0.0, 0.0])
-    side /= np.linalg.norm(side)
-    third = np.cross(up, side)
-    radius = spacing_mm / 2 if count == 2 else spacing_mm / (2 * math.sin(math.pi / count))
-    out = []
-    for n in range(count):
-        angle = 2 * math.pi * n / count
-        foot = centre + radius * (math.cos(angle) * third + math.sin(angle) * side)
-        tip = foot - up * exposure_mm / 2
-        out.append(NeedleDraft(f"E{n + 1}", tuple(tip), tuple(tip + up * 70.0), exposure_mm))
-    return tuple(out)

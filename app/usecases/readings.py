@@ -99,7 +99,11 @@ def save_reading(
     reader, node, visit, modality and method is changed in place (``reason`` once it was measured);
     a locked one begins a correction, which needs a reason.
     """
-    changes: dict = {"status": status, "status_reason": status_reason, "measurement": extra or {}, "volume_ml": volume_ml, "volume_interval_ml": volume_interval_ml}
+    # Everything is stated anew: a node that has disappeared keeps no axis or outline of an earlier look.
+    changes: dict = {
+        "status": status, "status_reason": status_reason, "measurement": extra or {}, "volume_ml": volume_ml, "volume_interval_ml": volume_interval_ml,
+        "long_axis_mm": None, "short_axis_mm": None, "warnings": tuple((extra or {}).get("warnings", ())), "mask_sha256": None, "picture_sha256": None, "series_uid": None,
+    }
     if mask is not None and status in (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL):
         measurement = measurement or measure_node(mask)
         changes.update(
@@ -108,7 +112,7 @@ def save_reading(
             long_axis_mm=measurement.long_axis_mm,
             short_axis_mm=measurement.short_axis_mm,
             measurement={**measurement.to_dict(), **(extra or {})},
-            warnings=tuple(w.as_warning() for w in measurement.warnings),
+            warnings=(*changes["warnings"], *(w.as_warning() for w in measurement.warnings)),
             mask_sha256=store.put_blob(pack_mask(mask)),
         )
         if image is not None:
@@ -116,7 +120,7 @@ def save_reading(
             changes["picture_sha256"] = store.put_blob(node_picture(image, mask, measurement, label=f"{node.label}  {visit.name}"))
     if image is not None:
         # What is merely worth knowing about the files (their order, say) is no doubt about the number.
-        changes["warnings"] = (*changes.get("warnings", ()), *(f.as_warning() for f in image.findings if f.severity != "info"))
+        changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in image.findings if f.severity != "info"))
     found = store.find_reading(visit_id=visit.visit_id, node_id=node.node_id, reader=reader, role=role, modality=modality, method=method)
     if found is None:
         fresh = Reading("", node.subject_id, visit.visit_id, node.node_id, reader, role, modality, method, status, state)

@@ -47,7 +47,8 @@ def test_that_a_real_nodal_mass_goes_from_click_to_export(nodus, shared_data, tm
     from app.study.store import StudyStore
     from app.usecases.import_images import open_record
     from app.usecases.mask_draft import MaskDraft
-    from app.usecases.plan import PlanDraft, draft_to_plan, solve_and_assess, suggest_needles
+    from app.usecases.needle_start import suggest_needles
+    from app.usecases.plan import PlanDraft, draft_to_plan, solve_and_assess
     from app.usecases.plan_runs import save_plan_run
     from app.usecases.readings import save_reading
     from app.usecases.segment import segment_volume
@@ -71,7 +72,7 @@ def test_that_a_real_nodal_mass_goes_from_click_to_export(nodus, shared_data, tm
         assert 5 < reading.volume_ml < 45
         assert reading.volume_interval_ml[0] < reading.volume_ml < reading.volume_interval_ml[1]
         plan = PlanDraft(targets=(("N1", mask, "node"),))
-        for needle in suggest_needles(mask, 4, spacing_mm=18.0, exposure_mm=30.0, approach=(0.9, -0.4, 0.0)):
+        for needle in suggest_needles(mask, 4, spacing_mm=18.0, exposure_mm=30.0, image=image):
             plan = plan.with_needle(needle)
         plan = draft_to_plan(plan)
         solution, assessment = solve_and_assess(plan, JobContext())
