@@ -190,7 +190,10 @@ class Session(NodesPart, PlanPart, QObject):
             self.visits, self.series_by_visit, self.subject_nodes, self.subject_readings, self._rows = [], {}, [], [], []
             return
         self.visits = store.visits(subject)
-        self.series_by_visit = {v.visit_id: store.series(v.visit_id) for v in self.visits}
+        kinds = ("volume", "volume_cine", "cine", "still")
+        self.series_by_visit = {
+            v.visit_id: sorted(store.series(v.visit_id), key=lambda s: (kinds.index(s.kind) if s.kind in kinds else len(kinds), s.description)) for v in self.visits
+        }
         self.subject_nodes = store.nodes(subject)
         self.subject_readings = store.readings(subject)
         self._rows = follow_up_rows(store, subject)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.jobs import JobContext
@@ -153,5 +153,8 @@ def open_record(store: StudyStore, record: SeriesRecord, context: JobContext):
     folder = store.series_folder(record)
     files = [folder / f for f in record.files]
     if record.kind in ("still", "cine"):
-        return read_cine(files[0])
-    return read_volume(files, progress=context.report, should_cancel=lambda: context.token.is_cancelled)
+        opened = read_cine(files[0])
+    else:
+        opened = read_volume(files, progress=context.report, should_cancel=lambda: context.token.is_cancelled)
+    # The stored header has no free text; the record's own words name the picture.
+    return replace(opened, source=replace(opened.source, description=record.description or opened.source.description))
