@@ -77,7 +77,7 @@ def run_measure(args) -> int:
     """Measure the nodes of a mask file."""
     from app.usecases.measure import measure_file
 
-    nodes = [m.to_dict() for m in measure_file(args.mask, args.image, args.label)]
+    nodes = measure_file(args.mask, args.image, args.label)
     emit({"nodes": nodes}, as_json=args.json, human=describe(nodes))
     return 0
 
@@ -95,8 +95,9 @@ def run_segment(args) -> int:
     """One click to a mask file, measured."""
     from app.usecases.segment import segment_file
 
-    radius = args.radius_px if args.radius_px is not None else args.radius_mm
-    nodes, extra = segment_file(args.image, parse_numbers(args.seed), radius, args.method, args.out, progress_context())
+    nodes, extra = segment_file(
+        args.image, parse_numbers(args.seed), args.out, progress_context(), radius_mm=args.radius_mm, radius_px=args.radius_px, method=args.method
+    )
     emit({"nodes": nodes, "mask": str(args.out), **extra}, as_json=args.json, human=describe(nodes) + f"\nmask: {args.out}")
     return 0
 

@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from app.jobs import JobContext
+from app.usecases.measure import measured_dict
 from app.usecases.open_images import open_picture
 from dicom_io.volume_files import write_volume
+from volumetry.calibration import CalibrationRefused
 from volumetry.errors import SegmentationRefused
+from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.image import Cine, ImageVolume
 from volumetry.mask import NodeMask
-from volumetry.measure import measure_node
+from volumetry.ultrasound_length import resolve_length
 
 METHODS = ("star_convex", "polar")
+PICTURE_RADIUS_PX = 40.0  # where a picture's radius is not stated
 
 
 def segment_volume(image: ImageVolume, seed_mm, radius_mm: float | None, anchors_mm=()):
@@ -28,44 +32,57 @@ def segment_volume(image: ImageVolume, seed_mm, radius_mm: float | None, anchors
 def segment_picture(cine: Cine, seed_px, radius_px: float, frame: int = 0) -> NodeMask:
     """Polar outline on one frame of an ultrasound picture, as a one-slice mask.
 
-    The grid is in millimetres where the whole outline is calibrated by one region, otherwise in
-    pixels (1 mm stands for a pixel), and the caller must refuse lengths and volumes then.
+    The grid is in millimetres where one calibrated region holds the whole outline; otherwise a
+    pixel stands for 1 mm and the mask carries the finding ``uncalibrated``. A picture has no
+    thickness, so ``spacing_unknown`` is always among the findings.
     """
     from volumetry.segmentation.polar import segment_ellipse_2d
 
     picture = cine.read_frame(frame)
     grey = picture.astype(np.float32).mean(axis=-1) if picture.ndim == 3 else picture.astype(np.float32)
     outline = segment_ellipse_2d(grey, seed_px, radius_px)
+    findings = [Finding("spacing_unknown", "A single picture has no thickness: no volume can be measured on it."), *outline.findings]
     column_mm, row_mm = 1.0, 1.0
-    for region in cine.calibration.regions:
-        if cine.calibration.refusal is None and region.is_length and all(region.holds(x, y) for x, y in outline.points_px):
-            column_mm, row_mm = region.mm_per_pixel
-            break
+    try:
+        points = [tuple(float(v) for v in p) for p in outline.points_px]
+        scale = resolve_length(cine.calibration, [*points, points[0]])
+        column_mm, row_mm = scale.mm_per_px_x, scale.mm_per_px_y
+        findings += scale.warnings
+    except CalibrationRefused as refusal:
+        findings.append(Finding("uncalibrated", f"Lengths stay in pixels: {refusal.message}"))
     geometry = ImageGeometry.from_spacing((1, *grey.shape), (column_mm, row_mm, 1.0))
-    return NodeMask(outline.mask[None], geometry)
+    return NodeMask(outline.mask[None], geometry, findings=tuple(findings))
 
 
-def segment_file(path: Path, seed: tuple[float, ...], radius: float | None, method: str | None, out: Path, context: JobContext) -> tuple[list[dict], dict]:
-    """The ``nodus segment`` command: outline, write the mask, measure it as read back.
+def segment_file(
+    path: Path, seed: tuple[float, ...], out: Path, context: JobContext, *, radius_mm: float | None = None, radius_px: float | None = None, method: str | None = None
+) -> tuple[list[dict], dict]:
+    """The ``nodus segment`` command: outline, write the mask, measure it.
 
-    Returns the measurements and extra fields for the answer. Refuses a seed of the wrong
-    dimension, an unknown method, and whatever the segmentation refuses.
+    Returns the measurements and extra fields for the answer. A volume takes ``radius_mm`` and the
+    method ``star_convex``, a picture ``radius_px`` and ``polar``. Refuses a seed of the wrong
+    dimension (``bad_seed``), a radius in the other unit (``bad_radius``), an unknown or unfitting
+    method (``unknown_method``), and whatever the segmentation refuses.
     """
     if method not in (None, *METHODS):
         raise SegmentationRefused(f"There is no method '{method}'; there are {' and '.join(METHODS)}.", code="unknown_method")
     image = open_picture(path, context.part(0.0, 0.6))
+    flat = isinstance(image, Cine)
+    what, fitting = ("2-D picture", "polar") if flat else ("volume", "star_convex")
+    if method not in (None, fitting):
+        raise SegmentationRefused(f"The method {method} does not outline a {what}; {fitting} does.", code="unknown_method")
+    if len(seed) != (2 if flat else 3):
+        raise SegmentationRefused(f"On a {what} the seed is {'X,Y in pixels' if flat else 'X,Y,Z in LPS millimetres'}.", code="bad_seed")
+    if (radius_mm if flat else radius_px) is not None:
+        raise SegmentationRefused(f"On a {what} the radius is given in {'pixels' if flat else 'millimetres'}.", code="bad_radius", hint=f"Use {'--radius-px' if flat else '--radius-mm'}.")
     context.report("Outlining", 0.6)
-    if isinstance(image, Cine):
-        if len(seed) != 2:
-            raise SegmentationRefused("On a 2-D picture the seed is X,Y in pixels.", code="bad_seed")
-        mask = segment_picture(image, seed, 40.0 if radius is None else radius)
+    if flat:
+        mask = segment_picture(image, seed, PICTURE_RADIUS_PX if radius_px is None else radius_px)
         findings, quality = (), None
     else:
-        if len(seed) != 3:
-            raise SegmentationRefused("On a volume the seed is X,Y,Z in LPS millimetres.", code="bad_seed")
-        result = segment_volume(image, seed, radius)
+        result = segment_volume(image, seed, radius_mm)
         mask, findings, quality = result.mask, result.findings, result.quality.score
     write_volume(mask, out)
-    measured = measure_node(mask).to_dict()
+    measured = measured_dict(mask)
     context.report("Measured", 1.0)
     return [measured], {"quality": quality, "warnings": [f.as_warning() for f in findings]}
