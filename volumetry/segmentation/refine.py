@@ -23,6 +23,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import erf, erfinv, ndtr
 
+from volumetry.kernels.segmentation_layers import weigh_layers
 from volumetry.segmentation.icosphere import Icosphere, harmonics
 
 DEGREE = 8
@@ -34,9 +35,15 @@ _NORMAL_SLOPE = 1 / np.sqrt(2 * np.pi)
 
 # All in units of the local blur sigma, along the normal.
 _OFFSET = np.arange(-2.5, 3.76, 0.25)
-_PLACE = np.arange(-2.4, 2.41, 0.2)
-_GAP = np.array([0.0, 0.2, 0.4, 0.6, 0.85, 1.1, 1.4, 1.8, 2.3, 3.0])
+_WEIGHT = np.where(_OFFSET < 2.6, 1.0, 0.5)
+_PITCH = 0.2
+_PLACE = np.arange(-2.4, 2.41, _PITCH)
 _BEND = np.array([-0.08, 0.0, 0.08, 0.16, 0.24, 0.32, 0.42])
+# Kinds of layer between node and neighbour: none, fat, or a wedge of fat that the neighbour partly
+# fills. Contact is common; otherwise every thickness is as likely as another.
+_GAP = np.array([0.0, 0.2, 0.4, 0.65, 0.95, 1.3, 1.8, 2.4, 3.2] + [0.4, 0.9, 1.6, 2.5] * 2)
+_MIXED = np.array([0.0] * 9 + [0.4] * 4 + [0.65] * 4)
+_CHANCE = np.array([0.3, 0.03, 0.035, 0.04, 0.05, 0.06, 0.08, 0.1, 0.1] + [0.02, 0.03, 0.04, 0.04] * 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,81 +115,79 @@ def refine_surface(crop, fan, t, inside, reach, anchors) -> Refined:
 
 
 @lru_cache(maxsize=1)
-def _templates():
-    """Blurred steps for each bend, place and gap: E at the node's border and at the neighbour's,
-    each (bends, places * gaps, offsets)."""
-    x = _OFFSET[None, None, None, :] - _PLACE[None, :, None, None]
-    bend = _BEND[:, None, None, None]
-    first = ndtr(x) + bend * np.exp(-0.5 * x**2) * _NORMAL_SLOPE
-    first = np.broadcast_to(first, (len(_BEND), len(_PLACE), len(_GAP), len(_OFFSET)))
-    y = x - _GAP[None, None, :, None]
-    # the far side of the gap bends with the node as well
-    second = ndtr(y) + bend * np.exp(-0.5 * y**2) * _NORMAL_SLOPE
-    second = np.broadcast_to(second, first.shape)
-    size = (len(_BEND), len(_PLACE) * len(_GAP), len(_OFFSET))
-    return np.ascontiguousarray(first).reshape(size), np.ascontiguousarray(second).reshape(size)
+def _templates() -> list[dict[str, np.ndarray]]:
+    """Per bend: templates u (places, offsets), v and f (places, kinds, offsets), weighted, and the sums
+    of their products. u is the node's share, v the neighbour's, f the fat's; see the module's text.
+    """
+    out = []
+    x = _OFFSET[None, :] - _PLACE[:, None]
+    y = x[:, None, :] - _GAP[None, :, None]
+    for bend in _BEND:
+        near = ndtr(x) + bend * np.exp(-0.5 * x**2) * _NORMAL_SLOPE
+        far = ndtr(y) + bend * np.exp(-0.5 * y**2) * _NORMAL_SLOPE  # the layer bends with the node
+        layer = near[:, None, :] - far
+        u, v, f = 1 - near, far + _MIXED[None, :, None] * layer, (1 - _MIXED[None, :, None]) * layer
+        size = (len(_PLACE) * len(_GAP), len(_OFFSET))
+        out.append(
+            {
+                "u": u * _WEIGHT,
+                "v": (v * _WEIGHT).reshape(size),
+                "f": (f * _WEIGHT).reshape(size),
+                "uu": (u * u) @ _WEIGHT,
+                "vv": (v * v) @ _WEIGHT,
+                "uv": (u[:, None, :] * v) @ _WEIGHT,
+                "ff": (f * f) @ _WEIGHT,
+                "fu": (u[:, None, :] * f) @ _WEIGHT,
+                "fv": (f * v) @ _WEIGHT,
+            }
+        )
+    return out
 
 
 def find_edges(profile: np.ndarray, bend: np.ndarray, mean: float, noise: float, *, layers: bool = True) -> Edges:
     """Best border per ray for profiles (rays, len(_OFFSET)) read from the inside outward.
 
     ``bend`` is d / sigma per ray. The node's value may leave ``mean`` by little more than
-    the noise, the neighbour's is free. The gap's value is the darkest that is common around the node;
-    where nothing around is clearly darker than the node, or ``layers`` is False, no gap is looked for.
+    the noise, the neighbour's is free. The layer's value is the darkest that is common around the node,
+    pure or mixed with the neighbour; where nothing around is clearly darker than the node, or
+    ``layers`` is False, no layer is looked for. Different layers can explain one profile nearly equally well, with
+    different places: ``place`` is their mean by likelihood, ``place_sd`` says how far they differ.
     """
-    first, second = _templates()
     rays = len(profile)
     part = noise / 2.0  # seven rays and their interpolation are averaged; neighbours share voxels
     dark = _common_dark(profile, part)
-    with_gap = layers and dark < mean - 6 * noise
-    weight = np.where(_OFFSET < 2.6, 1.0, 0.5)
-    choice = np.abs(_BEND[None, :] - bend[:, None]).argmin(axis=1)
-    place = np.zeros(rays)
-    place_sd = np.full(rays, 10.0)
-    gap = np.zeros(rays)
-    node = np.full(rays, mean)
-    outside = np.full(rays, mean)
-    y = profile - mean
-    # the node's value: prior (mean, noise); in the scale of one sample's noise
+    kinds = len(_GAP) if layers and dark < mean - 6 * noise else 1
+    y = np.ascontiguousarray(profile - mean)
     prior = (part / (0.6 * noise)) ** 2
-    free = 1e-4
-    # staying near the present surface, and a layer of fat that must earn its place
-    away = part**2 * (0.15 * _PLACE[:, None] ** 2 + 2.0 * (_GAP > 0)[None, :]).ravel()
-    for b in np.unique(choice):
+    pull = part**2 * 0.15 * _PLACE**2  # lightly to the present surface
+    choice = np.abs(_BEND[None, :] - bend[:, None]).argmin(axis=1)
+    found = np.empty((rays, 6))
+    for b, t in enumerate(_templates()):
         rows = np.flatnonzero(choice == b)
-        e1, e2 = first[b], second[b]
-        u, v, f = 1 - e1, e2, (dark - mean) * (e1 - e2)
-        if not with_gap:
-            keep = np.tile(_GAP == 0, len(_PLACE))
-            u, v, f = u[keep], v[keep], f[keep]
-        gaps = len(_GAP) if with_gap else 1
-        uw, vw = u * weight, v * weight
-        yy = (y[rows] ** 2) @ weight
-        yu = y[rows] @ uw.T - (f * uw).sum(axis=1)
-        yv = y[rows] @ vw.T - (f * vw).sum(axis=1)
-        rest = yy[:, None] - 2 * y[rows] @ (f * weight).T + (f * f * weight).sum(axis=1)
-        uu = (u * uw).sum(axis=1) + prior
-        vv = (v * vw).sum(axis=1) + free
-        uv = (u * vw).sum(axis=1)
-        det = uu * vv - uv**2
-        cu = (yu * vv - yv * uv) / det
-        cv = (yv * uu - yu * uv) / det
-        sse = rest - cu * yu - cv * yv + (away if with_gap else away[:: len(_GAP)])
-        best = sse.argmin(axis=1)
-        local = np.arange(len(rows))
-        at, which = best // gaps, best % gaps
-        cube = sse.reshape(len(rows), len(_PLACE), gaps)
-        centre = np.clip(at, 1, len(_PLACE) - 2)
-        low, mid, high = (cube[local, centre + d, which] for d in (-1, 0, 1))
-        curve = np.maximum(low - 2 * mid + high, 1e-12)
-        shift = np.clip(0.5 * (low - high) / curve, -1, 1)
-        pitch = _PLACE[1] - _PLACE[0]
-        place[rows] = _PLACE[centre] + shift * pitch
-        place_sd[rows] = np.minimum(part * pitch * np.sqrt(2.0 / curve), 10.0)
-        gap[rows] = _GAP[which] if with_gap else 0.0
-        node[rows] = mean + cu[local, best]
-        outside[rows] = np.where(gap[rows] > 0.7, dark, mean + cv[local, best])
-    return Edges(place, place_sd, gap, node, outside, profile)
+        if not len(rows):
+            continue
+        z = y[rows]
+        size = (len(rows), len(_PLACE), len(_GAP))
+        keep = np.s_[:, :, :kinds]
+        out = np.empty((len(rows), 6))
+        weigh_layers(
+            (z * z) @ _WEIGHT,
+            z @ t["u"].T,
+            np.ascontiguousarray((z @ t["v"].T).reshape(size)[keep]),
+            np.ascontiguousarray((z @ t["f"].T).reshape(size)[keep]),
+            t["uu"] + prior,
+            *(np.ascontiguousarray(t[name][:, :kinds]) + more for name, more in (("vv", 1e-4), ("uv", 0), ("ff", 0), ("fu", 0), ("fv", 0))),
+            dark - mean,
+            pull,
+            _CHANCE[:kinds],
+            part,
+            _PITCH,
+            out,
+        )
+        found[rows] = out
+    kind = found[:, 2].astype(int)
+    outside = np.where((_GAP[kind] > 0.7) & (_MIXED[kind] == 0), dark, mean + found[:, 4])
+    return Edges(_PLACE[0] + found[:, 0] * _PITCH, found[:, 1] * _PITCH, _GAP[kind], mean + found[:, 3], outside, profile)
 
 
 def ring_mean(profile: np.ndarray, sphere: Icosphere) -> np.ndarray:
