@@ -128,6 +128,69 @@ def face_flux(needle, x, y, z, axis, h):
 
 
 @njit(cache=True, nogil=True)
+def edge_share(needle, s, r, fs, half):
+    """Share of a cut face's coupling where bare metal meets insulation.
+
+    There the potential is that of a plane half metal, half insulator, w = sqrt(rho + x), x the
+    distance past the edge and rho the distance to it; the flux into the metal is 1 / sqrt(-2 x).
+    Ratio of that flux over the face (``fs`` its middle along the needle, ``half`` its half width) to
+    what a plane of metal would draw from the same cell at ``(s, r)``: 1 far from the edge.
+    """
+    if fs + half < needle[7] - 8.0 * half:
+        return 1.0
+    d = max(r - needle[6], 1e-4 * needle[6])
+    x = s - needle[7]
+    w = np.sqrt(np.sqrt(x * x + d * d) + x)
+    x0, x1 = fs - half - needle[7], min(fs + half - needle[7], 0.0)
+    if x0 >= 0.0:
+        return 0.0
+    flux = np.sqrt(2.0) * (np.sqrt(-x0) - np.sqrt(-x1))
+    return min(flux * d / (w * 2.0 * half), 5.0)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def wedge(x, y):
+    """Potential beside a right-angled metal edge (the rim of the flat tip): rho^(2/3)
+    sin(2/3 theta), theta from the side wall (+x) around through the tissue to the tip's face."""
+    theta = np.arctan2(y, x)
+    if theta < 0.0:
+        theta += 2.0 * np.pi
+    return (x * x + y * y) ** (1.0 / 3.0) * np.sin(2.0 / 3.0 * theta)
+
+
+@njit(cache=True, nogil=True)
+def rim_share(needle, s, r, fs, half, first):
+    """As ``edge_share`` for the side wall near the rim of the tip: the flux into the wall is
+    2/3 x^(-1/3) at the distance x from the rim. The ``first`` row of metal cells answers for the
+    wall down to the rim, also where that lies in the next cell."""
+    if fs - half > 8.0 * half:
+        return 1.0
+    x0, x1 = 0.0 if first else max(fs - half, 0.0), fs + half
+    if x1 <= 0.0:
+        return 0.0
+    d = max(r - needle[6], 1e-4 * needle[6])
+    flux = x1 ** (2.0 / 3.0) - x0 ** (2.0 / 3.0)
+    return min(flux * d / (max(wedge(s, d), 1e-9) * 2.0 * half), 5.0)
+
+
+@njit(cache=True, nogil=True)
+def tip_share(needle, s, r, x, y, z, axis, h):
+    """The same for the tip's face: mean over the face's points in the disc of the flux
+    2/3 (a - r)^(-1/3), against what a plane would draw from the cell at ``(s, r)``."""
+    a = needle[6]
+    flux = 0.0
+    for m in range(SAMPLES):
+        u = ((m + 0.5) / SAMPLES - 0.5) * h
+        for n in range(SAMPLES):
+            v = ((n + 0.5) / SAMPLES - 0.5) * h
+            _, rr = along_and_radius(needle, x + (0.0 if axis == 0 else u), y + (0.0 if axis == 1 else (u if axis == 0 else v)),
+                                     z + (0.0 if axis == 2 else v))
+            if rr < a:
+                flux += 2.0 / 3.0 * max(a - rr, 0.02 * a) ** (-1.0 / 3.0) / (SAMPLES * SAMPLES)
+    return flux * -s / max(wedge(s, r - a), 1e-9)
+
+
+@njit(cache=True, nogil=True)
 def embed_needle(needles, number, origin, h, label, reach_cells,
                  face_axis, face_cell, face_factor, coup_cell, coup_factor, counts):
     """Face factors and couplings of one needle, by the rule at the top of this file.
@@ -154,6 +217,7 @@ def embed_needle(needles, number, origin, h, label, reach_cells,
                     continue
                 if nearest_needle(needles, x, y, z) != number:
                     continue
+                on_tip = False
                 for side in range(6):
                     axis, sign = side // 2, 2.0 * (side % 2) - 1.0
                     stride = 1 if axis == 0 else (sj if axis == 1 else sk)
@@ -176,14 +240,23 @@ def embed_needle(needles, number, origin, h, label, reach_cells,
                             t = s / (s - os)
                             _, rt = along_and_radius(needle, x + t * (ox - x), y + t * (oy - y), z + t * (oz - z))
                             if rt <= a:  # enters through the flat tip
-                                q = min(1.0 / max(t, 1e-6), LARGEST_COUPLING)
+                                on_tip = True
+                                q = tip_share(needle, s, r, 0.5 * (x + ox), 0.5 * (y + oy), 0.5 * (z + oz), axis, h)
+                                q = min(q / max(t, 1e-6), LARGEST_COUPLING)
+                                if q <= 0.0:
+                                    continue
                         if q == 0.0:
                             flux, covered = face_flux(needle, 0.5 * (x + ox), 0.5 * (y + oy), 0.5 * (z + oz), axis, h)
-                            if covered == 0.0:
-                                continue
                             drop = np.log(a / max(r, a * 1.0001))
                             q = flux * sign / drop
-                            q = covered * min(max(q, SMALLEST_FACTOR), LARGEST_COUPLING)
+                            t1, t2 = needle[3 + (axis + 1) % 3], needle[3 + (axis + 2) % 3]
+                            half = 0.5 * h * max(abs(t1) + abs(t2), 0.3)
+                            share = edge_share(needle, s, r, fs, half)
+                            if fs < 0.5 * exposure:
+                                share = rim_share(needle, s, r, fs, half, os < 2.0 * half)
+                            if share <= 0.0:
+                                continue
+                            q = share * min(max(q, SMALLEST_FACTOR), LARGEST_COUPLING)
                         if counts[1] < coup_cell.size:
                             coup_cell[counts[1]] = c
                             coup_factor[counts[1]] = q
@@ -203,7 +276,7 @@ def embed_needle(needles, number, origin, h, label, reach_cells,
                         counts[0] += 1
                 # the axis runs through this cell though its centre is outside: a line source in it,
                 # as strong as what the fitted fluxes carry out of the cell
-                if r < 0.87 * h:
+                if r < 0.87 * h and not on_tip:
                     exposed = min(exposure, s + 0.5 * h) - max(0.0, s - 0.5 * h)
                     out = 0.0
                     for axis in range(3):
@@ -213,7 +286,7 @@ def embed_needle(needles, number, origin, h, label, reach_cells,
                                                 z + (g if axis == 2 else 0.0), axis, h)
                             out += flux * (2.0 * side - 1.0)
                     if out > 0.05 and exposed > 0.0:
-                        q = out * min(exposed / h, 1.0) / np.log(max(r / a, 1.0001))
+                        q = out * min(exposed / h, 1.0) / np.log(max((r if s >= 0.0 else np.hypot(r, s)) / a, 1.0001))
                         if counts[1] < coup_cell.size:
                             coup_cell[counts[1]] = c
                             coup_factor[counts[1]] = min(q, LARGEST_COUPLING)
