@@ -25,6 +25,7 @@ FIELD_CHANGE_MOST = 2e-3  # largest relative change of |E| in the last step, whe
 FIELD_COUNTS_FROM_V_PER_CM = 50.0
 RESTART_GROWTH = 1.5
 STIFF_FROM = 5.0
+FOLLOW_FIELD_FROM = 30.0  # times the tolerance: from here on |E| is compared step by step
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,17 @@ class StepReport:
     iterations: int
     relative_residual: float
     field_change: float | None
+
+
+def onset_of(law: np.ndarray) -> float:
+    """Field strength (V/cm) below which every row of ``law`` is at rest to 1e-4 of its rise."""
+    out = np.inf
+    for kind, _, _, low, high in law:
+        if kind == kc.RAMP:
+            out = min(out, float(low))
+        elif kind == kc.SIGMOID:  # 10 exp(-x) = 1e4
+            out = min(out, 0.5 * (low + high) - np.log(1e3) * (high - low) / 8)
+    return max(float(out), 0.0)
 
 
 class PotentialSolver:
@@ -56,6 +68,7 @@ class PotentialSolver:
         self.hierarchy = Hierarchy(problem.grid.shape)
         self.scale = 5.0 / problem.grid.spacing_mm
         self.v_cycles = 0
+        self.onset = onset_of(problem.law)
         self.resting_law = problem.law.copy()
         self.resting_law[:, 0] = kc.CONSTANT
 
@@ -77,7 +90,7 @@ class PotentialSolver:
         """Conductivity of the present potential, face weights, couplings, hierarchy."""
         p = self.problem
         km.mirror_ghosts(self.potential)
-        kc.tissue_conductivity(self.potential, p.label, law, self.floor, self.use_floor, self.scale, self.sigma)
+        kc.tissue_conductivity(self.potential, p.label, law, self.floor, self.use_floor, self.scale, self.onset if law is p.law else np.inf, self.sigma)
         kc.special_conductivity(self.potential, p.label, law, self.floor, self.use_floor, self.scale,
                                 p.special_cell, p.special_factor, self.sigma)
         kc.face_weights(self.sigma, self.wx, self.wy, self.wz)
@@ -131,7 +144,7 @@ class PotentialSolver:
         which carry no net current. ``linear``: keep the resting conductivity (never below
         ``floor``). ``basis``/``conductance``: unit solutions of the floating conductors and their
         conductance matrix, used as a coarse space. ``field_now``/``field_before``: workspace in
-        which |E| is followed (nonlinear). Raises ``FieldNotConverged`` after 60 steps, ``Cancelled``.
+        which |E| is followed near the end (nonlinear). Raises ``FieldNotConverged`` after 60 steps, ``Cancelled``.
         """
         p = self.problem
         linear = linear or p.is_linear
@@ -142,7 +155,7 @@ class PotentialSolver:
         km.set_cells(self.potential, p.metal_cell, metal_values(values))
         self._update_operator(law)
         norm, rv = self._residual(values, floating)
-        best, zr_old, change, self.p[:] = norm, 0.0, None, 0.0
+        best, zr_old, change, followed, self.p[:] = norm, 0.0, None, False, 0.0
         direction = np.zeros(p.conductors)
         for step in range(STEPS_MOST + 1):
             scale = self._scale_of_residual(values, fixed)
@@ -181,7 +194,7 @@ class PotentialSolver:
             bend += km.coupling_energy(self.p, p.coupling_cell, self.weights, coupled)
             if not linear:
                 km.mirror_ghosts(self.p)
-                bend += kc.curvature(self.potential, self.p, p.label, law, self.floor, self.use_floor, self.scale)
+                bend += kc.curvature(self.potential, self.p, p.label, law, self.floor, self.use_floor, self.scale, self.onset)
             if not bend > 0.0:
                 raise FieldNotConverged("The electrodes touch no conducting tissue; there is no field to show.", code="no_current_path")
             self.r, self.r_old = self.r_old, self.r
@@ -195,10 +208,12 @@ class PotentialSolver:
                     norm, rv = self._advance(-length, values, direction, floating, law, linear)
                     zr_old = 0.0
                 best = min(best, norm)
-                if field_now is not None:
-                    np.copyto(field_before, field_now)
+                if field_now is not None and norm <= FOLLOW_FIELD_FROM * tolerance * scale:
+                    field_before, field_now = field_now, field_before
                     self.field_strength(field_now)
-                    change = kc.largest_relative_change(field_before, field_now, FIELD_COUNTS_FROM_V_PER_CM)
+                    if followed:
+                        change = kc.largest_relative_change(field_before, field_now, FIELD_COUNTS_FROM_V_PER_CM)
+                    followed = True
         raise FieldNotConverged(
             f"The field did not settle in {STEPS_MOST} steps (residual {relative:.1e}); it is not shown.",
             hint="Check for needles that nearly touch and for a tissue law with a step.")

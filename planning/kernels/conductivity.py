@@ -48,9 +48,10 @@ def conductivity_slope_at(law, m, e):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def tissue_conductivity(u, label, law, floor, use_floor, scale, sigma):
+def tissue_conductivity(u, label, law, floor, use_floor, scale, onset, sigma):
     """``sigma`` of every cell from central differences of ``u``, never below ``floor``; 0 in needles.
 
+    Below ``onset`` V/cm every law is at rest: rows without more are filled without asking the law.
     Cells beside needles or other tissue are redone by ``special_conductivity``.
     """
     nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
@@ -59,21 +60,28 @@ def tissue_conductivity(u, label, law, floor, use_floor, scale, sigma):
         e = np.empty(ni + 2, np.float32)
         for j in range(1, nj + 1):
             c, south, north, below, above = u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j]
+            top = np.float32(0.0)
             for i in range(1, ni + 1):
                 gx = np.float32(c[i + 1] - c[i - 1])
                 gy = np.float32(north[i] - south[i])
                 gz = np.float32(above[i] - below[i])
-                e[i] = sc * np.sqrt(gx * gx + gy * gy + gz * gz)
-            lab, out, fl = label[k, j], sigma[k, j], floor[k, j] if use_floor else sigma[k, j]
+                e[i] = gx * gx + gy * gy + gz * gz
             for i in range(1, ni + 1):
-                m = lab[i]
-                if m >= FIRST_NEEDLE_LABEL:
-                    out[i] = np.float32(0.0)
-                    continue
-                s = conductivity_at(law, m, e[i])
-                if use_floor:
-                    s = max(s, fl[i])
-                out[i] = s
+                top = max(top, e[i])
+            lab, out = label[k, j], sigma[k, j]
+            if sc * sc * top < onset * onset:
+                for i in range(1, ni + 1):
+                    m = lab[i]
+                    out[i] = np.float32(0.0) if m >= FIRST_NEEDLE_LABEL else law[m, 1]
+            else:
+                for i in range(1, ni + 1):
+                    m = lab[i]
+                    out[i] = np.float32(0.0) if m >= FIRST_NEEDLE_LABEL else conductivity_at(law, m, sc * np.sqrt(e[i]))
+            if use_floor:
+                fl = floor[k, j]
+                for i in range(1, ni + 1):
+                    if lab[i] < FIRST_NEEDLE_LABEL:
+                        out[i] = max(out[i], fl[i])
 
 
 @njit(cache=True, nogil=True)
@@ -141,29 +149,41 @@ def coupling_weights(sigma, cells, geometry, weights):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def curvature(u, p, label, law, floor, use_floor, scale):
+def curvature(u, p, label, law, floor, use_floor, scale, onset):
     """Sum over cells of ``sigma'(E)/E (grad u . grad p)^2``: what the rise of conductivity adds to
     ``p.A p`` in the exact second derivative along ``p``, in the same units as ``face_energy``."""
     nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
     part = np.zeros(nk + 2)
+    sc = np.float32(scale)
     for k in prange(1, nk + 1):
+        e = np.empty(ni + 2, np.float32)
         total = 0.0
         for j in range(1, nj + 1):
             c, south, north, below, above = u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j]
+            top = np.float32(0.0)
+            for i in range(1, ni + 1):
+                gx = np.float32(c[i + 1] - c[i - 1])
+                gy = np.float32(north[i] - south[i])
+                gz = np.float32(above[i] - below[i])
+                e[i] = gx * gx + gy * gy + gz * gz
+            for i in range(1, ni + 1):
+                top = max(top, e[i])
+            if sc * sc * top < onset * onset:
+                continue
             p0, ps, pn, pb, pa = p[k, j], p[k, j - 1], p[k, j + 1], p[k - 1, j], p[k + 1, j]
-            lab, fl = label[k, j], floor[k, j]
+            lab = label[k, j]
             for i in range(1, ni + 1):
                 m = lab[i]
                 if m >= FIRST_NEEDLE_LABEL or law[m, 0] == 0.0:
                     continue
-                gx, gy, gz = np.float32(c[i + 1] - c[i - 1]), np.float32(north[i] - south[i]), np.float32(above[i] - below[i])
-                e = np.float32(scale) * np.sqrt(gx * gx + gy * gy + gz * gz)
-                slope = conductivity_slope_at(law, m, e)
-                if slope <= 0.0 or (use_floor and conductivity_at(law, m, e) < fl[i]):
+                strength = sc * np.sqrt(e[i])
+                slope = conductivity_slope_at(law, m, strength)
+                if slope <= 0.0 or (use_floor and conductivity_at(law, m, strength) < floor[k, j, i]):
                     continue
-                dot = gx * (p0[i + 1] - p0[i - 1]) + gy * (pn[i] - ps[i]) + gz * (pa[i] - pb[i])
+                dot = np.float32(c[i + 1] - c[i - 1]) * (p0[i + 1] - p0[i - 1]) + np.float32(north[i] - south[i]) * (pn[i] - ps[i]) \
+                    + np.float32(above[i] - below[i]) * (pa[i] - pb[i])
                 # (grad u . grad p)^2 over h, with differences over two cells and E in V/cm
-                total += np.float32(0.25) * scale * scale * slope / e * dot * dot
+                total += np.float32(0.25) * sc * sc * slope / strength * dot * dot
         part[k] = total
     s = 0.0
     for k in range(nk + 2):
@@ -171,31 +191,41 @@ def curvature(u, p, label, law, floor, use_floor, scale):
     return s
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _squared_slopes(lower2, lower, upper, upper2, label, l2, l1, r1, r2, ok, ni, out):
+    """Add the squared difference over two cells along one axis of a row to ``out``: fourth order
+    where two neighbours on each side (``ok``: they exist) are the same tissue, else second."""
+    for i in range(1, ni + 1):
+        g = np.float32(upper[i] - lower[i])
+        if ok:
+            m = label[i]
+            g4 = (np.float32(8.0) * g - np.float32(upper2[i] - lower2[i])) * np.float32(1.0 / 6.0)
+            g = g4 if (l2[i] == m) & (l1[i] == m) & (r1[i] == m) & (r2[i] == m) else g
+        out[i] += g * g
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def field_strength(u, label, scale, e):
     """|E| (V/cm) of every tissue cell; fourth-order differences where two neighbours on each side
     are the same tissue, else second order. 0 in needles."""
     nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
+    sc = np.float32(scale)
     for k in prange(1, nk + 1):
+        kl, kr = max(k - 2, 0), min(k + 2, nk + 1)
         for j in range(1, nj + 1):
+            jl, jr = max(j - 2, 0), min(j + 2, nj + 1)
+            c, lab, out = u[k, j], label[k, j], e[k, j]
             for i in range(1, ni + 1):
-                m = label[k, j, i]
-                if m >= FIRST_NEEDLE_LABEL:
-                    e[k, j, i] = 0.0
-                    continue
-                gx = u[k, j, i + 1] - u[k, j, i - 1]
-                gy = u[k, j + 1, i] - u[k, j - 1, i]
-                gz = u[k + 1, j, i] - u[k - 1, j, i]
-                if 2 < i < ni - 1 and label[k, j, i - 2] == m and label[k, j, i - 1] == m \
-                        and label[k, j, i + 1] == m and label[k, j, i + 2] == m:
-                    gx = (8.0 * gx - (u[k, j, i + 2] - u[k, j, i - 2])) / 6.0
-                if 2 < j < nj - 1 and label[k, j - 2, i] == m and label[k, j - 1, i] == m \
-                        and label[k, j + 1, i] == m and label[k, j + 2, i] == m:
-                    gy = (8.0 * gy - (u[k, j + 2, i] - u[k, j - 2, i])) / 6.0
-                if 2 < k < nk - 1 and label[k - 2, j, i] == m and label[k - 1, j, i] == m \
-                        and label[k + 1, j, i] == m and label[k + 2, j, i] == m:
-                    gz = (8.0 * gz - (u[k + 2, j, i] - u[k - 2, j, i])) / 6.0
-                e[k, j, i] = scale * np.sqrt(gx * gx + gy * gy + gz * gz)
+                g = np.float32(c[i + 1] - c[i - 1])
+                if 2 < i < ni - 1 and (lab[i - 2] == lab[i]) & (lab[i - 1] == lab[i]) & (lab[i + 1] == lab[i]) & (lab[i + 2] == lab[i]):
+                    g = (np.float32(8.0) * g - np.float32(c[i + 2] - c[i - 2])) * np.float32(1.0 / 6.0)
+                out[i] = g * g
+            _squared_slopes(u[k, jl], u[k, j - 1], u[k, j + 1], u[k, jr], lab, label[k, jl], label[k, j - 1], label[k, j + 1], label[k, jr],
+                            2 < j < nj - 1, ni, out)
+            _squared_slopes(u[kl, j], u[k - 1, j], u[k + 1, j], u[kr, j], lab, label[kl, j], label[k - 1, j], label[k + 1, j], label[kr, j],
+                            2 < k < nk - 1, ni, out)
+            for i in range(1, ni + 1):
+                out[i] = np.float32(0.0) if lab[i] >= FIRST_NEEDLE_LABEL else sc * np.sqrt(out[i])
 
 
 @njit(cache=True, nogil=True)

@@ -99,19 +99,29 @@ def coarsen_weights(wx, wy, wz, cx, cy, cz):
     """Coarse face weight = half the sum of the four fine faces in it (half of Galerkin's, which
     over-stiffens piecewise-constant coarse spaces by two)."""
     nk, nj, ni = wx.shape[0] - 2, wx.shape[1] - 2, wx.shape[2] - 2
+    ci = cx.shape[2] - 2
     half = np.float32(0.5)
     for kk in prange(1, cx.shape[0] - 1):
+        t = np.zeros(2 * ci + 2, np.float32)
         k0 = 2 * kk - 1
         k1 = min(k0 + 1, nk + 1)
         for jj in range(1, cx.shape[1] - 1):
             j0 = 2 * jj - 1
             j1 = min(j0 + 1, nj + 1)
-            for ii in range(1, cx.shape[2] - 1):
-                i0 = 2 * ii - 1
-                i1 = min(i0 + 1, ni + 1)
-                cx[kk, jj, ii] = half * (wx[k0, j0, i0] + wx[k0, j1, i0] + wx[k1, j0, i0] + wx[k1, j1, i0])
-                cy[kk, jj, ii] = half * (wy[k0, j0, i0] + wy[k0, j0, i1] + wy[k1, j0, i0] + wy[k1, j0, i1])
-                cz[kk, jj, ii] = half * (wz[k0, j0, i0] + wz[k0, j0, i1] + wz[k0, j1, i0] + wz[k0, j1, i1])
+            a, b, c, d, out = wx[k0, j0], wx[k0, j1], wx[k1, j0], wx[k1, j1], cx[kk, jj]
+            for i in range(1, ci + 1):
+                out[i] = half * (a[2 * i - 1] + b[2 * i - 1] + c[2 * i - 1] + d[2 * i - 1])
+            c, out = wy[k1, j0], cy[kk, jj]
+            a = wy[k0, j0]
+            for i in range(1, ni + 1):
+                t[i] = a[i] + c[i]
+            for i in range(1, ci + 1):
+                out[i] = half * (t[2 * i - 1] + t[2 * i])
+            a, b, out = wz[k0, j0], wz[k0, j1], cz[kk, jj]
+            for i in range(1, ni + 1):
+                t[i] = a[i] + b[i]
+            for i in range(1, ci + 1):
+                out[i] = half * (t[2 * i - 1] + t[2 * i])
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
