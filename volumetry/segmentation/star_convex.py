@@ -145,9 +145,7 @@ def estimate_radius_mm(image: ImageVolume, seed_mm) -> float:
     fan = Fan(sphere, seed, np.eye(3))
     t = np.linspace(0.3, 25.0, 100)
     profile = ring_mean(crop.at(fan.points_mm(np.tile(t, (len(sphere.directions), 1)))), sphere)
-    core = profile[:, t < 1.6]
-    centre = float(np.median(core))
-    spread = max(1.4826 * float(np.median(np.abs(core - centre))), _noise_floor(crop))
+    centre, spread = _spread(profile[:, t < 1.6], profile[:, t > 5.0], crop)
     out = np.abs(profile - centre) > 4.0 * spread
     first = np.where(out.any(axis=1), t[out.argmax(axis=1)], t[-1])
     return float(np.clip(1.2 * np.median(first), 2.5, 20.0))
@@ -211,11 +209,22 @@ def _crop(image: ImageVolume, seed: np.ndarray, reach_mm: float) -> Crop:
 
 def _noise_floor(crop: Crop) -> float:
     """Noise of one voxel from second differences across slices (nearly independent in CT), by their
-    median so that edges do not count; never below 3 % of the local range of intensities."""
+    median so that edges do not count."""
     a = crop.array
     second = a[:-2] - 2 * a[1:-1] + a[2:] if a.shape[0] >= 3 else np.zeros(1, dtype=np.float32)
-    low, high = np.percentile(a, [2, 98])
-    return max(1.4826 * float(np.median(np.abs(second))) / 6**0.5, 0.03 * float(high - low), 1e-6)
+    return max(1.4826 * float(np.median(np.abs(second))) / 6**0.5, 1e-6)
+
+
+def _spread(core: np.ndarray, around: np.ndarray, crop: Crop) -> tuple[float, float]:
+    """(median, believed sd) of the node from samples near the click.
+
+    The sd is never below the noise, nor below 4 % of the usual step to the surroundings: a very
+    smooth picture must not make every shade a border. (A share of the local range would not
+    do: bone or air in a corner would drown the node.)
+    """
+    centre = float(np.median(core))
+    step = float(np.median(np.abs(around - centre))) if around.size else 0.0
+    return centre, max(1.4826 * float(np.median(np.abs(core - centre))), _noise_floor(crop), 0.04 * step)
 
 
 def _search(crop: Crop, seed: np.ndarray, radius: float, anchors: np.ndarray):
@@ -263,12 +272,11 @@ def _cut(crop, fan, seed, radius, anchors, inside, expected):
     grid = np.tile(t, (len(rays), 1))
     points = fan.points_mm(grid)
     single = crop.at(points)
-    core = single[:, t < (0.45 * radius if expected is None else 0.6 * expected[0])]
-    centre = float(np.median(core))
-    spread = max(1.4826 * float(np.median(np.abs(core - centre))), _noise_floor(crop))
+    size = radius if expected is None else float(expected[0])
+    core = single[:, t < (0.45 if expected is None else 0.6) * size]
+    centre, spread = _spread(core, single[:, (t > 1.2 * size) & (t < 1.8 * size)], crop)
     away = np.abs(ring_mean(single, sphere) - centre) / spread
-    scale = radius if expected is None else float(expected[0])
-    region = (np.minimum(0.5 * away**2, 3.5) - 1.5) * (REGION * step / scale)
+    region = (np.minimum(0.5 * away**2, 3.5) - 1.5) * (REGION * step / size)
     wide = max(1, int(round(0.5 / step)))
     ahead = np.concatenate([away[:, wide:], np.repeat(away[:, -1:], wide, axis=1)], axis=1)
     behind = np.concatenate([np.repeat(away[:, :1], wide, axis=1), away[:, :-wide]], axis=1)
