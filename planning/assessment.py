@@ -13,6 +13,7 @@ from planning.kernels import sampling as ks
 from planning.margin import MarginMap, distance_outside_mm, lethal_surface, region_surface, signed_margin
 from planning.plan import TreatmentPlan
 from planning.safety import DeviceLimits, device_constraints, needle_distance_mm, path_constraints, tissue_constraints
+from planning.threads import ONE_AT_A_TIME
 from planning.tissue_map import RegionBits, clear, clear_cells, needle_bits, outer_bits, sample_bits
 
 RISK_THRESHOLDS_V_PER_CM = (100.0, 200.0, 400.0)
@@ -85,7 +86,11 @@ def assess_plan(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimi
     metal and shaft belong to no volume, later regions take sub-points from earlier ones. Thermal
     fields are None.
     """
-    limits = limits or DeviceLimits()
+    with ONE_AT_A_TIME:
+        return _assess(plan, solution, limits or DeviceLimits())
+
+
+def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits) -> PlanAssessment:
     grid = FieldGrid(solution.geometry.shape, solution.report.spacing_mm, solution.geometry.origin_mm, solution.counted_mm)
     counter = _Counter(solution)
     warnings = [{"code": code, "message": text} for code, text in solution.warnings]

@@ -156,7 +156,7 @@ class PotentialSolver:
         self._update_operator(law)
         norm, rv = self._residual(values, floating)
         best, zr_old, change, followed, self.p[:] = norm, 0.0, None, False, 0.0
-        direction = np.zeros(p.conductors)
+        direction, rv_old = np.zeros(p.conductors), rv
         for step in range(STEPS_MOST + 1):
             scale = self._scale_of_residual(values, fixed)
             relative = norm / scale if scale > 0 else 0.0
@@ -174,13 +174,13 @@ class PotentialSolver:
             if floating.size:
                 zv = self._coarse_floating(rv, basis, conductance)
             zr, zq = km.two_dots(self.z, self.r, self.r_old)
-            zr, zq = zr + zv @ rv, zq + (zv @ rv_old if step else 0.0)
+            zr, zq = zr + zv @ rv, zq + zv @ rv_old
             beta = max(0.0, (zr - zq) / zr_old) if zr_old > 0 else 0.0
             km.direction_update(self.p, self.z, beta)
             direction *= beta
             direction[floating] += zv
             km.set_cells(self.p, p.metal_cell, metal_values(direction))
-            zr_old, rv_old = zr, rv.copy()
+            zr_old, rv_old = zr, rv
             slope = km.two_dots(self.p, self.r, self.r)[0] + direction[floating] @ rv
             if slope <= 0.0:  # lost the way: start again from the preconditioned residual
                 zr_old = 0.0

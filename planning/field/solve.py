@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +18,7 @@ from planning.kernels import conductivity as kc
 from planning.kernels import multigrid as km
 from planning.kernels import sampling as ks
 from planning.plan import Domain, TreatmentPlan
+from planning.threads import ONE_AT_A_TIME
 from planning.tissue_map import sample_materials
 
 TOLERANCE = 1e-6
@@ -26,9 +26,6 @@ START_TOLERANCE = 1e-3
 PREVIEW_SPACING_MM = 1.0
 PREVIEW_REACH_MM = 22.0
 BALANCE_MOST = 1e-3
-
-# Numba's threads are shared by the whole process and not every layer survives two callers at once.
-_ONE_AT_A_TIME = threading.Lock()
 
 
 def solve_plan(plan: TreatmentPlan, *, spacing_mm: float | None = None, preview: bool = False, keep_pair_fields: bool = False,
@@ -49,7 +46,7 @@ def solve_plan(plan: TreatmentPlan, *, spacing_mm: float | None = None, preview:
         tolerance = max(tolerance, START_TOLERANCE)
     elif spacing_mm is not None:
         plan = plan.with_spacing(spacing_mm)
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         return _solve(plan, preview, keep_pair_fields, tolerance, progress or (lambda text, part: None), should_cancel)
 
 
@@ -107,7 +104,7 @@ def _solve(plan, preview, keep_pair_fields, tolerance, progress, should_cancel) 
     results = []
     if not linear and len(plan.pulses) > 1:
         solver.floor = np.zeros(grid.padded_shape, np.float32)
-    for n, pulse in enumerate(plan.pulses):
+    for _n, pulse in enumerate(plan.pulses):
         progress(f"pair {pulse.anode}-{pulse.cathode}", done / stages)
         cycles = solver.v_cycles
         a, c = ids.index(pulse.anode), ids.index(pulse.cathode)
@@ -133,7 +130,9 @@ def _solve(plan, preview, keep_pair_fields, tolerance, progress, should_cancel) 
                 np.maximum(solver.floor, solver.sigma, out=solver.floor)
                 solver.use_floor = True
         current = solver.currents(values)[:-1] * h * 1e-3
-        strongest = max(abs(current[a]), abs(current[c]), 1e-30)
+        strongest = max(abs(current[a]), abs(current[c]))
+        if strongest < 1e-9 * pulse.voltage_v:
+            raise FieldNotConverged(f"No current flows from {pulse.anode} to {pulse.cathode}: tissue that conducts must join them.", code="no_current_path")
         balance = float(abs(current.sum()) / strongest)
         if not preview and balance > BALANCE_MOST:
             raise FieldNotConverged(f"Currents of pair {pulse.anode}-{pulse.cathode} do not balance ({100 * balance:.2f} %); the field is not shown.")

@@ -246,7 +246,7 @@ def embed_needle(needles, number, origin, h, label, reach_cells,
                                 if q <= 0.0:
                                     continue
                         if q == 0.0:
-                            flux, covered = face_flux(needle, 0.5 * (x + ox), 0.5 * (y + oy), 0.5 * (z + oz), axis, h)
+                            flux, _covered = face_flux(needle, 0.5 * (x + ox), 0.5 * (y + oy), 0.5 * (z + oz), axis, h)
                             drop = np.log(a / max(r, a * 1.0001))
                             q = flux * sign / drop
                             t1, t2 = needle[3 + (axis + 1) % 3], needle[3 + (axis + 2) % 3]
@@ -333,10 +333,7 @@ def needle_field_factors(needles, number, origin, h, label, reach_cells, cells, 
                         ends[side] = np.log(max(orad, a))
                         wall = (side == 0 and index == 1) or (side == 1 and index == last)
                         other = flat[c + (step if side == 1 else -step)]
-                        if wall:
-                            f[2 * axis + side] = 0.0
-                            near = True
-                        elif other == SHAFT:
+                        if wall or other == SHAFT:
                             f[2 * axis + side] = 0.0
                             near = True
                         elif other == METAL:

@@ -70,10 +70,12 @@ def test_that_the_answer_has_every_field_and_is_plain_json():
     text = json.loads(json.dumps(got, allow_nan=False))
     assert {"pairs", "electrodes", "isovolumes_ml", "targets", "at_risk", "ablation_ml", "collateral_ml", "constraints", "solver", "warnings"} <= set(text)
     pair = got["pairs"][0]
-    assert pair["distance_mm"] == pytest.approx(15) and pair["v_per_cm"] == pytest.approx(1500)
+    assert pair["distance_mm"] == pytest.approx(15)
+    assert pair["v_per_cm"] == pytest.approx(1500)
     assert pair["resistance_ohm"] == pytest.approx(2250 / pair["current_a"])
     needle = got["electrodes"][0]
-    assert needle["depth_mm"] == pytest.approx(50) and needle["max_angle_to_others_deg"] == pytest.approx(0, abs=1e-6)
+    assert needle["depth_mm"] == pytest.approx(50)
+    assert needle["max_angle_to_others_deg"] == pytest.approx(0, abs=1e-6)
     assert needle["path_clearance"][0]["distance_mm"] == pytest.approx(np.hypot(7.5, 14) - 3.5, abs=0.05)
     target, risk = got["targets"][0], got["at_risk"][0]
     assert target["volume_ml"] == pytest.approx(np.pi / 6 * 20 * 14 * 12 / 1000 - np.pi * 0.25 * 2 * 8.0 / 1000, rel=0.01)
@@ -91,7 +93,8 @@ def test_that_the_answer_has_every_field_and_is_plain_json():
 
 def test_that_without_a_target_the_answer_says_so():
     got = answer(plan_dict())
-    assert got["targets"] == [] and "no_target" in {w["code"] for w in got["warnings"]}
+    assert got["targets"] == []
+    assert "no_target" in {w["code"] for w in got["warnings"]}
 
 
 def _made_field(plan, e):
@@ -137,7 +140,8 @@ def test_that_later_regions_take_from_earlier_ones():
     assert got["targets"][0]["volume_ml"] == pytest.approx(0.108, rel=1e-6)
     assert got["at_risk"][0]["volume_ml"] == pytest.approx(0.108, rel=1e-6)
     got = answer(plan_dict(regions=[whole, {**whole, "name": "cover", "role": "tissue"}]))
-    assert got["targets"][0]["coverage_pct"] is None and "target_empty" in {w["code"] for w in got["warnings"]}
+    assert got["targets"][0]["coverage_pct"] is None
+    assert "target_empty" in {w["code"] for w in got["warnings"]}
 
 
 def test_that_a_mask_region_counts_as_its_shape_does():
@@ -157,8 +161,11 @@ def test_that_limits_warn_or_refuse_with_value_and_limit_and_never_hide_numbers(
     d = plan_dict(volts=10000.0, regions=[NODE, {**CAROTID, "shape": {**CAROTID["shape"], "from_mm": [7.5, 1, -60], "to_mm": [7.5, 1, 60]}}])
     got = answer(d)
     rows = {c["code"]: c for c in got["constraints"]}
-    assert rows["voltage"]["level"] == "refuse" and rows["voltage"]["value"] == 10000 and rows["voltage"]["limit"] == 3000
-    assert rows["current"]["level"] == "refuse" and rows["current"]["value"] > 50
+    assert rows["voltage"]["level"] == "refuse"
+    assert rows["voltage"]["value"] == 10000
+    assert rows["voltage"]["limit"] == 3000
+    assert rows["current"]["level"] == "refuse"
+    assert rows["current"]["value"] > 50
     assert rows["path_crosses"]["level"] == "refuse"
     assert rows["conductivity_assumed"]["level"] == "warn"
     assert got["targets"][0]["coverage_pct"] > 99

@@ -9,7 +9,6 @@ from planning.field.grid import FieldGrid
 from planning.field.multigrid import BLACK, RED, Hierarchy
 from planning.field.problem import ProblemParts
 from planning.kernels import conductivity as kc
-from planning.kernels import embedding as ke
 from planning.kernels import multigrid as km
 from planning.kernels import sampling as ks
 from planning.tissue import Conductivity

@@ -23,7 +23,8 @@ RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 def refused(d, presets=None, load_mask=None) -> PlanRefused:
     with pytest.raises(PlanRefused) as caught:
         TreatmentPlan.from_dict(d, presets or {}, load_mask)
-    assert caught.value.message.endswith((".", "?")) and len(caught.value.message) > 15
+    assert caught.value.message.endswith((".", "?"))
+    assert len(caught.value.message) > 15
     return caught.value
 
 
@@ -158,10 +159,13 @@ def test_that_every_shipped_tissue_and_device_reads_and_names_its_source():
     assert len(files) >= 15
     laws = dict(preset_from_dict(json.loads(f.read_text())) for f in files)
     assert {"muscle", "node", "liver", "blood", "air", "fat"} <= set(laws)
-    assert laws["node"].assumed and laws["thyroid"].assumed
-    assert laws["air"].is_air and not laws["fat"].is_air
+    assert laws["node"].assumed
+    assert laws["thyroid"].assumed
+    assert laws["air"].is_air
+    assert not laws["fat"].is_air
     for name, law in laws.items():
-        assert law.source and law.preset == name
+        assert law.source
+        assert law.preset == name
         assert name == "air" or law.spread_pct >= 50
     limits = DeviceLimits.from_dict(json.loads((RESOURCES / "devices" / "ire_generator.json").read_text()))
     assert limits == DeviceLimits()
