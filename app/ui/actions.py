@@ -119,6 +119,7 @@ def window_actions(window) -> list[Action]:
         )
     actions += [
         Action("reset", t("Reset zoom and pan"), "view", panes.fit_all, ("R",), "fit", tip=t("Every pane shows everything"), group=2),
+        Action("zoom_node", t("Zoom to the node"), "view", window.zoom_to_node, ("Z",), tip=t("The current node large in every plane; R goes back"), group=2, enabled=has_outline),
         Action("zoom_in", t("Zoom in"), "view", lambda: panes.active_pane().zoom(1.25), ("Ctrl++", "Ctrl+="), group=2),
         Action("zoom_out", t("Zoom out"), "view", lambda: panes.active_pane().zoom(0.8), ("Ctrl+-",), group=2),
         Action("next_slice", t("Next slice or frame"), "view", lambda: window.step_slice(1), group=2),

@@ -206,7 +206,7 @@ class MainWindow(QMainWindow):
             signal.connect(self._show_needs)
         s.window_changed.connect(self._show_preset)
         for change in (s.undo_stack.canUndoChanged, s.undo_stack.canRedoChanged, s.undo_stack.undoTextChanged, s.undo_stack.redoTextChanged):
-            change.connect(lambda _: self.refresh_actions())
+            change.connect(self.refresh_actions)
         self._show_preset()
 
     # ---- showing ---------------------------------------------------------------------
@@ -278,6 +278,10 @@ class MainWindow(QMainWindow):
         style = Qt.ToolButtonStyle.ToolButtonTextBesideIcon if room >= WIDE_STRIP else Qt.ToolButtonStyle.ToolButtonIconOnly
         for name in STRIP_TOOLS:
             self.tool_buttons[name].setToolButtonStyle(style)
+        for name, button in self.tool_buttons.items():
+            icon_only = name in STRIP_LAYOUTS or style == Qt.ToolButtonStyle.ToolButtonIconOnly
+            button.setMinimumWidth(32 if icon_only else 0)
+            button.setMaximumWidth(32 if icon_only else 200)
         self.rail.setVisible(self.width() >= 980)
 
     # ---- what menus do ---------------------------------------------------------------
@@ -342,6 +346,12 @@ class MainWindow(QMainWindow):
         """Slice or frame of the active pane; the 3D view has none, so the axial one goes."""
         pane = self.panes.active_pane()
         (pane if hasattr(pane, "scroll") else self.panes.panes["axial"]).scroll(steps)
+
+    def zoom_to_node(self) -> None:
+        """The current node large in every plane, with room for the needles around it."""
+        measured = self.session.nodes[self.session.current_node_id].measurement
+        if measured is not None and measured.centroid_mm is not None:
+            self.panes.zoom_to(measured.centroid_mm, max(35.0, 2.0 * (measured.max_3d_diameter_mm or 0.0)))
 
     def toggle_linear(self) -> None:
         """Blend between voxels or show them as they are, in every pane."""

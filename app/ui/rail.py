@@ -37,14 +37,15 @@ class Rail(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(8, 8, 4, 8)
         box.setSpacing(4)
-        for title, widget, stretch in ((t("Visits"), self.visits, 2), (t("Series"), self.series, 3)):
+        for title, widget, stretch in ((t("Visits"), self.visits, 0), (t("Series"), self.series, 1)):
             label = QLabel(title)
             label.setProperty("role", "section")
             self._titles.append(label)
             box.addWidget(label)
             box.addWidget(widget, stretch)
         box.addWidget(self.empty)
-        box.addStretch(1)
+        self._rest = QWidget()
+        box.addWidget(self._rest, 1)
         self.visits.itemActivated.connect(self._visit_chosen)
         self.visits.itemClicked.connect(self._visit_chosen)
         self.series.itemActivated.connect(self._series_chosen)
@@ -84,6 +85,7 @@ class Rail(QWidget):
         for widget in (*self._titles, self.visits, self.series):
             widget.setVisible(shown)
         self.empty.setVisible(not shown)
+        self._rest.setVisible(not shown)
 
     def _fill_visits(self) -> None:
         self.visits.blockSignals(True)
@@ -97,6 +99,8 @@ class Rail(QWidget):
             if self.session.visit is not None and visit.visit_id == self.session.visit.visit_id:
                 self.visits.setCurrentItem(item)
         self.visits.blockSignals(False)
+        rows = min(8, max(1, self.visits.count()))
+        self.visits.setFixedHeight(rows * max(24, self.visits.sizeHintForRow(0)) + 4)
 
     def _visit_chosen(self, item: QListWidgetItem) -> None:
         visit_id = item.data(ID)
@@ -107,7 +111,7 @@ class Rail(QWidget):
     def _fill_series(self) -> None:
         self.series.blockSignals(True)
         self.series.clear()
-        for record in self.session.series:
+        for record in sorted(self.session.series, key=lambda r: (r.kind != "volume", r.description)):
             name = record.description or t("series")
             item = QListWidgetItem(QIcon(self._thumb(record)), f"{record.modality} · {name}")
             item.setData(ID, record.series_id)

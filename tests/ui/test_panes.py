@@ -214,3 +214,13 @@ def test_that_the_pane_keeps_showing_all_when_it_grows(axial, grid, qtbot):
     assert axial.view.px_per_mm > 1.5 * scale
     edge = axial.screen_of(scenes.CENTRE)
     assert edge == (pytest.approx(axial.width() / 2, abs=2), pytest.approx(axial.height() / 2, abs=2))
+
+
+def test_that_a_zoomed_pane_shows_the_same_part_when_it_grows(axial, grid, qtbot):
+    grid.zoom_to(scenes.near(3, 2, 0), 20.0)
+    edge = axial.point_at(axial.width() / 2, axial.height() / 2 - min(axial.width(), axial.height()) / 2)
+    grid.toggle_large("axial")
+    qtbot.waitUntil(lambda: axial.width() > 600, timeout=2000)
+    x, y = axial.screen_of(edge)
+    assert x == pytest.approx(axial.width() / 2, abs=1)
+    assert y == pytest.approx(axial.height() / 2 - min(axial.width(), axial.height()) / 2, abs=1)

@@ -273,3 +273,20 @@ def test_that_the_tool_in_hand_shows_its_cursor(axial, session):
     assert axial.cursor().shape() == Qt.CursorShape.BlankCursor
     session.set_tool("crosshair")
     assert axial.cursor().shape() == Qt.CursorShape.CrossCursor
+
+
+def test_that_only_one_outline_is_made_at_a_time_and_the_last_radius_follows(axial, session, told, monkeypatch):
+    busy = [False]
+    monkeypatch.setattr(session.jobs, "is_busy", lambda key=None: busy[0] and key == "preview")
+    session.set_tool("node")
+    x, y = axial.screen_of(scenes.CENTRE)
+    scale = axial.view.px_per_mm
+    mouse.press(axial, (x, y))
+    mouse.move(axial, (x + 5 * scale, y))
+    busy[0] = True
+    for mm in (6, 7, 8):
+        mouse.move(axial, (x + mm * scale, y))
+    busy[0] = False
+    session.preview_changed.emit()
+    assert [round(args[1], 3) for name, args, _ in told if name == "preview_segmentation"] == [5.0, 8.0]
+    mouse.release(axial, (x + 8 * scale, y))

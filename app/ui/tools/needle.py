@@ -164,7 +164,7 @@ class NeedleTool(Tool):
             painter.drawEllipse(QPointF(x, y), 5, 5)
             return
         ghost = self._like_last(NeedleDraft(self.session.plan.next_needle_id(), plain(tip), plain(entry)))
-        needles.draw_needle(painter, needles.project(ghost, pane.view, pane.geometry, pane.slice_number), pane.view)
+        needles.draw_needle(painter, needles.project(ghost, pane.view, pane.geometry, pane.slice_number), pane.view, [])
 
     def live_lines(self) -> list[tuple[str, str]]:
         """Length and depth under way; distances to the neighbours while a needle is dragged."""

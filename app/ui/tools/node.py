@@ -27,6 +27,8 @@ class NodeTool(Tool):
         self.radius_mm = FIRST_RADIUS_MM
         self._start: PaneEvent | None = None
         self._dragging = False
+        self._asked_mm = 0.0  # radius of the outline that was asked for last
+        session.preview_changed.connect(self._preview_came)
 
     @property
     def is_dragging(self) -> bool:
@@ -54,7 +56,17 @@ class NodeTool(Tool):
             return
         self._dragging = True
         self.radius_mm = max(1.0, float(np.linalg.norm(event.point - self._start.point)))
-        self.session.preview_segmentation(self._start.point, self.radius_mm)
+        self._ask()
+
+    def _ask(self) -> None:
+        """One outline is made at a time; the radius of the mouse's last place follows when it came."""
+        if not self.session.jobs.is_busy("preview"):
+            self._asked_mm = self.radius_mm
+            self.session.preview_segmentation(self._start.point, self.radius_mm)
+
+    def _preview_came(self) -> None:
+        if self._dragging and abs(self._asked_mm - self.radius_mm) > 0.05:
+            self._ask()
 
     def release(self, event: PaneEvent) -> None:
         """Outline, or pull through the clicked point."""

@@ -6,11 +6,11 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from app.ui.style import NEEDLE_COLOUR, NEEDLE_SHAFT_COLOUR, pixel_font, shadow_text
-from app.ui.views.overlays import HALO, inside_pane
+from app.ui.views.overlays import HALO, free_place
 from app.ui.views.plane import PlaneView
 from volumetry.geometry import ImageGeometry
 
@@ -44,8 +44,9 @@ def project(needle, view: PlaneView, geometry: ImageGeometry, number: float) -> 
     return ProjectedNeedle(needle, t, e, b, td, ed, bd)
 
 
-def draw_needle(painter: QPainter, p: ProjectedNeedle, view: PlaneView, *, selected: bool = False) -> None:
-    """Draw a projected needle with its name at the entry and handles at both ends."""
+def draw_needle(painter: QPainter, p: ProjectedNeedle, view: PlaneView, taken: list[QRectF], *, selected: bool = False) -> None:
+    """Draw a projected needle with its name at the entry and handles at both ends; names keep clear
+    of the boxes in ``taken`` and are added to them."""
     _part(painter, p.bare, p.entry, p.bare_off_mm, p.entry_off_mm, QColor(NEEDLE_SHAFT_COLOUR), 1.3)
     _part(painter, p.tip, p.bare, p.tip_off_mm, p.bare_off_mm, QColor(NEEDLE_COLOUR), 3.4)
     for point, off, filled in ((p.tip, p.tip_off_mm, True), (p.entry, p.entry_off_mm, False)):
@@ -57,7 +58,7 @@ def draw_needle(painter: QPainter, p: ProjectedNeedle, view: PlaneView, *, selec
         painter.drawEllipse(point, 4.0, 4.0)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setFont(pixel_font(12, bold=True))
-    shadow_text(painter, inside_pane(painter, view.width, view.height, p.entry.x() + 7, p.entry.y() - 6, p.needle.id), p.needle.id, NEEDLE_COLOUR)
+    shadow_text(painter, free_place(painter, view.width, view.height, p.entry.x() + 7, p.entry.y() - 6, p.needle.id, taken), p.needle.id, NEEDLE_COLOUR)
 
 
 def _part(painter, a: QPointF, b: QPointF, off_a: float, off_b: float, colour: QColor, width: float) -> None:

@@ -12,7 +12,8 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from app.ui import kernels
-from app.ui.style import ACCENT, CALIPER_COLOUR, CROSSHAIR_COLOUR, DANGER, MUTED, TEXT, pixel_font, shadow_text
+from app.ui.style import ACCENT, CALIPER_COLOUR, CROSSHAIR_COLOUR, DANGER, TEXT, WARNING, pixel_font, shadow_text
+from app.ui.text import t
 from app.ui.views.plane import PlaneView
 from volumetry.geometry import ImageGeometry
 
@@ -88,16 +89,33 @@ def inside_pane(painter: QPainter, width: int, height: int, x: float, y: float, 
 EDGE = 26.0  # kept free of the crosshair for orientation letters
 
 
+def free_place(painter: QPainter, width: int, height: int, x: float, y: float, text: str, taken: list[QRectF]) -> QPointF:
+    """As ``inside_pane``, moved on where another name stands already; ``taken`` learns the place."""
+    metrics = painter.fontMetrics()
+    place = inside_pane(painter, width, height, x, y, text)
+    wide, high = metrics.horizontalAdvance(text) + 4.0, metrics.ascent() + 3.0
+    for step in range(12):
+        shift = high * ((step + 1) // 2) * (1 if step % 2 else -1)
+        moved = inside_pane(painter, width, height, place.x(), place.y() + shift, text)
+        box = QRectF(moved.x() - 2, moved.y() - metrics.ascent(), wide, high)
+        if not any(box.intersects(other) for other in taken):
+            break
+    taken.append(box)
+    return moved
+
+
 def draw_crosshair(painter: QPainter, view: PlaneView, x: float, y: float, *, gap: float = 10.0) -> None:
     """Two thin lines that leave the point itself and the letters at the edges free."""
     colour = QColor(CROSSHAIR_COLOUR)
     colour.setAlpha(170)
     painter.setPen(QPen(colour, 1.0))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)  # straight lines: sharper so, and much quicker
     right, bottom = view.width - EDGE, view.height - EDGE
     lines = [(EDGE, y, x - gap, y), (x + gap, y, right, y), (x, EDGE, x, y - gap), (x, y + gap, x, bottom)]
     lines = [(min(max(a, EDGE), right), min(max(b, EDGE), bottom), min(max(c, EDGE), right), min(max(d, EDGE), bottom)) for a, b, c, d in lines]
     whole = [0 <= y <= view.height] * 2 + [0 <= x <= view.width] * 2
     painter.drawLines([QLineF(*four) for four, on in zip(lines, whole, strict=True) if on and (four[0] < four[2] or four[1] < four[3])])
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
 
 
 def draw_scale_bar(painter: QPainter, view_width: int, view_height: int, px_per_mm: float, above: int) -> None:
@@ -205,7 +223,9 @@ def finding_lines(findings) -> list[tuple[str, str]]:
     return [("! " + f.message, DANGER) for f in findings if f.severity == "serious"]
 
 
-def source_lines(source, extra: list[str]) -> list[tuple[str, str]]:
-    """Series name, then what else stands there."""
-    name = source.description or source.modality or ""
-    return [(line, TEXT if n == 0 else MUTED) for n, line in enumerate([name, *extra]) if line]
+def source_lines(session, source) -> list[tuple[str, str]]:
+    """Series name as the study knows it, and the mark of a synthetic picture."""
+    record = next((r for r in session.series if r.series_id == session.current_series_id), None)
+    name = (record.description if record is not None else source.description) or source.modality or ""
+    lines = [(name, TEXT)] if name and name != "SYNTHETIC" else []
+    return [*lines, (t("SYNTHETIC"), WARNING)] if source.synthetic else lines

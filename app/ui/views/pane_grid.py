@@ -90,6 +90,13 @@ class PaneGrid(QStackedWidget):
         for pane in (*self.panes.values(), self.picture):
             pane.fit()
 
+    def zoom_to(self, point_mm, reach_mm: float) -> None:
+        """Every plane shows a point with ``reach_mm`` around it; the 3D view turns about it."""
+        self.session.set_crosshair(point_mm)
+        for pane in self.slice_panes:
+            pane.zoom_to(point_mm, reach_mm)
+        self.scene.centre_on_crosshair()
+
     def centre_all(self) -> None:
         """Every pane has the crosshair in its middle."""
         for pane in self.panes.values():

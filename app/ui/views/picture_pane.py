@@ -211,9 +211,7 @@ class FramePane(QWidget):
 
     def _draw_corners(self, painter: QPainter, cine) -> None:
         w, h = self.width(), self.height()
-        left = overlays.source_lines(cine.source, [])
-        if cine.source.synthetic:
-            left.append((t("SYNTHETIC"), WARNING))
+        left = overlays.source_lines(self.session, cine.source)
         if cine.is_still:
             frame = [(t("still"), MUTED)]
         else:

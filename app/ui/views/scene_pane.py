@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
@@ -16,6 +17,7 @@ from app.ui.views import overlays
 
 SKIN_COLOUR = (0.80, 0.66, 0.58)
 BONE_COLOUR = (0.90, 0.87, 0.80)
+SLOW_FRAME_S = 0.05
 LETHAL_COLOUR = (0.99, 0.90, 0.30)
 
 
@@ -49,6 +51,8 @@ class ScenePane(QWidget):
         self._field_of: int | None = None
         self._surfaces_of: dict[str, object] = {}
         self._seen = False
+        self._render_ratio = 1.0
+        self._render_s = 0.0
         self.setObjectName("pane_3d")
         self.setAccessibleName(t("3D view"))
         self.setMinimumSize(160, 120)
@@ -151,7 +155,7 @@ class ScenePane(QWidget):
         if self.scene is None or node_id not in self.session.nodes:
             return
         colour = node_colour(list(self.session.nodes).index(node_id))
-        self.scene.set_surface(f"node:{node_id}", *surface, (colour.redF(), colour.greenF(), colour.blueF()), 0.95 if self.session.solution is None else 0.75)
+        self.scene.set_surface(f"node:{node_id}", *surface, (colour.redF(), colour.greenF(), colour.blueF()))
         self._changed()
 
     def _take_structures(self) -> None:
@@ -174,7 +178,7 @@ class ScenePane(QWidget):
         if self.scene is None or self._surfaces_of.get(name) is not mask:
             return
         colour = QColor(AT_RISK_COLOUR)
-        self.scene.set_surface(name, *surface, (colour.redF(), colour.greenF(), colour.blueF()), 0.8)
+        self.scene.set_surface(name, *surface, (colour.redF(), colour.greenF(), colour.blueF()))
         self._changed()
 
     def _take_needles(self) -> None:
@@ -247,11 +251,16 @@ class ScenePane(QWidget):
 
     # ---- painting --------------------------------------------------------------------
     def _render(self) -> None:
-        ratio = self.devicePixelRatioF()
-        width, height = max(2, round(self.width() * ratio)), max(2, round(self.height() * ratio))
+        # While it is turned on a machine without a graphics card, a coarser picture keeps up with the hand.
+        coarse = self._drag is not None and self._held is None and self._render_s > SLOW_FRAME_S
+        self._render_ratio = self.devicePixelRatioF() * (0.5 if coarse else 1.0)
+        width, height = max(2, round(self.width() * self._render_ratio)), max(2, round(self.height() * self._render_ratio))
+        started = time.perf_counter()
         self._pixels = self.scene.render(width, height)
+        if not coarse:
+            self._render_s = time.perf_counter() - started
         self._image = QImage(self._pixels.data, width, height, 4 * width, QImage.Format.Format_RGBX8888)
-        self._image.setDevicePixelRatio(ratio)
+        self._image.setDevicePixelRatio(self._render_ratio)
         self._stale = False
 
     def resizeEvent(self, event) -> None:
@@ -275,9 +284,10 @@ class ScenePane(QWidget):
         self._draw_crosshair(painter)
         self._draw_directions(painter)
         painter.setFont(pixel_font(12, bold=True))
+        taken: list[QRectF] = []
         for needle in self.session.plan.needles:
             x, y = self._screen_of(needle.entry_mm)
-            shadow_text(painter, overlays.inside_pane(painter, self.width(), self.height(), x + 6, y - 5, needle.id), needle.id, TEXT)
+            shadow_text(painter, overlays.free_place(painter, self.width(), self.height(), x + 6, y - 5, needle.id, taken), needle.id, TEXT)
         w, h = self.width(), self.height()
         synthetic = self.session.image is not None and self.session.image.source.synthetic
         shows_field = "field" in self.scene.parts and self.session.show_field
@@ -293,8 +303,7 @@ class ScenePane(QWidget):
             self.first_frame.emit()
 
     def _screen_of(self, point_mm) -> tuple[float, float]:
-        ratio = self.devicePixelRatioF()
-        x, y = self.scene.project(point_mm)[0] / ratio
+        x, y = self.scene.project(point_mm)[0] / self._render_ratio
         return float(x), float(y)
 
     def _draw_crosshair(self, painter: QPainter) -> None:
@@ -348,8 +357,7 @@ class ScenePane(QWidget):
         if button == Qt.MouseButton.LeftButton:
             self.scene.rotate(dx * 0.5, -dy * 0.5)
         elif button == Qt.MouseButton.MiddleButton:
-            ratio = self.devicePixelRatioF()
-            self.scene.pan(dx * ratio, -dy * ratio)
+            self.scene.pan(dx * self._render_ratio, -dy * self._render_ratio)
         else:
             self.scene.zoom(1.01 ** (-dy))
         self._changed()
@@ -361,6 +369,7 @@ class ScenePane(QWidget):
             self._held = None
             self.session.set_plan(self.session.plan.with_needle(needle), t("Move needle {name}").format(name=needle.id))
         self._drag = None
+        self._changed()  # a coarse picture becomes a fine one
 
     def mouseDoubleClickEvent(self, event) -> None:
         """One large pane and back."""
@@ -394,7 +403,6 @@ class ScenePane(QWidget):
         from dataclasses import replace
 
         needle, part = self._held
-        ratio = self.devicePixelRatioF()
-        point = self.scene.unproject(p.x() * ratio, p.y() * ratio, getattr(needle, part))
+        point = self.scene.unproject(p.x() * self._render_ratio, p.y() * self._render_ratio, getattr(needle, part))
         moved = replace(needle, **{part: tuple(float(v) for v in point)})
         return moved if np.linalg.norm(np.subtract(moved.tip_mm, moved.entry_mm)) >= 5.0 else needle

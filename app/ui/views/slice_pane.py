@@ -57,6 +57,7 @@ class SlicePane(QWidget):
         self._field: field_overlay.FieldPicture | None = None
         self._field_key: tuple | None = None
         self._mask_version = 0
+        self._names: list[QRectF] = []
         self._drag: tuple | None = None
         self._space = False
         self._wheel = 0.0
@@ -141,6 +142,14 @@ class SlicePane(QWidget):
             self.view.middle = (float(index[self.view.axes.across]), float(index[self.view.axes.down]))
             self.update()
 
+    def zoom_to(self, point_mm, reach_mm: float) -> None:
+        """Bring a point to the middle with ``reach_mm`` around it."""
+        if self.view is not None:
+            index = self.geometry.world_to_index(point_mm)
+            self.view.middle = (float(index[self.view.axes.across]), float(index[self.view.axes.down]))
+            self.view.px_per_mm = min(self.view.width, self.view.height) / (2 * reach_mm)
+            self.update()
+
     def scroll(self, steps: int) -> None:
         """Go by slices: positive towards head, front or the patient's left."""
         if self.geometry is None:
@@ -174,12 +183,15 @@ class SlicePane(QWidget):
 
     # ---- painting --------------------------------------------------------------------
     def resizeEvent(self, event) -> None:
-        """Keep what is in the middle; a pane that showed all keeps showing all."""
+        """The same part of the patient fills the new size; a pane that showed all shows all."""
         if self.view is not None:
             whole = abs(self.view.px_per_mm / self._fitted_px_per_mm - 1) < 1e-6
+            before = min(self.view.width, self.view.height)
             self.view.width, self.view.height = max(1, self.width()), max(1, self.height())
             if whole:
                 self.fit()
+            else:
+                self.view.px_per_mm *= min(self.view.width, self.view.height) / before
 
     def _paint_slice(self) -> None:
         ratio = self.devicePixelRatioF()
@@ -252,11 +264,7 @@ class SlicePane(QWidget):
         if self._field is None:
             return
         w, h = self.width(), self.height()
-        avoid = [QRectF(0, 0, w, 36), QRectF(0, h - 40, w, 40), QRectF(w - 30, h / 2 - 12, 30, 24), QRectF(0, h / 2 - 12, 30, 24)]
-        for needle in self.session.plan.needles:
-            at = needles.project(needle, self.view, self.geometry, self.slice_number).entry
-            name = overlays.inside_pane(painter, w, h, at.x() + 7, at.y() - 6, needle.id)
-            avoid.append(QRectF(name.x() - 3, name.y() - 14, 30, 18))
+        avoid = [QRectF(0, 0, w, 36), QRectF(0, h - 40, w, 40), QRectF(w - 30, h / 2 - 12, 30, 24), QRectF(0, h / 2 - 12, 30, 24), *self._names]
         field_overlay.name_lines(painter, self._field, self.view, self.session.plan.lethal_v_per_cm, avoid)
 
     def _draw_nodes(self, painter: QPainter) -> None:
@@ -285,17 +293,15 @@ class SlicePane(QWidget):
             overlays.draw_segments(painter, self.view, segments, QColor(ACCENT), 1.6)
 
     def _draw_needles(self, painter: QPainter) -> None:
+        self._names = []
         for needle in self.session.plan.needles:
-            needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), self.view, selected=self.session.tool == "needle")
+            needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), self.view, self._names, selected=self.session.tool == "needle")
 
     def _draw_corners(self, painter: QPainter) -> None:
         s, axes = self.session, self.view.axes
         w, h = self.width(), self.height()
         overlays.draw_letters(painter, w, h, axes.letters())
-        left = overlays.source_lines(s.image.source, [])
-        if s.image.source.synthetic:
-            left.append((t("SYNTHETIC"), WARNING))
-        left += overlays.finding_lines(s.image.findings)
+        left = overlays.source_lines(s, s.image.source) + overlays.finding_lines(s.image.findings)
         low = [(f"W {s.window[1]:.0f}  L {s.window[0]:.0f}", MUTED)]
         if self._field is not None:
             low = [*field_overlay.uncovered_note(self._field), *([(t("preview of the field"), WARNING)] if s.field_is_preview else []), *low]
