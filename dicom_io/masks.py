@@ -15,6 +15,7 @@ from dicom_io.seg import read_seg
 from dicom_io.ultrasound import cine_from_header, is_ultrasound
 from dicom_io.volume_files import read_image_file, read_volume_file, sniff_volume_file
 from volumetry.errors import NodusError
+from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.image import Cine, ImageVolume
 from volumetry.mask import NodeMask
@@ -39,7 +40,7 @@ def read_masks(path: Path | str, *, image: Path | str | None = None) -> tuple[No
     if path.is_dir():
         raise _not_a_mask(path.name, "it is a folder.")
     if not path.is_file():
-        raise NodusError(f"There is no file {path.name}.", code="not_found")
+        raise NodusError(f"There is no file {path.name}.", code="file_missing")
     if sniff_volume_file(path) is not None:
         return _label_map(path)
     try:
@@ -73,6 +74,8 @@ def _label_map(path: Path) -> tuple[NodeMask, ...]:
     if array.size and array.min() < 0:
         raise _not_a_mask(path.name, "it holds negative values, as an image does.")
     names = _segment_names(notes)
+    # One slice in a volume file carries whatever spacing its writer assumed for the missing axis.
+    findings = (Finding("spacing_unknown", "A single plane has no spacing of its own: no volume can be measured on it.", "warning"),) if geometry.shape[0] == 1 else ()
     layers = array[..., None] if array.ndim == 3 else array
     out: list[NodeMask] = []
     for layer in range(layers.shape[-1]):
@@ -81,10 +84,10 @@ def _label_map(path: Path) -> tuple[NodeMask, ...]:
         if len(labels) > MAX_LABELS:
             raise _not_a_mask(path.name, f"it holds {len(labels)} different values, as an image does.")
         for value in labels[labels != 0]:
-            out.append(NodeMask(values == value, geometry, label=int(value), name=names.get((layer, int(value)))))
+            out.append(NodeMask(values == value, geometry, label=int(value), name=names.get((layer, int(value))), findings=findings))
     if len({m.label for m in out}) < len(out):
         # Layers may use the same value again; a running number keeps every node apart.
-        out = [NodeMask(m.array, geometry, label=n + 1, name=m.name) for n, m in enumerate(out)]
+        out = [NodeMask(m.array, geometry, label=n + 1, name=m.name, findings=findings) for n, m in enumerate(out)]
     return tuple(sorted(out, key=lambda m: m.label))
 
 
@@ -99,7 +102,7 @@ def _reference_grid(header: Header, image: Path | None) -> ImageGeometry:
     if image is not None and sniff_volume_file(image) is not None:
         return read_volume_file(image)[1]
     if image is not None and not image.exists():
-        raise NodusError(f"There is nothing at {image.name}.", code="not_found")
+        raise NodusError(f"There is nothing at {image.name}.", code="file_missing")
     found = [s for s in scan_folder(image if image is not None else header.path.parent).series if s.slices and s.kind != "other"]
     chosen = [s for s in found if s.series_uid in wanted]
     if not chosen and image is not None:
@@ -166,7 +169,7 @@ def open_image(
     ``Cine`` (ultrasound and other pictures). Refusals as in ``read_image``."""
     path = Path(path)
     if not path.exists():
-        raise NodusError(f"There is nothing at {path.name}.", code="not_found")
+        raise NodusError(f"There is nothing at {path.name}.", code="file_missing")
     if path.is_file() and sniff_volume_file(path) is not None:
         return read_image_file(path)
     if path.is_file():

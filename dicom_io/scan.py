@@ -238,7 +238,7 @@ def _list_files(path: Path) -> tuple[Path, list[Path]]:
     if path.is_file():
         return path.parent, [path]
     if not path.is_dir():
-        raise NodusError(f"There is nothing at {path}.", code="not_found")
+        raise NodusError(f"There is nothing at {path}.", code="file_missing")
     found = []
     for folder, folders, names in os.walk(path):
         folders.sort()

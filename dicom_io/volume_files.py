@@ -88,7 +88,7 @@ def read_volume_file(path: Path | str) -> tuple[np.ndarray, ImageGeometry, dict[
     if family is None:
         raise NodusError(f"{path.name} is neither NIfTI, NRRD nor MetaImage.", code="unreadable")
     if not path.is_file():
-        raise NodusError(f"There is no file {path.name}.", code="not_found")
+        raise NodusError(f"There is no file {path.name}.", code="file_missing")
     if family == "nifti":
         array, affine = read_nifti(path)
         notes: dict[str, str] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
+from pathlib import Path
 
 from app import INVESTIGATIONAL_NOTICE, __version__
 from app.cli import images, measuring, planning, study, system
@@ -37,6 +38,9 @@ def main(argv: list[str]) -> int:
         args = parser.parse_args(argv)
     except SystemExit as stop:
         return int(stop.code or 0)
+    for name, value in vars(args).items():
+        if isinstance(value, Path) and value.name in ("", ".."):
+            setattr(args, name, value.resolve())  # so that messages can name it
     if args.command is None:
         return system.open_window()
     try:
@@ -49,9 +53,15 @@ def main(argv: list[str]) -> int:
         return 130
     except BrokenPipeError:
         return EXIT_DONE
+    except OSError as problem:
+        # A folder that cannot be written, a disk that is full: the person's to mend, no bug.
+        emit_error(NodusError(f"{problem.filename or 'A file'} cannot be used: {problem.strerror or problem}.", code="file_unusable"), as_json=getattr(args, "json", False))
+        return EXIT_REFUSED
     except Exception as bug:  # the last net: a person gets one sentence, a developer asks for --debug
         if args.debug:
             traceback.print_exc()
+        if getattr(args, "json", False):
+            emit_error(NodusError(f"Internal error ({type(bug).__name__}).", code="internal", hint="Run again with --debug and report it."), as_json=True)
         say(f"internal error ({type(bug).__name__}): {bug}. Run again with --debug and report it; nothing of yours was changed by the failure itself.")
         return EXIT_BUG
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from app.cli.output import add_json, emit, progress_context, table
@@ -36,10 +37,11 @@ def register(commands) -> None:
 
 def parse_pair(text: str) -> tuple[float, float]:
     """``X,Y`` as two numbers."""
-    parts = [float(v) for v in text.split(",")]
-    if len(parts) != 2:
-        raise ValueError(text)
-    return parts[0], parts[1]
+    try:
+        x, y = (float(v) for v in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a point like 100,152.5") from None
+    return x, y
 
 
 def run_scan(args) -> int:

@@ -18,9 +18,12 @@ def register(commands) -> None:
 
 def run_plan(args) -> int:
     """Solve, assess, optionally write the field."""
+    from app.usecases.files import ensure_folder
     from app.usecases.plan import load_plan, solve_and_assess
     from app.usecases.plan_files import write_plan_folder
 
+    if args.out is not None:
+        ensure_folder(args.out)  # before minutes of solving
     plan = load_plan(args.plan)
     context = progress_context()
     solution, assessment = solve_and_assess(plan, context)

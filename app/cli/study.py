@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from app.cli.output import add_json, emit, progress_context, say, table
@@ -157,18 +158,23 @@ def run_add_event(args) -> int:
 
 def run_add_reading(args) -> int:
     """Add or change a reading."""
-    from app.usecases.readings import find_node, find_visit, save_reading
+    from app.usecases.readings import check_source, find_node, find_visit, save_reading
     from dicom_io.masks import read_masks
 
     mask = None
     if args.mask is not None:
         masks = read_masks(args.mask, image=None)
+        if not masks:
+            raise NodusError(f"{args.mask.name} holds no label: there is nothing to read.", code="empty_mask")
         if len(masks) != 1:
             raise NodusError(f"{args.mask.name} holds {len(masks)} labels; a reading is of one node.", code="several_labels", hint="Split the mask, one label a file.")
         mask = masks[0]
     status = ReadingStatus(args.status)
     if status is ReadingStatus.MEASURED and mask is None and args.volume_ml is None:
         raise NodusError("A measured reading needs --mask or --volume-ml.", code="volume_missing")
+    check_source(mask, args.method, status, args.reason)
+    if args.volume_ml is not None and not (math.isfinite(args.volume_ml) and args.volume_ml >= 0):
+        raise NodusError("A volume is a number of millilitres, zero or more.", code="value_refused")
     with opened(args.study) as store:
         made = make_missing(store, args.subject, args.visit, args.node)
         node, visit = find_node(store, args.subject, args.node), find_visit(store, args.subject, args.visit)

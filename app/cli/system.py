@@ -49,7 +49,7 @@ def run_open(args) -> int:
     """The window on a study folder or on pictures."""
     path = args.path.resolve()
     if not path.exists():
-        raise NodusError(f"There is nothing at {args.path}.", code="not_found")
+        raise NodusError(f"There is nothing at {args.path}.", code="file_missing")
     return open_window(**({"study": path} if (path / "study.sqlite").exists() else {"images": path}))
 
 

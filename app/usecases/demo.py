@@ -22,7 +22,7 @@ from app.jobs import JobContext
 from app.study.model import ReadingStatus
 from app.study.store import StudyStore
 from app.usecases.export_edc import export_study
-from app.usecases.files import FileRefused, read_json, sha256_of, write_json
+from app.usecases.files import FileRefused, ensure_folder, read_json, sha256_of, write_json
 from app.usecases.import_images import import_folder, open_record
 from app.usecases.mask_draft import MaskDraft
 from app.usecases.needle_start import suggest_needles
@@ -79,9 +79,7 @@ def prepare_study(place: Path, context: JobContext) -> Path:
 
 def clear_output(place: Path) -> None:
     """Remove an earlier run's output; refuse a folder that holds anything else."""
-    if not place.exists():
-        place.mkdir(parents=True)
-        return
+    ensure_folder(place)
     ours = {"dicom", "study", "masks", "plan", "tables", "screenshots", "truth.json", "readings.json", "report.pdf", "summary.json", MARKER}
     strangers = sorted(p.name for p in place.iterdir() if p.name not in ours and not p.name.startswith(".partial-"))
     if strangers:

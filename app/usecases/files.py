@@ -46,6 +46,17 @@ def replacing(path: Path):
         partial.unlink(missing_ok=True)
 
 
+def ensure_folder(folder: Path) -> Path:
+    """Make the folder where it is absent; refuse (``file_unusable``) where it cannot be one or be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise FileRefused(f"Nothing can be written into {folder}: {problem.strerror}.", code="file_unusable", hint="Choose another folder.") from None
+    return folder
+
+
 def write_text(path: Path, text: str) -> Path:
     """Write UTF-8 text whole or not at all."""
     with replacing(path) as partial:

@@ -55,8 +55,8 @@ class MaskDraft:
         return self._step(text, new.array, new.coverage_volume_ml)
 
     def edit(self, new: np.ndarray, text: str) -> DraftStep | None:
-        """Take over hand-edited voxels; the sub-voxel volume no longer holds."""
-        return self._step(text, new, None)
+        """Take over hand-edited voxels; the sub-voxel volume no longer holds. None if no voxel changed."""
+        return None if np.array_equal(self.array, new) else self._step(text, new, None)
 
     def finish_stroke(self, before: np.ndarray, coverage_before_ml: float | None, text: str) -> DraftStep | None:
         """Close a stroke that painted into ``array`` in place; ``before`` is the copy taken at its start."""

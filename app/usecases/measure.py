@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from dicom_io.masks import read_masks
 from volumetry.errors import NodusError
-from volumetry.finding import Finding
 from volumetry.mask import NodeMask
-from volumetry.measure import NodeMeasurement, measure_node
+from volumetry.measure import measure_node
 
 # What a single slice of unknown thickness still says, and what it says in pixels alone.
 _FLAT = ("label", "name", "voxel_count", "long_axis_mm", "short_axis_mm", "axial_slice_index", "long_axis_points_mm", "short_axis_points_mm", "pieces", "first_slice_index", "slice_areas_mm2", "warnings")
@@ -36,18 +34,18 @@ def measured_dict(mask: NodeMask) -> dict:
     slice itself are given, all others are None; where its pixels have no known size
     (``uncalibrated``) only counts are.
     """
-    return told(measure_node(mask), mask.findings)
+    out = measure_node(mask).to_dict()
+    codes = {f.code for f in mask.findings}
+    noticed = [f.as_warning() for f in mask.findings if f.severity != "info"]
+    if not codes & {"uncalibrated", "spacing_unknown"}:
+        return {**out, "warnings": noticed + out["warnings"]}
+    kept = _COUNTS if "uncalibrated" in codes else _FLAT
+    flat = {key: value if key in kept else None for key, value in out.items()}
+    # Of a single slice it goes without saying that few lie across the node and that it ends there.
+    silent = {"thin"} if _touches_in_plane(mask) else {"thin", "touches_border"}
+    return {**flat, "warnings": noticed + [w for w in out["warnings"] if w["code"] not in silent]}
 
 
-def told(measurement: NodeMeasurement, findings: Iterable[Finding]) -> dict:
-    """``measured_dict`` for a mask that was measured already."""
-    out = measurement.to_dict()
-    codes = {f.code for f in findings}
-    kept = _COUNTS if "uncalibrated" in codes else _FLAT if "spacing_unknown" in codes else tuple(out)
-    out = {key: value if key in kept else None for key, value in out.items()}
-    warnings = [f.as_warning() for f in findings if f.severity != "info"] + out["warnings"]
-    if kept is not _FLAT and kept is not _COUNTS:
-        out["warnings"] = warnings
-    else:  # "fewer than three slices" says less than that there is one of unknown thickness
-        out["warnings"] = [w for w in warnings if w["code"] != "thin"]
-    return out
+def _touches_in_plane(mask: NodeMask) -> bool:
+    a = mask.array
+    return bool(a[:, 0].any() or a[:, -1].any() or a[:, :, 0].any() or a[:, :, -1].any())

@@ -37,6 +37,10 @@ def convert(path: Path, series_uid: str | None, out: Path, context: JobContext) 
 
 def picture_length(path: Path, start: tuple[float, float], end: tuple[float, float], frame: int) -> PictureLength:
     """Length between two points of one frame of a picture, or ``CalibrationRefused``."""
+    if not path.is_file():
+        raise NodusError(f"There is no picture file at {path}.", code="file_missing")
+    if start == end:
+        raise NodusError("Both ends of the caliper are the same point.", code="bad_caliper", hint="Set the two ends apart.")
     cine = read_cine(path)
     if not 0 <= frame < cine.frame_count:
         raise NodusError(f"The picture has frames 0 to {cine.frame_count - 1}, not {frame}.", code="frame_out_of_range")

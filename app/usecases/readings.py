@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import zlib
 from dataclasses import replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -52,7 +54,7 @@ def unpack_mask(data: bytes) -> NodeMask:
                 array[tuple(slice(int(s), int(s) + n) for s, n in zip(start, crop_shape))] = crop
             coverage = float(z["coverage_volume_ml"])
             return NodeMask(array, ImageGeometry(shape, z["affine"]), int(z["label"]), None, None if np.isnan(coverage) else coverage)
-    except (ValueError, KeyError, OSError) as problem:
+    except (ValueError, KeyError, OSError, EOFError, IndexError, BadZipFile, zlib.error) as problem:
         raise NodusError(f"A stored outline cannot be read: {problem}", code="mask_damaged") from None
 
 
@@ -128,6 +130,21 @@ def save_reading(
     if found.state is ReadingState.LOCKED:
         return store.correct_reading(found.reading_id, reason or "", **changes)
     return store.save_reading(replace(found, state=max_state(found.state, state), **changes), reason=reason)
+
+
+def check_source(mask: NodeMask | None, method: str, status: ReadingStatus, status_reason: str | None) -> None:
+    """Refuse a reading whose number would not be what its method says.
+
+    Codes ``method_contradicts_mask`` (an ellipsoid comes from diameters, not from voxels),
+    ``spacing_unknown`` (a single plane gives no volume), ``reason_missing`` (a merged or split node
+    must say with which).
+    """
+    if mask is not None and method not in ("voxel", "coverage", "contour"):
+        raise NodusError(f"A mask gives no volume by the method '{method}'.", code="method_contradicts_mask", hint="Use --method voxel, or give the ellipsoid's volume without a mask.")
+    if mask is not None and any(f.code == "spacing_unknown" for f in mask.findings):
+        raise NodusError("A single plane has no spacing of its own: no volume can be measured on it.", code="spacing_unknown")
+    if status in (ReadingStatus.MERGED_INTO, ReadingStatus.SPLIT_FROM) and not status_reason:
+        raise NodusError("Say which node it merged with or split from.", code="reason_missing", hint="Give the other node's label as the reason.")
 
 
 def max_state(old: ReadingState, new: ReadingState) -> ReadingState:

@@ -25,7 +25,7 @@ def grow_structure(image: ImageVolume, seed_mm, name: str, *, reach_mm: float = 
     g = image.geometry
     if not g.contains(seed_mm):
         raise SegmentationRefused("The click lies outside the image.", code="seed_outside")
-    i, j, k = (int(round(float(v))) for v in np.clip(g.world_to_index(seed_mm), 0, np.array(g.shape[::-1]) - 1))
+    i, j, k = (round(float(v)) for v in np.clip(g.world_to_index(seed_mm), 0, np.array(g.shape[::-1]) - 1))
     level = float(np.median(image.array[max(0, k - 1) : k + 2, max(0, j - 1) : j + 2, max(0, i - 1) : i + 2]))
     if abs(level - SOFT_TISSUE_HU) < CLEARLY_APART_HU:
         raise SegmentationRefused(f"At {level:.0f} HU {name} does not stand out from soft tissue; outline it with the brush.", code="no_contrast")

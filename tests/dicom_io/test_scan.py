@@ -175,7 +175,7 @@ def test_that_a_scan_reports_progress_and_can_be_cancelled(tmp_path):
 def test_that_an_absent_folder_is_refused(tmp_path):
     with pytest.raises(NodusError) as refusal:
         scan_folder(tmp_path / "nowhere")
-    assert refusal.value.code == "not_found"
+    assert refusal.value.code == "file_missing"
 
 
 @pytest.mark.parametrize(
