@@ -33,7 +33,7 @@ def read_masks(path: Path | str, *, image: Path | str | None = None) -> tuple[No
     """Every node of a mask file, one ``NodeMask`` a label, segment or ROI, in ascending order.
 
     ``image`` (a DICOM folder or file, or a volume file) gives an RTSTRUCT its grid; without it the
-    series is looked for in the structure set's own folder. Raises ``NodusError``: ``not_found``,
+    series is looked for in the structure set's own folder. Raises ``NodusError``: ``file_missing``,
     ``not_a_mask``, ``reference_image_missing``, or the reader's own refusal.
     """
     path = Path(path)
@@ -149,7 +149,7 @@ def read_image(
 ) -> ImageVolume:
     """A volume from a NIfTI, NRRD or MetaImage file, or a DICOM folder or file.
 
-    Raises ``NodusError``: ``not_found``, ``several_series``, ``series_missing``, ``not_an_image``
+    Raises ``NodusError``: ``file_missing``, ``several_series``, ``series_missing``, ``not_an_image``
     (also for ultrasound pictures: use ``open_image``), or the reader's own refusal.
     """
     opened = open_image(path, series_uid=series_uid, progress=progress, should_cancel=should_cancel)

@@ -255,7 +255,7 @@ def scan_folder(
     """Read all headers under ``path`` (a folder, or one file) and group them into series.
 
     ``progress(message, fraction)`` is called as files are read; ``should_cancel()`` is asked
-    between files and makes the scan raise ``Cancelled``. Raises ``NodusError`` (``not_found``) for
+    between files and makes the scan raise ``Cancelled``. Raises ``NodusError`` (``file_missing``) for
     an absent path only.
     """
     root, files = _list_files(Path(path))
