@@ -93,10 +93,7 @@ class JobRunner(QObject):
         general ``refused`` signal for this job.
         """
         if key is not None:
-            for job in self._running.values():
-                if job.key == key:
-                    job.stale = True
-                    job.token.cancel()
+            self.drop(key)
         job = _Job(next(self._ids), key, title, work, self._relay, quiet)
         job.on_done, job.on_refused = on_done, on_refused
         self._running[job.job_id] = job
@@ -104,6 +101,13 @@ class JobRunner(QObject):
             self.progressed.emit(JobEvent(job.job_id, title, "", None))
         self._pool.start(job)
         return job.job_id
+
+    def drop(self, *keys: str) -> None:
+        """Cancel running jobs of these keys; whatever they still bring is thrown away."""
+        for job in self._running.values():
+            if job.key in keys:
+                job.stale = True
+                job.token.cancel()
 
     def cancel(self, job_id: int | None = None) -> None:
         """Ask one job (or all) to stop."""

@@ -1,14 +1,15 @@
 """What is open and what is on screen: the one object that panes and panels look at and speak to.
 
 Panes and panels never call each other. They call a method here and listen to the signals; every
-method that takes time hands its work to the job runner and returns at once. Outlines, calipers
-and readings are in ``session_nodes``, the plan in ``session_plan``.
+method that takes time hands its work to the job runner and returns at once. Outlines and calipers
+are in ``session_nodes``, readings in ``session_readings``, the plan in ``session_plan``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field, replace
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from app.ui.commands import StepCommand
 from app.ui.job_runner import JobRunner
 from app.ui.session_nodes import NodesPart
 from app.ui.session_plan import PlanPart
+from app.ui.session_readings import ReadingsPart
 from app.usecases.plan import PlanDraft
 from volumetry.errors import NodusError
 from volumetry.image import Cine, ImageVolume
@@ -62,9 +64,10 @@ class NodeState:
     calipers: dict = field(default_factory=dict)  # "length" | "width" | "depth" -> Caliper
     ellipsoid: object | None = None
     click: tuple | None = None  # (seed_mm, radius_mm, anchors_mm) of the last click
+    lock_count: int = 0  # locks since the visit was opened; steps made before one are not undone
 
 
-class Session(NodesPart, PlanPart, QObject):
+class Session(NodesPart, ReadingsPart, PlanPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -122,11 +125,11 @@ class Session(NodesPart, PlanPart, QObject):
         self.current_node_id: str | None = None
         self.preview: tuple | None = None  # (NodeMask, vertices_mm, faces) while the radius is dragged
         self.calipers: list[Caliper] = []
-        self.plan = PlanDraft()
-        self.plan_target_id: str | None = None
-        self.solution = None  # planning FieldSolution of the plan on screen, or None
-        self.assessment = None  # planning PlanAssessment
-        self.field_is_preview = False
+        self.plan: PlanDraft
+        self.plan_target_id: str | None
+        self.solution: object | None  # planning FieldSolution of the plan on screen
+        self.assessment: object | None  # planning PlanAssessment
+        self._drop_plan()
         self.field_opacity = 0.45
         self.show_field = True
         self.step = "images"
@@ -134,6 +137,10 @@ class Session(NodesPart, PlanPart, QObject):
         self.subject_readings: list[Reading] = []
         self.subject_nodes: list[TargetNode] = []
         self._stroke: tuple | None = None
+        self._unsaved: dict[tuple[str, str, str], tuple] = {}  # drafts not yet confirmed on disk
+        self._newest_step: dict[tuple[str, str, str], int] = {}
+        self._step_number = 0
+        self._saving = threading.Lock()
         self._rows: list[dict] = []
 
     # ---- opening -------------------------------------------------------------------------
@@ -159,7 +166,14 @@ class Session(NodesPart, PlanPart, QObject):
         """Open a study folder; a job. The first visit's volume follows."""
         from app.study.store import StudyStore
 
-        self.jobs.start("Opening the study", lambda _context: StudyStore.open(Path(folder)), key="open", on_done=self._take_study)
+        def work(context):
+            store = StudyStore.open(Path(folder))
+            if context.token.is_cancelled:
+                store.close()
+                context.token.check()
+            return store
+
+        self.jobs.start("Opening the study", work, key="open", on_done=self._take_study)
 
     def _take_study(self, store) -> None:
         self._release_study()
@@ -167,19 +181,22 @@ class Session(NodesPart, PlanPart, QObject):
         subjects = store.subjects()
         self.subject_id = subjects[0].subject_id if subjects else None
         self._reload_rail()
+        self._open_first_visit()
+
+    def _open_first_visit(self) -> None:
         self.study_changed.emit()
         self.readings_changed.emit()
         if self.visits:
             self.open_visit(self.visits[0].visit_id)
+        else:
+            self._clear_screen()
 
     def select_subject(self, subject_id: str) -> None:
         """Go to another subject of the study; its first visit follows."""
-        self.subject_id = subject_id
+        self._leave_visit()
+        self.subject_id, self.visit, self.series, self.nodes, self.current_node_id = subject_id, None, [], {}, None
         self._reload_rail()
-        self.study_changed.emit()
-        self.readings_changed.emit()
-        if self.visits:
-            self.open_visit(self.visits[0].visit_id)
+        self._open_first_visit()
 
     def _reload_rail(self) -> None:
         """Fetch the subject's visits, series, nodes and readings from the store (small tables)."""
@@ -234,17 +251,32 @@ class Session(NodesPart, PlanPart, QObject):
         visit = next((v for v in self.visits if v.visit_id == visit_id), None)
         if visit is None:
             return
-        self.flush_drafts()
+        self._leave_visit()
         self.visit = visit
         self.series = self.series_by_visit.get(visit_id, [])
-        self.undo_stack.clear()
-        self.calipers = []
+        # Nothing of another visit stays on screen under this one's name while its pictures load.
+        self._clear_screen()
+        self._take_up_plan()
         self._load_nodes()
         self.visit_changed.emit()
         volume = next((s for s in self.series if s.kind == "volume"), None)
         record = volume or next(iter(self.series), None)
         if record is not None:
             self.open_series(record.series_id)
+
+    def _leave_visit(self) -> None:
+        """Keep what was worked on at the visit on screen; its steps can no longer be undone."""
+        self.flush_drafts()
+        self._put_plan_aside()
+        self.undo_stack.clear()
+
+    def _clear_screen(self) -> None:
+        """No picture, no caliper, no finding, and no job that would bring one of them back."""
+        self.jobs.drop("series", "outlines", "preview", "segment", "edit", "structure", "suggest", "field")
+        self.image = self.picture = self.current_series_id = self.preview = None
+        self.calipers, self.findings = [], []
+        for signal in (self.image_changed, self.picture_changed, self.preview_changed, self.calipers_changed, self.findings_changed):
+            signal.emit()
 
     def open_series(self, series_id: str) -> None:
         """Show one series of the current visit, volume or ultrasound; a job."""
@@ -273,6 +305,8 @@ class Session(NodesPart, PlanPart, QObject):
             self.picture_changed.emit()
         else:
             self.picture = None
+            if self.image is not None and not self.image.geometry.same_grid(opened.geometry):
+                self._lay_outlines_aside()
             keep = self.image is not None and self.image.source.frame_of_reference_uid == opened.source.frame_of_reference_uid and opened.geometry.contains(self.crosshair_mm)
             self.image = opened
             self.calipers = [c for c in self.calipers if c.source is None]
@@ -328,9 +362,9 @@ class Session(NodesPart, PlanPart, QObject):
     def _on_refused(self, refusal: NodusError) -> None:
         self.notice.emit("warning", refusal.message + (f" {refusal.hint}" if refusal.hint else ""))
 
-    def _push(self, text: str, redo, undo) -> None:
-        """Put a step that was just done on the undo stack."""
-        self.undo_stack.push(StepCommand(text, redo, undo))
+    def _push(self, text: str, redo, undo, is_valid=None) -> None:
+        """Put a step that was just done on the undo stack; see ``StepCommand`` for ``is_valid``."""
+        self.undo_stack.push(StepCommand(text, redo, undo, is_valid))
 
     # ---- looking -------------------------------------------------------------------------
     def set_step(self, step: str) -> None:
@@ -422,8 +456,3 @@ class Session(NodesPart, PlanPart, QObject):
             self.readings_changed.emit()
 
         self.jobs.start(f"Exporting {kind.upper()}", lambda _context: export_study(store, kind, Path(path), subject_id=subject if kind == "pdf" else None), key="export", on_done=done)
-
-    def replace_state(self, node_id: str, **changes) -> None:
-        """Swap fields of a NodeState and tell the views."""
-        self.nodes[node_id] = replace(self.nodes[node_id], **changes)
-        self.nodes_changed.emit()

@@ -1,10 +1,10 @@
-"""The session's part for outlines, calipers and readings of nodes."""
+"""The session's part for nodes, their outlines and calipers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from app.study.model import LEVELS, ReadingState, ReadingStatus, Side
+from app.study.model import LEVELS, ReadingState, Side
 from app.usecases.mask_draft import DraftStep, MaskDraft
 from volumetry.errors import NodusError
 
@@ -21,14 +21,24 @@ class NodesPart:
 
         own = {}
         for reading in self.subject_readings:
-            if self.visit is not None and reading.visit_id == self.visit.visit_id and reading.reader == self.reader and reading.state != ReadingState.SUPERSEDED:
-                if reading.node_id not in own or reading.version > own[reading.node_id].version:
-                    own[reading.node_id] = reading
+            if self.visit is None or reading.visit_id != self.visit.visit_id or reading.reader != self.reader or reading.state == ReadingState.SUPERSEDED:
+                continue
+            if reading.node_id not in own or reading.version > own[reading.node_id].version:
+                own[reading.node_id] = reading
         self.nodes = {n.node_id: NodeState(n, reading=own.get(n.node_id)) for n in self.subject_nodes}
         if self.current_node_id not in self.nodes:
             self.current_node_id = next(iter(self.nodes), None)
         self.preview = None
         self.nodes_changed.emit()
+
+    def _lay_outlines_aside(self) -> None:
+        """Another grid comes on screen: outlines of the old one are kept in the study, not shown on it."""
+        self.flush_drafts()
+        self.undo_stack.clear()
+        for state in self.nodes.values():
+            state.draft = state.measurement = state.outline_surface = state.click = None
+            self.mask_changed.emit(state.node.node_id)
+            self.measurement_changed.emit(state.node.node_id)
 
     def _attach_drafts(self) -> None:
         """Load outlines kept for this visit (autosaved draft first, else the reading's) onto the image; a job."""
@@ -66,8 +76,8 @@ class NodesPart:
 
     def add_node(self, label: str, side: str, level: str) -> None:
         """New target node, same identity at every visit; becomes current. Refusals are shown."""
-        from app.ui.session import NodeState
         from app.study.model import TargetNode
+        from app.ui.session import NodeState
 
         try:
             if self.study is not None and self.subject_id is not None:
@@ -118,12 +128,17 @@ class NodesPart:
                 middle = g.index_to_world((np.array(g.shape[::-1]) - 1) / 2)[0]
                 side = "left" if point[0] > middle else "right"
             self.add_node(self.next_node_label(), side, "II")
+            if self.current is None:
+                return None  # refused, and said so
             self.notice.emit("info", f"Node {self.current.node.label} was made on the {side} at level II: check side and level in the node list.")
-        state = self.current
-        if state is not None and state.reading is not None and state.reading.state == ReadingState.LOCKED:
-            self.notice.emit("warning", f"The reading of {state.node.label} at this visit is locked; begin a correction with a reason to change it.")
-            return None
-        return state
+        return None if self._refuse_locked(self.current) else self.current
+
+    def _refuse_locked(self, state) -> bool:
+        """True, and said aloud, where the node's reading is locked."""
+        if state.reading is None or state.reading.state != ReadingState.LOCKED:
+            return False
+        self.notice.emit("warning", f"The reading of {state.node.label} at this visit is locked; begin a correction with a reason to change it.")
+        return True
 
     # ---- one click ---------------------------------------------------------------------------
     def preview_segmentation(self, seed_mm, radius_mm: float) -> None:
@@ -165,11 +180,12 @@ class NodesPart:
             return result
 
         def done(result) -> None:
-            if self.image is not image or node_id not in self.nodes:
+            if self.image is not image or self.nodes.get(node_id) is not state:
                 return
             self.preview = None
             self.preview_changed.emit()
-            state = self.nodes[node_id]
+            if self._refuse_locked(state):
+                return
             if state.draft is None:
                 state.draft = MaskDraft(image.geometry)
             before = (state.outline_surface, state.click)
@@ -214,11 +230,21 @@ class NodesPart:
             state.outline_surface, state.click = before
             self._mask_edited(node_id)
 
-        self._push(f"{step.text} ({state.node.label})", redo, undo)
+        steps = state.lock_count
+
+        def is_valid() -> bool:
+            # What was locked since then is not taken back, also not after a correction began.
+            if state.lock_count == steps:
+                return True
+            self.notice.emit("info", f"The outline of {state.node.label} was locked after this step; it stays.")
+            return False
+
+        self._push(f"{step.text} ({state.node.label})", redo, undo, is_valid)
         self._mask_edited(node_id)
 
     def _mask_edited(self, node_id: str) -> None:
         self.mask_changed.emit(node_id)
+        self._target_edited(node_id)
         self._measure(node_id)
         self._autosave(node_id)
 
@@ -287,17 +313,17 @@ class NodesPart:
         if state is None or state.draft is None or state.draft.is_empty:
             self.notice.emit("info", "There is no outline to change yet: click into the node with the node tool (N).")
             return
-        array, geometry = state.draft.array, state.draft.geometry
+        before, geometry = state.draft.array.copy(), state.draft.geometry
+        step_mm = max(0.5, min(geometry.spacing_mm))  # less than a voxel would change nothing
         operations = {
-            "fill": ("Fill holes", lambda: editing.fill_holes(array)),
-            "keep_largest": ("Keep largest piece", lambda: editing.keep_largest(array)),
-            "grow": ("Grow 0.5 mm", lambda: editing.grow(array, geometry, 0.5)),
-            "shrink": ("Shrink 0.5 mm", lambda: editing.grow(array, geometry, -0.5)),
-            "smooth": ("Smooth", lambda: editing.smooth(array, geometry)),
-            "clear": ("Clear outline", lambda: np.zeros_like(array)),
+            "fill": ("Fill holes", lambda: editing.fill_holes(before)),
+            "keep_largest": ("Keep largest piece", lambda: editing.keep_largest(before)),
+            "grow": (f"Grow {step_mm:.2g} mm", lambda: editing.grow(before, geometry, step_mm)),
+            "shrink": (f"Shrink {step_mm:.2g} mm", lambda: editing.grow(before, geometry, -step_mm)),
+            "smooth": ("Smooth", lambda: editing.smooth(before, geometry)),
+            "clear": ("Clear outline", lambda: np.zeros_like(before)),
         }
         text, work = operations[operation]
-        before = array.copy()
         node_id, draft = state.node.node_id, state.draft
 
         def done(new) -> None:
@@ -306,41 +332,46 @@ class NodesPart:
                 step = draft.edit(new, text)
                 if step is not None:
                     self._did(node_id, step)
+                else:
+                    self.notice.emit("info", f"{text}: the outline of {state.node.label} stays as it is.")
 
         self.jobs.start(text, lambda _context: work(), key="edit", quiet=True, on_done=done)
 
     # ---- keeping ------------------------------------------------------------------------------
     def _autosave(self, node_id: str) -> None:
-        """Keep the outline in the study after every step: quiet job in the order of the steps."""
+        """Keep the outline in the study after every step: quiet job; an older step never lands on a newer one."""
         store, visit, state, reader = self.study, self.visit, self.nodes.get(node_id), self.reader
         if store is None or visit is None or state is None or state.draft is None:
             return
-        mask = state.draft.as_mask()
-
-        def work(_context):
-            from app.usecases.readings import pack_mask
-
-            store.save_draft_mask(node_id, visit.visit_id, pack_mask(mask), reader=reader)
-
-        self._unsaved = getattr(self, "_unsaved", {})
-        self._unsaved[(node_id, visit.visit_id)] = (store, mask, reader)
+        key = (node_id, visit.visit_id, reader)
+        self._step_number += 1
+        entry = (store, state.draft.as_mask(), self._step_number)
+        self._unsaved[key] = entry
+        self._newest_step[key] = self._step_number
 
         def done(_result) -> None:
-            if self._unsaved.get((node_id, visit.visit_id), (None, None))[1] is mask:
-                del self._unsaved[(node_id, visit.visit_id)]
+            if self._unsaved.get(key) is entry:
+                del self._unsaved[key]
             self._say_saved(f"{state.node.label} saved")
 
-        self.jobs.start("Saving", work, key=f"{AUTOSAVE_KEY}-{node_id}", quiet=True, on_done=done)
+        self.jobs.start("Saving", lambda _context: self._write_draft(key, entry), key=f"{AUTOSAVE_KEY}-{node_id}", quiet=True, on_done=done)
+
+    def _write_draft(self, key: tuple[str, str, str], entry: tuple) -> None:
+        """Write a draft unless a newer one is there or on its way; in any thread, one at a time."""
+        from app.usecases.readings import pack_mask
+
+        (node_id, visit_id, reader), (store, mask, number) = key, entry
+        with self._saving:
+            if self._newest_step[key] == number:
+                store.save_draft_mask(node_id, visit_id, pack_mask(mask), reader=reader)
 
     def flush_drafts(self) -> None:
         """Write outlines whose autosave has not been confirmed yet (before a visit or study closes)."""
-        from app.usecases.readings import pack_mask
-
-        if getattr(self, "_stroke", None) is not None:
+        if self._stroke is not None:
             self.end_stroke()
-        for (node_id, visit_id), (store, mask, reader) in list(getattr(self, "_unsaved", {}).items()):
-            store.save_draft_mask(node_id, visit_id, pack_mask(mask), reader=reader)
-        self._unsaved = {}
+        for key, entry in list(self._unsaved.items()):
+            self._write_draft(key, entry)
+            del self._unsaved[key]
 
     # ---- calipers ------------------------------------------------------------------------------
     def add_caliper(self, points, *, role: str | None = None, plane: str | None = None) -> None:
@@ -412,107 +443,3 @@ class NodesPart:
             except NodusError as refusal:
                 self._on_refused(refusal)
         self.measurement_changed.emit(state.node.node_id)
-
-    # ---- readings -------------------------------------------------------------------------------
-    def _modality(self, ellipsoid: bool) -> str:
-        if ellipsoid:
-            return "US"
-        modality = None if self.image is None else self.image.source.modality
-        return modality if modality in ("CT", "MR", "PT") else "CT"
-
-    def keep_reading(self, node_id: str, *, method: str = "voxel", reason: str | None = None, then=None) -> None:
-        """Save the node's outline (or ellipsoid) as a measured reading; a job. ``then(reading)`` follows."""
-        from app.usecases.readings import save_reading
-
-        store, visit, state, image = self.study, self.visit, self.nodes.get(node_id), self.image
-        if store is None or visit is None or state is None:
-            self.notice.emit("warning", "A reading needs an open study and visit.")
-            return
-        if method == "ellipsoid":
-            ellipsoid = state.ellipsoid
-            if ellipsoid is None:
-                self.notice.emit("warning", "The ellipsoid needs length and depth on a longitudinal still, width and depth on a transverse one.")
-                return
-            extra = {"ellipsoid_axes_mm": list(ellipsoid.axes_mm), "ellipsoid_volume_ml": ellipsoid.volume_ml, "warnings": [w.as_warning() for w in ellipsoid.warnings]}
-
-            def work(_context):
-                return save_reading(
-                    store, visit, state.node, reader=self.reader, modality="US", method="ellipsoid", volume_ml=ellipsoid.volume_ml,
-                    volume_interval_ml=ellipsoid.interval_ml, extra=extra, reason=reason,
-                )
-        else:
-            if state.draft is None or state.draft.is_empty:
-                self.notice.emit("warning", f"{state.node.label} has no outline at this visit yet.")
-                return
-            mask, modality = state.draft.as_mask(), self._modality(False)
-
-            def work(_context):
-                return save_reading(store, visit, state.node, reader=self.reader, modality=modality, mask=mask, image=image, reason=reason)
-
-        self.jobs.start(f"Saving the reading of {state.node.label}", work, key="reading", on_done=lambda reading: self._reading_saved(reading, then))
-
-    def _reading_saved(self, reading, then=None) -> None:
-        if self.study is None:
-            return
-        if reading.node_id in self.nodes and self.visit is not None and reading.visit_id == self.visit.visit_id:
-            self.nodes[reading.node_id].reading = reading
-        self._reload_rail()
-        label = next((n.label for n in self.subject_nodes if n.node_id == reading.node_id), "node")
-        self._say_saved(f"reading of {label} {reading.state}")
-        self.nodes_changed.emit()
-        self.readings_changed.emit()
-        if then is not None:
-            then(reading)
-
-    def set_reading_status(self, node_id: str, status: str, reason: str | None = None) -> None:
-        """Record what was seen (disappeared_assessed, too_small, not_evaluable …); a job."""
-        from app.usecases.readings import save_reading
-
-        store, visit, state, image = self.study, self.visit, self.nodes.get(node_id), self.image
-        if status == ReadingStatus.MEASURED:
-            self.keep_reading(node_id, reason=reason)
-            return
-        if store is None or visit is None or state is None:
-            self.notice.emit("warning", "A reading needs an open study and visit.")
-            return
-
-        def work(_context):
-            return save_reading(
-                store, visit, state.node, reader=self.reader, modality=self._modality(False), status=ReadingStatus(status), image=image,
-                mask=state.draft.as_mask() if status == ReadingStatus.TOO_SMALL and state.draft is not None and not state.draft.is_empty else None,
-                status_reason=reason, reason=reason,
-            )
-
-        self.jobs.start(f"Saving the reading of {state.node.label}", work, key="reading", on_done=self._reading_saved)
-
-    def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None) -> None:
-        """Save the outline as it stands and lock the reading with a typed name; jobs."""
-        store, state = self.study, self.nodes.get(node_id)
-        if store is None or state is None:
-            self.notice.emit("warning", "A reading needs an open study and visit.")
-            return
-
-        def lock(reading) -> None:
-            self.jobs.start(
-                f"Locking the reading of {state.node.label}", lambda _context: store.lock_reading(reading.reading_id, name, meaning), key="lock", on_done=self._reading_saved
-            )
-
-        kept = state.reading
-        if kept is not None and kept.state == ReadingState.LOCKED:
-            self.notice.emit("info", f"The reading of {state.node.label} is locked already.")
-        elif kept is not None and kept.state == ReadingState.MEASURED and kept.status != ReadingStatus.MEASURED:
-            lock(kept)
-        elif state.draft is not None and not state.draft.is_empty:
-            self.keep_reading(node_id, reason=reason or ("changed before lock" if kept is not None else None), then=lock)
-        elif state.ellipsoid is not None:
-            self.keep_reading(node_id, method="ellipsoid", reason=reason, then=lock)
-        else:
-            self.notice.emit("warning", f"{state.node.label} has no outline and no status at this visit: there is nothing to lock.")
-
-    def correct_reading(self, node_id: str, reason: str) -> None:
-        """Begin a correction of a locked reading: a new version that can be edited; a job."""
-        store, state = self.study, self.nodes.get(node_id)
-        if store is None or state is None or state.reading is None:
-            return
-        reading_id = state.reading.reading_id
-        self.jobs.start("Beginning a correction", lambda _context: store.correct_reading(reading_id, reason), key="lock", on_done=self._reading_saved)

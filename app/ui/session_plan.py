@@ -14,10 +14,32 @@ class PlanPart:
     """Mixed into ``Session``; uses its signals, jobs, undo stack and study."""
 
     def _drop_plan(self) -> None:
+        self.plans_by_visit: dict[str, tuple] = {}
+        self._start_plan()
+
+    def _start_plan(self) -> None:
         self.plan = PlanDraft()
         self.plan_target_id = None
-        self.solution = self.assessment = None
+        self.solution = self.assessment = self.solved_plan = None
         self.field_is_preview = False
+        self._plan_before_drag = None
+
+    def _put_plan_aside(self) -> None:
+        """A plan belongs to the visit it was drawn on: keep it while another visit is on screen."""
+        if self.visit is None:
+            return
+        if self.field_is_preview:
+            self.solution = self.assessment = None
+        self.plans_by_visit[self.visit.visit_id] = (self.plan, self.plan_target_id, self.solution, self.assessment, self.solved_plan)
+
+    def _take_up_plan(self) -> None:
+        """The plan of the visit now on screen, as it was left."""
+        self._start_plan()
+        kept = self.plans_by_visit.get(self.visit.visit_id)
+        if kept is not None:
+            self.plan, self.plan_target_id, self.solution, self.assessment, self.solved_plan = kept
+        self.plan_changed.emit()
+        self.field_changed.emit()
 
     def _current_targets(self) -> tuple:
         """The plan's target: the node chosen for it (else the current one) as outlined now."""
@@ -37,13 +59,17 @@ class PlanPart:
         """Replace the plan. ``live`` (while dragging) keeps it out of undo and asks for a quick
         preview; otherwise it is one undo step and the old field is dropped."""
         if live:
-            if getattr(self, "_plan_before_drag", None) is None:
+            if self._plan_before_drag is None:
                 self._plan_before_drag = self.plan
             self.plan = plan
+            if not self.field_is_preview:
+                self._field_is_stale()
             self.plan_changed.emit()
             self._preview_field()
             return
-        before = getattr(self, "_plan_before_drag", None) or self.plan
+        if plan == self.plan and self._plan_before_drag is None:
+            return  # a needle was pressed, not moved
+        before = self._plan_before_drag or self.plan
         self._plan_before_drag = None
 
         def put(value: PlanDraft) -> None:
@@ -60,6 +86,12 @@ class PlanPart:
             self.solution = self.assessment = None
             self.field_is_preview = False
             self.field_changed.emit()
+
+    def _target_edited(self, node_id: str) -> None:
+        """Coverage and margin of another outline than the one on screen are not shown."""
+        if node_id == (self.plan_target_id or self.current_node_id):
+            self.jobs.drop("field")
+            self._field_is_stale()
 
     def add_structure(self, name: str, mask, preset: str) -> None:
         """Add a structure at risk to the plan; one undo step."""
@@ -116,7 +148,7 @@ class PlanPart:
             return solve_plan(draft_to_plan(plan), preview=True, should_cancel=lambda: context.token.is_cancelled)
 
         def done(solution) -> None:
-            if getattr(self, "_plan_before_drag", None) is not None:
+            if self._plan_before_drag is not None:
                 self.solution, self.assessment, self.field_is_preview = solution, None, True
                 self.field_changed.emit()
 
