@@ -10,7 +10,7 @@ from planning.field.grid import FieldGrid
 from planning.field.solution import FieldSolution
 from planning.plan import TreatmentPlan
 from planning.shapes import inside
-from planning.surface import LevelSurface
+from planning.surface import NO_SURFACE, LevelSurface
 from planning.tissue_map import cell_points
 
 
@@ -40,7 +40,7 @@ def region_surface(plan: TreatmentPlan, number: int, grid: FieldGrid, pad_cells:
     region = plan.regions[number]
     box = grid.box_of(*region.shape.bounds_mm(), pad_cells=pad_cells)
     if box is None:
-        return LevelSurface(np.zeros((1, 1, 1)), np.zeros(3), np.ones(3), np.zeros((0, 3)), None)
+        return NO_SURFACE
     points = cell_points(grid, box)
     level = region.shape.level_mm(points)
     for later in plan.regions[number + 1:]:
@@ -58,7 +58,7 @@ def lethal_surface(solution: FieldSolution, lethal_v_per_cm: float) -> LevelSurf
     for axis in range(3):
         hits = np.flatnonzero(hot.any(axis=tuple(a for a in range(3) if a != axis)))
         if hits.size == 0:
-            return LevelSurface(np.zeros((1, 1, 1)), np.zeros(3), np.ones(3), np.zeros((0, 3)), None)
+            return NO_SURFACE
         box.append(slice(max(0, hits[0] - 2), min(e.shape[axis], hits[-1] + 3)))
     spacing = np.asarray(solution.geometry.spacing_mm)
     origin = np.asarray(solution.geometry.origin_mm) + spacing * [box[2].start, box[1].start, box[0].start]

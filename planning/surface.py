@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
-PROJECTION_STEPS = 8
+from planning.kernels.surface import sample_level, slide_to_nearest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,57 +29,29 @@ class LevelSurface:
     def of(cls, level: np.ndarray, origin_mm, spacing_mm) -> LevelSurface:
         """Find the crossings; ``points_mm`` is empty where the level never changes sign."""
         origin, spacing = np.asarray(origin_mm, float), np.broadcast_to(np.asarray(spacing_mm, float), 3).copy()
-        points = edge_crossings(level, origin, spacing)
+        points = edge_crossings(np.asarray(level), origin, spacing)
+        level = np.ascontiguousarray(level, dtype=np.float32)
         return cls(level, origin, spacing, points, cKDTree(points) if len(points) else None)
+
+    def _index(self, points_mm: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray((np.asarray(points_mm, float) - self.origin_mm) / self.spacing_mm)
 
     def level_at(self, points_mm: np.ndarray) -> np.ndarray:
         """Trilinear level at ``(n, 3)`` points; the grid's edge value beyond the grid."""
-        index = ((np.asarray(points_mm, float) - self.origin_mm) / self.spacing_mm)[:, ::-1].T
-        return ndimage.map_coordinates(self.level, index, order=1, mode="nearest", output=np.float64)
-
-    def gradient_at(self, points_mm: np.ndarray) -> np.ndarray:
-        """Central differences of the trilinear level over half a voxel, ``(n, 3)`` per mm."""
-        out = np.empty((len(points_mm), 3))
-        for axis in range(3):
-            step = np.zeros(3)
-            step[axis] = 0.5 * self.spacing_mm[axis]
-            out[:, axis] = (self.level_at(points_mm + step) - self.level_at(points_mm - step)) / self.spacing_mm[axis]
+        out = np.empty(len(points_mm))
+        sample_level(self.level, self._index(points_mm), out)
         return out
 
     def nearest(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``(distance, foot)`` of ``(n, 3)`` points to the surface (mm).
 
-        Starts at the nearest crossing and slides along the surface: step to the foot of the
-        perpendicular on the tangent plane, pull back onto the level, keep what is nearer. Where the
-        level is too rough for that the nearest crossing stands, which is never nearer than the truth
-        by more than the interpolation's error.
+        Starts at the nearest crossing and slides along the surface below the voxel; where the level
+        is too rough for that the nearest crossing stands.
         """
-        points = np.asarray(points_mm, float)
-        best, which = self.tree.query(points)
-        foot = self.points_mm[which].copy()
-        at = foot.copy()
-        size = self.spacing_mm.min()
-        for _ in range(PROJECTION_STEPS):
-            g = self.gradient_at(at)
-            norm = np.linalg.norm(g, axis=1)
-            n = g / np.maximum(norm, 1e-12)[:, None]
-            away = points - at
-            lateral = away - (away * n).sum(1)[:, None] * n
-            length = np.linalg.norm(lateral, axis=1)
-            at = at + lateral * np.minimum(1.0, size / np.maximum(length, 1e-12))[:, None]
-            for _ in range(2):
-                g = self.gradient_at(at)
-                square = np.maximum((g * g).sum(1), 1e-12)
-                pull = -(self.level_at(at) / square)[:, None] * g
-                far = np.linalg.norm(pull, axis=1)
-                at = at + pull * np.minimum(1.0, 0.5 * size / np.maximum(far, 1e-12))[:, None]
-            g = self.gradient_at(at)
-            on_it = np.abs(self.level_at(at)) <= 0.02 * size * np.maximum(np.linalg.norm(g, axis=1), 1e-12)
-            d = np.linalg.norm(points - at, axis=1)
-            better = on_it & (d < best)
-            best = np.where(better, d, best)
-            foot[better] = at[better]
-        return best, foot
+        distance, which = self.tree.query(np.asarray(points_mm, float))
+        feet = self._index(self.points_mm[which])
+        slide_to_nearest(self.level, self.spacing_mm, self._index(points_mm), feet, distance)
+        return distance, feet * self.spacing_mm + self.origin_mm
 
     def signed_distance(self, points_mm: np.ndarray) -> np.ndarray:
         """Distance to the surface, positive where the level is positive."""
@@ -104,3 +75,6 @@ def edge_crossings(level: np.ndarray, origin_mm: np.ndarray, spacing_mm: np.ndar
         index[:, axis] += a / (a - b)
         out.append(index[:, ::-1] * spacing_mm + origin_mm)
     return np.concatenate(out) if out else np.zeros((0, 3))
+
+
+NO_SURFACE = LevelSurface(np.zeros((1, 1, 1), np.float32), np.zeros(3), np.ones(3), np.zeros((0, 3)), None)

@@ -15,6 +15,7 @@ from planning.margin import signed_margin
 from planning.surface import LevelSurface
 from planning.warmup import warm_up
 from tests.planning.helpers import plan_dict
+from tests.reference import field_twins as twin
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
 
@@ -203,3 +204,18 @@ def test_that_percentiles_come_from_the_histogram():
 
 def test_that_warming_up_compiles_and_returns():
     assert warm_up() is None
+
+
+def test_that_the_nearest_point_agrees_with_a_search_over_rays():
+    axes = np.arange(-12, 12.01, 0.75)
+    z, y, x = np.meshgrid(axes, axes, axes, indexing="ij")
+
+    def egg(p):
+        return 1.0 - np.sqrt((p[..., 0] / 8) ** 2 + (p[..., 1] / 5) ** 2 + (p[..., 2] / 6) ** 2)
+
+    surface = LevelSurface.of(egg(np.stack([x, y, z], -1)), [-12.0] * 3, 0.75)
+    for point in ((0.5, 1.0, -0.7), (9.0, 2.0, 1.0), (-3.0, -6.0, 4.0), (4.1, 0.2, 3.0)):
+        want = twin.nearest_by_search(egg, 0.75, point, 12.0)
+        got, foot = surface.nearest(np.array([point]))
+        assert got[0] == pytest.approx(want, abs=0.08)
+        assert abs(egg(foot[0])) < 0.01

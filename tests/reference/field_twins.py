@@ -128,3 +128,15 @@ def picard(solver_factory, values, law, steps, damping) -> tuple[list[np.ndarray
         currents.append(current)
         sigma = (1 - damping) * sigma + damping * law(e)
     return fields, currents
+
+
+def nearest_by_search(level_function, spacing: float, point, reach: float) -> float:
+    """Distance of a point to the zero of a function by sampling rays in all directions."""
+    rng = np.random.default_rng(0)
+    rays = rng.normal(size=(4000, 3))
+    rays /= np.linalg.norm(rays, axis=1)[:, None]
+    steps = np.arange(0, reach, spacing / 20)
+    values = level_function(np.asarray(point) + rays[:, None, :] * steps[:, None])
+    crossed = np.sign(values[:, 1:]) != np.sign(values[:, :1])
+    first = np.where(crossed.any(1), crossed.argmax(1), steps.size - 1)
+    return float(steps[first].min())
