@@ -11,13 +11,24 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
-@pytest.fixture
-def session(qapp):
-    """A session with nothing open; its threads end with the test."""
-    from app.ui.session import Session
+@pytest.fixture(scope="session")
+def styled_qapp(qapp):
+    """The application in the window's style, set once: a style sheet repolishes every widget."""
     from app.ui.style import apply_style
 
     apply_style(qapp)
+    return qapp
+
+
+@pytest.fixture
+def session(styled_qapp):
+    """A session with nothing open; its threads end with the test, and the widgets of the test
+    before it are gone."""
+    from PySide6.QtCore import QEvent
+
+    from app.ui.session import Session
+
+    styled_qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     made = Session()
     yield made
     made.jobs.close()

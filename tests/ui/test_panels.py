@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLabel, QLineEdit, QSlider, QWidget
 
 from app.study.model import ReadingState, ReadingStatus
@@ -385,7 +385,7 @@ def test_that_calipers_are_shown_with_plane_and_refusals_are_said(show, session)
 
 
 def test_that_the_last_caliper_is_filed_under_a_diameter_and_plane(show, session, qtbot, monkeypatch):
-    calls = Calls(monkeypatch, "add_caliper")
+    calls = Calls(monkeypatch, "add_caliper", "remove_caliper")
     fill(session)
     session.calipers = [Caliper(((0.0, 0.0), (10.0, 0.0)), 11.2, "caliper")]
     panel = show("measure")
@@ -393,7 +393,7 @@ def test_that_the_last_caliper_is_filed_under_a_diameter_and_plane(show, session
     settle()
     panel.ellipsoid.plane.setCurrentIndex(panel.ellipsoid.plane.findData("transverse"))
     click(qtbot, panel.ellipsoid.role_buttons["depth"])
-    assert calls.made == [("add_caliper", ((0.0, 0.0), (10.0, 0.0)), ("role", "depth"), ("plane", "transverse"))]
+    assert calls.made == [("remove_caliper", 0), ("add_caliper", ((0.0, 0.0), (10.0, 0.0)), ("role", "depth"), ("plane", "transverse"))]
 
 
 def test_that_an_ellipsoid_gives_the_volume_where_there_is_no_outline(show, session):
@@ -491,8 +491,8 @@ def test_that_results_show_coverage_margin_and_constraints_with_limit(show, sess
     assert figures["Ablation volume"] == "8.90 ml"
     assert figures["Covered at 800 V/cm"] == "70.1 %"
     refused = next(r for r in panel.constraints.rows if r.severity == "refuse")
-    assert "63" in refused.message
-    assert "50" in refused.message
+    assert "above the generator's limit" in refused.message
+    assert "Limit: 50" in refused.message
     assert panel.gauge_widgets[0].is_over
     assert "over the limit" in panel.gauge_widgets[0].text
     assert texts(panel.at_risk) == [["carotid", "812", "0.31", "3.2"]]
@@ -642,3 +642,54 @@ def test_that_a_missing_reading_opens_where_it_can_be_made(show, session, qtbot,
     panel.missing.selectRow(2)
     qtbot.keyClick(panel.missing, Qt.Key.Key_Return)
     assert calls.made == [("open_visit", "v2"), ("select_node", "a"), ("set_step", "measure")]
+
+
+def test_that_readings_of_two_readers_are_never_joined_into_one_curve(show, session):
+    fill(session)
+    other = [{**row, "reader": "Reader B", "vrr_pct": None if row["vrr_pct"] is None else row["vrr_pct"] - 30.0} for row in session._rows if row["label"] == "N1"]
+    session._rows = [*other, *session._rows]
+    panel = show("follow_up")
+    assert panel.reader.currentData() == "Reader A"
+    assert len(panel.chart.points) == 6
+    assert len(texts(panel.table)) == 9
+    at = panel.reader.findData("Reader B")
+    panel.reader.setCurrentIndex(at)
+    panel.reader.activated.emit(at)
+    assert len(panel.chart.points) == 2
+    assert {row[0] for row in texts(panel.table)} == {"● N1"}
+    session.readings_changed.emit()
+    assert panel.reader.currentData() == "Reader B"
+
+
+def test_that_filing_a_caliper_replaces_it_in_one_undo_step(show, session, qtbot):
+    fill(session)
+    session.add_caliper([(0.0, 0.0, 0.0), (0.0, 11.2, 0.0)])
+    panel = show("measure")
+    panel.ellipsoid.set_open(True)
+    settle()
+    steps = session.undo_stack.count()
+    click(qtbot, panel.ellipsoid.role_buttons["width"])
+    assert [c.label for c in session.calipers] == ["width"]
+    assert session.undo_stack.count() == steps + 1
+    session.undo_stack.undo()
+    assert [c.label for c in session.calipers] == ["caliper"]
+    assert "width" not in session.nodes["a"].calipers
+
+
+def test_that_a_panel_that_is_gone_hears_nothing_more(session, qtbot):
+    fill(session)
+    for step in STEPS:
+        panel = make_panel(step, session)
+        panel.show()
+        panel.close()
+        panel.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    with qtbot.captureExceptions() as problems:
+        session.add_caliper([(0.0, 0.0, 0.0), (0.0, 11.2, 0.0)])
+        session.set_tool("brush")
+        session.set_plan(plan_of_needles(2))
+        for signal in (session.nodes_changed, session.readings_changed, session.study_changed, session.visit_changed, session.image_changed, session.findings_changed):
+            signal.emit()
+        session.measurement_changed.emit("a")
+        session.undo_stack.clear()
+    assert problems == []

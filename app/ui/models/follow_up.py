@@ -65,7 +65,7 @@ def follow_up_columns(session) -> tuple[Column, ...]:
 
     return (
         Column(t("Node"), _label, lambda r: f"● {_label(r)}", colour=lambda r: node_colour(order(r)), weight=4),
-        Column(t("Visit"), lambda r: r.get("visit_order"), lambda r: f"{row_visit(session, r)}\n{state_words(r)}", tip=lambda r: f"{row_visit(session, r)}{_days(r)}\n{state_mark(r)[1]}", weight=7, right=False),
+        Column(t("Visit"), lambda r: r.get("visit_order"), lambda r: f"{row_visit(session, r)}\n{state_words(r)}", tip=lambda r: f"{row_visit(session, r)}{_days(r)}\n{state_mark(r)[1]}", weight=6, right=False),
         Column(
             t("Volume"),
             lambda r: r.get("volume_ml"),
@@ -82,7 +82,7 @@ def follow_up_columns(session) -> tuple[Column, ...]:
             unit="%",
             tip=lambda r: _tip(r, t("Volume reduction"), r.get("vrr_pct"), r.get("interval_pct"), 1, "%", _why_no_vrr(r)),
             colour=lambda r: MUTED if r.get("vrr_pct") is None else WARNING if not r.get("comparable", True) else DANGER if r["vrr_pct"] < 0 else None,
-            weight=7,
+            weight=8,
         ),
         Column(t("State"), lambda r: state_mark(r)[1], hidden=True),
         Column(t("Comparable"), lambda r: None if r.get("vrr_pct") is None else t("yes") if r.get("comparable", True) else t("no"), hidden=True),
@@ -94,6 +94,15 @@ def follow_up_columns(session) -> tuple[Column, ...]:
 def _days(row: dict) -> str:
     days = row.get("days_from_first")
     return "" if days is None else "\n" + t("{days} days after the first visit").format(days=number_text(days, 0))
+
+
+def readers(rows: list[dict]) -> list[str]:
+    """Readers in the rows, the one with most volumes first."""
+    count: dict[str, int] = {}
+    for row in rows:
+        name = str(row.get("reader") or "–")
+        count[name] = count.get(name, 0) + (row.get("volume_ml") is not None)
+    return sorted(count, key=lambda name: (-count[name], name))
 
 
 def chart_points(rows: list[dict], session) -> list[VrrPoint]:

@@ -99,7 +99,7 @@ class EllipsoidSection(Section):
         self.clear.clicked.connect(self._remove_last)
         for part in (self.draw, self.figures, self.warning, self.filing_box, self.clear):
             self.body.addWidget(part)
-        session.tool_changed.connect(lambda _tool: self._show_tool())
+        session.tool_changed.connect(self._show_tool)
 
     def refresh(self, state: NodeState | None) -> None:
         """Show the diameters of a node; unfolds itself when a picture comes on screen."""
@@ -128,9 +128,13 @@ class EllipsoidSection(Section):
 
     def file_last(self, role: str) -> None:
         """The last caliper becomes the node's length, width or depth."""
-        last = self.last_unfiled()
-        if last is not None:
-            self.session.add_caliper(last.points, role=role, plane=self.plane.currentData())
+        last, session = self.last_unfiled(), self.session
+        if last is None:
+            return
+        session.undo_stack.beginMacro(t("Caliper is {role}").format(role=role_names()[role].lower()))
+        session.remove_caliper(len(session.calipers) - 1)
+        session.add_caliper(last.points, role=role, plane=self.plane.currentData())
+        session.undo_stack.endMacro()
 
     def _take_tool(self) -> None:
         self.session.set_tool("crosshair" if self.session.tool == "ellipsoid" else "ellipsoid")

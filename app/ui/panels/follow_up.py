@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
 
-from app.ui.models.follow_up import chart_points, follow_up_columns
+from app.ui.models.follow_up import chart_points, follow_up_columns, readers
 from app.ui.models.nodes import identity_columns, node_rows
 from app.ui.session import Session
 from app.ui.text import t
@@ -20,7 +20,20 @@ class FollowUpPanel(StepPanel):
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(session, "follow_up", parent)
         self.chart = VrrChart()
+        self.reader = QComboBox()
+        self.reader.setAccessibleName(t("Reader whose readings are shown"))
+        self.reader.setToolTip(t("Readings of different readers are never joined into one curve"))
+        self.reader.activated.connect(self._reader_chosen)
+        self._wanted_reader: str | None = None
+        caption = QLabel(t("&Reader"))
+        caption.setBuddy(self.reader)
+        self.reader_box = QWidget()
+        row = QHBoxLayout(self.reader_box)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(caption)
+        row.addWidget(self.reader, 1)
         change = Section(t("Volume reduction rate (VRR)"))
+        change.body.addWidget(self.reader_box)
         change.body.addWidget(self.chart)
         self.table = ValueTable(follow_up_columns(session), t("Readings by node and visit"), max_rows=20, row_height=34)
         self.table.activated_row.connect(self._open_row)
@@ -45,7 +58,9 @@ class FollowUpPanel(StepPanel):
     def refresh(self) -> None:
         """Read the rows again."""
         session = self.session
-        rows = sorted(session.follow_up_rows(), key=lambda r: (str(r.get("label")), r.get("visit_order") or 0))
+        every = session.follow_up_rows()
+        shown = self._show_readers(readers(every))
+        rows = sorted((r for r in every if str(r.get("reader") or "–") == shown), key=lambda r: (str(r.get("label")), r.get("visit_order") or 0))
         self.table.set_rows(rows)
         self.table.setVisible(bool(rows))
         self.hint.setVisible(bool(rows))
@@ -57,6 +72,22 @@ class FollowUpPanel(StepPanel):
         self.nodes.set_rows(identity, lambda row: row.node.node_id == session.current_node_id)
         self.set_primary(t("Go to report"), True, t("Step 5: export what is locked"))
         self.show_needs()
+
+    def _show_readers(self, names: list[str]) -> str | None:
+        """Offer the readers; returns the one shown: chosen by hand, else with most readings."""
+        shown = self._wanted_reader if self._wanted_reader in names else (names[0] if names else None)
+        self.reader.blockSignals(True)
+        self.reader.clear()
+        for name in names:
+            self.reader.addItem(name, name)
+        self.reader.setCurrentIndex(self.reader.findData(shown))
+        self.reader.blockSignals(False)
+        self.reader_box.setVisible(len(names) > 1)
+        return shown
+
+    def _reader_chosen(self, _index: int) -> None:
+        self._wanted_reader = self.reader.currentData()
+        self.refresh()
 
     def _open_row(self, row: dict) -> None:
         session = self.session

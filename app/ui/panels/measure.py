@@ -29,8 +29,9 @@ def volume_figure(state: NodeState | None) -> Figure:
     """The volume that counts for a node at this visit, with interval and method, or why there is none."""
     if state is None:
         return Figure(t("Volume"), None, reason=t("Choose a node, or add one."))
-    title = t("Volume of {label}").format(label=state.node.label)
     value, interval, method = node_volume(state)
+    what = {"voxel": t("outline"), "coverage": t("outline"), "ellipsoid": t("ellipsoid")}.get(method)
+    title = t("Volume of {label}").format(label=state.node.label) + (f" ({what})" if what else "")
     if value is None:
         if state.reading is not None and state.reading.status != ReadingStatus.MEASURED:
             return Figure(title, None, reason=status_names().get(str(state.reading.status), ""))

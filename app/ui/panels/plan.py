@@ -45,6 +45,7 @@ from app.ui.widgets.labels import BigFigure, WrapLabel
 from app.ui.widgets.sections import Section, StepPanel
 from app.ui.widgets.tables import NumberDelegate, ValueTable
 from app.usecases.plan import NeedleDraft, tissue_presets
+from planning.safety import DeviceLimits
 
 MAX_NEEDLES = 6
 SOLVING = "Solving the field"  # title of the session's job
@@ -66,10 +67,10 @@ class PlanPanel(StepPanel):
         session.field_changed.connect(self.refresh)
         session.display_changed.connect(self.refresh_display)
         session.nodes_changed.connect(self.refresh)
-        session.measurement_changed.connect(lambda _node: self._show_outlines())
+        session.measurement_changed.connect(self._show_outlines)
         session.study_changed.connect(self.refresh)
         session.visit_changed.connect(self.refresh)
-        session.tool_changed.connect(lambda _tool: self._show_tool())
+        session.tool_changed.connect(self._show_tool)
         session.jobs.progressed.connect(self._job_moved)
         self._shown_solved = False
         self.refresh()
@@ -292,8 +293,7 @@ class PlanPanel(StepPanel):
         self.assumed.show_text(t("* Assumed conductivity: {names}. The field is an estimate.").format(names=assumed) if assumed and rows else "")
 
     def _show_gauges(self, answer: dict) -> None:
-        limits = [c.get("limit") for c in answer.get("constraints", ()) if "current" in str(c.get("code", ""))]
-        limit = answer.get("current_limit_a") or next((float(v) for v in limits if v is not None), None)
+        limit = DeviceLimits().current_most_a
         pairs = answer.get("pairs", [])
         while len(self.gauge_widgets) < len(pairs):
             gauge = CurrentGauge()
@@ -441,16 +441,11 @@ def _key(text: str, tip: str) -> QToolButton:
 
 
 def _constraint_words(constraint: dict) -> str:
-    """The message with value and limit where the message does not hold them."""
-    message = constraint.get("message", "")
-    value, limit = constraint.get("value"), constraint.get("limit")
-    if value is None or limit is None:
+    """The message, with the limit added where the message does not name it."""
+    message, limit = constraint.get("message", ""), constraint.get("limit")
+    if limit is None or f"{limit:g}" in message:
         return message
-    return t("{message} Value {value}, limit {limit}.").format(message=message, value=_short(value), limit=_short(limit))
-
-
-def _short(value) -> str:
-    return f"{value:.4g}".replace("-", "−") if isinstance(value, (int, float)) else str(value)
+    return t("{message} Limit: {limit}.").format(message=message, limit=f"{limit:g}".replace("-", "−"))
 
 
 def _set_quietly(widget, value) -> None:

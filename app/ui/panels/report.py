@@ -69,7 +69,7 @@ class ReportPanel(StepPanel):
         self.primary.clicked.connect(lambda: self.ask_place("pdf"))
         for signal in (session.readings_changed, session.study_changed, session.nodes_changed):
             signal.connect(self.refresh)
-        session.jobs.progressed.connect(lambda _event: self._show_buttons())
+        session.jobs.progressed.connect(self._show_buttons)
         self.refresh()
 
     def refresh(self) -> None:

@@ -76,10 +76,10 @@ class ToolKeys(QWidget):
         box.addLayout(row)
         box.addWidget(self.why_not)
         self._locked, self._has_node = False, False
-        stack.canUndoChanged.connect(lambda _can: self.refresh())
-        stack.canRedoChanged.connect(lambda _can: self.refresh())
-        stack.undoTextChanged.connect(lambda _text: self.refresh())
-        session.tool_changed.connect(lambda _tool: self.refresh())
+        stack.canUndoChanged.connect(self.refresh)  # bound methods: they end with this widget
+        stack.canRedoChanged.connect(self.refresh)
+        stack.undoTextChanged.connect(self.refresh)
+        session.tool_changed.connect(self.refresh)
         session.display_changed.connect(self.refresh)
         session.image_changed.connect(self.refresh)
         self.refresh()

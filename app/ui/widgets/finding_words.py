@@ -84,17 +84,132 @@ def advice(code: str) -> tuple[str, str]:
             t("The outline has more than one piece. All of them count as this node."),
             t("Press Keep largest (K) if the smaller pieces are not the node."),
         ),
-        "too_few_voxels": (
-            t("The node covers few voxels, so its volume depends strongly on where its edge is drawn."),
+        "thin": (
+            t("Few slices cross the node, so its volume depends strongly on where the first and last one are drawn."),
             t("Read the interval, not only the number, or set the status to too small."),
         ),
-        "touches_edge": (
+        "touches_border": (
             t("The outline reaches the edge of the picture, so part of the node may lie outside."),
             t("Use a series that holds the whole node."),
         ),
-        "assumed_tissue": (
-            t("No measured conductivity is known for a tissue; a value from the literature stands in."),
-            t("Choose the tissue that fits best, and read the field as an estimate."),
+        "weak_boundary": (
+            t("In places the node has the same brightness as its neighbour; there the outline follows its own smooth shape."),
+            t("Go through the slices and correct with the brush, or pull the outline through a point."),
+        ),
+        "search_limit": (
+            t("The outline stopped where the drag ended, not at an edge of the node."),
+            t("Drag a larger radius, or cut the leak with the eraser."),
+        ),
+        "radius_estimated": (
+            t("No radius was dragged, so one was assumed for the search."),
+            t("Drag from the middle of the node to its border if the outline does not fit."),
+        ),
+        "empty": (
+            t("There is no outline, so there is nothing to measure."),
+            t("Outline the node, or say what was seen of it."),
+        ),
+        "sheared": (
+            t("Volumes and lengths use the true shape of a voxel and stay right; sections across the slices look skewed."),
+            t("Nothing to do for the numbers. For needle paths prefer a series without tilt."),
+        ),
+        "padding": (
+            t("Outside the scanned circle the file holds a filling value, not tissue."),
+            t("Nothing to do. Do not measure there."),
+        ),
+        "mixed_rescale": (
+            t("The slices turn stored values into HU in different ways. Each was turned by its own header."),
+            t("Nothing to do for the shape; compare HU between slices with care."),
+        ),
+        "regions_clipped": (
+            t("The picture was cropped after it was made. The scale in millimetres still holds."),
+            t("Check one length against the ruler drawn in the picture."),
+        ),
+        "frame_times_from_rate": (
+            t("The frames carry no times of their own; the display rate of the header stands in."),
+            t("Do not take wash-in times from this cine without the original of the machine."),
+        ),
+        "contours_outside_image": (
+            t("Some outlines lie outside the pictures and could not be used."),
+            t("Check that outlines and pictures belong to one series."),
+        ),
+        "contours_not_closed": (
+            t("Points and open lines enclose nothing and add no volume."),
+            t("Nothing to do, unless an outline was meant to be closed."),
+        ),
+        "contours_off_slices": (
+            t("Outlines drawn between slices were moved to the nearest slice."),
+            t("Check the first and last slice of the node."),
+        ),
+        "conductivity_assumed": (
+            t("No measurement backs the conductivity of this tissue; a value from the literature stands in. Fields and currents shift with it."),
+            t("Read coverage and current as estimates, and plan with room to spare."),
+        ),
+        "current": (
+            t("The generator would stop or cut the pulse: the predicted current is above its limit. The plan cannot be approved."),
+            t("Lower V/cm, shorten the exposed part, or move the needles apart."),
+        ),
+        "current_headroom": (
+            t("Current rises during a train of pulses, so it may pass the generator's limit before the train ends."),
+            t("Lower V/cm or shorten the exposed part."),
+        ),
+        "voltage": (
+            t("The generator cannot give this voltage. The plan cannot be approved."),
+            t("Lower V/cm or bring the two needles closer."),
+        ),
+        "voltage_low": (
+            t("The generator cannot be set this low."),
+            t("Raise V/cm, or use needles farther apart."),
+        ),
+        "spacing": (
+            t("Outside the usual distance the field between the needles is uneven: gaps when far, overheating when near."),
+            t("Move the needles, or add one between them."),
+        ),
+        "parallelism": (
+            t("Where the tips come close, current crowds; where they part, the field falls."),
+            t("Move one needle; holding Alt keeps it parallel to its neighbour."),
+        ),
+        "exposure": (
+            t("The device has no such exposed length. The plan cannot be approved."),
+            t("Change the exposed length in the table of needles."),
+        ),
+        "exposure_beyond_entry": (
+            t("Part of the exposed metal would lie outside the entry point."),
+            t("Shorten the exposed part or place the tip deeper."),
+        ),
+        "pulse_width": (t("The generator gives no such pulse width. The plan cannot be approved."), t("Change the width in the table of pulses.")),
+        "pulse_count": (t("The generator gives fewer pulses a pair. The plan cannot be approved."), t("Change the number of pulses in the table.")),
+        "needles": (t("The device drives fewer needles. The plan cannot be approved."), t("Remove a needle.")),
+        "path_crosses": (
+            t("The needle's way leads through a structure that must be spared. The plan cannot be approved."),
+            t("Move the entry or the tip until the way is clear."),
+        ),
+        "path_clearance": (
+            t("The needle passes close to a structure that must be spared."),
+            t("Move the entry or the tip, or watch this place on ultrasound during placement."),
+        ),
+        "no_ablation": (
+            t("Nowhere is the field as strong as the lethal field."),
+            t("Raise V/cm or bring the needles closer."),
+        ),
+        "domain_too_small": (
+            t("The lethal zone reaches the edge of the computed box, so volumes are too small."),
+            t("Bring the needles closer to the target, so that the box fits."),
+        ),
+        "domain_small": (
+            t("The edge of the computed box is near the metal, which raises the field a little."),
+            t("Read the numbers as slightly too favourable."),
+        ),
+        "structure_outside": (
+            t("The structure is far from the needles and was not computed."),
+            t("Nothing to do, unless the structure was outlined at the wrong place."),
+        ),
+        "structure_clipped": (
+            t("Only the part of the structure near the needles was computed."),
+            t("Nothing to do: the field outside the computed box is weaker."),
+        ),
+        "target_empty": (
+            t("Needles or other structures cover the whole target, so nothing is left to cover."),
+            t("Check the outlines of the target and of the structures at risk."),
         ),
         "side_disagrees": (
             t("The side of the node does not agree with its place in the picture."),
