@@ -173,3 +173,13 @@ def test_that_a_drag_turns_and_a_needle_end_can_be_dragged_in_space(pane, sessio
     assert np.linalg.norm(moved) > 0.5
     assert abs(moved @ turned[2]) < 1e-6
     assert (pane.scene.directions() == turned).all()
+
+
+def test_that_looking_closely_shows_the_asked_reach(scene):
+    scene.set_surface("node", *ball(), (1.0, 0.0, 0.0))
+    scene.look_from("left")
+    scene.render(300, 200)
+    scene.look_closely(scenes.CENTRE, 25.0)
+    middle, above = scene.project([scenes.CENTRE, scenes.near(0, 0, 25)])
+    assert middle == pytest.approx((150, 100), abs=0.5)
+    assert above[1] == pytest.approx(0, abs=1.0)

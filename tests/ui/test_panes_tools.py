@@ -138,28 +138,33 @@ def test_that_a_caliper_is_drawn_by_a_drag_or_by_two_clicks(axial, session, told
         assert np.linalg.norm(np.subtract(*points)) == pytest.approx(12.0, abs=0.01)
 
 
-def test_that_the_ellipsoid_asks_for_length_depth_and_width_and_proposes_the_perpendicular(axial, grid, session, monkeypatch):
+def test_that_the_ellipsoid_asks_for_each_diameter_and_proposes_the_perpendicular(axial, grid, session):
     scenes.add_node(session)
-    filed = []
-
-    def add_caliper(points, *, role=None, plane=None):
-        filed.append((points, role, plane))
-        session.nodes["a"].calipers[role] = points
-
-    monkeypatch.setattr(session, "add_caliper", add_caliper)
     session.set_tool("ellipsoid")
     tool = grid.toolbox.current
-    a, b = axial.screen_of(scenes.near(-10, 0, 0)), axial.screen_of(scenes.near(10, 0, 0))
-    mouse.drag(axial, a, b)
-    assert tool.next_role() == "depth"
+    state = session.nodes["a"]
+    mouse.drag(axial, axial.screen_of(scenes.near(-10, 0, 0)), axial.screen_of(scenes.near(10, 0, 0)))
+    assert tool.next_slot() == "depth_longitudinal"
     _, p, q = tool._proposal
-    along, across = np.subtract(*filed[0][0]), q - p
+    along, across = np.subtract(*state.calipers["length"].points), q - p
     assert abs(along @ across) < 1e-6 * np.linalg.norm(along) * np.linalg.norm(across)
     mouse.click(axial, axial.screen_of(p * 0.75 + q * 0.25))
+    assert tool.next_slot() == "width"
     coronal = grid.panes["coronal"]
     mouse.drag(coronal, coronal.screen_of(scenes.near(0, 0, -8)), coronal.screen_of(scenes.near(0, 0, 8)))
-    assert [(role, plane) for _, role, plane in filed] == [("length", "longitudinal"), ("depth", "longitudinal"), ("width", "transverse")]
-    assert tool.next_role() is None
+    mouse.drag(coronal, coronal.screen_of(scenes.near(-6, 0, 0)), coronal.screen_of(scenes.near(6, 0, 0)))
+    assert tool.next_slot() is None
+    lengths = {slot: caliper.length_mm for slot, caliper in state.calipers.items()}
+    assert lengths == pytest.approx({"length": 20.0, "depth_longitudinal": 12.0, "width": 16.0, "depth_transverse": 12.0}, abs=0.02)
+    session.undo_stack.undo()
+    assert tool.next_slot() == "depth_transverse"
+
+
+def test_that_diameters_without_a_node_are_refused_aloud(axial, session, told, qtbot):
+    session.set_tool("ellipsoid")
+    with qtbot.waitSignal(session.notice, timeout=500):
+        mouse.drag(axial, (100, 100), (160, 100))
+    assert told == []
 
 
 # ---- needles -------------------------------------------------------------------------------

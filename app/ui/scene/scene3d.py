@@ -154,6 +154,13 @@ class Scene3D:
         camera.SetPosition(*(np.array(camera.GetPosition()) + move))
         camera.SetFocalPoint(*point_mm)
 
+    def look_closely(self, point_mm, reach_mm: float) -> None:
+        """See this point from the same side with ``reach_mm`` around it."""
+        self.focus_on(point_mm)
+        camera = self._renderer.GetActiveCamera()
+        distance = reach_mm / np.tan(np.radians(camera.GetViewAngle() / 2))
+        camera.SetPosition(*(np.asarray(point_mm, float) - distance * np.array(camera.GetDirectionOfProjection())))
+
     def rotate(self, right_deg: float, up_deg: float) -> None:
         """Turn the patient by a drag to the right and up."""
         camera = self._renderer.GetActiveCamera()

@@ -89,11 +89,19 @@ class CaliperTool(Tool):
         return [(text, TEXT), (refusal, WARNING)] if refusal else []
 
 
-ROLES = ("length", "depth", "width")  # the order in which they are drawn: two in one plane, one across
+# The order in which they are drawn: two in the longitudinal plane, two in the transverse one. The
+# depth is seen in both; that they agree is the check on the planes.
+SLOTS = {
+    "length": ("length", "longitudinal"),
+    "depth_longitudinal": ("depth", "longitudinal"),
+    "width": ("width", "transverse"),
+    "depth_transverse": ("depth", "transverse"),
+}
 
 
 class EllipsoidTool(CaliperTool):
-    """Length, then depth at right angles in the same plane, then width in the plane across it."""
+    """Length and, at right angles to it, depth in the longitudinal plane; width and depth in the
+    transverse one."""
 
     name = "ellipsoid"
 
@@ -101,25 +109,24 @@ class EllipsoidTool(CaliperTool):
         super().__init__(session)
         self._proposal: tuple | None = None  # (pane, start point, end point) of the perpendicular
 
-    def next_role(self) -> str | None:
-        """The diameter that is drawn next; None when all three are there."""
+    def next_slot(self) -> str | None:
+        """The diameter that is drawn next; None when all are there or no node is current."""
         state = self.session.nodes.get(self.session.current_node_id)
         if state is None:
             return None
-        return next((role for role in ROLES if role not in state.calipers), None)
+        return next((slot for slot in SLOTS if slot not in state.calipers), None)
 
     def hint(self) -> str:
         """Which diameter comes next."""
         if self.session.current_node_id is None:
             return t("Choose or add a node first")
-        role = self.next_role()
-        if role == "length":
-            return t("Length: the longest diameter, in the longitudinal plane")
-        if role == "depth":
-            return t("Depth: at right angles to the length, same plane · click the dashed proposal to take it")
-        if role == "width":
-            return t("Width: the longest diameter in the transverse plane")
-        return t("All three diameters are drawn · draw again to replace the length")
+        return {
+            "length": t("Length: longest diameter, longitudinal plane"),
+            "depth_longitudinal": t("Depth: at right angles, same plane · click the dashed proposal to take it"),
+            "width": t("Width: longest diameter, transverse plane"),
+            "depth_transverse": t("Depth: at right angles, transverse plane · click the dashed proposal to take it"),
+            None: t("All diameters are drawn · drawing again begins with the length"),
+        }[self.next_slot()]
 
     def press(self, event: PaneEvent) -> None:
         """Take the proposal where it was clicked, else begin a line."""
@@ -134,20 +141,24 @@ class EllipsoidTool(CaliperTool):
         if clicked and self._proposal is not None and self._proposal[0] is event.pane and self._near_proposal(event):
             _, a, b = self._proposal
             self._start, self._proposal = None, None
-            self.session.add_caliper([tuple(a), tuple(b)], role="depth", plane="longitudinal")
+            self._file(a, b)
             return
         super().release(event)
 
     def finish(self, start: PaneEvent, end: PaneEvent) -> None:
-        """File the line under its role; after the length, propose its perpendicular."""
-        role = self.next_role() or "length"
-        self.session.add_caliper([tuple(start.point), tuple(end.point)], role=role, plane="transverse" if role == "width" else "longitudinal")
+        """File the line; after a longest diameter, propose its perpendicular."""
         self._proposal = None
-        if role == "length":
+        before = self.next_slot() or "length"
+        self._file(start.point, end.point)
+        if before in ("length", "width") and self.next_slot() not in (before, None):
             a, b = event_screen(start), event_screen(end)
             middle, half = (a + b) / 2, (b - a) / 2 * 0.6  # most nodes: depth is about 0.6 of the length
             across = np.array([-half[1], half[0]])
             self._proposal = (end.pane, end.pane.point_at(*(middle - across)), end.pane.point_at(*(middle + across)))
+
+    def _file(self, a, b) -> None:
+        role, plane = SLOTS[self.next_slot() or "length"]
+        self.session.add_caliper([tuple(a), tuple(b)], role=role, plane=plane)
 
     def cancel(self) -> None:
         """Forget the first end and the proposal."""
@@ -163,7 +174,7 @@ class EllipsoidTool(CaliperTool):
 
     def paint(self, painter: QPainter, pane) -> None:
         """The line under way and the proposed perpendicular."""
-        if self._proposal is not None and self._proposal[0] is pane and self.next_role() == "depth":
+        if self._proposal is not None and self._proposal[0] is pane and self.next_slot() in ("depth_longitudinal", "depth_transverse"):
             a, b = (QPointF(*pane.screen_of(p)) for p in self._proposal[1:])
             overlays.draw_length(painter, a, b, t("depth?"), MUTED, dashed=True)
         super().paint(painter, pane)

@@ -91,11 +91,11 @@ class PaneGrid(QStackedWidget):
             pane.fit()
 
     def zoom_to(self, point_mm, reach_mm: float) -> None:
-        """Every plane shows a point with ``reach_mm`` around it; the 3D view turns about it."""
+        """Every pane shows a point with ``reach_mm`` around it."""
         self.session.set_crosshair(point_mm)
         for pane in self.slice_panes:
             pane.zoom_to(point_mm, reach_mm)
-        self.scene.centre_on_crosshair()
+        self.scene.zoom_to(point_mm, 1.4 * reach_mm)
 
     def centre_all(self) -> None:
         """Every pane has the crosshair in its middle."""

@@ -249,6 +249,12 @@ class ScenePane(QWidget):
             self.scene.focus_on(self.session.crosshair_mm)
             self._changed()
 
+    def zoom_to(self, point_mm, reach_mm: float) -> None:
+        """A point with ``reach_mm`` around it."""
+        if self.scene is not None:
+            self.scene.look_closely(point_mm, reach_mm)
+            self._changed()
+
     # ---- painting --------------------------------------------------------------------
     def _render(self) -> None:
         # While it is turned on a machine without a graphics card, a coarser picture keeps up with the hand.
