@@ -171,7 +171,7 @@ class Walk:
         seed = np.array(axial.screen_of(self.state().node.seed_mm))
         radius_px = self.expected_radius_mm() * axial.view.px_per_mm
         drag = Drag(axial, seed).to(seed + 0.7 * radius_px)
-        wait_until(lambda: self.complaints.check() or session.preview is not None or not session.jobs.is_busy("preview"), "the outline under way")
+        wait_until(lambda: self.complaints.check() or not session.jobs.is_busy("preview"), "the outline under way")
         self.album.take(self.window, "outline_under_way")
         drag.release()
         wait_until(lambda: self.complaints.check() or self.state().measurement is not None or bool(self.complaints.refusals), "the outlined node")
@@ -299,6 +299,7 @@ class Walk:
             settle(session)
             if self.complaints.refusals:
                 raise WalkFailed(self.complaints.refusals[-1])
+        self.window.notice_bar.dismiss.click()  # it names the temporary folder
         self.album.take(self.window, "report")
 
 
