@@ -34,6 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run one command and return its exit code; without a command, open the window."""
     parser = build_parser()
+    if argv[:1] == ["walk"]:
+        return system.walk(argv[1:])
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:

@@ -25,6 +25,9 @@ def register(commands) -> None:
     show.add_argument("path", type=Path)
     show.set_defaults(work=run_open)
 
+    # Its options belong to the window's own script; see ``walk`` below.
+    commands.add_parser("walk", help="pictures of the window at each step of the demonstration case")
+
     selftest = commands.add_parser("selftest", help="closed forms and standards, on this machine")
     add_json(selftest)
     selftest.set_defaults(work=run_selftest)
@@ -51,6 +54,13 @@ def run_open(args) -> int:
     if not path.exists():
         raise NodusError(f"There is nothing at {args.path}.", code="file_missing")
     return open_window(**({"study": path} if (path / "study.sqlite").exists() else {"images": path}))
+
+
+def walk(arguments: list[str]) -> int:
+    """``nodus walk``: walk the real window and picture each step."""
+    from app.ui.walk import main
+
+    return main(arguments)
 
 
 def run_demo(args) -> int:

@@ -1,6 +1,6 @@
 """A scripted walk through the real window over the demonstration case, with a picture of each step.
 
-``python -m app.ui.walk OUT [--case FOLDER] [--size 1920x1080] [--scale 1.5] [--language zh_CN]``
+``nodus walk OUT [--case FOLDER] [--size 1920x1080] [--scale 1.5] [--language zh_CN]``
 
 The walk sends mouse events to the panes and presses the panels' own buttons; it waits for jobs in
 Qt's event loop. It works on a copy of the study (pictures are linked, the database is copied), so
@@ -210,7 +210,7 @@ class Walk:
         self.panel.scroll.verticalScrollBar().setValue(0)
 
     def ultrasound(self) -> None:
-        """Calipers on two stills, filed as the node's diameters."""
+        """Four calipers on two stills with the ellipsoid tool."""
         from app.usecases.segment import segment_picture
 
         session, frame = self.session, self.window.panes.picture.frame
@@ -227,17 +227,15 @@ class Walk:
             across = [(columns.min(), rows[columns == columns.min()].mean()), (columns.max(), rows[columns == columns.max()].mean())]
             down = [(columns[rows == rows.min()].mean(), rows.min()), (columns[rows == rows.max()].mean(), rows.max())]
             section = self.panel.ellipsoid
-            section.plane.setCurrentIndex(section.plane.findData(plane))
-            for role, ends in (("length" if plane == "longitudinal" else "width", across), ("depth", down)):
-                session.set_tool("caliper")
+            if session.tool != "ellipsoid":
+                section.draw.click()
+            for ends in (across, down):  # length and depth, then width and depth
                 Drag(frame, frame.screen_of(ends[0])).to(frame.screen_of(ends[1])).release()
-                settle(session)
-                section.role_buttons[role].click()
                 settle(session)
             self.panel.scroll.ensureWidgetVisible(section.figures)
             settle(session)
-            session.set_tool("crosshair")
             self.album.take(self.window, f"ultrasound_{plane}")
+        session.set_tool("crosshair")
         if self.state().ellipsoid is None:
             raise WalkFailed("Four calipers gave no ellipsoid.")
         volume = next(s for s in session.series if s.kind == "volume")
@@ -372,7 +370,7 @@ def walk(out_dir: Path | str, size: tuple[int, int] = (1280, 800), scale: float 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of the walk; exit 0 when every step was pictured, 1 with a sentence when not."""
-    parser = argparse.ArgumentParser(prog="python -m app.ui.walk", description="Walk through the window over the demonstration case and picture each step.")
+    parser = argparse.ArgumentParser(prog="nodus walk", description="Walk through the window over the demonstration case and picture each step.")
     parser.add_argument("out", type=Path, help="folder for the pictures")
     parser.add_argument("--case", type=Path, help="a folder made by nodus demo; without it a case is made for this walk")
     parser.add_argument("--size", default="1280x800", help="size of the pictures in pixels (default 1280x800)")
