@@ -78,8 +78,8 @@ def node_lines(session, *, with_axes: bool = True) -> list[tuple[str, str]]:
     m = state.measurement if state is not None else None
     if m is None or m.voxel_count == 0:
         return []
-    decimals = volume_decimals(m.volume_ml)
-    lines = [(f"{state.node.label}  {number_text(m.volume_ml, decimals)} ml", TEXT)]
+    decimals = volume_decimals(m.voxel_volume_ml)  # the volume that the reading stores
+    lines = [(f"{state.node.label}  {number_text(m.voxel_volume_ml, decimals)} ml", TEXT)]
     if m.volume_interval_ml is not None:
         lines.append((f"{interval_text(m.volume_interval_ml, decimals)} ml (95 %)", MUTED))
     if with_axes and m.long_axis_mm is not None:
