@@ -23,7 +23,7 @@ from volumetry.errors import Cancelled
 STEPS_MOST = 60
 FIELD_CHANGE_MOST = 2e-3  # largest relative change of |E| in the last step, where |E| counts
 FIELD_COUNTS_FROM_V_PER_CM = 50.0
-RESTART_GROWTH = 1.5
+OVERSHOOT_MOST = 0.3  # of the slope at the start of a step, met with the other sign at its end
 STIFF_FROM = 5.0
 FOLLOW_FIELD_FROM = 30.0  # times the tolerance: from here on |E| is compared step by step
 
@@ -155,7 +155,7 @@ class PotentialSolver:
         km.set_cells(self.potential, p.metal_cell, metal_values(values))
         self._update_operator(law)
         norm, rv = self._residual(values, floating)
-        best, zr_old, change, followed, self.p[:] = norm, 0.0, None, False, 0.0
+        zr_old, change, followed, self.p[:] = 0.0, None, False, 0.0
         direction, rv_old = np.zeros(p.conductors), rv
         for step in range(STEPS_MOST + 1):
             scale = self._scale_of_residual(values, fixed)
@@ -201,13 +201,13 @@ class PotentialSolver:
             length = slope / bend
             norm, rv = self._advance(length, values, direction, floating, law, linear)
             if not linear:
-                for _ in range(4):  # a kink of the tissue law can make the step too long
-                    if norm <= RESTART_GROWTH * best:
+                for _ in range(3):  # a kink of the tissue law can carry the step past the minimum
+                    ahead = km.two_dots(self.p, self.r, self.r)[0] + direction[floating] @ rv
+                    if ahead >= -OVERSHOOT_MOST * slope:
                         break
-                    length *= 0.5
-                    norm, rv = self._advance(-length, values, direction, floating, law, linear)
-                    zr_old = 0.0
-                best = min(best, norm)
+                    back = length * ahead / (slope - ahead)
+                    length += back
+                    norm, rv = self._advance(back, values, direction, floating, law, linear)
                 if field_now is not None and norm <= FOLLOW_FIELD_FROM * tolerance * scale:
                     field_before, field_now = field_now, field_before
                     self.field_strength(field_now)
