@@ -4,8 +4,11 @@
 
 The walk sends mouse events to the panes and presses the panels' own buttons; it waits for jobs in
 Qt's event loop. It works on a copy of the study (pictures are linked, the database is copied), so
-that the case it was given stays as it was. Where it clicks comes from the seeds kept in the study
-and from the pictures, never from the truth of the case.
+that the case it was given stays as it was.
+
+It shows the window and says nothing about how well outlines are found: it clicks at the seeds that
+the demonstration keeps in its study, which are the true centres of the nodes at baseline, and drags
+about as far as an earlier reading of the node is long.
 """
 
 from __future__ import annotations
@@ -185,22 +188,30 @@ class Walk:
         return 0.55 * lengths[0] if lengths else 8.0
 
     def repair(self) -> None:
-        """An eraser stroke over the border and back with the brush, then undo and redo."""
+        """Erase over the border, undo, redo, paint it back with the brush. The outline needed no
+        repair, so both strokes are undone at the end."""
         session = self.session
         axial = self.window.panes.panes["axial"]
-        self.panel.tools.size.setValue(1.5)
-        self.panel.tools.buttons["eraser"].click()
+        keys = self.panel.tools
+        keys.size.setValue(1.5)
         centre = np.array(axial.screen_of(self.state().measurement.centroid_mm))
         border = centre + np.array([0.0, self.state().measurement.short_axis_mm / 2 + 1.0]) * axial.view.px_per_mm
-        drag = Drag(axial, border - [18, 0]).to(border + np.array([18, 0]))
-        self.album.take(self.window, "eraser")
-        drag.release()
-        settle(session)
-        self.panel.tools.buttons["undo"].click()
-        settle(session)
-        self.panel.tools.buttons["redo"].click()
-        settle(session)
-        self.panel.tools.buttons["undo"].click()
+        as_outlined = self.state().draft.array.copy()
+        for tool, name in (("eraser", "eraser"), ("brush", "brush")):
+            keys.buttons[tool].click()
+            drag = Drag(axial, border - [18, 0]).to(border + np.array([18, 0]))
+            settle(session)
+            self.album.take(self.window, name)
+            drag.release()
+            settle(session)
+            for step in ("undo", "redo"):
+                keys.buttons[step].click()
+                settle(session)
+        for _stroke in range(2):
+            keys.buttons["undo"].click()
+            settle(session)
+        if not np.array_equal(self.state().draft.array, as_outlined):
+            raise WalkFailed("Undoing both strokes did not bring the outline back.")
         session.set_tool("crosshair")
         settle(session)
         self.album.take(self.window, "measure")
