@@ -56,3 +56,10 @@ def wheel(widget, at, notches: int, modifiers=NONE) -> None:
     place = QPointF(*map(float, at))
     event = QWheelEvent(place, QPointF(widget.mapToGlobal(place.toPoint())), QPoint(), QPoint(0, 120 * notches), Qt.MouseButton.NoButton, modifiers, Qt.ScrollPhase.NoScrollPhase, False)
     QCoreApplication.sendEvent(widget, event)
+
+
+def activate(qtbot, window) -> None:
+    """Keys reach only the active window; on a real X server that takes a moment."""
+    window.activateWindow()
+    window.raise_()
+    qtbot.waitUntil(window.isActiveWindow, timeout=5000)

@@ -41,6 +41,7 @@ def test_that_a_case_goes_from_images_to_an_exported_reading(qtbot, session, stu
     qtbot.addWidget(window)
     window.show()
     qtbot.waitExposed(window)
+    mouse.activate(qtbot, window)
     failures = []
     session.jobs.failed.connect(lambda _error, text: failures.append(text))
 
