@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def write_plan_folder(plan, solution, assessment, folder: Path) -> list[Path]:
         if mask is not None:
             # Beside the plan and under label 1, so that the folder can be solved again anywhere.
             name = f"region_{n + 1}.nii.gz"
-            paths.append(write_volume(mask, folder / name))
+            paths.append(write_volume(replace(mask, label=1), folder / name))
             entry["shape"].update(path=name, label=1)
     write_json(paths[2], {**written, "assessment": assessment.to_dict(), "software_version": __version__})
     return paths

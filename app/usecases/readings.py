@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import zlib
 from dataclasses import replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -54,8 +52,8 @@ def unpack_mask(data: bytes) -> NodeMask:
                 array[tuple(slice(int(s), int(s) + n) for s, n in zip(start, crop_shape))] = crop
             coverage = float(z["coverage_volume_ml"])
             return NodeMask(array, ImageGeometry(shape, z["affine"]), int(z["label"]), None, None if np.isnan(coverage) else coverage)
-    except (ValueError, KeyError, OSError, EOFError, IndexError, BadZipFile, zlib.error) as problem:
-        raise NodusError(f"A stored outline cannot be read: {problem}", code="mask_damaged") from None
+    except Exception as problem:  # a damaged archive raises whatever its parser meets
+        raise NodusError(f"A stored outline cannot be read ({type(problem).__name__}).", code="mask_damaged", hint="Restore a backup.") from problem
 
 
 def find_node(store: StudyStore, subject_id: str, label: str) -> TargetNode:

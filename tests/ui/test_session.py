@@ -158,7 +158,8 @@ def test_that_another_visit_never_shows_the_picture_of_the_one_before(qtbot, out
     first = outlined.image
     outlined.open_visit(outlined.visits[1].visit_id)
     assert outlined.image is None  # at once, before anything was read
-    assert outlined.current.draft is None and outlined.current.measurement is None
+    assert outlined.current.draft is None
+    assert outlined.current.measurement is None
     qtbot.waitUntil(lambda: outlined.image is not None, timeout=WAIT_MS)
     assert outlined.image is not first
     assert outlined.visit.name == "Day 30"
@@ -195,7 +196,8 @@ def test_that_a_caliper_where_the_picture_has_no_scale_is_told_and_has_no_length
     qtbot.waitUntil(lambda: opened.picture is not None, timeout=WAIT_MS)
     opened.add_caliper(((5.0, 5.0), (20.0, 5.0)))
     assert opened.calipers[-1].length_mm is None
-    assert opened.calipers[-1].refusal and told.has(opened.calipers[-1].refusal)
+    assert opened.calipers[-1].refusal
+    assert told.has(opened.calipers[-1].refusal)
 
 
 def test_that_a_study_closed_and_another_opened_leaves_nothing_of_the_first(qtbot, outlined, tmp_path):
@@ -204,8 +206,12 @@ def test_that_a_study_closed_and_another_opened_leaves_nothing_of_the_first(qtbo
     outlined.open_study(tmp_path / "empty")
     qtbot.waitUntil(lambda: outlined.subject_id is None, timeout=WAIT_MS)
     settle(qtbot, outlined)
-    assert outlined.image is None and outlined.picture is None and outlined.visit is None
-    assert outlined.nodes == {} and outlined.series == [] and outlined.plan.needles == ()
+    assert outlined.image is None
+    assert outlined.picture is None
+    assert outlined.visit is None
+    assert outlined.nodes == {}
+    assert outlined.series == []
+    assert outlined.plan.needles == ()
 
 
 # ---- outlining -------------------------------------------------------------------------------
@@ -221,7 +227,8 @@ def test_that_undo_and_redo_of_a_click_are_exact(qtbot, clicked):
     drawn, surface = array_of(clicked), clicked.current.outline_surface
     clicked.undo_stack.undo()
     assert not clicked.current.draft.array.any()
-    assert clicked.current.outline_surface is None and clicked.current.measurement is None
+    assert clicked.current.outline_surface is None
+    assert clicked.current.measurement is None
     clicked.undo_stack.redo()
     assert np.array_equal(clicked.current.draft.array, drawn)
     assert clicked.current.outline_surface is surface
@@ -306,7 +313,8 @@ def test_that_the_outline_of_one_grid_is_not_laid_on_another(qtbot, outlined):
     other = ellipsoid_image(shape=(30, 50, 50)).image
     outlined._show(other)
     settle(qtbot, outlined)
-    assert outlined.current.draft is None and outlined.undo_stack.count() == 0
+    assert outlined.current.draft is None
+    assert outlined.undo_stack.count() == 0
     outlined._show(first)
     qtbot.waitUntil(lambda: outlined.current.draft is not None, timeout=WAIT_MS)
     assert np.array_equal(outlined.current.draft.array, kept)  # kept in the study meanwhile
@@ -479,7 +487,8 @@ def test_that_a_moved_needle_drops_the_field_and_undo_puts_the_needle_back(qtbot
     before = outlined.plan
     first = before.needles[0]
     outlined.set_plan(before.with_needle(replace(first, tip_mm=(first.tip_mm[0] - 1.0, *first.tip_mm[1:]))), "Move E1")
-    assert outlined.assessment is None and outlined.solution is None
+    assert outlined.assessment is None
+    assert outlined.solution is None
     outlined.undo_stack.undo()
     assert outlined.plan == before
     assert outlined.assessment is None  # solved again, not remembered
@@ -494,7 +503,8 @@ def test_that_numbers_vanish_as_soon_as_a_needle_is_dragged_and_the_drag_is_one_
         outlined.set_plan(before.with_needle(replace(first, tip_mm=(first.tip_mm[0] - n, *first.tip_mm[1:]))), live=True)
         assert outlined.assessment is None
     qtbot.waitUntil(lambda: outlined.solution is not None, timeout=WAIT_MS)
-    assert outlined.field_is_preview and outlined.assessment is None
+    assert outlined.field_is_preview
+    assert outlined.assessment is None
     outlined.set_plan(outlined.plan, "Move E1")
     assert outlined.undo_stack.count() == steps + 1
     outlined.undo_stack.undo()
@@ -523,7 +533,8 @@ def test_that_a_field_solved_for_needles_that_moved_meanwhile_is_dropped(qtbot, 
     first = outlined.plan.needles[0]
     outlined.set_plan(outlined.plan.with_needle(replace(first, exposure_mm=10.0)), "Exposure")
     settle(qtbot, outlined)
-    assert outlined.solution is None and outlined.assessment is None
+    assert outlined.solution is None
+    assert outlined.assessment is None
 
 
 def test_that_one_needle_is_refused_with_a_sentence(qtbot, outlined, told):
@@ -540,10 +551,13 @@ def test_that_a_plan_belongs_to_its_visit(qtbot, outlined):
     first, second = (v.visit_id for v in outlined.visits)
     outlined.open_visit(second)
     settle(qtbot, outlined)
-    assert outlined.plan.needles == () and outlined.solution is None and outlined.assessment is None
+    assert outlined.plan.needles == ()
+    assert outlined.solution is None
+    assert outlined.assessment is None
     outlined.open_visit(first)
     settle(qtbot, outlined)
-    assert outlined.plan is plan and outlined.assessment is assessment
+    assert outlined.plan is plan
+    assert outlined.assessment is assessment
 
 
 def test_that_a_solved_plan_is_kept_in_the_study(qtbot, outlined):
