@@ -183,3 +183,37 @@ def test_that_looking_closely_shows_the_asked_reach(scene):
     middle, above = scene.project([scenes.CENTRE, scenes.near(0, 0, 25)])
     assert middle == pytest.approx((150, 100), abs=0.5)
     assert above[1] == pytest.approx(0, abs=1.0)
+
+
+def test_that_margin_colours_tell_uncovered_from_covered():
+    from app.ui.views.colour_tables import margin_colours
+
+    deep, uncovered, covered, wide = margin_colours(np.array([-9.0, -1.0, 1.0, 12.0])).astype(int)
+    assert uncovered[0] > 150 > uncovered[1]
+    assert covered[1] > 150
+    assert deep[0] < uncovered[0]
+    assert wide[2] > wide[0]
+
+
+def test_that_the_solved_targets_surface_shows_its_margin(pane, session, qtbot):
+    from types import SimpleNamespace
+
+    scenes.show_volume(session)
+    pane.prepare()
+    scenes.add_node(session)
+    qtbot.waitUntil(lambda: "node:a" in pane.scene.parts, timeout=10_000)
+    assert not pane.shows_margin
+    vertices, _ = ball()
+    session.assessment = SimpleNamespace(margins={"N1": SimpleNamespace(points_mm=vertices, distance_mm=vertices[:, 0] - scenes.CENTRE[0])})
+    session.field_changed.emit()
+    qtbot.waitUntil(lambda: pane.shows_margin, timeout=10_000)
+    pane.look_from("front")
+    pane.zoom_to(scenes.CENTRE, 15.0)
+    picture = pane.grab().toImage()
+    ratio = picture.devicePixelRatio()
+    right_of_patient, left_of_patient = (picture.pixelColor(round(x * ratio), round(120 * ratio)) for x in (110, 190))
+    assert right_of_patient.red() > 2 * right_of_patient.green()  # uncovered there
+    assert left_of_patient.green() > left_of_patient.red()
+    session.assessment = None
+    session.field_changed.emit()
+    qtbot.waitUntil(lambda: not pane.shows_margin, timeout=10_000)

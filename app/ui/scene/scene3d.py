@@ -57,8 +57,9 @@ class Scene3D:
         """Names of what is in the scene."""
         return tuple(self._actors)
 
-    def set_surface(self, name: str, vertices: np.ndarray, faces: np.ndarray, colour, opacity: float = 1.0, *, specular: float = 0.15) -> None:
-        """Add or replace a triangle surface; an empty one removes the part."""
+    def set_surface(self, name: str, vertices: np.ndarray, faces: np.ndarray, colour, opacity: float = 1.0, *, specular: float = 0.15, colours: np.ndarray | None = None) -> None:
+        """Add or replace a triangle surface; an empty one removes the part. ``colours`` (n, 3) uint8
+        colours each vertex instead of the one ``colour``."""
         self.remove(name)
         if len(faces) == 0:
             return
@@ -71,6 +72,10 @@ class Scene3D:
         cells = vtkCellArray()
         cells.SetData(3, numpy_to_vtkIdTypeArray(cells_array.ravel(), deep=0))
         data.SetPolys(cells)
+        colours_array = None
+        if colours is not None:
+            colours_array = np.ascontiguousarray(colours, np.uint8)
+            data.GetPointData().SetScalars(numpy_to_vtk(colours_array, deep=0))
         normals = vtkPolyDataNormals()
         normals.SetInputData(data)
         normals.SplittingOff()
@@ -85,7 +90,7 @@ class Scene3D:
         look.SetSpecular(specular)
         look.SetSpecularPower(20)
         look.SetAmbient(0.15)
-        self._put(name, [actor], (points_array, cells_array))
+        self._put(name, [actor], (points_array, cells_array, colours_array))
 
     def set_needle(self, name: str, tip_mm, entry_mm, exposure_mm: float, diameter_mm: float) -> None:
         """A needle: exposed part bright and thick, shaft grey and thin, a ball at the tip."""

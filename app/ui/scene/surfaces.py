@@ -82,6 +82,13 @@ def context_surfaces(image: ImageVolume, context: JobContext) -> dict[str, Surfa
     return surfaces
 
 
+def nearest_values(vertices: np.ndarray, points_mm: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """For each vertex the value of the nearest point (n, 3)."""
+    from scipy.spatial import cKDTree
+
+    return values[cKDTree(points_mm).query(vertices)[1]]
+
+
 def largest_pieces(surface: Surface, least_part: float) -> Surface:
     """The surface without its crumbs: pieces smaller than this part of the largest one."""
     from scipy.sparse import coo_matrix

@@ -21,3 +21,16 @@ def field_table(start: float = 0.18) -> np.ndarray:
     channels = np.array(_VIRIDIS, float)
     table = np.stack([np.interp(at, knots, channels[:, c]) for c in range(3)], 1)
     return np.ascontiguousarray(np.round(table).astype(np.uint8))
+
+
+MARGIN_RANGE_MM = (-5.0, 10.0)
+# Uncovered surface is red and darker the deeper; covered runs from pale yellow through green to blue.
+_MARGIN = ((-5.0, (140, 20, 30)), (-0.01, (255, 84, 70)), (0.0, (255, 240, 150)), (5.0, (70, 190, 150)), (10.0, (60, 110, 200)))
+
+
+def margin_colours(distance_mm: np.ndarray) -> np.ndarray:
+    """RGB uint8 ``(n, 3)`` of margins in mm; beyond MARGIN_RANGE_MM the end colours hold."""
+    stops = np.array([stop for stop, _ in _MARGIN])
+    channels = np.array([rgb for _, rgb in _MARGIN], float)
+    values = np.clip(distance_mm, *MARGIN_RANGE_MM)
+    return np.stack([np.interp(values, stops, channels[:, c]) for c in range(3)], -1).round().astype(np.uint8)

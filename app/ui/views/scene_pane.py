@@ -14,6 +14,7 @@ from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, node_colo
 from app.ui.text import t
 from app.ui.tools.base import draft_mask
 from app.ui.views import overlays
+from app.ui.views.colour_tables import MARGIN_RANGE_MM, margin_colours
 
 SKIN_COLOUR = (0.80, 0.66, 0.58)
 BONE_COLOUR = (0.90, 0.87, 0.80)
@@ -50,6 +51,7 @@ class ScenePane(QWidget):
         self._context_of: int | None = None
         self._field_of: int | None = None
         self._surfaces_of: dict[str, object] = {}
+        self._coloured: set[str] = set()
         self._seen = False
         self._render_ratio = 1.0
         self._render_s = 0.0
@@ -125,6 +127,7 @@ class ScenePane(QWidget):
         for name in [n for n in self.scene.parts if n.startswith("node:") and n.removeprefix("node:") not in known]:
             self.scene.remove(name)
             self._surfaces_of.pop(name.removeprefix("node:"), None)
+            self._coloured.discard(name.removeprefix("node:"))
         for node_id in known:
             self._take_node(node_id)
         self._changed()
@@ -137,25 +140,45 @@ class ScenePane(QWidget):
         if draft is None:
             self.scene.remove(f"node:{node_id}")
             self._surfaces_of.pop(node_id, None)
+            self._coloured.discard(node_id)
             self._changed()
             return
-        measured = self.session.nodes[node_id].measurement
-        if self._surfaces_of.get(node_id) is not None and self._surfaces_of[node_id] == (id(draft), id(measured)):
+        margin = self._margin_of(node_id)
+        made_of = (draft, self.session.nodes[node_id].measurement, margin)
+        if all(a is b for a, b in zip(made_of, self._surfaces_of.get(node_id, (None,) * 3), strict=True)):
             return
-        self._surfaces_of[node_id] = (id(draft), id(measured))
-        from app.ui.scene.surfaces import mask_surface
+        self._surfaces_of[node_id] = made_of
+        from app.ui.scene.surfaces import mask_surface, nearest_values
 
         array, geometry = draft.array.copy(), draft.geometry
-        self.session.jobs.start(
-            t("Node surface"), lambda _: (node_id, mask_surface(array, geometry)), key=f"scene-node-{node_id}", quiet=True, on_done=self._show_node
-        )
+
+        def work(_context):
+            surface = mask_surface(array, geometry)
+            values = None if margin is None else nearest_values(surface[0], margin.points_mm, margin.distance_mm)
+            return node_id, surface, values
+
+        self.session.jobs.start(t("Node surface"), work, key=f"scene-node-{node_id}", quiet=True, on_done=self._show_node)
+
+    def _margin_of(self, node_id: str):
+        """The solved plan's margin map of this node, or None."""
+        s = self.session
+        if s.assessment is None or node_id != (s.plan_target_id or s.current_node_id):
+            return None
+        return s.assessment.margins.get(s.nodes[node_id].node.label)
+
+    @property
+    def shows_margin(self) -> bool:
+        """True while a node's surface is coloured by its margin."""
+        return bool(self._coloured)
 
     def _show_node(self, result) -> None:
-        node_id, surface = result
+        node_id, surface, margins_mm = result
         if self.scene is None or node_id not in self.session.nodes:
             return
         colour = node_colour(list(self.session.nodes).index(node_id))
-        self.scene.set_surface(f"node:{node_id}", *surface, (colour.redF(), colour.greenF(), colour.blueF()))
+        colours = None if margins_mm is None else margin_colours(margins_mm)
+        (self._coloured.discard if margins_mm is None else self._coloured.add)(node_id)
+        self.scene.set_surface(f"node:{node_id}", *surface, (colour.redF(), colour.greenF(), colour.blueF()), colours=colours)
         self._changed()
 
     def _take_structures(self) -> None:
@@ -195,6 +218,8 @@ class ScenePane(QWidget):
     def _take_field(self) -> None:
         if self.scene is None:
             return
+        for node_id in self.session.nodes:
+            self._take_node(node_id)
         solution = self.session.solution
         key = None if solution is None else (id(solution), self.session.plan.lethal_v_per_cm)
         if key == self._field_of:
@@ -289,6 +314,8 @@ class ScenePane(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_crosshair(painter)
         self._draw_directions(painter)
+        if self.shows_margin:
+            self._draw_margin_legend(painter)
         painter.setFont(pixel_font(12, bold=True))
         taken: list[QRectF] = []
         for needle in self.session.plan.needles:
@@ -318,6 +345,20 @@ class ScenePane(QWidget):
             painter.setPen(pen)
             for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
                 painter.drawLine(QPointF(x + 4 * dx, y + 4 * dy), QPointF(x + 12 * dx, y + 12 * dy))
+
+    def _draw_margin_legend(self, painter: QPainter) -> None:
+        """The colours of the node's surface in mm to the lethal surface."""
+        low, high = MARGIN_RANGE_MM
+        rows = max(60, min(150, self.height() - 130))
+        left, top = 10.0, 46.0
+        for row in range(rows):
+            r, g, b = margin_colours(np.array([high - (high - low) * row / (rows - 1)]))[0]
+            painter.fillRect(QRectF(left, top + row, 10, 1.5), QColor(int(r), int(g), int(b)))
+        painter.setFont(pixel_font(11))
+        shadow_text(painter, QPointF(left, top - 8), t("margin mm"), TEXT)
+        for value in (10, 5, 0, -5):
+            y = top + (high - value) / (high - low) * (rows - 1)
+            shadow_text(painter, QPointF(left + 15, y + 4), f"{value:g}".replace("-", "−") + {10: " +"}.get(value, ""), TEXT)
 
     def _draw_directions(self, painter: QPainter) -> None:
         """Which way the patient lies: six letters round a point, those behind it dim."""
