@@ -283,7 +283,8 @@ def _cut(crop, fan, seed, radius, anchors, inside, expected):
     rise = np.maximum(ahead - behind, 0.0)
     edge = np.log1p(rise / 3.0)  # a vessel's edge is worth little more than a muscle's
     length = grid * np.linalg.norm(rays, axis=1)[:, None] / radius
-    prior = PRIOR * np.maximum(length - 1.0, 0.0) ** 2
+    beyond = np.maximum(length - 1.0, 0.0)
+    prior = 0.5 * REGION * beyond + PRIOR * beyond**2
     cost = np.cumsum(region, axis=1) - EDGE * edge + prior
     outside = (grid > reach[:, None]) | ~crop.holds(points)
     cost = np.where(outside, 1e4 * (1 + np.cumsum(outside, axis=1)), cost)
