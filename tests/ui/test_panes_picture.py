@@ -7,7 +7,8 @@ import pytest
 from PySide6.QtCore import Qt
 
 from app.ui.tools.box import ToolBox
-from app.ui.views.picture_pane import PicturePane, calibration_state, pixel_aspect, region_words
+from app.ui.views.calibration_words import calibration_state, pixel_aspect, region_words
+from app.ui.views.picture_pane import PicturePane
 from tests.ui import mouse, scenes
 from volumetry.calibration import Calibration
 

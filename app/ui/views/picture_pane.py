@@ -13,9 +13,8 @@ from app.ui.style import ACCENT, MUTED, TEXT, WARNING, icon, pixel_font
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent
 from app.ui.views import overlays
+from app.ui.views.calibration_words import calibration_state, pixel_aspect, region_words
 from app.ui.views.slice_pane import Pointer
-from volumetry.calibration import DATA_TYPES, SPATIAL_FORMATS, CalibrationRefused
-from volumetry.ultrasound_length import resolve_length
 
 KEPT_FRAMES = 24
 CORNER_ROOM = 38
@@ -342,45 +341,6 @@ class FramePane(QWidget):
             text += " · " + region_words(cine.calibration, float(x), float(y))
         text += f" · {t('zoom')} {100 * self.px_per_px / self._fitted:.0f} %"
         self.hovered.emit(Pointer(text))
-
-
-def pixel_aspect(calibration) -> float:
-    """Height over width of a picture pixel in the largest region that gives lengths; 1 without one."""
-    regions = [r for r in calibration.regions if r.is_length] if calibration.refusal is None else []
-    if calibration.manual_mm_per_pixel is not None:
-        return calibration.manual_mm_per_pixel[1] / calibration.manual_mm_per_pixel[0]
-    if not regions:
-        return 1.0
-    largest = max(regions, key=lambda r: (r.x1 - r.x0) * (r.y1 - r.y0))
-    return largest.delta_y / largest.delta_x
-
-
-def calibration_state(calibration) -> tuple[str, str]:
-    """(words, colour) for the corner: whether lengths can be given at all, and from what."""
-    if calibration.manual_mm_per_pixel is not None:
-        return t("Calibrated by hand"), WARNING
-    if calibration.refusal is not None:
-        return t("Lengths in px only"), WARNING  # the reason stands among the findings
-    count = sum(r.is_length for r in calibration.regions)
-    if count == 0:
-        return t("Not calibrated: lengths in px only"), WARNING
-    return (t("Calibrated: 1 region") if count == 1 else t("Calibrated: {n} regions").format(n=count)), MUTED
-
-
-def region_words(calibration, x: float, y: float) -> str:
-    """The region under a pixel and what a pixel is worth there."""
-    try:
-        scale = resolve_length(calibration, ((x, y),))
-    except CalibrationRefused as refused:
-        here = [r for r in calibration.regions if r.holds(x, y)]
-        if here:
-            return t("region {n}: {kind}, no lengths").format(n=here[0].index + 1, kind=SPATIAL_FORMATS.get(here[0].spatial_format, "?"))
-        return t("outside the calibrated part") if refused.code == "outside_regions" else t("no lengths here")
-    if scale.region is None:
-        return f"{scale.mm_per_px_x:.3f} mm/px " + t("(by hand)")
-    region = next(r for r in calibration.regions if r.index == scale.region)
-    kind = DATA_TYPES.get(region.data_type, "?")
-    return t("region {n}: {kind}").format(n=scale.region + 1, kind=kind) + f" {scale.mm_per_px_x:.3f} × {scale.mm_per_px_y:.3f} mm/px"
 
 
 class PicturePane(QWidget):
