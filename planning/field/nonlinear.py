@@ -194,7 +194,8 @@ class PotentialSolver:
             bend += km.coupling_energy(self.p, p.coupling_cell, self.weights, coupled)
             if not linear:
                 km.mirror_ghosts(self.p)
-                bend += kc.curvature(self.potential, self.p, p.label, law, self.floor, self.use_floor, self.scale, self.onset)
+                bend += kc.curvature(self.potential, self.p, p.label, p.special_flag, law, self.floor, self.use_floor, self.scale, self.onset)
+                bend += kc.special_curvature(self.potential, self.p, p.label, law, self.floor, self.use_floor, self.scale, p.special_cell, p.special_factor)
             if not bend > 0.0:
                 raise FieldNotConverged("The electrodes touch no conducting tissue; there is no field to show.", code="no_current_path")
             self.r, self.r_old = self.r_old, self.r
@@ -234,7 +235,7 @@ class PotentialSolver:
         if not basis:
             return rv / np.maximum(conductance, 1e-30)
         rhs = np.array([km.two_dots(phi, self.r, self.r)[0] for phi in basis]) + rv
-        amount = np.linalg.solve(conductance, rhs)
+        amount = np.linalg.lstsq(conductance, rhs, rcond=1e-9)[0]
         for phi, a in zip(basis, amount, strict=True):
             km.add_scaled32(self.z, phi, a)
         return amount

@@ -29,7 +29,8 @@ class FieldProblem:
     ``(kind, sigma0, sigma1, e_low, e_high)``. ``face_*``: faces whose weight is multiplied by a
     geometric factor. ``coupling_*``: cells that touch a conductor, with factor, conductor number
     (-1: a posed boundary value) and, for posed boundaries, the value in volts. ``metal_*``: metal
-    cells and their conductor. ``special_*``: cells with their own field formula.
+    cells and their conductor. ``special_*``: cells with their own field formula (``special_flag``: 1 in
+    them).
     """
 
     grid: FieldGrid
@@ -47,6 +48,7 @@ class FieldProblem:
     metal_conductor: np.ndarray
     special_cell: np.ndarray
     special_factor: np.ndarray
+    special_flag: np.ndarray
 
     @property
     def is_linear(self) -> bool:
@@ -116,7 +118,9 @@ class ProblemParts:
         fa, fc, ff = _join(self.faces, (np.uint8, np.int64, np.float32))
         cc, cf, co, cv = _join(self.couplings, (np.int64, np.float32, np.int64, np.float64))
         mc, mo = _join(self.metal, (np.int64, np.int64))
-        return FieldProblem(self.grid, self.label, self.law, self.conductors, fa, fc, ff, cc, cf, co, cv, mc, mo, cells, factors)
+        flag = np.zeros(self.label.shape, np.uint8)
+        flag.reshape(-1)[cells] = 1
+        return FieldProblem(self.grid, self.label, self.law, self.conductors, fa, fc, ff, cc, cf, co, cv, mc, mo, cells, factors, flag)
 
 
 def _join(parts: list[tuple], kinds, width: int | None = None) -> tuple[np.ndarray, ...]:

@@ -184,7 +184,8 @@ def _superpose(solver: PotentialSolver, basis: list[np.ndarray], conductance: np
     superposition into the solver as its starting guess."""
     if floating.size:
         fixed = np.setdiff1d(np.arange(values.size), floating)
-        values[floating] = np.linalg.solve(conductance[np.ix_(floating, floating)], -conductance[np.ix_(floating, fixed)] @ values[fixed])
+        # least squares: a needle shut in by air is joined to nothing, and any potential will do
+        values[floating] = np.linalg.lstsq(conductance[np.ix_(floating, floating)], -conductance[np.ix_(floating, fixed)] @ values[fixed], rcond=1e-9)[0]
     solver.potential[:] = 0.0
     for phi, v in zip(basis, values, strict=True):
         km.add_scaled64(solver.potential, phi, v)

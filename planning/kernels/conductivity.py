@@ -149,9 +149,10 @@ def coupling_weights(sigma, cells, geometry, weights):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def curvature(u, p, label, law, floor, use_floor, scale, onset):
+def curvature(u, p, label, special, law, floor, use_floor, scale, onset):
     """Sum over cells of ``sigma'(E)/E (grad u . grad p)^2``: what the rise of conductivity adds to
-    ``p.A p`` in the exact second derivative along ``p``, in the same units as ``face_energy``."""
+    ``p.A p`` in the exact second derivative along ``p``, in the same units as ``face_energy``.
+    Cells flagged in ``special`` are left to ``special_curvature``."""
     nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
     part = np.zeros(nk + 2)
     sc = np.float32(scale)
@@ -171,10 +172,10 @@ def curvature(u, p, label, law, floor, use_floor, scale, onset):
             if sc * sc * top < onset * onset:
                 continue
             p0, ps, pn, pb, pa = p[k, j], p[k, j - 1], p[k, j + 1], p[k - 1, j], p[k + 1, j]
-            lab = label[k, j]
+            lab, flag = label[k, j], special[k, j]
             for i in range(1, ni + 1):
                 m = lab[i]
-                if m >= FIRST_NEEDLE_LABEL or law[m, 0] == 0.0:
+                if flag[i] or m >= FIRST_NEEDLE_LABEL or law[m, 0] == 0.0:
                     continue
                 strength = sc * np.sqrt(e[i])
                 slope = conductivity_slope_at(law, m, strength)
@@ -189,6 +190,33 @@ def curvature(u, p, label, law, floor, use_floor, scale, onset):
     for k in range(nk + 2):
         s += part[k]
     return s
+
+
+@njit(cache=True, nogil=True)
+def special_curvature(u, p, label, law, floor, use_floor, scale, cells, factors):
+    """The special cells' share of ``curvature``, with their own slopes."""
+    sk, sj = u.shape[1] * u.shape[2], u.shape[2]
+    uf, pf, lf, ff = u.reshape(-1), p.reshape(-1), label.reshape(-1), floor.reshape(-1)
+    total = 0.0
+    for n in range(cells.size):
+        c = cells[n]
+        m = lf[c]
+        if law[m, 0] == 0.0:
+            continue
+        square, dot = 0.0, 0.0
+        for axis in range(3):
+            step = 1 if axis == 0 else (sj if axis == 1 else sk)
+            low, high = factors[n, 2 * axis], factors[n, 2 * axis + 1]
+            g = low * (uf[c] - uf[c - step]) + high * (uf[c + step] - uf[c])
+            q = low * (pf[c] - pf[c - step]) + high * (pf[c + step] - pf[c])
+            square += g * g
+            dot += g * q
+        strength = np.float32(scale * np.sqrt(square))
+        slope = conductivity_slope_at(law, m, strength)
+        if slope <= 0.0 or (use_floor and conductivity_at(law, m, strength) < ff[c]):
+            continue
+        total += 0.25 * scale * scale * slope / strength * dot * dot
+    return total
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -299,3 +299,22 @@ def test_that_air_carries_no_current_and_stops_nothing():
     with_air, without = solve_plan(make_plan(regions=[air])), solve_plan(make_plan())
     assert with_air.pairs[0].current_a < without.pairs[0].current_a
     assert with_air.report.current_balance < 1e-3
+
+
+def test_that_a_sigmoid_beside_air_converges():
+    air = {"name": "airway", "role": "at_risk", "shape": {"type": "capsule", "from_mm": [0, 5, -60], "to_mm": [0, 5, 60], "diameter_mm": 8},
+           "conductivity": {"model": "constant", "sigma_s_per_m": 0.0}}
+    law = {"model": "sigmoid", "sigma0_s_per_m": 0.067, "sigma1_s_per_m": 0.241, "e_low_v_per_cm": 460, "e_high_v_per_cm": 700}
+    report = solve_plan(make_plan(background=law, regions=[air])).report
+    assert report.relative_residual <= 1e-6
+    assert report.nonlinear_steps <= 35
+
+
+def test_that_an_idle_needle_shut_in_by_air_changes_nothing_else():
+    d = four_needles()
+    d["pulses"] = d["pulses"][:1]
+    d["regions"] = [{"name": "air", "role": "tissue", "shape": {"type": "cylinder", "from_mm": [7.2, 6.9, -16], "to_mm": [7.2, 6.9, 16], "diameter_mm": 6},
+                     "conductivity": {"model": "constant", "sigma_s_per_m": 0.0}}]
+    report = solve_plan(TreatmentPlan.from_dict(d, {})).report
+    assert report.relative_residual <= 1e-6
+    assert report.current_balance < 1e-3

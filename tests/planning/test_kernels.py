@@ -7,6 +7,7 @@ import pytest
 
 from planning.field.grid import FieldGrid
 from planning.field.multigrid import BLACK, RED, Hierarchy
+from planning.field.nonlinear import onset_of
 from planning.field.problem import ProblemParts
 from planning.kernels import conductivity as kc
 from planning.kernels import multigrid as km
@@ -164,3 +165,45 @@ def test_that_fill_gives_metal_the_maximum_and_the_shaft_the_mean():
     label[1, 1, 1] = kc.SHAFT
     ks.fill_needles(e, label, kc.FIRST_NEEDLE_LABEL, kc.METAL)
     assert e[1, 1, 1] == pytest.approx((25 * 5 + 80) / 26)
+
+
+@pytest.mark.parametrize("law", [Conductivity("ramp", 0.1, 0.4, 300, 700), Conductivity("sigmoid", 0.067, 0.241, 460, 700)])
+def test_that_field_conductivity_and_curvature_agree_with_numpy(law):
+    rng = np.random.default_rng(9)
+    u, p = rng.normal(0, 25, (9, 10, 11)), rng.normal(0, 1, (9, 10, 11)).astype(np.float32)
+    label, special = np.zeros(u.shape, np.uint8), np.zeros(u.shape, np.uint8)
+    rows = np.array([law.law_row()], np.float32)
+    floor = np.full(u.shape, 0.12, np.float32)
+    scale = 5.0 / 0.5
+    e = np.sqrt((twin.central_slopes(u, scale) ** 2).sum(0))
+    assert e.min() < 450 < 700 < e.max()
+    sigma = np.zeros(u.shape, np.float32)
+    onset = onset_of(rows)
+    kc.tissue_conductivity(u, label, rows, floor, False, scale, onset, sigma)
+    assert sigma[1:-1, 1:-1, 1:-1] == pytest.approx(law.at(e), rel=1e-4)
+    kc.tissue_conductivity(u, label, rows, floor, True, scale, onset, sigma)
+    assert sigma[1:-1, 1:-1, 1:-1] == pytest.approx(np.maximum(law.at(e), 0.12), rel=1e-4)
+    want = twin.curvature(u, p.astype(float), law, scale)
+    assert kc.curvature(u, p, label, special, rows, floor, False, scale, onset) == pytest.approx(want, rel=1e-2)
+    inner = np.ravel_multi_index(tuple(n.ravel() + 1 for n in np.indices(tuple(s - 2 for s in u.shape))), u.shape).astype(np.int64)
+    ones = np.ones((inner.size, 6), np.float32)
+    assert kc.special_curvature(u, p, label, rows, floor, False, scale, inner, ones) == pytest.approx(want, rel=1e-2)
+    special[:] = 1
+    assert kc.curvature(u, p, label, special, rows, floor, False, scale, onset) == 0.0
+    again = np.zeros_like(sigma)
+    kc.special_conductivity(u, label, rows, floor, True, scale, inner, ones, again)
+    assert again[1:-1, 1:-1, 1:-1] == pytest.approx(sigma[1:-1, 1:-1, 1:-1], rel=1e-4)
+
+
+def test_that_field_strength_is_of_fourth_order_in_one_tissue_and_second_at_its_edge():
+    k, j, i = np.indices((14, 14, 14)).astype(float)
+    u = 3.0 * i + 0.02 * i**3 - 2.0 * j + 0.5 * k
+    label = np.zeros(u.shape, np.uint8)
+    e = np.zeros(u.shape, np.float32)
+    kc.field_strength(u, label, 10.0, e)
+    want = 20.0 * np.sqrt((3.0 + 0.06 * i**2) ** 2 + 4.0 + 0.25)
+    assert e[3:11, 3:11, 3:11] == pytest.approx(want[3:11, 3:11, 3:11], rel=1e-5)
+    label[:, :, 8:] = 1
+    kc.field_strength(u, label, 10.0, e)
+    second = 20.0 * np.sqrt((3.0 + 0.06 * 7**2 + 0.02) ** 2 + 4.0 + 0.25)
+    assert e[6, 6, 7] == pytest.approx(second, rel=1e-5)
