@@ -224,3 +224,28 @@ def test_that_a_zoomed_pane_shows_the_same_part_when_it_grows(axial, grid, qtbot
     x, y = axial.screen_of(edge)
     assert x == pytest.approx(axial.width() / 2, abs=1)
     assert y == pytest.approx(axial.height() / 2 - min(axial.width(), axial.height()) / 2, abs=1)
+
+
+def test_that_a_new_solution_never_shows_the_field_of_the_old_one(axial, session):
+    for peak in (1200.0, 900.0, 1500.0):
+        session.solution = scenes.cone_field(peak=peak)  # the old one is freed: its address may be used again
+        session.field_changed.emit()
+        axial.grab()
+        line = dict(axial._field.lines)[500.0]
+        centre = np.array(axial.screen_of(scenes.CENTRE)) / axial._field.step
+        off = axial.point_at(0, 0)[2] - scenes.CENTRE[2]
+        radius_mm = np.hypot(line[:, 0] - centre[0], line[:, 1] - centre[1]) * axial._field.step / axial.view.px_per_mm
+        assert radius_mm == pytest.approx(np.sqrt(((peak - 500) / 50) ** 2 - off**2), abs=0.3)
+
+
+def test_that_a_structure_at_risk_is_outlined_and_follows_a_change(axial, session):
+    from volumetry.mask import NodeMask
+
+    geometry = session.image.geometry
+    pictures = []
+    for radius in (6.0, 9.0):
+        mask = NodeMask(scenes.distances_mm(geometry, scenes.near(15, 5, 0)) < radius, geometry)
+        session.add_structure("carotid", mask, "vessel")
+        pictures.append(axial.grab().toImage())
+        assert axial._risk_masks["carotid"] is mask
+    assert pictures[0] != pictures[1]

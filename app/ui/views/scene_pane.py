@@ -48,8 +48,8 @@ class ScenePane(QWidget):
         self._stale = True
         self._drag: tuple | None = None
         self._held: tuple | None = None
-        self._context_of: int | None = None
-        self._field_of: int | None = None
+        self._context_of = None  # the image, the solution with its level: kept, so that no address is mistaken for another
+        self._field_of: tuple | None = None
         self._surfaces_of: dict[str, object] = {}
         self._coloured: set[str] = set()
         self._seen = False
@@ -102,8 +102,8 @@ class ScenePane(QWidget):
             self.scene.remove_all("context:")
             self._context_of = None
             self._changed()
-        elif self._context_of != id(image):
-            self._context_of = id(image)
+        elif self._context_of is not image:
+            self._context_of = image
             from app.ui.scene.surfaces import context_surfaces
 
             self.session.jobs.start(
@@ -221,8 +221,10 @@ class ScenePane(QWidget):
         for node_id in self.session.nodes:
             self._take_node(node_id)
         solution = self.session.solution
-        key = None if solution is None else (id(solution), self.session.plan.lethal_v_per_cm)
-        if key == self._field_of:
+        key = None if solution is None else (solution, self.session.plan.lethal_v_per_cm)
+        if key is None and self._field_of is None:
+            return
+        if key is not None and self._field_of is not None and key[0] is self._field_of[0] and key[1] == self._field_of[1]:
             return
         self._field_of = key
         if solution is None:

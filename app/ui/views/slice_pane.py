@@ -54,8 +54,10 @@ class SlicePane(QWidget):
         self._array: np.ndarray | None = None
         self._body: tuple | None = None
         self._outlines: dict = {}
+        self._risk_masks: dict = {}
         self._field: field_overlay.FieldPicture | None = None
         self._field_key: tuple | None = None
+        self._field_solution = None
         self._mask_version = 0
         self._names: list[QRectF] = []
         self._drag: tuple | None = None
@@ -197,8 +199,8 @@ class SlicePane(QWidget):
         ratio = self.devicePixelRatioF()
         width, height = max(1, round(self.width() * ratio)), max(1, round(self.height() * ratio))
         view, number = self.view, self.slice_number
-        key = (id(self.session.image), number, view.middle, view.px_per_mm, self.session.window, width, height, self.linear)
-        if key == self._key:
+        key = (number, view.middle, view.px_per_mm, self.session.window, width, height, self.linear)
+        if key == self._key:  # a new image forgets the key
             return
         if self._pixels is None or self._pixels.shape != (height, width):
             self._pixels = np.empty((height, width), np.uint32)
@@ -246,15 +248,17 @@ class SlicePane(QWidget):
     def _draw_field(self, painter: QPainter) -> None:
         s = self.session
         if s.solution is None or not s.show_field:
-            self._field = self._field_key = None
+            self._field = self._field_key = self._field_solution = None
             return
         target = draft_mask(s.nodes.get(s.plan_target_id or s.current_node_id))
         if target is not None and not target.geometry.same_grid(self.geometry):
             target = None  # outlined on another series: its outline is drawn, the hatching needs its own grid
         levels, lethal = s.plan.thresholds_v_per_cm, s.plan.lethal_v_per_cm
         view = self.view
-        key = (id(s.solution), self.slice_number, view.middle, view.px_per_mm, view.width, view.height, s.field_opacity, levels, lethal, self._mask_version, target is None)
-        if key != self._field_key:
+        key = (self.slice_number, view.middle, view.px_per_mm, view.width, view.height, s.field_opacity, levels, lethal, self._mask_version, target is None)
+        # The solution itself is kept and compared: an address could be used again by the next one.
+        if key != self._field_key or s.solution is not self._field_solution:
+            self._field_solution = s.solution
             self._field = field_overlay.make(s.solution, self.geometry, view, self.slice_number, levels=levels, lethal=lethal, opacity=s.field_opacity, target=target)
             self._field_key = key
         field_overlay.draw(painter, self._field, lethal)
@@ -283,9 +287,11 @@ class SlicePane(QWidget):
             overlays.draw_segments(painter, self.view, self._outlines[key], colour, 2.0 if current else 1.3)
             overlays.label_outline(painter, self.view, self._outlines[key], state.node.label, colour)
         for name, mask, _preset in self.session.plan.at_risk:
-            key = (id(mask), number)  # a plan's masks are values: a changed one is another object
-            if key not in self._outlines:
+            key = (f"risk:{name}", number)
+            if key not in self._outlines or self._risk_masks.get(name) is not mask:  # a changed mask is another object
+                self._outlines = {k: v for k, v in self._outlines.items() if k[0] != key[0]}
                 self._outlines[key] = overlays.outline_segments(mask, self.geometry, self.view, number)
+                self._risk_masks[name] = mask
             overlays.draw_segments(painter, self.view, self._outlines[key], QColor(AT_RISK_COLOUR), 1.3, dotted=True)
             overlays.label_outline(painter, self.view, self._outlines[key], name, QColor(AT_RISK_COLOUR))
         if self.session.preview is not None and self.toolbox.is_outlining():
