@@ -13,17 +13,22 @@ def _edge(py, pz, ay, az, by, bz):
 
 
 @njit(cache=True, nogil=True)
-def _ordered_edge(py, pz, vertices, a, b):
-    """Edge function computed from the lower to the higher vertex number, then signed back.
+def _side(py, pz, vertices, a, b):
+    """+1 or -1: on which side of the edge a-b the point lies, never 0.
 
-    Two triangles that share an edge see exactly opposite values, so a line through an edge is
-    counted once and never twice or not at all.
+    Computed from the lower to the higher vertex number and signed back, so that two triangles that
+    share an edge see exactly opposite values. A point on the edge is taken to lie a hair further
+    along j, and a hair of that along k; so a line through an edge or a corner is counted once.
     """
-    if a < b:
-        value = _edge(py, pz, vertices[a, 1], vertices[a, 2], vertices[b, 1], vertices[b, 2])
-        return 1.0 if value >= 0.0 else -1.0
-    value = _edge(py, pz, vertices[b, 1], vertices[b, 2], vertices[a, 1], vertices[a, 2])
-    return -1.0 if value >= 0.0 else 1.0
+    low, high, sign = (a, b, 1.0) if a < b else (b, a, -1.0)
+    ay, az = vertices[low, 1], vertices[low, 2]
+    by, bz = vertices[high, 1], vertices[high, 2]
+    value = _edge(py, pz, ay, az, by, bz)
+    if value == 0.0:
+        value = az - bz
+        if value == 0.0:
+            value = by - ay
+    return sign if value > 0.0 else -sign
 
 
 @njit(cache=True, nogil=True)
@@ -60,11 +65,11 @@ def surface_coverage(vertices, faces, shape, lines, coverage):
             pz = (sz + 0.5) / lines - 0.5
             for sy in range(low_y, high_y + 1):
                 py = (sy + 0.5) / lines - 0.5
-                if _ordered_edge(py, pz, vertices, a, b) != leaving:
+                if _side(py, pz, vertices, a, b) != leaving:
                     continue
-                if _ordered_edge(py, pz, vertices, b, c) != leaving:
+                if _side(py, pz, vertices, b, c) != leaving:
                     continue
-                if _ordered_edge(py, pz, vertices, c, a) != leaving:
+                if _side(py, pz, vertices, c, a) != leaving:
                     continue
                 wa = _edge(py, pz, by, bz, cy, cz) / area
                 wb = _edge(py, pz, cy, cz, ay, az) / area
