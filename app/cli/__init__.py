@@ -26,9 +26,18 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for part in (system, images, measuring, planning, study):
         part.register(commands)
-    for command in commands.choices.values():
+    for command in _leaves(commands):
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
     return parser
+
+
+def _leaves(commands) -> list[argparse.ArgumentParser]:
+    """Every command and every verb below one."""
+    found = []
+    for command in commands.choices.values():
+        verbs = [a for a in command._actions if isinstance(a, argparse._SubParsersAction)]
+        found += [command, *(leaf for v in verbs for leaf in _leaves(v))]
+    return found
 
 
 def main(argv: list[str]) -> int:

@@ -5,32 +5,32 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from app.cli.output import add_json, emit, progress_context, table
+from app.cli.output import add_command, add_json, emit, progress_context, table
 from volumetry.errors import NodusError
 
 
 def register(commands) -> None:
     """Add the image commands."""
-    scan = commands.add_parser("scan", help="list the series in a folder, with findings", description="List the image series in a folder or file; no pixels are read.")
-    scan.add_argument("path", type=Path)
+    scan = add_command(commands, "scan", help="list the series in a folder, with findings", description="List the image series in a folder or file; no pixels are read.")
+    scan.add_argument("path", type=Path, metavar="PATH", help="folder or file")
     add_json(scan)
     scan.set_defaults(work=run_scan)
 
-    convert = commands.add_parser("convert", help="write one series as NIfTI, NRRD or MetaImage")
-    convert.add_argument("path", type=Path)
-    convert.add_argument("out", type=Path, metavar="OUT")
+    convert = add_command(commands, "convert", help="write one series as NIfTI, NRRD or MetaImage")
+    convert.add_argument("path", type=Path, metavar="PATH", help="DICOM folder or file, or volume file")
+    convert.add_argument("out", type=Path, metavar="OUT", help="file to write: .nii.gz, .nrrd or .mha")
     convert.add_argument("--series", metavar="UID", help="which series, where the folder holds several")
     add_json(convert)
     convert.set_defaults(work=run_convert)
 
-    length = commands.add_parser(
-        "length",
+    length = add_command(
+        commands, "length",
         help="a caliper on an ultrasound picture, or the reason why there is none",
         description="Length between two points of an ultrasound picture. Columns and rows at pixel centres, counted from 0.",
     )
-    length.add_argument("image", type=Path)
-    length.add_argument("--points", nargs=2, required=True, metavar="X,Y", type=parse_pair)
-    length.add_argument("--frame", type=int, default=0)
+    length.add_argument("image", type=Path, metavar="IMAGE", help="DICOM file of the picture")
+    length.add_argument("--points", nargs=2, required=True, metavar="X,Y", type=parse_pair, help="the two ends, column and row")
+    length.add_argument("--frame", type=int, default=0, metavar="N", help="frame of a loop, from 0")
     add_json(length)
     length.set_defaults(work=run_length)
 

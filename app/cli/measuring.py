@@ -4,44 +4,44 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.cli.output import add_json, emit, progress_context, table
+from app.cli.output import add_command, add_json, emit, progress_context, table
 from volumetry.errors import NodusError
 
 
 def register(commands) -> None:
     """Add the measuring commands."""
-    measure = commands.add_parser("measure", help="everything about each node of a mask")
-    measure.add_argument("mask", type=Path, metavar="MASK")
+    measure = add_command(commands, "measure", help="everything about each node of a mask")
+    measure.add_argument("mask", type=Path, metavar="MASK", help="NIfTI, NRRD or MetaImage label map, DICOM SEG or RTSTRUCT")
     measure.add_argument("--image", type=Path, help="the image series an RTSTRUCT refers to")
     measure.add_argument("--label", type=int, metavar="N", help="only this label, segment or ROI number")
     add_json(measure)
     measure.set_defaults(work=run_measure)
 
-    ellipsoid = commands.add_parser("ellipsoid", help="volume pi/6 L W H from three diameters in mm")
+    ellipsoid = add_command(commands, "ellipsoid", help="volume pi/6 L W H from three diameters in mm")
     for name in ("length", "width", "height"):
-        ellipsoid.add_argument(name, type=float, metavar=name[0].upper())
+        ellipsoid.add_argument(name, type=float, metavar=name[0].upper(), help=f"{name} in mm")
     add_json(ellipsoid)
     ellipsoid.set_defaults(work=run_ellipsoid)
 
-    segment = commands.add_parser("segment", help="one click to a mask and its measurement")
-    segment.add_argument("image", type=Path, metavar="IMAGE")
+    segment = add_command(commands, "segment", help="one click to a mask and its measurement")
+    segment.add_argument("image", type=Path, metavar="IMAGE", help="volume file, DICOM folder or file, or ultrasound picture")
     segment.add_argument("--seed", required=True, metavar="X,Y,Z", help="LPS mm (on a 2-D image X,Y in pixels); negative numbers as --seed=-12.5,3,40")
-    segment.add_argument("--radius-mm", type=float)
-    segment.add_argument("--radius-px", type=float)
+    segment.add_argument("--radius-mm", type=float, metavar="R", help="on a volume: from the click to about the edge; estimated without it")
+    segment.add_argument("--radius-px", type=float, metavar="R", help="on a picture: from the click to about the edge, in pixels (40 without it)")
     segment.add_argument("--method", default=None, help="star_convex (3-D) or polar (2-D)")
-    segment.add_argument("--out", type=Path, required=True, metavar="MASK")
+    segment.add_argument("--out", type=Path, required=True, metavar="MASK", help="mask file to write: .nii.gz, .nrrd or .mha")
     add_json(segment)
     segment.set_defaults(work=run_segment)
 
-    vrr = commands.add_parser("vrr", help="volume reduction rate with its interval")
-    vrr.add_argument("--baseline", type=float, required=True, metavar="ML")
-    vrr.add_argument("--followup", type=float, required=True, metavar="ML")
-    vrr.add_argument("--cv-pct", type=float, metavar="P", help="repeatability as a coefficient of variation")
+    vrr = add_command(commands, "vrr", help="volume reduction rate with its interval")
+    vrr.add_argument("--baseline", type=float, required=True, metavar="ML", help="baseline volume in ml")
+    vrr.add_argument("--followup", type=float, required=True, metavar="ML", help="follow-up volume in ml")
+    vrr.add_argument("--cv-pct", type=float, metavar="P", help="repeatability of one volume as a coefficient of variation in percent; no interval without it")
     add_json(vrr)
     vrr.set_defaults(work=run_vrr)
 
-    agreement = commands.add_parser("agreement", help="ICC, Bland-Altman, repeatability from a table item,reader,replicate,value")
-    agreement.add_argument("table", type=Path, metavar="TABLE.csv")
+    agreement = add_command(commands, "agreement", help="ICC, Bland-Altman, repeatability from a table item,reader,replicate,value")
+    agreement.add_argument("table", type=Path, metavar="TABLE.csv", help="table with the columns item, reader, replicate, value")
     add_json(agreement)
     agreement.set_defaults(work=run_agreement)
 

@@ -57,13 +57,18 @@ def progress_context() -> JobContext:
 
     def listener(event: Progress) -> None:
         fraction = 0.0 if event.fraction is None else event.fraction
-        filled = int(round(24 * fraction))
+        filled = round(24 * fraction)
         sys.stderr.write(f"\r\x1b[K[{'#' * filled}{'.' * (24 - filled)}] {fraction:4.0%} {event.message[:60]}")
         if fraction >= 1.0:
             sys.stderr.write("\n")
         sys.stderr.flush()
 
     return JobContext(listener)
+
+
+def add_command(commands, name: str, *, help: str, description: str | None = None):
+    """A command whose own help begins with at least what the list of commands says of it."""
+    return commands.add_parser(name, help=help, description=description or help[:1].upper() + help[1:] + ".")
 
 
 def add_json(parser) -> None:

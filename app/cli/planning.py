@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.cli.output import add_json, emit, progress_context
+from app.cli.output import add_command, add_json, emit, progress_context
 
 
 def register(commands) -> None:
     """Add the planning commands."""
-    plan = commands.add_parser("plan", help="solve and assess a nodus.plan/1 file", description="Solve the field of a plan and judge it. A constraint never suppresses the answer.")
-    plan.add_argument("plan", type=Path, metavar="PLAN.json")
+    plan = add_command(commands, "plan", help="solve and assess a nodus.plan/1 file", description="Solve the field of a plan and judge it. A constraint never suppresses the answer.")
+    plan.add_argument("plan", type=Path, metavar="PLAN.json", help="plan file, nodus.plan/1")
     plan.add_argument("--out", type=Path, metavar="DIR", help="also write field_v_per_cm.nii.gz, ablation.nii.gz and plan.json there")
     add_json(plan)
     plan.set_defaults(work=run_plan)

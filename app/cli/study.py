@@ -5,101 +5,109 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from app.cli.output import add_json, emit, progress_context, say, table
-from app.study.model import LEVELS, METHODS, MODALITIES, UNKNOWN_LEVEL, ReadingStatus, Side
+from app.cli.output import add_command, add_json, emit, progress_context, say, table
+from app.study.model import EVENT_KINDS, LEVELS, METHODS, MODALITIES, UNKNOWN_LEVEL, ReadingStatus, Side
 from volumetry.errors import NodusError
+
+NAMED = {
+    "subject": "pseudonym of the subject",
+    "visit": "name of the visit",
+    "node": "label of the node, for example N1",
+    "reader": "name of the reader",
+    "reason": "why it is changed",
+}
 
 
 def register(commands) -> None:
     """Add study, export and audit commands."""
-    study = commands.add_parser("study", help="subjects, visits, readings of a study folder")
+    study = add_command(commands, "study", help="subjects, visits, readings of a study folder")
     verbs = study.add_subparsers(dest="verb", metavar="VERB", required=True)
 
-    init = verbs.add_parser("init", help="make a new study in an empty folder")
-    init.add_argument("study", type=Path, metavar="STUDY")
+    init = add_command(verbs, "init", help="make a new study in an empty folder")
+    init.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     init.add_argument("--protocol", default="ire-cervical-ln", help="a shipped protocol's name, or a protocol file")
     init.set_defaults(work=run_init)
 
-    bring = verbs.add_parser("import", help="import a folder of DICOM for one subject and visit; identifying header values are removed")
-    bring.add_argument("study", type=Path, metavar="STUDY")
-    bring.add_argument("path", type=Path, metavar="FOLDER")
+    bring = add_command(verbs, "import", help="import a folder of DICOM for one subject and visit; identifying header values are removed")
+    bring.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    bring.add_argument("path", type=Path, metavar="FOLDER", help="folder (or file) of DICOM")
     bring.add_argument("--subject", required=True, help="pseudonym")
-    bring.add_argument("--visit", required=True)
+    bring.add_argument("--visit", required=True, help="the visit's name, for example Baseline")
     bring.set_defaults(work=run_import)
 
-    node = verbs.add_parser("add-node", help="add a target node to a subject")
-    node.add_argument("study", type=Path, metavar="STUDY")
-    node.add_argument("--subject", required=True)
+    node = add_command(verbs, "add-node", help="add a target node to a subject")
+    node.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    node.add_argument("--subject", required=True, help=NAMED["subject"])
     node.add_argument("--node", required=True, help="short label, for example N1")
-    node.add_argument("--side", required=True, choices=[s.value for s in Side])
-    node.add_argument("--level", required=True, choices=LEVELS)
+    node.add_argument("--side", required=True, choices=[s.value for s in Side], help="the patient's side")
+    node.add_argument("--level", required=True, choices=LEVELS, help="neck level")
     node.set_defaults(work=run_add_node)
 
-    change = verbs.add_parser("set-node", help="state or change a node's side and level, with a reason")
-    change.add_argument("study", type=Path, metavar="STUDY")
+    change = add_command(verbs, "set-node", help="state or change a node's side and level, with a reason")
+    change.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     for name in ("subject", "node", "reason"):
-        change.add_argument(f"--{name}", required=True)
-    change.add_argument("--side", required=True, choices=[s.value for s in Side])
-    change.add_argument("--level", required=True, choices=LEVELS)
+        change.add_argument(f"--{name}", required=True, help=NAMED[name])
+    change.add_argument("--side", required=True, choices=[s.value for s in Side], help="the patient's side")
+    change.add_argument("--level", required=True, choices=LEVELS, help="neck level")
     change.set_defaults(work=run_set_node)
 
-    event = verbs.add_parser("add-event", help="log an ablation or another clinical event")
-    event.add_argument("study", type=Path, metavar="STUDY")
-    event.add_argument("--subject", required=True)
-    event.add_argument("--kind", required=True)
+    event = add_command(verbs, "add-event", help="log an ablation or another clinical event")
+    event.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    event.add_argument("--subject", required=True, help=NAMED["subject"])
+    event.add_argument("--kind", required=True, help=", ".join(EVENT_KINDS))
     event.add_argument("--date", required=True, help="YYYY-MM-DD")
     event.add_argument("--node", help="only this node; all nodes of the subject without it")
     event.set_defaults(work=run_add_event)
 
-    reading = verbs.add_parser("add-reading", help="add a reading from a mask, a volume or a status")
-    reading.add_argument("study", type=Path, metavar="STUDY")
+    reading = add_command(verbs, "add-reading", help="add a reading from a mask, a volume or a status")
+    reading.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     for name in ("subject", "visit", "node", "reader"):
-        reading.add_argument(f"--{name}", required=True)
-    reading.add_argument("--modality", required=True, choices=MODALITIES)
-    reading.add_argument("--method", default="voxel", choices=METHODS)
-    reading.add_argument("--status", default="measured", choices=[s.value for s in ReadingStatus])
+        reading.add_argument(f"--{name}", required=True, help=NAMED[name])
+    reading.add_argument("--modality", required=True, choices=MODALITIES, help="what the node was read on")
+    reading.add_argument("--method", default="voxel", choices=METHODS, help="how the volume was worked out (voxel without it)")
+    reading.add_argument("--status", default="measured", choices=[s.value for s in ReadingStatus], help="what was seen of the node (measured without it)")
     source = reading.add_mutually_exclusive_group()
-    source.add_argument("--volume-ml", type=float)
-    source.add_argument("--mask", type=Path)
+    source.add_argument("--volume-ml", type=float, help="the volume, worked out elsewhere")
+    source.add_argument("--mask", type=Path, help="mask file with one label, measured here")
     reading.add_argument("--reason", help="required when a saved reading is changed")
     reading.set_defaults(work=run_add_reading)
 
-    lock = verbs.add_parser("lock", help="lock measured readings under a typed name (not an electronic signature)")
-    lock.add_argument("study", type=Path, metavar="STUDY")
+    lock = add_command(verbs, "lock", help="lock measured readings under a typed name (not an electronic signature)")
+    lock.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     lock.add_argument("--reading", help="one reading; all measured readings that match the filters without it")
     for name in ("subject", "visit", "node", "reader"):
-        lock.add_argument(f"--{name}")
+        lock.add_argument(f"--{name}", help=f"only: {NAMED[name]}")
     lock.add_argument("--name", required=True, help="your name, as it will stand on the report")
-    lock.add_argument("--meaning", default="I have read and confirm this measurement")
+    lock.add_argument("--meaning", default="I have read and confirm this measurement", help="what locking means (that you read and confirm it, without it)")
     lock.set_defaults(work=run_lock)
 
-    status = verbs.add_parser("status", help="what is in the study")
-    status.add_argument("study", type=Path, metavar="STUDY")
+    status = add_command(verbs, "status", help="what is in the study")
+    status.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     status.set_defaults(work=run_status)
 
-    response = verbs.add_parser("response", help="volume reduction rates")
-    response.add_argument("study", type=Path, metavar="STUDY")
-    response.add_argument("--subject")
+    response = add_command(verbs, "response", help="volume reduction rates")
+    response.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    response.add_argument("--subject", help="only this subject")
     response.set_defaults(work=run_response)
 
-    check = verbs.add_parser("check-protocol", help="check a protocol file")
-    check.add_argument("file", type=Path, metavar="FILE")
+    check = add_command(verbs, "check-protocol", help="check a protocol file")
+    check.add_argument("file", type=Path, metavar="FILE", help="protocol file, nodus.protocol/1")
     check.set_defaults(work=run_check_protocol)
     for verb in verbs.choices.values():
         add_json(verb)
 
-    export = commands.add_parser("export", help="write locked readings for the EDC, with a receipt")
-    export.add_argument("study", type=Path, metavar="STUDY")
+    export = add_command(commands, "export", help="write locked readings for the EDC, with a receipt")
+    export.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     export.add_argument("--format", required=True, help="csv or pdf")
-    export.add_argument("--out", type=Path, required=True, metavar="PATH")
+    export.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write into (for one PDF also a file)")
     export.add_argument("--subject", help="PDF: only this subject")
     add_json(export)
     export.set_defaults(work=run_export)
 
-    audit = commands.add_parser("audit", help="the study's chain of changes")
+    audit = add_command(commands, "audit", help="the study's chain of changes")
     checks = audit.add_subparsers(dest="verb", metavar="VERB", required=True)
-    verify = checks.add_parser("verify", help="find any altered, removed, reordered or inserted change")
-    verify.add_argument("study", type=Path, metavar="STUDY")
+    verify = add_command(checks, "verify", help="find any altered, removed, reordered or inserted change")
+    verify.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     verify.add_argument("--anchor", type=Path, metavar="FILE", help="an audit head kept elsewhere; finds truncation and rebuilds")
     add_json(verify)
     verify.set_defaults(work=run_verify)

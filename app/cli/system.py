@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from app.cli.output import add_json, emit, progress_context, say, table
+from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from volumetry.errors import NodusError
 
 
 def register(commands) -> None:
     """Add the system commands."""
-    demo = commands.add_parser(
-        "demo",
+    demo = add_command(
+        commands, "demo",
         help="the main job on the synthetic demonstration case",
         description="The main job on the synthetic demonstration case: in the window, or headless with every artefact written to --out.",
     )
@@ -21,23 +21,23 @@ def register(commands) -> None:
     demo.add_argument("--no-screenshots", action="store_true", help="headless: leave the pictures of the window out")
     demo.set_defaults(work=run_demo)
 
-    show = commands.add_parser("open", help="the window on a study folder, or on a folder or file of pictures")
-    show.add_argument("path", type=Path)
+    show = add_command(commands, "open", help="the window on a study folder, or on a folder or file of pictures")
+    show.add_argument("path", type=Path, metavar="PATH", help="study folder, DICOM folder or file, or volume file")
     show.set_defaults(work=run_open)
 
     # Its options belong to the window's own script; see ``walk`` below.
-    commands.add_parser("walk", help="pictures of the window at each step of the demonstration case")
+    add_command(commands, "walk", help="pictures of the window at each step of the demonstration case")
 
-    selftest = commands.add_parser("selftest", help="closed forms and standards, on this machine")
+    selftest = add_command(commands, "selftest", help="closed forms and standards, on this machine")
     add_json(selftest)
     selftest.set_defaults(work=run_selftest)
 
-    bench = commands.add_parser("bench", help="our time against a peer's on the same work, in one run")
+    bench = add_command(commands, "bench", help="our time against a peer's on the same work, in one run")
     bench.add_argument("name", nargs="?", metavar="NAME", help="window, volumetry, planning or dicom; all without a name")
     add_json(bench)
     bench.set_defaults(work=run_bench)
 
-    warm = commands.add_parser("warm-up", help="compile the numeric kernels ahead of the first click")
+    warm = add_command(commands, "warm-up", help="compile the numeric kernels ahead of the first click")
     warm.set_defaults(work=run_warm_up)
 
 
