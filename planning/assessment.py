@@ -93,7 +93,7 @@ def assess_plan(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimi
 def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits) -> PlanAssessment:
     grid = FieldGrid(solution.geometry.shape, solution.report.spacing_mm, solution.geometry.origin_mm, solution.counted_mm)
     counter = _Counter(solution)
-    warnings = [{"code": code, "message": text} for code, text in solution.warnings]
+    warnings = [{"code": code, "message": text} for code, text in (*plan.notes, *solution.warnings)]
     bits = _region_bits(plan, grid)
     thresholds = sorted({*plan.thresholds_v_per_cm})
     lethal = plan.lethal_v_per_cm
@@ -110,17 +110,18 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits) 
             targets.append(row)
             covered += inside_ml
             if margin is not None:
-                margins[region.name] = margin
+                margins[region.name if region.name not in margins else f"{region.name} ({n + 1})"] = margin
     if not targets:
         warnings.append({"code": "no_target", "message": "The plan has no target region: coverage and margin are not known."})
     elif ablation <= 0:
         warnings.append({"code": "no_ablation", "message": f"The field reaches {lethal:g} V/cm nowhere."})
 
     surfaces = {n: region_surface(plan, n, grid) for n, r in enumerate(plan.regions) if r.role == "at_risk"}
-    clearances = {e.id: [{"name": plan.regions[n].name, "distance_mm": needle_distance_mm(e, _reach(plan, e), s)} for n, s in surfaces.items()]
-                  for e in plan.electrodes}
-    at_risk = [_at_risk(plan, n, counter, bits[n], [c for rows in clearances.values() for c in rows if c["name"] == plan.regions[n].name],
-                        thresholds, warnings) for n in surfaces]
+    # Kept by the region's place in the plan: two structures may bear one name.
+    rows_of = {n: {e.id: {"name": plan.regions[n].name, "distance_mm": needle_distance_mm(e, _reach(plan, e), s)} for e in plan.electrodes}
+               for n, s in surfaces.items()}
+    clearances = {e.id: [rows_of[n][e.id] for n in surfaces] for e in plan.electrodes}
+    at_risk = [_at_risk(plan, n, counter, bits[n], list(rows_of[n].values()), thresholds, warnings) for n in surfaces]
 
     if _touches_wall(everything, solution, lethal):
         warnings.append({"code": "domain_too_small", "message": "The lethal zone reaches the wall of the solved box: enlarge the domain."})

@@ -97,6 +97,7 @@ class TreatmentPlan:
     thresholds_v_per_cm: tuple[float, ...] = (400.0, 500.0, 600.0, 800.0)
     lethal_v_per_cm: float = 500.0
     margin_mm: float = 5.0
+    notes: tuple[tuple[str, str], ...] = ()  # (code, sentence) of what was noticed while reading the file
 
     def __post_init__(self) -> None:
         if self.background.is_air:
@@ -170,7 +171,8 @@ class TreatmentPlan:
         """Read a ``nodus.plan/1`` object.
 
         ``presets`` maps tissue names to laws; ``load_mask(path, label)`` gives a region's mask (its
-        own refusals pass through). Unknown extra keys are left alone. Raises ``PlanRefused``.
+        own refusals pass through). Keys that are not known, and defaults taken for keys that are
+        missing, are kept in ``notes``: a misspelt threshold must not pass unseen. Raises ``PlanRefused``.
         """
         if not isinstance(d, Mapping):
             raise PlanRefused("This is not a plan: a plan is a JSON object.", code="not_a_plan")
@@ -191,6 +193,7 @@ class TreatmentPlan:
         for key in ("lethal_v_per_cm", "margin_mm"):
             if key in d:
                 more[key] = _finite(d[key], key)
+        more["notes"] = _notes(d)
         return cls(Domain(_vector(domain, "center_mm", "domain"), _vector(domain, "size_mm", "domain"), _number(domain, "spacing_mm", "domain")),
                    conductivity_from_dict(d.get("background"), presets, "background"), electrodes, pulses, regions, **more)
 
@@ -205,12 +208,33 @@ class TreatmentPlan:
 # -- reading, with a sentence for every way it can go wrong ---------------------------------------
 
 
+# ``limits`` and ``seed`` belong to the optimiser, the last two to a plan written with its answer.
+_KNOWN_KEYS = {
+    "schema", "domain", "background", "regions", "electrodes", "pulses", "thresholds_v_per_cm", "lethal_v_per_cm", "boundary", "margin_mm",
+    "limits", "seed", "assessment", "software_version",
+}
+
+
+def _notes(d: Mapping) -> tuple[tuple[str, str], ...]:
+    """What a person should know of how the file was read."""
+    unknown = sorted(str(k) for k in set(d) - _KNOWN_KEYS)
+    notes = [("unknown_key", f"The plan's key {key!r} is not known and was not used.") for key in unknown]
+    for key, default, unit in (("lethal_v_per_cm", TreatmentPlan.__dataclass_fields__["lethal_v_per_cm"].default, "V/cm"), ("margin_mm", TreatmentPlan.__dataclass_fields__["margin_mm"].default, "mm")):
+        if key not in d:
+            notes.append(("default_used", f"The plan does not say {key}: {default:g} {unit} was used."))
+    return tuple(notes)
+
+
 def _finite(value, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PlanRefused(f"{what} must be a number, not {value!r}.", code="not_a_number")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond what a number can hold
+        number = math.inf
+    if not math.isfinite(number):
         raise PlanRefused(f"{what} is not a finite number.", code="not_a_number")
-    return float(value)
+    return number
 
 
 def _number(d: Mapping, key: str, where: str, default: float | None = None) -> float:

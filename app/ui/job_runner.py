@@ -3,6 +3,9 @@
 ``start`` returns at once. Results arrive through Qt's queue on the GUI thread. A job started under
 a ``key`` makes an earlier one of the same key stale: it is cancelled and its result dropped, so
 that fast drags never show an old picture.
+
+Jobs that write into the study are another matter: started with ``write=True`` they wait in line,
+one after the other, are never made stale, and are finished before the runner closes.
 """
 
 from __future__ import annotations
@@ -36,9 +39,11 @@ class _Relay(QObject):
 
 
 class _Job(QRunnable):
-    def __init__(self, job_id: int, key: str | None, title: str, work, relay: _Relay, quiet: bool):
+    def __init__(self, job_id: int, key: str | None, title: str, work, relay: _Relay, quiet: bool, write: bool):
         super().__init__()
         self.setAutoDelete(False)
+        self.write = write
+        self.problem: Exception | None = None
         self.job_id, self.key, self.title, self.work, self.relay, self.quiet = job_id, key, title, work, relay, quiet
         self.token = CancelToken()
         self.stale = False
@@ -58,7 +63,7 @@ class _Job(QRunnable):
         try:
             result = self.work(JobContext(self._report, self.token))
         except Exception as error:  # handed over whole to the GUI thread, which tells refusals from bugs
-            problem = error
+            self.problem = problem = error
         self.relay.ended.emit(self, result, problem)
 
 
@@ -74,6 +79,8 @@ class JobRunner(QObject):
         super().__init__(parent)
         self._pool = QThreadPool(self)
         self._pool.setMaxThreadCount(3)
+        self._writer = QThreadPool(self)  # one thread: writes land in the order they were asked for
+        self._writer.setMaxThreadCount(1)
         self._ids = itertools.count(1)
         self._running: dict[int, _Job] = {}
         self._relay = _Relay(self)
@@ -86,26 +93,27 @@ class JobRunner(QObject):
         """Titles of jobs that a person should know about, oldest first."""
         return [j.title for j in self._running.values() if not j.quiet]
 
-    def start(self, title: str, work: Callable[[JobContext], object], *, key: str | None = None, quiet: bool = False, on_done: Callable | None = None, on_refused: Callable | None = None) -> int:
+    def start(self, title: str, work: Callable[[JobContext], object], *, key: str | None = None, quiet: bool = False, write: bool = False, on_done: Callable | None = None, on_refused: Callable | None = None) -> int:
         """Run ``work(context)`` in a thread; ``on_done(result)`` follows on the GUI thread.
 
-        ``quiet`` keeps live updates out of the status bar. ``on_refused(error)`` replaces the
+        ``quiet`` keeps live updates out of the status bar. ``write`` puts the job in the line of
+        writes instead of replacing an earlier one of its key. ``on_refused(error)`` replaces the
         general ``refused`` signal for this job.
         """
-        if key is not None:
+        if key is not None and not write:
             self.drop(key)
-        job = _Job(next(self._ids), key, title, work, self._relay, quiet)
+        job = _Job(next(self._ids), key, title, work, self._relay, quiet, write)
         job.on_done, job.on_refused = on_done, on_refused
         self._running[job.job_id] = job
         if not quiet:
             self.progressed.emit(JobEvent(job.job_id, title, "", None))
-        self._pool.start(job)
+        (self._writer if write else self._pool).start(job)
         return job.job_id
 
     def drop(self, *keys: str) -> None:
         """Cancel running jobs of these keys; whatever they still bring is thrown away."""
         for job in self._running.values():
-            if job.key in keys:
+            if job.key in keys and not job.write:
                 job.stale = True
                 job.token.cancel()
 
@@ -119,12 +127,22 @@ class JobRunner(QObject):
         """True while any job (of that key) runs."""
         return any(key in (None, j.key) for j in self._running.values())
 
-    def close(self) -> None:
-        """Cancel everything and wait for the threads; no callback follows."""
+    def close(self) -> list[Exception]:
+        """Cancel what only reads or computes, let what writes finish, wait for all; no callback
+        follows. Returns what went wrong in writes that nobody has been told about."""
         self._closed = True
-        self.cancel()
+        for job in self._running.values():
+            if not job.write:
+                job.token.cancel()
         self._pool.waitForDone()
+        self._writer.waitForDone()
+        problems = [job.problem for job in self._running.values() if job.write and job.problem is not None]
         self._running.clear()
+        return problems
+
+    def reopen(self) -> None:
+        """Take jobs again after ``close``, because the owner could not close after all."""
+        self._closed = False
 
     def _on_progress(self, event: JobEvent) -> None:
         job = self._running.get(event.job_id)

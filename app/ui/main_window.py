@@ -411,10 +411,16 @@ class MainWindow(QMainWindow):
         self.ready.emit()
 
     def closeEvent(self, event) -> None:
-        """Save, stop jobs, free the graphics context."""
+        """Let writes finish, stop jobs, free the graphics context. Where something could not be
+        written the window stays: nothing is thrown away behind the reader's back."""
         if not self._closed:
-            self._closed = True
             self.toolbox.current.cancel()
+            problems = self.session.close()
+            if problems:
+                event.ignore()
+                why = getattr(problems[0], "message", None) or str(problems[0])
+                self.session.notice.emit("serious", t("Not closed: something could not be saved. {why} Mend the cause and close again.").format(why=why))
+                return
+            self._closed = True
             self.panes.shutdown()
-            self.session.close()
         super().closeEvent(event)

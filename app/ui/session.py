@@ -97,6 +97,7 @@ class Session(NodesPart, ReadingsPart, PlanPart, QObject):
     display_changed = Signal()  # opacity, which overlays are shown
     readings_changed = Signal()  # any reading of the subject
     findings_changed = Signal()
+    node_details_needed = Signal(str)  # node_id whose side or level is not stated yet
     saved = Signal(str)  # what was confirmed on disk, with its time
     notice = Signal(str, str)  # severity, sentence: shown without a modal dialog
 
@@ -137,6 +138,7 @@ class Session(NodesPart, ReadingsPart, PlanPart, QObject):
         self.subject_readings: list[Reading] = []
         self.subject_nodes: list[TargetNode] = []
         self._stroke: tuple | None = None
+        self._edits: list[tuple] = []  # (node_id, draft, operation) asked for and not done yet
         self._unsaved: dict[tuple[str, str, str], tuple] = {}  # drafts not yet confirmed on disk
         self._newest_step: dict[tuple[str, str, str], int] = {}
         self._step_number = 0
@@ -233,7 +235,7 @@ class Session(NodesPart, ReadingsPart, PlanPart, QObject):
                 self.notice.emit("info", f"{len(result.skipped)} files were left out; the first: {result.skipped[0].message}")
             self.open_visit(result.visit.visit_id)
 
-        self.jobs.start("Importing pictures", lambda context: import_folder(store, subject_id, visit_name, Path(path), context), key="import", on_done=done)
+        self.jobs.start("Importing pictures", lambda context: import_folder(store, subject_id, visit_name, Path(path), context), write=True, on_done=done)
 
     def open_folder(self, path) -> None:
         """Look at a folder (or file) of DICOM or a volume file without a study; nothing is saved."""
@@ -273,6 +275,7 @@ class Session(NodesPart, ReadingsPart, PlanPart, QObject):
     def _clear_screen(self) -> None:
         """No picture, no caliper, no finding, and no job that would bring one of them back."""
         self.jobs.drop("series", "outlines", "preview", "segment", "edit", "structure", "suggest", "field")
+        self._edits.clear()
         self.image = self.picture = self.current_series_id = self.preview = None
         self.calipers, self.findings = [], []
         for signal in (self.image_changed, self.picture_changed, self.preview_changed, self.calipers_changed, self.findings_changed):
@@ -335,21 +338,43 @@ class Session(NodesPart, ReadingsPart, PlanPart, QObject):
         return None if self.picture is None else (self.current_series_id or self.picture.source.series_uid or "picture")
 
     def save(self) -> None:
-        """Save drafts now (they are also saved after every edit); emits ``saved``."""
+        """Save what is not on disk yet (every edit is also saved by itself); emits ``saved`` once it is."""
         self.flush_drafts()
-        if self.study is not None:
-            self._say_saved("everything is saved")
+        if self.study is None:
+            return
 
-    def close(self) -> None:
-        """Stop jobs, save drafts, release the study."""
-        self.flush_drafts()
-        self.jobs.close()
+        def done(_result) -> None:
+            if not self._unsaved:
+                self._say_saved("everything is saved")
+
+        # Writes are done in order: when this one is, all before it are.
+        self.jobs.start("Saving", lambda _context: None, quiet=True, write=True, on_done=done)
+
+    def close(self) -> list[Exception]:
+        """Let writes finish, stop everything else, release the study.
+
+        Returns what could not be written: then the study stays open with the outlines in memory,
+        and ``close`` can be called again.
+        """
+        if self._stroke is not None:
+            self.end_stroke()
+        problems = self.jobs.close() + self.write_drafts_now()
+        if problems:
+            self.jobs.reopen()
+            return problems
         self._release_study()
+        return []
 
     def _release_study(self) -> None:
-        self.flush_drafts()
-        if self.study is not None:
-            self.study.close()
+        if self._stroke is not None:
+            self.end_stroke()
+        store = self.study
+        if store is not None:
+            if self.jobs.is_busy():
+                # Behind the writes that are still in line for it.
+                self.jobs.start("Closing the study", lambda _context: store.close(), quiet=True, write=True)
+            else:
+                store.close()
         self.study, self.subject_id, self.visit, self.image, self.picture = None, None, None, None, None
         self.nodes, self.current_node_id, self.series, self.calipers = {}, None, [], []
         self.undo_stack.clear()
@@ -455,4 +480,4 @@ class Session(NodesPart, ReadingsPart, PlanPart, QObject):
             self._say_saved("export written")
             self.readings_changed.emit()
 
-        self.jobs.start(f"Exporting {kind.upper()}", lambda _context: export_study(store, kind, Path(path), subject_id=subject if kind == "pdf" else None), key="export", on_done=done)
+        self.jobs.start(f"Exporting {kind.upper()}", lambda _context: export_study(store, kind, Path(path), subject_id=subject if kind == "pdf" else None), write=True, on_done=done)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from app.study.model import LEVELS, ReadingState, Side
+from app.study.model import UNKNOWN_LEVEL, ReadingState, Side
 from app.usecases.mask_draft import DraftStep, MaskDraft
 from volumetry.errors import NodusError
 
@@ -46,14 +48,21 @@ class NodesPart:
         if store is None or visit is None or image is None:
             return
         readings = {node_id: s.reading for node_id, s in self.nodes.items()}
+        # What is not on disk yet is newer than what is.
+        waiting = {key[0]: entry[1] for key, entry in self._unsaved.items() if key[1:] == (visit.visit_id, reader) and entry[0] is store}
 
         def work(_context):
             from app.usecases.readings import mask_of_reading, unpack_mask
 
             found = {}
             for node_id, reading in readings.items():
-                kept = store.load_draft_mask(node_id, visit.visit_id, reader=reader)
-                mask = unpack_mask(kept) if kept is not None else mask_of_reading(store, reading) if reading is not None else None
+                kept = None if node_id in waiting else store.load_draft_mask(node_id, visit.visit_id, reader=reader)
+                if node_id in waiting:
+                    mask = waiting[node_id]
+                elif kept is not None:
+                    mask = unpack_mask(kept)
+                else:
+                    mask = mask_of_reading(store, reading) if reading is not None else None
                 if mask is not None and mask.geometry.same_grid(image.geometry):
                     draft = MaskDraft(image.geometry, mask)
                     found[node_id] = (draft, None if draft.is_empty else draft.measure())
@@ -75,25 +84,50 @@ class NodesPart:
         self.jobs.start("Loading outlines", work, key="outlines", quiet=True, on_done=done)
 
     def add_node(self, label: str, side: str, level: str) -> None:
-        """New target node, same identity at every visit; becomes current. Refusals are shown."""
+        """New target node, same identity at every visit; becomes current at once. The study gets it
+        by a job; where it refuses, the node goes again and the reason is shown."""
+        from app.study.ids import new_id
         from app.study.model import TargetNode
         from app.ui.session import NodeState
 
-        try:
-            if self.study is not None and self.subject_id is not None:
-                node = self.study.add_node(self.subject_id, label, side, level)
-                self._say_saved(f"node {label} added")
-            else:
-                if level not in LEVELS:
-                    raise NodusError(f"{level} is no neck level.", code="level_refused")
-                node = TargetNode(f"loose-{len(self.nodes) + 1}", "", label, Side(side), level)
-        except NodusError as refusal:
-            self._on_refused(refusal)
-            return
+        store, subject = self.study, self.subject_id
+        node = TargetNode(new_id("N"), subject or "", label, Side(side), level)
         self.subject_nodes = [*self.subject_nodes, node]
         self.nodes[node.node_id] = NodeState(node)
         self.current_node_id = node.node_id
         self.nodes_changed.emit()
+        if store is None or subject is None:
+            return
+
+        def refused(error) -> None:
+            self.subject_nodes = [n for n in self.subject_nodes if n.node_id != node.node_id]
+            self.nodes.pop(node.node_id, None)
+            self.current_node_id = next(iter(self.nodes), None)
+            self.nodes_changed.emit()
+            self._on_refused(error)
+
+        self.jobs.start(
+            f"Adding node {label}", lambda _context: store.add_node(subject, label, side, level, node_id=node.node_id), quiet=True, write=True,
+            on_done=lambda _node: self._say_saved(f"node {label} added"), on_refused=refused,
+        )
+
+    def set_node(self, node_id: str, side: str, level: str, reason: str) -> None:
+        """State or change a node's side and level, with a reason; a job."""
+        store, state = self.study, self.nodes.get(node_id)
+        if state is None:
+            return
+
+        def done(node) -> None:
+            self.subject_nodes = [node if n.node_id == node_id else n for n in self.subject_nodes]
+            if node_id in self.nodes:
+                self.nodes[node_id].node = node
+            self.nodes_changed.emit()
+            self._say_saved(f"side and level of {node.label} saved")
+
+        if store is None:
+            done(replace(state.node, side=Side(side), level=level))
+            return
+        self.jobs.start(f"Saving node {state.node.label}", lambda _context: store.update_node(node_id, reason=reason, side=side, level=level), quiet=True, write=True, on_done=done)
 
     def next_node_label(self) -> str:
         """N1, N2 … the first that is free."""
@@ -119,18 +153,11 @@ class NodesPart:
         return self.nodes.get(self.current_node_id or "")
 
     def _node_for_editing(self):
-        """The current node, made where there is none; None where it is locked (said aloud)."""
+        """The current node, made where there is none; None where it is locked (said aloud). Side and
+        level of a node made by a click are unknown, and asked for; nothing is guessed."""
         if self.current is None:
-            point = self.crosshair_mm
-            side = "midline"
-            if self.image is not None:
-                g = self.image.geometry
-                middle = g.index_to_world((np.array(g.shape[::-1]) - 1) / 2)[0]
-                side = "left" if point[0] > middle else "right"
-            self.add_node(self.next_node_label(), side, "II")
-            if self.current is None:
-                return None  # refused, and said so
-            self.notice.emit("info", f"Node {self.current.node.label} was made on the {side} at level II: check side and level in the node list.")
+            self.add_node(self.next_node_label(), Side.UNKNOWN, UNKNOWN_LEVEL)
+            self.node_details_needed.emit(self.current_node_id)
         return None if self._refuse_locked(self.current) else self.current
 
     def _refuse_locked(self, state) -> bool:
@@ -306,36 +333,57 @@ class NodesPart:
             self._did(node_id, step)
 
     def edit_mask(self, operation: str) -> None:
-        """``fill``, ``keep_largest``, ``grow``, ``shrink``, ``smooth`` or ``clear``; one undo step."""
-        from volumetry.segmentation import editing
-
+        """``fill``, ``keep_largest``, ``grow``, ``shrink``, ``smooth`` or ``clear``; one undo step
+        each. Asked for again before the last one is done, it waits its turn: no press is lost."""
         state = self._node_for_editing() if self.current is not None else None
         if state is None or state.draft is None or state.draft.is_empty:
             self.notice.emit("info", "There is no outline to change yet: click into the node with the node tool (N).")
             return
-        before, geometry = state.draft.array.copy(), state.draft.geometry
+        self._edits.append((state.node.node_id, state.draft, operation))
+        if len(self._edits) == 1:
+            self._next_edit()
+
+    def _next_edit(self) -> None:
+        """Work on the first waiting edit, on the outline as it is by then."""
+        from volumetry.segmentation import editing
+
+        if not self._edits:
+            return
+        node_id, draft, operation = self._edits[0]
+        before, geometry = draft.array.copy(), draft.geometry
         step_mm = max(0.5, min(geometry.spacing_mm))  # less than a voxel would change nothing
-        operations = {
+        text, work = {
             "fill": ("Fill holes", lambda: editing.fill_holes(before)),
             "keep_largest": ("Keep largest piece", lambda: editing.keep_largest(before)),
             "grow": (f"Grow {step_mm:.2g} mm", lambda: editing.grow(before, geometry, step_mm)),
             "shrink": (f"Shrink {step_mm:.2g} mm", lambda: editing.grow(before, geometry, -step_mm)),
             "smooth": ("Smooth", lambda: editing.smooth(before, geometry)),
             "clear": ("Clear outline", lambda: np.zeros_like(before)),
-        }
-        text, work = operations[operation]
-        node_id, draft = state.node.node_id, state.draft
+        }[operation]
 
         def done(new) -> None:
-            # A stroke may have begun meanwhile; a stale result never overwrites the reader's hand.
-            if node_id in self.nodes and self.nodes[node_id].draft is draft and np.array_equal(draft.array, before):
-                step = draft.edit(new, text)
-                if step is not None:
-                    self._did(node_id, step)
-                else:
-                    self.notice.emit("info", f"{text}: the outline of {state.node.label} stays as it is.")
+            if not self._edits or self._edits[0][1] is not draft:
+                return  # another visit is on screen by now
+            state = self.nodes.get(node_id)
+            if state is None or state.draft is not draft:
+                self._edits.clear()
+                return
+            if not np.array_equal(draft.array, before):
+                self._next_edit()  # the reader's hand was on it meanwhile: do it again on what is there now
+                return
+            self._edits.pop(0)
+            step = draft.edit(new, text)
+            if step is not None:
+                self._did(node_id, step)
+            else:
+                self.notice.emit("info", f"{text}: the outline of {state.node.label} stays as it is.")
+            self._next_edit()
 
-        self.jobs.start(text, lambda _context: work(), key="edit", quiet=True, on_done=done)
+        def refused(error) -> None:
+            self._edits.clear()
+            self._on_refused(error)
+
+        self.jobs.start(text, lambda _context: work(), key="edit", quiet=True, on_done=done, on_refused=refused)
 
     # ---- keeping ------------------------------------------------------------------------------
     def _autosave(self, node_id: str) -> None:
@@ -349,12 +397,21 @@ class NodesPart:
         self._unsaved[key] = entry
         self._newest_step[key] = self._step_number
 
+        self._start_draft_write(key, entry, state.node.label)
+
+    def _start_draft_write(self, key: tuple[str, str, str], entry: tuple, label: str) -> None:
+        """Put the write of a draft in line. What the study refuses stays in memory and is tried
+        again with the next step, at the next visit and on closing."""
+
         def done(_result) -> None:
             if self._unsaved.get(key) is entry:
                 del self._unsaved[key]
-            self._say_saved(f"{state.node.label} saved")
+            self._say_saved(f"{label} saved")
 
-        self.jobs.start("Saving", lambda _context: self._write_draft(key, entry), key=f"{AUTOSAVE_KEY}-{node_id}", quiet=True, on_done=done)
+        def refused(error) -> None:
+            self.notice.emit("serious", f"The outline of {label} could not be saved yet: {error.message} It is kept in memory and tried again.")
+
+        self.jobs.start("Saving", lambda _context: self._write_draft(key, entry), key=AUTOSAVE_KEY, quiet=True, write=True, on_done=done, on_refused=refused)
 
     def _write_draft(self, key: tuple[str, str, str], entry: tuple) -> None:
         """Write a draft unless a newer one is there or on its way; in any thread, one at a time."""
@@ -366,12 +423,23 @@ class NodesPart:
                 store.save_draft_mask(node_id, visit_id, pack_mask(mask), reader=reader)
 
     def flush_drafts(self) -> None:
-        """Write outlines whose autosave has not been confirmed yet (before a visit or study closes)."""
+        """End a stroke under way, and try again to write outlines that the study refused before."""
         if self._stroke is not None:
             self.end_stroke()
+        if not self.jobs.is_busy(AUTOSAVE_KEY):
+            for key, entry in list(self._unsaved.items()):
+                self._start_draft_write(key, entry, "a node")
+
+    def write_drafts_now(self) -> list[NodusError]:
+        """On closing, when no job runs any more: write what is not on disk; returns what was refused."""
+        problems = []
         for key, entry in list(self._unsaved.items()):
-            self._write_draft(key, entry)
-            del self._unsaved[key]
+            try:
+                self._write_draft(key, entry)
+                del self._unsaved[key]
+            except NodusError as problem:
+                problems.append(problem)
+        return problems
 
     # ---- calipers ------------------------------------------------------------------------------
     def add_caliper(self, points, *, role: str | None = None, plane: str | None = None) -> None:

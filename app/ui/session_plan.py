@@ -186,4 +186,4 @@ class PlanPart:
             self._say_saved("plan run saved")
             self.readings_changed.emit()
 
-        self.jobs.start("Saving the plan", lambda _context: save_plan_run(store, subject, visit.visit_id, plan, solution, assessment), key="plan-run", on_done=done)
+        self.jobs.start("Saving the plan", lambda _context: save_plan_run(store, subject, visit.visit_id, plan, solution, assessment), write=True, on_done=done)

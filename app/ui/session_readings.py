@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.study.model import ReadingState, ReadingStatus
+from app.study.model import UNKNOWN_LEVEL, ReadingState, ReadingStatus, Side
 from volumetry.errors import NodusError
 
 
@@ -15,49 +15,52 @@ class ReadingsPart:
         modality = None if self.image is None else self.image.source.modality
         return modality if modality in ("CT", "MR", "PT") else "CT"
 
-    def keep_reading(self, node_id: str, *, method: str = "voxel", reason: str | None = None, otherwise: str | None = None, then=None) -> None:
-        """Save the node's outline (or ellipsoid) as a measured reading; a job. ``then(reading)`` follows.
-
-        ``otherwise`` is recorded as the reason where one is needed and none was given.
-        """
+    def _outline_work(self, state, reason: str | None, otherwise: str | None):
+        """A function that saves the outline as it stands now as a measured reading."""
         from app.usecases.readings import save_reading
 
-        store, visit, state, image, reader = self.study, self.visit, self.nodes.get(node_id), self.image, self.reader
-        if store is None or visit is None or state is None:
+        store, visit, image, reader = self.study, self.visit, self.image, self.reader
+        mask, modality, node = state.draft.as_mask(), self._modality(False), state.node
+
+        def save(why: str | None):
+            return save_reading(store, visit, node, reader=reader, modality=modality, mask=mask, image=image, reason=why)
+
+        return lambda: _with_reason(save, reason, otherwise)
+
+    def _ellipsoid_work(self, state, reason: str | None, otherwise: str | None):
+        """A function that saves the three diameters as they stand now as a measured reading."""
+        from app.usecases.readings import save_reading
+
+        store, visit, reader, node, ellipsoid = self.study, self.visit, self.reader, state.node, state.ellipsoid
+        extra = {"ellipsoid_axes_mm": list(ellipsoid.axes_mm), "ellipsoid_volume_ml": ellipsoid.volume_ml, "warnings": [w.as_warning() for w in ellipsoid.warnings]}
+
+        def save(why: str | None):
+            return save_reading(
+                store, visit, node, reader=reader, modality="US", method="ellipsoid", volume_ml=ellipsoid.volume_ml,
+                volume_interval_ml=ellipsoid.interval_ml, extra=extra, reason=why,
+            )
+
+        return lambda: _with_reason(save, reason, otherwise)
+
+    def keep_reading(self, node_id: str, *, method: str = "voxel", reason: str | None = None) -> None:
+        """Save the node's outline (or three diameters, ``method="ellipsoid"``) as a measured reading; a job."""
+        state = self.nodes.get(node_id)
+        if self.study is None or self.visit is None or state is None:
             self.notice.emit("warning", "A reading needs an open study and visit.")
             return
         if method == "ellipsoid":
-            ellipsoid = state.ellipsoid
-            if ellipsoid is None:
+            if state.ellipsoid is None:
                 self.notice.emit("warning", "The ellipsoid needs length and depth on a longitudinal still, width and depth on a transverse one.")
                 return
-            extra = {"ellipsoid_axes_mm": list(ellipsoid.axes_mm), "ellipsoid_volume_ml": ellipsoid.volume_ml, "warnings": [w.as_warning() for w in ellipsoid.warnings]}
-
-            def work(_context):
-                return save_reading(
-                    store, visit, state.node, reader=reader, modality="US", method="ellipsoid", volume_ml=ellipsoid.volume_ml,
-                    volume_interval_ml=ellipsoid.interval_ml, extra=extra, reason=reason,
-                )
+            work = self._ellipsoid_work(state, reason, None)
         else:
             if state.draft is None or state.draft.is_empty:
                 self.notice.emit("warning", f"{state.node.label} has no outline at this visit yet.")
                 return
-            mask, modality = state.draft.as_mask(), self._modality(False)
+            work = self._outline_work(state, reason, None)
+        self.jobs.start(f"Saving the reading of {state.node.label}", lambda _context: work(), write=True, on_done=self._reading_saved)
 
-            def work(_context):
-                def save(why: str | None):
-                    return save_reading(store, visit, state.node, reader=reader, modality=modality, mask=mask, image=image, reason=why)
-
-                try:
-                    return save(reason)
-                except NodusError as refusal:
-                    if refusal.code != "reason_missing" or otherwise is None:
-                        raise
-                    return save(otherwise)
-
-        self.jobs.start(f"Saving the reading of {state.node.label}", work, key="reading", on_done=lambda reading: self._reading_saved(reading, then))
-
-    def _reading_saved(self, reading, then=None) -> None:
+    def _reading_saved(self, reading) -> None:
         if self.study is None:
             return
         if reading.node_id in self.nodes and self.visit is not None and reading.visit_id == self.visit.visit_id:
@@ -69,8 +72,6 @@ class ReadingsPart:
         self._say_saved(f"reading of {label} {reading.state}")
         self.nodes_changed.emit()
         self.readings_changed.emit()
-        if then is not None:
-            then(reading)
 
     def set_reading_status(self, node_id: str, status: str, reason: str | None = None) -> None:
         """Record what was seen (disappeared_assessed, too_small, not_evaluable …); a job."""
@@ -84,38 +85,69 @@ class ReadingsPart:
             self.notice.emit("warning", "A reading needs an open study and visit.")
             return
 
+        reader, modality = self.reader, self._modality(False)
+        measured = status == ReadingStatus.TOO_SMALL and state.draft is not None and not state.draft.is_empty
+        mask = state.draft.as_mask() if measured else None
+
         def work(_context):
             return save_reading(
-                store, visit, state.node, reader=self.reader, modality=self._modality(False), status=ReadingStatus(status), image=image,
-                mask=state.draft.as_mask() if status == ReadingStatus.TOO_SMALL and state.draft is not None and not state.draft.is_empty else None,
-                status_reason=reason, reason=reason,
+                store, visit, state.node, reader=reader, modality=modality, status=ReadingStatus(status), image=image, mask=mask, status_reason=reason, reason=reason
             )
 
-        self.jobs.start(f"Saving the reading of {state.node.label}", work, key="reading", on_done=self._reading_saved)
+        self.jobs.start(f"Saving the reading of {state.node.label}", work, write=True, on_done=self._reading_saved)
+
+    def lockable(self, node_id: str) -> tuple[str | None, str]:
+        """What a lock of this node would lock, and the sentence that says why there is nothing.
+
+        ``("outline" | "ellipsoid" | "status", "")``, or ``(None, reason)``. Where an outline and
+        three diameters both exist, the one whose picture is on screen is meant. A status that says
+        there is nothing to outline never wins over an outline, nor the outline over the status:
+        then the reader must say which holds.
+        """
+        state = self.nodes.get(node_id)
+        if self.study is None or self.visit is None or state is None:
+            return None, "A reading needs an open study and visit."
+        label, kept = state.node.label, state.reading
+        if kept is not None and kept.state == ReadingState.LOCKED:
+            return None, f"The reading of {label} is locked already."
+        if state.node.side == Side.UNKNOWN or state.node.level == UNKNOWN_LEVEL:
+            return None, f"State side and level of {label} first."
+        outlined = state.draft is not None and not state.draft.is_empty
+        if kept is not None and kept.status not in (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL):
+            if outlined:
+                words = str(kept.status).replace("_", " ")
+                return None, f"{label} is recorded as {words} and has an outline: set it to measured, or clear the outline."
+            return "status", ""
+        if state.ellipsoid is not None and (self.picture is not None or not outlined):
+            return "ellipsoid", ""
+        if outlined:
+            return "outline", ""
+        if kept is not None:
+            return "status", ""  # kept as it is: diameters or a mask of an earlier session
+        return None, f"{label} has no outline and no status at this visit: there is nothing to lock."
 
     def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None) -> None:
-        """Save the outline as it stands and lock the reading with a typed name; jobs."""
-        store, state = self.study, self.nodes.get(node_id)
-        if store is None or state is None:
-            self.notice.emit("warning", "A reading needs an open study and visit.")
+        """Save what is on screen and lock it with a typed name: one job, so that no half of it can
+        be lost."""
+        what, why_not = self.lockable(node_id)
+        if what is None:
+            self.notice.emit("info" if "locked already" in why_not else "warning", why_not)
             return
-
-        def lock(reading) -> None:
-            self.jobs.start(
-                f"Locking the reading of {state.node.label}", lambda _context: store.lock_reading(reading.reading_id, name, meaning), key="lock", on_done=self._reading_saved
-            )
-
-        kept = state.reading
-        if kept is not None and kept.state == ReadingState.LOCKED:
-            self.notice.emit("info", f"The reading of {state.node.label} is locked already.")
-        elif kept is not None and kept.state == ReadingState.MEASURED and kept.status != ReadingStatus.MEASURED:
-            lock(kept)
-        elif state.draft is not None and not state.draft.is_empty:
-            self.keep_reading(node_id, reason=reason, otherwise="edited again before it was locked", then=lock)
-        elif state.ellipsoid is not None:
-            self.keep_reading(node_id, method="ellipsoid", reason=reason, then=lock)
+        store, state = self.study, self.nodes[node_id]
+        otherwise = "edited again before it was locked"
+        if what == "outline":
+            save = self._outline_work(state, reason, otherwise)
+        elif what == "ellipsoid":
+            save = self._ellipsoid_work(state, reason, otherwise)
         else:
-            self.notice.emit("warning", f"{state.node.label} has no outline and no status at this visit: there is nothing to lock.")
+            kept = state.reading
+
+            def save():
+                return kept
+
+        self.jobs.start(
+            f"Locking the reading of {state.node.label}", lambda _context: store.lock_reading(save().reading_id, name, meaning), write=True, on_done=self._reading_saved
+        )
 
     def correct_reading(self, node_id: str, reason: str) -> None:
         """Begin a correction of a locked reading: a new version that can be edited; a job."""
@@ -123,4 +155,14 @@ class ReadingsPart:
         if store is None or state is None or state.reading is None:
             return
         reading_id = state.reading.reading_id
-        self.jobs.start("Beginning a correction", lambda _context: store.correct_reading(reading_id, reason), key="lock", on_done=self._reading_saved)
+        self.jobs.start("Beginning a correction", lambda _context: store.correct_reading(reading_id, reason), write=True, on_done=self._reading_saved)
+
+
+def _with_reason(save, reason: str | None, otherwise: str | None):
+    """Save with the reader's reason, or with ``otherwise`` where one is needed and none was given."""
+    try:
+        return save(reason)
+    except NodusError as refusal:
+        if refusal.code != "reason_missing" or otherwise is None:
+            raise
+        return save(otherwise)

@@ -21,7 +21,7 @@ def write_plan_folder(plan, solution, assessment, folder: Path) -> list[Path]:
     Metal and shaft hold 0 in the field: they are no tissue and count in no volume.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    e_max = np.nan_to_num(np.asarray(solution.e_max_v_per_cm, dtype=np.float32), nan=0.0)
+    e_max = np.nan_to_num(np.asarray(solution.shown_v_per_cm(), dtype=np.float32), nan=0.0)
     field = ImageVolume(np.ascontiguousarray(e_max), solution.geometry, unit="V/cm", source=ImageSource(description="Maximum |E| over pairs"))
     zone = NodeMask(e_max >= plan.lethal_v_per_cm, solution.geometry, name="ablation")
     paths = [folder / "field_v_per_cm.nii.gz", folder / "ablation.nii.gz", folder / "plan.json"]

@@ -21,7 +21,7 @@ def save_plan_run(store: StudyStore, subject_id: str, visit_id: str | None, plan
 def pack_field(solution) -> bytes:
     """The maximum field over pairs as compressed float32, with its grid."""
     stream = io.BytesIO()
-    field = np.nan_to_num(np.asarray(solution.e_max_v_per_cm, np.float32), nan=0.0)
+    field = np.nan_to_num(np.asarray(solution.shown_v_per_cm(), np.float32), nan=0.0)
     np.savez_compressed(stream, e_max_v_per_cm=field, affine=solution.geometry.affine)
     return stream.getvalue()
 

@@ -466,6 +466,7 @@ def test_that_a_node_added_keeps_its_identity_at_every_visit(qtbot, opened):
     settle(qtbot, opened)
     assert made in opened.nodes
     opened.add_node("N2", "right", "III")
+    settle(qtbot, opened)
     assert [s.node.label for s in opened.nodes.values()] == ["N1", "N2"]  # the second was refused
 
 
