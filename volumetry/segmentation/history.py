@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +127,6 @@ class EditHistory:
                         patch = MaskPatch(tuple(slice(a, b) for a, b in box), old, new)
                     history._steps.append(EditStep(text, patch, before_ml, after_ml))
                 history._done = int(head["done"])
-        except (ValueError, KeyError, OSError, TypeError, EOFError) as error:
+        except (ValueError, KeyError, OSError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise SegmentationRefused("The saved undo steps cannot be read.", code="bad_history") from error
         return history
