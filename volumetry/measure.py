@@ -27,7 +27,7 @@ class NodeMeasurement:
     """Everything measured on one node; None where a number does not exist (empty mask, one voxel).
 
     Lengths in mm, points in LPS mm. ``voxel_volume_mm3`` is the volume of the node by voxel count,
-    ``volume_interval_ml`` the 95 % interval around ``volume_ml``.
+    ``volume_interval_ml`` its 95 % interval.
     """
 
     label: int
@@ -169,7 +169,9 @@ def _measure_crop(
     pieces = int(count_pieces(crop))
     step = geometry.affine[:3, :3]
     pixel_mm2 = float(np.linalg.norm(np.cross(step[:, 0], step[:, 1])))
-    volume_ml = voxels.volume_mm3 / 1000.0 if coverage_volume_ml is None else float(coverage_volume_ml)
+    # Around the number that a reading stores: one definition of volume at all visits (voxels), so
+    # the interval never leaves out the number it stands beside.
+    volume_ml = voxels.volume_mm3 / 1000.0
     spacing = geometry.spacing_mm
     interval = volume_interval_ml(volume_ml, mesh.surface_mm2, spacing, (i1 - i0, j1 - j0, k1 - k0))
     principal = voxels.principal_axes_mm or (None, None, None)

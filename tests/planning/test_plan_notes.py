@@ -29,7 +29,7 @@ def test_that_an_integer_beyond_any_number_is_refused():
 
 
 def test_that_two_structures_of_one_name_keep_their_own_distances():
-    data = two_needle_plan(2.0, 72.0)
+    data = two_needle_plan(1.0, 72.0)
     data["regions"] = [
         {"name": "carotid", "role": "at_risk", "shape": {"type": "sphere", "center_mm": [0, y, 0], "diameter_mm": 4}} for y in (15, -25)
     ]

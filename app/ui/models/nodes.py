@@ -78,9 +78,16 @@ class NodeRow:
         return number_text(self.volume_ml, volume_decimals(self.volume_ml))
 
 
-def node_volume(state) -> tuple[float | None, tuple[float, float] | None, str]:
-    """(ml, interval, method) of a NodeState: its locked reading, else what is on screen now."""
+def node_volume(state, what: str | None = None) -> tuple[float | None, tuple[float, float] | None, str]:
+    """(ml, interval, method) of a NodeState: its locked reading, else what is on screen now.
+
+    ``what`` (``ellipsoid``, ``status``) asks for what a lock would lock, see ``Session.lockable``.
+    """
     reading, measurement = state.reading, state.measurement
+    if what == "ellipsoid" and state.ellipsoid is not None:
+        return state.ellipsoid.volume_ml, state.ellipsoid.interval_ml, "ellipsoid"
+    if what == "status" and reading is not None:
+        return reading.volume_ml, reading.volume_interval_ml, reading.method
     if reading is not None and reading.state == ReadingState.LOCKED:
         return reading.volume_ml, reading.volume_interval_ml, reading.method
     if reading is not None and reading.status in (ReadingStatus.DISAPPEARED_ASSESSED, ReadingStatus.NOT_EVALUABLE, ReadingStatus.NOT_IMAGED, ReadingStatus.TOO_SMALL):

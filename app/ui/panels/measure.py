@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLineEdit, QPushB
 
 from app.study.model import ReadingState, ReadingStatus
 from app.ui.dialogs.lock import LockDialog
-from app.ui.dialogs.new_node import NewNodeDialog
+from app.ui.dialogs.new_node import NewNodeDialog, NodeDetailsDialog
 from app.ui.models.measures import measurement_figures, method_names
 from app.ui.models.nodes import measure_columns, node_rows, node_volume, status_names
 from app.ui.panels.ellipsoid import EllipsoidSection
@@ -25,13 +25,14 @@ READER_STATUSES = (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL, ReadingStatu
 NEEDS_REASON = (ReadingStatus.NOT_EVALUABLE,)
 
 
-def volume_figure(state: NodeState | None) -> Figure:
-    """The volume that counts for a node at this visit, with interval and method, or why there is none."""
+def volume_figure(state: NodeState | None, what: str | None = None) -> Figure:
+    """The volume that counts for a node at this visit (or what a lock would lock, ``what``), with
+    interval and method, or why there is none."""
     if state is None:
         return Figure(t("Volume"), None, reason=t("Choose a node, or add one."))
-    value, interval, method = node_volume(state)
-    what = {"voxel": t("outline"), "coverage": t("outline"), "ellipsoid": t("ellipsoid")}.get(method)
-    title = t("Volume of {label}").format(label=state.node.label) + (f" ({what})" if what else "")
+    value, interval, method = node_volume(state, what)
+    drawn = {"voxel": t("outline"), "coverage": t("outline"), "ellipsoid": t("ellipsoid")}.get(method)
+    title = t("Volume of {label}").format(label=state.node.label) + (f" ({drawn})" if drawn else "")
     if value is None:
         if state.reading is not None and state.reading.status != ReadingStatus.MEASURED:
             return Figure(title, None, reason=status_names().get(str(state.reading.status), ""))
@@ -55,7 +56,13 @@ class MeasurePanel(StepPanel):
         nodes = Section(t("Nodes"))
         nodes.body.addWidget(self.no_nodes)
         nodes.body.addWidget(self.nodes)
-        nodes.body.addWidget(self.add_button)
+        self.details_button = QPushButton(t("Side and level…"))
+        self.details_button.setAccessibleName(t("State or change side and level of the current node"))
+        self.details_button.clicked.connect(lambda: self.ask_details())
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.add_button, 1)
+        buttons.addWidget(self.details_button, 1)
+        nodes.body.addLayout(buttons)
         self.tools = ToolKeys(session)
         tools = Section(t("Outline"))
         tools.body.addWidget(self.tools)
@@ -97,6 +104,7 @@ class MeasurePanel(StepPanel):
         self.reason.returnPressed.connect(self._send_status)
         self.set_status.clicked.connect(self._send_status)
         self.primary.clicked.connect(self.ask_lock)
+        session.node_details_needed.connect(self.ask_details)
         session.nodes_changed.connect(self.refresh)
         session.measurement_changed.connect(self._measured)
         session.readings_changed.connect(self.refresh)
@@ -118,6 +126,7 @@ class MeasurePanel(StepPanel):
         self.nodes.set_rows(rows, lambda row: row.node.node_id == session.current_node_id)
         self.nodes.setVisible(bool(rows))
         self.no_nodes.setVisible(not rows)
+        self.details_button.setEnabled(state is not None)
         self.ellipsoid.refresh(state)
         self._show_numbers(state)
         self._show_status(state)
@@ -181,16 +190,10 @@ class MeasurePanel(StepPanel):
             self.set_primary(text, False, t("Choose a node first."))
         elif state.reading is not None and state.reading.state == ReadingState.LOCKED:
             self.set_primary(t("Reading is locked"), False, t("A locked reading never changes."))
-        elif not self._is_lockable(state):
-            self.set_primary(text, False, t("Outline the node, or say what was seen of it."))
+        elif self.session.lockable(state.node.node_id)[0] is None:
+            self.set_primary(text, False, t(self.session.lockable(state.node.node_id)[1]))
         else:
             self.set_primary(t("Lock reading of {label}…").format(label=state.node.label), True, t("Type your name; the reading cannot change afterwards."))
-
-    def _is_lockable(self, state: NodeState) -> bool:
-        value, _, _ = node_volume(state)
-        if value is not None:
-            return True
-        return state.reading is not None and state.reading.status != ReadingStatus.MEASURED
 
     # ---- doing -----------------------------------------------------------------------------
     def ask_node(self) -> None:
@@ -200,17 +203,30 @@ class MeasurePanel(StepPanel):
         self.dialog.made.connect(self.session.add_node)
         self.dialog.open()
 
+    def ask_details(self, node_id: str | None = None) -> None:
+        """Ask for side and level of a node: of one just made by a click, or to change them."""
+        state = self.session.nodes.get(node_id or self.session.current_node_id or "")
+        if state is None:
+            return
+        self.dialog = NodeDetailsDialog(state.node, self.window())
+        self.dialog.stated.connect(lambda side, level, reason: self.session.set_node(state.node.node_id, side, level, reason))
+        self.dialog.open()
+
     def ask_lock(self) -> None:
         """Ask for the name and meaning; the lock itself is the session's job."""
         state = self.state()
         if state is None:
             return
-        node, figure = state.node, volume_figure(state)
+        what, why_not = self.session.lockable(state.node.node_id)
+        if what is None:
+            self.session.notice.emit("warning", why_not)
+            return
+        node, figure = state.node, volume_figure(state, what)
         visit = self.session.visit.name if self.session.visit is not None else "–"
-        what = t("{label} · {visit} · reader {reader}").format(label=node.label, visit=visit, reader=self.session.reader)
+        title = t("{label} · {visit} · reader {reader}").format(label=node.label, visit=visit, reader=self.session.reader)
         value = "\n".join(line for line in (figure.text if figure.value is not None else figure.reason, figure.interval_line, figure.source) if line)
         warnings = [row.message for row in self.warnings.rows]
-        self.dialog = LockDialog(what, value, warnings, self.window())
+        self.dialog = LockDialog(title, value, warnings, self.window())
         self.dialog.locked.connect(lambda name, meaning: self.session.lock_reading(node.node_id, name, meaning))
         self.dialog.open()
 
