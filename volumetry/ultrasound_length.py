@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from volumetry.calibration import DATA_TYPES, SPATIAL_FORMATS, Calibration, CalibrationRefused, PictureRegion
 from volumetry.finding import Finding
@@ -56,11 +57,7 @@ def _says_something(region: PictureRegion) -> bool:
 
 
 def _same_scale(a: PictureRegion, b: PictureRegion) -> bool:
-    return (
-        b.is_length
-        and math.isclose(a.delta_x, b.delta_x, rel_tol=SAME_SCALE)
-        and math.isclose(a.delta_y, b.delta_y, rel_tol=SAME_SCALE)
-    )
+    return b.is_length and math.isclose(a.delta_x, b.delta_x, rel_tol=SAME_SCALE) and math.isclose(a.delta_y, b.delta_y, rel_tol=SAME_SCALE)
 
 
 def _is_low(region: PictureRegion) -> bool:
@@ -137,7 +134,7 @@ def resolve_length(calibration: Calibration, points: Sequence[Point]) -> LengthS
         return LengthScale(sx, sy, None, (note,))
     if calibration.refusal is not None:
         raise CalibrationRefused(calibration.refusal[1], code=calibration.refusal[0])
-    segments = list(zip(points, points[1:], strict=False)) or [(points[0], points[0])]
+    segments = list(pairwise(points)) or [(points[0], points[0])]
     fitting = [r for r in calibration.regions if r.is_length and all(r.holds(*p) for p in points)]
     fitting.sort(key=lambda r: (_is_low(r), (r.x1 - r.x0) * (r.y1 - r.y0), r.index))
     for region in fitting:
@@ -152,6 +149,4 @@ def length_on_picture(calibration: Calibration, p1: Point, p2: Point) -> Picture
     """Length between two (x, y) pixel points in mm and px; refusals as in ``resolve_length``."""
     scale = resolve_length(calibration, (p1, p2))
     dx, dy = float(p2[0]) - float(p1[0]), float(p2[1]) - float(p1[1])
-    return PictureLength(
-        math.hypot(dx * scale.mm_per_px_x, dy * scale.mm_per_px_y), math.hypot(dx, dy), scale.region, scale.warnings
-    )
+    return PictureLength(math.hypot(dx * scale.mm_per_px_x, dy * scale.mm_per_px_y), math.hypot(dx, dy), scale.region, scale.warnings)
