@@ -103,7 +103,7 @@ def _refuse(calibration: Calibration, points: Sequence[Point]) -> CalibrationRef
     """The most telling reason why no single length region holds all points."""
     regions = calibration.regions
     if not regions:
-        return CalibrationRefused("The header gives no length scale for this picture; use pixels or calibrate by hand.", code="uncalibrated")
+        return CalibrationRefused("The header gives no length scale for this picture: lengths are shown in pixels only.", code="uncalibrated")
     holders = [[r for r in regions if r.holds(*p)] for p in points]
     if any(not h for h in holders):
         return CalibrationRefused("Part of the line lies outside every calibrated part of the picture.", code="outside_regions")
