@@ -45,7 +45,7 @@ def cheapest_surface(cost: np.ndarray, edges: np.ndarray, *, jump: int, smoothne
     gain = np.flatnonzero(flat < 0)
     loss = np.flatnonzero(flat > 0)
     base = np.arange(rays) * steps  # the innermost step always belongs to the closure
-    soft = int(round(smoothness * _SCALE))
+    soft = round(smoothness * _SCALE)
     parts = [
         (*down, np.full(down[0].size, _INFINITE)),
         (*hard, np.full(hard[0].size, _INFINITE)),

@@ -54,9 +54,7 @@ def paint(
     Returns the box touched, or None where the point lies outside the grid. Codes of
     ``SegmentationRefused``: ``bad_brush``.
     """
-    return paint_line(
-        array, geometry, point_mm, point_mm, radius_mm, value=value, plane_axis=plane_axis, image=image, hu_range=hu_range
-    )
+    return paint_line(array, geometry, point_mm, point_mm, radius_mm, value=value, plane_axis=plane_axis, image=image, hu_range=hu_range)
 
 
 def paint_line(

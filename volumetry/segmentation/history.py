@@ -121,9 +121,7 @@ class EditHistory:
                     if box is not None:
                         shape = tuple(b - a for a, b in box)
                         size = int(np.prod(shape))
-                        old, new = (
-                            np.unpackbits(archive[f"{name}{n}"], count=size).astype(bool).reshape(shape) for name in ("before", "after")
-                        )
+                        old, new = (np.unpackbits(archive[f"{name}{n}"], count=size).astype(bool).reshape(shape) for name in ("before", "after"))
                         patch = MaskPatch(tuple(slice(a, b) for a, b in box), old, new)
                     history._steps.append(EditStep(text, patch, before_ml, after_ml))
                 history._done = int(head["done"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from scipy.special import sph_harm_y
 
 
@@ -16,13 +17,15 @@ from scipy.special import sph_harm_y
 class Icosphere:
     """``directions`` (n, 3) unit vectors; ``faces`` (m, 3) winding outward; ``edges`` (e, 2) each
     neighbour pair once; ``solid_angle`` (n,) steradian of each direction, summing to 4 pi;
-    ``polyhedron_ratio`` volume of the polyhedron over that of the unit sphere."""
+    ``polyhedron_ratio`` volume of the polyhedron over that of the unit sphere; ``ring`` the (n, n) sparse
+    matrix that averages each direction with its direct neighbours."""
 
     directions: np.ndarray
     faces: np.ndarray
     edges: np.ndarray
     solid_angle: np.ndarray
     polyhedron_ratio: float
+    ring: csr_matrix
 
 
 def signed_volume(vertices: np.ndarray, faces: np.ndarray) -> float:
@@ -91,7 +94,12 @@ def icosphere(frequency: int) -> Icosphere:
     ratio = signed_volume(directions, faces) / (4 * np.pi / 3)
     for array in (directions, faces, edges, solid):
         array.setflags(write=False)
-    return Icosphere(directions, faces, edges, solid, ratio)
+    n = len(directions)
+    rows = np.concatenate([np.arange(n), edges[:, 0], edges[:, 1]])
+    columns = np.concatenate([np.arange(n), edges[:, 1], edges[:, 0]])
+    share = 1.0 / np.bincount(rows)
+    ring = csr_matrix((share[rows], (rows, columns)), shape=(n, n))
+    return Icosphere(directions, faces, edges, solid, ratio, ring)
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,8 @@ so that a slanted node does not vanish between two slices (Herman, Zheng, Buchol
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy import ndimage
 
@@ -48,7 +50,7 @@ def interpolate_slices(array: np.ndarray, geometry: ImageGeometry, *, axis: int 
         slice(max(0, rows[0] - pad), min(view.shape[1], rows[-1] + 1 + pad)),
         slice(max(0, columns[0] - pad), min(view.shape[2], columns[-1] + 1 + pad)),
     )
-    for below, above in zip(drawn[:-1], drawn[1:], strict=True):
+    for below, above in itertools.pairwise(drawn):
         if above - below < 2:
             continue
         first, second = view[below][box], view[above][box]
@@ -57,10 +59,7 @@ def interpolate_slices(array: np.ndarray, geometry: ImageGeometry, *, axis: int 
         for n in range(below + 1, above):
             f = (n - below) / (above - below)
             middle = (1 - f) * centre[0] + f * centre[1]
-            moved = [
-                ndimage.shift(d, middle - c, order=1, mode="constant", cval=-100.0 * float(spacing.max()))
-                for d, c in zip(distance, centre, strict=True)
-            ]
+            moved = [ndimage.shift(d, middle - c, order=1, mode="constant", cval=-100.0 * float(spacing.max())) for d, c in zip(distance, centre, strict=True)]
             view[n][box] = (1 - f) * moved[0] + f * moved[1] > 0
     return out
 

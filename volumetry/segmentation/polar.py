@@ -64,7 +64,7 @@ def segment_ellipse_2d(picture: np.ndarray, seed_px, radius_px: float, *, anchor
         t, strength = _path(soft, blank, seed - low, centre, frame, radius, anchors - low, polarity)
         if turn < 2:
             points = centre + t[:, None] * _rays(frame)
-            area, middle, moments = _moments(points)
+            _area, middle, moments = _moments(points)
             move = middle - (seed - low)
             length = float(np.linalg.norm(move))
             centre = middle if length <= 0.7 * radius else seed - low + move * (0.7 * radius / length)
@@ -126,7 +126,7 @@ def _blank(crop: np.ndarray, seed: np.ndarray) -> np.ndarray:
     Where the click itself is flat the picture has no speckle (a test figure), and flatness says nothing.
     """
     flat = ndimage.maximum_filter(crop, 7, mode="nearest") == ndimage.minimum_filter(crop, 7, mode="nearest")
-    if flat[int(round(seed[1])), int(round(seed[0]))]:
+    if flat[round(seed[1]), round(seed[0])]:
         return np.zeros_like(flat)
     return ndimage.binary_dilation(flat, iterations=3)
 
@@ -181,7 +181,7 @@ def _path(soft, blank, seed, centre, frame, radius, anchors, polarity):
     ring = polar[:, (length > 1.15) & (length < 1.8)][held[:, (length > 1.15) & (length < 1.8)]]
     around = float(np.median(ring)) if ring.size else core
     spread = max(1.4826 * float(np.median(np.abs(ring - around))) if ring.size else 0.0, 0.05 * float(np.ptp(soft)), 1e-6)
-    wide = max(2, int(round(0.16 * radius / (t[1] - t[0]))))
+    wide = max(2, round(0.16 * radius / (t[1] - t[0])))
     total = np.cumsum(np.pad(polar, ((0, 0), (1, 0))), axis=1)
     index = np.arange(STEPS)
     low, high = np.maximum(index - wide, 0), np.minimum(index + wide, STEPS - 1)
@@ -200,7 +200,7 @@ def _path(soft, blank, seed, centre, frame, radius, anchors, polarity):
     cost = np.where(held, cost, 1e3 * (1 + np.arange(STEPS)))
     for anchor in anchors:
         local = np.linalg.solve(frame, anchor - centre)
-        ray = int(round(np.arctan2(local[1], local[0]) / (2 * np.pi) * ANGLES)) % ANGLES
+        ray = round(np.arctan2(local[1], local[0]) / (2 * np.pi) * ANGLES) % ANGLES
         distance = np.abs(t - np.linalg.norm(local))
         cost[ray] = np.where(distance <= distance.min() + 1e-9, -1e4, 1e4)
     path, _ = closed_path(np.ascontiguousarray(cost), 3, 0.06)

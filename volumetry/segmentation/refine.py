@@ -191,15 +191,8 @@ def find_edges(profile: np.ndarray, bend: np.ndarray, mean: float, noise: float,
 
 
 def ring_mean(profile: np.ndarray, sphere: Icosphere) -> np.ndarray:
-    """Mean of each ray's values (n, ...) with those of its direct neighbours."""
-    total = profile.copy()
-    count = np.ones((len(profile),) + (1,) * (profile.ndim - 1))
-    a, b = sphere.edges.T
-    np.add.at(total, a, profile[b])
-    np.add.at(total, b, profile[a])
-    np.add.at(count, a, 1)
-    np.add.at(count, b, 1)
-    return total / count
+    """Mean of each ray's values (n, m) with those of its direct neighbours."""
+    return sphere.ring @ profile
 
 
 def smooth_on_sphere(values: np.ndarray, weight: np.ndarray, sphere: Icosphere, stiffness: float = STIFFNESS) -> np.ndarray:

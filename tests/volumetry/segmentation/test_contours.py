@@ -57,7 +57,7 @@ def test_that_outlines_in_millimetres_follow_the_grid():
 def test_that_a_surface_meets_a_plane_in_a_closed_circle():
     sphere = icosphere(8)
     centre = np.array([1.0, 2.0, 3.0])
-    segments = surface_segments(centre + 5 * sphere.directions, sphere.faces, centre + [0, 0, 3.0], (0, 0, 2.0))
+    segments = surface_segments(centre + 5 * sphere.directions, sphere.faces, centre + np.array([0, 0, 3.0]), (0, 0, 2.0))
     assert segments[..., 2] == pytest.approx(6.0)
     radius = np.linalg.norm(segments[..., :2] - centre[:2], axis=-1)
     assert radius == pytest.approx(4.0, abs=0.05)
@@ -81,7 +81,8 @@ def test_that_a_raster_holds_the_volume_of_its_surface(flip):
     true_mm3 = 4 / 3 * np.pi * 7 * 6 * 8 * sphere.polyhedron_ratio
     assert coverage.sum() * grid.voxel_size_mm3 == pytest.approx(true_mm3, rel=2e-3)
     mask = mask_of_surface(vertices, sphere.faces, grid)
-    assert (mask[box] == (coverage >= 0.5)).all() and mask.sum() == mask[box].sum()
+    assert (mask[box] == (coverage >= 0.5)).all()
+    assert mask.sum() == mask[box].sum()
 
 
 def test_that_a_surface_beyond_the_grid_is_cut_at_the_grid():
@@ -100,7 +101,8 @@ def circle(x, y, r, n=72):
 def test_that_a_cone_drawn_at_its_ends_is_filled_between():
     mask = mask_from_contours({2: [circle(30, 30, 16)], 12: [circle(30, 30, 6)]}, GRID)
     areas = mask.sum(axis=(1, 2))
-    assert (areas[:2] == 0).all() and (areas[13:] == 0).all()
+    assert (areas[:2] == 0).all()
+    assert (areas[13:] == 0).all()
     radii = np.sqrt(areas[2:13] / np.pi)
     assert radii == pytest.approx(np.linspace(16, 6, 11), abs=0.5)
 
@@ -126,12 +128,14 @@ def test_that_drawn_slices_stay_as_drawn(axis):
     for n in (3, 9):
         assert (filled[n] == view[n]).all()
     assert filled[4:9].any(axis=(1, 2)).all()
-    assert not filled[:3].any() and not filled[10:].any()
+    assert not filled[:3].any()
+    assert not filled[10:].any()
 
 
 def test_that_an_inner_outline_cuts_a_hole():
     mask = mask_from_contours({5: [circle(30, 30, 12), circle(30, 30, 4)]}, GRID, interpolate=False)
-    assert not mask[5, 30, 30] and mask[5, 30, 38]
+    assert not mask[5, 30, 30]
+    assert mask[5, 30, 38]
 
 
 @pytest.mark.parametrize(

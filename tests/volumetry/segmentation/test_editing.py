@@ -61,7 +61,7 @@ def test_that_the_eraser_undoes_the_brush():
 
 def test_that_a_fast_stroke_leaves_no_gap():
     array = empty()
-    a, b = CENTRE - [6, 0, 0], CENTRE + [6, 0, 0]
+    a, b = CENTRE - np.array([6, 0, 0]), CENTRE + np.array([6, 0, 0])
     editing.paint_line(array, GRID, a, b, 1.0, plane_axis=0)
     row = array[10, 30]
     first, last = np.flatnonzero(row)[[0, -1]]
@@ -75,13 +75,14 @@ def test_that_painting_only_where_values_fit_spares_the_rest():
     image = ImageVolume(values, GRID)
     array = empty()
     editing.paint(array, GRID, CENTRE, 4.0, image=image, hu_range=(0, 100))
-    assert array.any() and not array[:, :30].any()
+    assert array.any()
+    assert not array[:, :30].any()
     assert (array == (ball(4.0) & (values <= 100))).all()
 
 
 def test_that_a_dab_outside_the_picture_changes_nothing():
     array = empty()
-    assert editing.paint(array, GRID, CENTRE + [500, 0, 0], 3.0) is None
+    assert editing.paint(array, GRID, CENTRE + np.array([500, 0, 0]), 3.0) is None
     assert not array.any()
 
 
@@ -118,9 +119,9 @@ def test_that_holes_are_filled_and_nothing_else():
 
 
 def test_that_the_largest_piece_is_kept():
-    big, small = ball(4.0), ball(1.5, CENTRE + [0, 15.0, 0])
+    big, small = ball(4.0), ball(1.5, CENTRE + np.array([0, 15.0, 0]))
     assert (editing.keep_largest(big | small) == big).all()
-    assert (editing.keep_touching(big | small, GRID, CENTRE + [0, 14.0, 0]) == small).all()
+    assert (editing.keep_touching(big | small, GRID, CENTRE + np.array([0, 14.0, 0])) == small).all()
     assert not editing.keep_largest(empty()).any()
 
 
@@ -153,14 +154,14 @@ def test_that_a_plane_cuts_on_the_side_it_points_to():
     cut = editing.cut_by_plane(array, GRID, CENTRE, (0.3, 1.0, 0))
     where = GRID.index_to_world(np.argwhere(cut)[:, ::-1]) - CENTRE
     assert (where @ [0.3, 1.0, 0]).max() <= 1e-9
-    kept = editing.cut_by_plane(array, GRID, CENTRE, (0.3, 1.0, 0), keep_mm=CENTRE + [0, 2, 0])
+    kept = editing.cut_by_plane(array, GRID, CENTRE, (0.3, 1.0, 0), keep_mm=CENTRE + np.array([0, 2, 0]))
     assert (cut | kept == array).all()
     with pytest.raises(SegmentationRefused):
         editing.cut_by_plane(array, GRID, CENTRE, (0, 0, 0))
 
 
 def test_that_a_threshold_stays_in_its_ball_and_with_its_click():
-    values = np.where(distances() < 3.0, 100, 0) + np.where(distances(CENTRE + [8, 0, 0]) < 2.0, 100, 0)
+    values = np.where(distances() < 3.0, 100, 0) + np.where(distances(CENTRE + np.array([8, 0, 0])) < 2.0, 100, 0)
     image = ImageVolume(values.astype(np.int16), GRID)
     assert (editing.threshold_in_ball(image, CENTRE, 12.0, 50, 200) == (distances() < 3.0)).all()
     both = editing.threshold_in_ball(image, CENTRE, 12.0, 50, 200, connected=False)
@@ -180,7 +181,8 @@ def test_that_whole_outline_operations_leave_their_input_alone():
         lambda a: editing.cut_by_plane(a, GRID, CENTRE, (1, 0, 0)),
     ):
         out = work(array)
-        assert out is not array and out.dtype == bool
+        assert out is not array
+        assert out.dtype == bool
         assert (array == before).all()
         assert not work(empty()).any()
 
@@ -196,7 +198,8 @@ def test_that_undo_and_redo_are_exact_and_survive_a_save():
     count = len(history.steps)
     for n in range(count, count // 2, -1):
         step = history.undo(array)
-        assert step is not None and (array == states[n - 1]).all()
+        assert step is not None
+        assert (array == states[n - 1]).all()
     saved = EditHistory.from_bytes(history.to_bytes())
     assert [s.text for s in saved.steps] == [s.text for s in history.steps]
     assert (saved.undo_text, saved.redo_text) == (history.undo_text, history.redo_text)
@@ -206,7 +209,8 @@ def test_that_undo_and_redo_are_exact_and_survive_a_save():
     assert saved.redo(array) is None
     while saved.undo(array):
         pass
-    assert not array.any() and saved.undo_text is None
+    assert not array.any()
+    assert saved.undo_text is None
 
 
 def test_that_a_new_step_forgets_what_could_be_redone_and_the_oldest_go_first():
@@ -220,7 +224,8 @@ def test_that_a_new_step_forgets_what_could_be_redone_and_the_oldest_go_first():
     before = array.copy()
     array[9] = True
     history.record("new", before, array)
-    assert history.redo_text is None and history.undo_text == "new"
+    assert history.redo_text is None
+    assert history.undo_text == "new"
     assert history.record("nothing", array, array) is None
 
 

@@ -71,14 +71,14 @@ def test_that_an_anchor_draws_the_outline():
     assert np.linalg.norm(free.points_px - anchor, axis=1).min() > 9
 
 
-def test_that_no_point_lies_beyond_twice_the_drag():
-    picture, _ = speckled(axes=(95.0, 80.0), seed=5)
+@pytest.mark.parametrize("drag", [30, 45, 60])
+def test_that_no_point_lies_beyond_twice_the_drag(drag):
+    picture, _ = speckled(axes=(125.0, 105.0), seed=5)
     try:
-        outline = segment_ellipse_2d(picture, (130, 110), 20)
-    except SegmentationRefused as refusal:
-        assert refusal.code == "no_boundary"
-    else:
-        assert np.linalg.norm(outline.points_px - [130, 110], axis=1).max() < 40
+        reach = np.linalg.norm(segment_ellipse_2d(picture, (130, 110), drag).points_px - [130, 110], axis=1).max()
+    except SegmentationRefused:
+        reach = 0.0  # deep inside there is nothing to find
+    assert reach < 2 * drag
 
 
 def test_that_a_node_at_the_border_is_said_to_be_cut():
@@ -91,7 +91,8 @@ def test_that_a_node_at_the_border_is_said_to_be_cut():
 def test_that_an_outline_fills_the_pixels_it_holds():
     square = np.array([[1.5, 2.5], [6.5, 2.5], [6.5, 5.5], [1.5, 5.5]])
     mask = outline_mask(square, (9, 10))
-    assert mask.sum() == 5 * 3 and mask[3:6, 2:7].all()
+    assert mask.sum() == 5 * 3
+    assert mask[3:6, 2:7].all()
     assert not outline_mask(square + 100, (9, 10)).any()
 
 

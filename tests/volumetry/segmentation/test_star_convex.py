@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def plain():
 
 
 def test_that_a_click_on_a_blurred_ellipsoid_outlines_it(plain):
-    image, truth, volume_ml, centre = plain
+    image, truth, _volume_ml, centre = plain
     result = segment_node(image, centre, 5.5)
     assert dice(result.mask.array, truth) > 0.96
     assert result.volume_ml == result.mask.coverage_volume_ml
@@ -118,7 +120,7 @@ def test_that_an_anchor_draws_the_surface_through_itself(plain, share, direction
 
 def test_that_an_anchor_out_of_reach_is_named_and_not_used(plain):
     image, _, _, centre = plain
-    result = segment_node(image, centre, 5.5, anchors_mm=[centre + [15.0, 0, 0]])
+    result = segment_node(image, centre, 5.5, anchors_mm=[centre + np.array([15.0, 0, 0])])
     assert [f.code for f in result.findings] == ["anchor_out_of_reach"]
     assert result.volume_ml == segment_node(image, centre, 5.5).volume_ml
 
@@ -126,17 +128,19 @@ def test_that_an_anchor_out_of_reach_is_named_and_not_used(plain):
 def test_that_nothing_leaks_beyond_twice_the_drag():
     # a body far larger than the drag: the outline must stop, and say so
     image, _, _, centre = ellipsoid_image((18.0, 17.0, 16.0), seed=2)
-    for radius in (4.0, 6.0):
-        try:
-            result = segment_node(image, centre, radius)
-        except SegmentationRefused as refusal:
-            assert refusal.code == "no_boundary"
-            continue
+    outlines = []
+    for radius in (4.0, 6.0, 9.0, 12.0):
+        # a small drag deep inside may also find nothing at all
+        with contextlib.suppress(SegmentationRefused):
+            outlines.append((radius, segment_node(image, centre, radius)))
+    assert outlines
+    for radius, result in outlines:
         distance = np.linalg.norm(result.vertices_mm - centre, axis=1)
         assert distance.max() < 2 * radius
         inside = image.geometry.index_to_world(np.argwhere(result.mask.array)[:, ::-1])
         assert np.linalg.norm(inside - centre, axis=1).max() < 2 * radius
-        assert {f.code for f in result.findings} & {"weak_boundary", "search_limit"}
+        if 2 * radius < 16:  # the true border is out of reach
+            assert {f.code for f in result.findings} & {"weak_boundary", "search_limit"}
 
 
 def test_that_a_click_without_a_drag_estimates_the_radius_and_says_so(plain):
@@ -149,10 +153,10 @@ def test_that_a_click_without_a_drag_estimates_the_radius_and_says_so(plain):
 
 def test_that_a_node_at_the_border_is_said_to_be_cut(plain):
     image, _, _, centre = plain
-    index = int(round(float(image.geometry.world_to_index(centre)[2]))) + 2
+    index = round(float(image.geometry.world_to_index(centre)[2])) + 2
     part = (slice(0, index), slice(None), slice(None))
     cropped = ImageVolume(image.array[part].copy(), image.geometry.cropped(part))
-    result = segment_node(cropped, centre - [0, 0, 1.0], 5.5)
+    result = segment_node(cropped, centre - np.array([0, 0, 1.0]), 5.5)
     assert "touches_border" in [f.code for f in result.findings]
 
 
@@ -173,7 +177,7 @@ def test_that_a_click_that_means_nothing_is_refused_in_words(plain, seed, radius
 
 def test_that_a_click_into_plain_fat_finds_no_boundary(plain):
     image, _, _, centre = plain
-    refused("no_boundary", image, centre + [14.0, 0, 0], 4.0)
+    refused("no_boundary", image, centre + np.array([14.0, 0, 0]), 4.0)
 
 
 def test_that_holes_in_the_picture_and_lone_slices_are_refused(plain):
@@ -189,11 +193,12 @@ def test_that_holes_in_the_picture_and_lone_slices_are_refused(plain):
 
 
 def test_that_region_growing_is_there_as_a_plain_fallback(plain):
-    image, truth, volume_ml, centre = plain
+    image, truth, _volume_ml, centre = plain
     result = segment_node(image, centre, 5.5, method="region_growing")
     assert dice(result.mask.array, truth) > 0.85
-    assert result.volume_ml is None and result.mask.coverage_volume_ml is None
-    refused("no_boundary", image, centre + [14.0, 0, 0], 4.0, method="region_growing")
+    assert result.volume_ml is None
+    assert result.mask.coverage_volume_ml is None
+    refused("no_boundary", image, centre + np.array([14.0, 0, 0]), 4.0, method="region_growing")
 
 
 def test_that_the_blurred_ball_conserves_the_ball():
