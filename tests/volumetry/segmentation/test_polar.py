@@ -116,7 +116,8 @@ def test_that_a_click_that_means_nothing_is_refused_in_words(picture, seed, radi
 
 def test_that_real_lesions_are_outlined_about_as_a_radiologist_does(shared_data):
     """Eight breast lesions with expert outlines. This is a bound on what was measured (median 0.81 over 40
-    clicks), not a claim of accuracy: some lack half of their border and need anchors."""
+    clicks), not a claim of accuracy: the weight of the drag was chosen while looking at these same eight
+    pictures, and some lack half of their border and need anchors."""
     from skimage.io import imread
 
     folder = shared_data / "us_lesion_png" / "breast_lesions_usg"
