@@ -255,11 +255,11 @@ class Walk:
         settle(session)
 
     def plan(self) -> None:
-        """Two suggested needles, solved."""
+        """Three suggested needles, solved."""
         session = self.session
         session.set_step("plan")
         settle(session)
-        self.panel.suggest[2].click()
+        self.panel.suggest[3].click()
         settle(session)
         self.album.take(self.window, "needles")
         self.panel.primary.click()
