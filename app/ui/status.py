@@ -46,11 +46,11 @@ class StatusBar(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 0, 10, 0)
         row.setSpacing(8)
-        row.addWidget(self.pointer, 5)
-        row.addWidget(self.job, 5)
+        row.addWidget(self.pointer, 4)
+        row.addWidget(self.job, 4)
         row.addWidget(self.progress)
         row.addWidget(self.cancel)
-        row.addWidget(self.saved, 2)
+        row.addWidget(self.saved, 3)
         row.addWidget(self.notice)
         self._hint = ""
         self._running: dict[int, JobEvent] = {}
