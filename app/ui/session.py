@@ -1,8 +1,8 @@
 """What is open and what is on screen: the one object that panes and panels look at and speak to.
 
 Panes and panels never call each other. They call a method here and listen to the signals; every
-method that takes time hands its work to the job runner and returns at once. Outlines and calipers
-are in ``session_nodes``, readings in ``session_readings``, the plan in ``session_plan``.
+method that takes time hands its work to the job runner and returns at once. Outlines are in
+``session_nodes``, calipers, readings and the plan in the ``session_`` files of their names.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from PySide6.QtGui import QUndoStack
 from app.study.model import Reading, SeriesRecord, TargetNode, Visit
 from app.ui.commands import StepCommand
 from app.ui.job_runner import JobRunner
+from app.ui.session_calipers import CalipersPart
 from app.ui.session_nodes import NodesPart
 from app.ui.session_plan import PlanPart
 from app.ui.session_readings import ReadingsPart
@@ -67,7 +68,7 @@ class NodeState:
     lock_count: int = 0  # locks since the visit was opened; steps made before one are not undone
 
 
-class Session(NodesPart, ReadingsPart, PlanPart, QObject):
+class Session(NodesPart, CalipersPart, ReadingsPart, PlanPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
