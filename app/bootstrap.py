@@ -22,12 +22,9 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / ".nodus-installed"
 
 # What Qt, OpenGL (software) and the OpenMP layer of Numba need on a bare Debian or Ubuntu.
-RUN_PACKAGES = (
-    "libgl1 libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon0 libbrotli1 libgomp1 fonts-dejavu-core "
-    "libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xkb1 libxkbcommon-x11-0"
-).split()
+RUN_PACKAGES = ["libgl1", "libegl1", "libglib2.0-0", "libfontconfig1", "libdbus-1-3", "libxkbcommon0", "libbrotli1", "libgomp1", "fonts-dejavu-core", "libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-randr0", "libxcb-render-util0", "libxcb-shape0", "libxcb-xkb1", "libxkbcommon-x11-0"]
 # A real X server and a window manager for the window tests, a PDF renderer, a DICOM validator.
-TEST_PACKAGES = "xvfb xauth openbox x11-utils poppler-utils dicom3tools git".split()
+TEST_PACKAGES = ["xvfb", "xauth", "openbox", "x11-utils", "poppler-utils", "dicom3tools", "git"]
 
 
 def say(text: str) -> None:
@@ -128,7 +125,7 @@ def start_x_server() -> tuple[list[subprocess.Popen], str | None]:
         return [], None
     read_end, write_end = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "1920x1080x24", "-nolisten", "tcp"],
+        ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "1920x1080x24", "-nolisten", "tcp", "-noreset"],
         pass_fds=(write_end,), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )
     os.close(write_end)

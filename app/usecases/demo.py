@@ -80,7 +80,7 @@ def prepare_study(place: Path, context: JobContext) -> Path:
 def clear_output(place: Path) -> None:
     """Remove an earlier run's output; refuse a folder that holds anything else."""
     ensure_folder(place)
-    ours = {"dicom", "study", "masks", "plan", "tables", "screenshots", "truth.json", "readings.json", "report.pdf", "summary.json", MARKER}
+    ours = {"dicom", "study", "masks", "plan", "tables", "screenshots", "truth.json", "case.json", "readings.json", "report.pdf", "summary.json", MARKER}
     strangers = sorted(p.name for p in place.iterdir() if p.name not in ours and not p.name.startswith(".partial-"))
     if strangers:
         raise FileRefused(f"The folder {place.name} holds other files ({strangers[0]}).", code="folder_not_empty", hint="Choose a new or empty folder.")

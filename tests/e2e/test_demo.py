@@ -77,6 +77,15 @@ def test_that_a_second_run_into_the_same_folder_gives_the_same_numbers(demo_fold
     assert all((other / p.relative_to(demo_folder)).read_bytes() == p.read_bytes() for p in same)
 
 
+def test_that_everything_a_run_leaves_is_known_to_the_next_run(demo_folder, tmp_path):
+    from app.usecases.demo import clear_output
+
+    for path in demo_folder.iterdir():
+        (tmp_path / path.name).mkdir() if path.is_dir() else (tmp_path / path.name).write_text("{}")
+    clear_output(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_that_a_folder_with_other_files_is_left_alone(nodus, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     answer = nodus("demo", "--headless", "--out", tmp_path)
