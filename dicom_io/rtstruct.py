@@ -12,14 +12,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from dicom_io.headers import Header, integer, items, numbers, read_header, text
-from volumetry.errors import GeometryRefused, NodusError
+from volumetry.errors import GeometryRefused, MeasurementRefused, NodusError
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
+from volumetry.planimetry import plane_distance_mm, planimetry
 
 RTSTRUCT_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
-# Scan lines per pixel row when the area of an outline is summed.
-LINES_PER_ROW = 16
 MAX_MASK_BYTES = 4 << 30
 
 
@@ -58,20 +57,6 @@ def fill_even_odd(polygons: list[np.ndarray], rows: int, columns: int) -> np.nda
     return out
 
 
-def even_odd_area(polygons: list[np.ndarray]) -> float:
-    """Area in pixels inside an odd number of the polygons: exact along x, midpoint rule along y."""
-    if not polygons:
-        return 0.0
-    low, high = min(p[:, 1].min() for p in polygons), max(p[:, 1].max() for p in polygons)
-    lines = max(64, math.ceil((high - low) * LINES_PER_ROW))
-    step = (high - low) / lines
-    total = 0.0
-    for n in range(lines):
-        xs = _crossings(polygons, low + (n + 0.5) * step)
-        total += float((xs[1::2] - xs[: len(xs) // 2 * 2 : 2]).sum())
-    return total * step
-
-
 def _contours(roi: Dataset, geometry: ImageGeometry, name: str) -> tuple[dict[int, list[tuple[float, np.ndarray]]], list[Finding]]:
     """Polygons in pixels by nearest slice k, each with its exact k; what could not be used."""
     by_slice: dict[int, list[tuple[float, np.ndarray]]] = {}
@@ -101,11 +86,24 @@ def _contours(roi: Dataset, geometry: ImageGeometry, name: str) -> tuple[dict[in
     return by_slice, findings
 
 
+def _volume_ml(by_slice: dict[int, list[tuple[float, np.ndarray]]], geometry: ImageGeometry) -> tuple[float, tuple[Finding, ...]]:
+    """Volume of the outlines at their true positions; each stands for one slice at most."""
+    # each outline is laid flat at its mean depth: files round the third coordinate
+    lines = [geometry.index_to_world(np.column_stack([flat, np.full(len(flat), exact)])) for found in by_slice.values() for exact, flat in found]
+    try:
+        result = planimetry(lines, slice_mm=plane_distance_mm(geometry))
+    except MeasurementRefused as refusal:
+        if refusal.code != "bad_contour":
+            raise
+        return 0.0, ()  # lines without any area between them
+    return result.volume_ml, result.findings
+
+
 def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry) -> tuple[NodeMask, ...]:
     """One ``NodeMask`` an ROI in ascending order of ROI number, on the referenced series' grid.
 
-    ``coverage_volume_ml`` is the area enclosed by the outlines times the slice distance. ROIs
-    without an outline are present and empty. Raises ``GeometryRefused`` (``contour_not_in_plane``)
+    ``coverage_volume_ml`` is the volume by planimetry: areas enclosed by the outlines times the
+    distance they stand for, by their true positions. ROIs without an outline are present and empty. Raises ``GeometryRefused`` (``contour_not_in_plane``)
     or ``NodusError`` (``not_a_mask``).
     """
     header = path if isinstance(path, Header) else read_header(path)
@@ -121,7 +119,7 @@ def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry) -> tuple[N
     for label in labels:
         name = named.get(label)
         array = np.zeros(geometry.shape, dtype=np.bool_)
-        area = 0.0
+        volume_ml = 0.0
         findings: list[Finding] = []
         if label in drawn:
             by_slice, findings = _contours(drawn[label], geometry, name or f"ROI {label}")
@@ -132,7 +130,8 @@ def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry) -> tuple[N
                 chosen = [polygon for exact, polygon in found if abs(exact - nearest) < 0.1]
                 off = off or len(chosen) < len(found) or abs(nearest - k) > 0.1
                 array[k] = fill_even_odd(chosen, *geometry.shape[1:])
-                area += even_odd_area(chosen)
+            volume_ml, noted = _volume_ml(by_slice, geometry)
+            findings += noted
             if off:
                 findings.append(Finding("contours_off_slices", "Some outlines lie between the image's slices; each slice takes the nearest one.", "warning"))
         out.append(
@@ -141,7 +140,7 @@ def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry) -> tuple[N
                 geometry,
                 label=label,
                 name=name,
-                coverage_volume_ml=area * geometry.voxel_size_mm3 / 1000.0,
+                coverage_volume_ml=volume_ml,
                 findings=tuple(findings),
             )
         )
