@@ -129,8 +129,9 @@ def start_x_server() -> tuple[list[subprocess.Popen], str | None]:
         pass_fds=(write_end,), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )
     os.close(write_end)
-    number = os.read(read_end, 16).decode().strip()
-    os.close(read_end)
+    # The number and its line end come in two writes; closing after the first would end the server.
+    with os.fdopen(read_end) as stream:
+        number = stream.readline().strip()
     if not number:
         server.terminate()
         return [], None
