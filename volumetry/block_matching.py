@@ -23,10 +23,17 @@ MIN_CORRELATION = 0.6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blocks:
-    """Middle of each re-found block in the fixed and in the moving picture, (n, 3) LPS mm each."""
+    """Middle of each re-found block in the fixed and in the moving picture, (n, 3) LPS mm each;
+    ``searched`` is how many were looked for."""
 
     fixed_mm: np.ndarray
     moving_mm: np.ndarray
+    searched: int
+
+    @property
+    def found_share(self) -> float:
+        """Re-found blocks over those looked for, 0 to 1."""
+        return len(self.fixed_mm) / max(self.searched, 1)
 
 
 def resampled(array: np.ndarray, geometry: ImageGeometry, grid: ImageGeometry, matrix: np.ndarray) -> np.ndarray:
@@ -95,4 +102,4 @@ def refind_blocks(fixed: ImageVolume, moving: ImageVolume, region: np.ndarray, m
     places, moves = np.array(places, dtype=float).reshape(-1, 3), np.array(moves).reshape(-1, 3)
     start = grid.index_to_world(places)
     end = grid.index_to_world(places + moves)
-    return Blocks(start, end @ matrix[:3, :3].T + matrix[:3, 3])
+    return Blocks(start, end @ matrix[:3, :3].T + matrix[:3, 3], min(len(candidates), MAX_BLOCKS))

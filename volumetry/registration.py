@@ -40,6 +40,7 @@ BODY_HU = -300.0
 POOR_MM = 2.0
 LARGE_ANGLE_DEG, LARGE_SHIFT_MM = 20.0, 60.0
 MIN_BLOCKS = 12
+MIN_FOUND = 0.5  # of the blocks; two visits of one neck give more than 0.9
 
 Method = Literal["mutual_information", "landmarks"]
 
@@ -194,13 +195,15 @@ def register_rigid(
     matrix = _matrix(transform)
     if _overlap(region, small_fixed.geometry, matrix, small_moving.geometry) < MIN_OVERLAP:
         raise RegistrationRefused("Less than a quarter of the picture is seen at both visits.", code="no_overlap", hint="Set landmarks on both visits instead.")
-    matrix, residual = _polished(small_fixed, small_moving, region, matrix, check)
+    matrix, residual, found = _polished(small_fixed, small_moving, region, matrix, check)
     result = RigidRegistration(matrix, "mutual_information", residual, metric, (), tuple(float(v) for v in centre))
     findings = []
     if residual is None:
         findings.append(Finding("registration_unchecked", "Too little of the picture could be found again to say how well the visits fit.", "warning"))
     elif residual > POOR_MM:
         findings.append(_poor(residual))
+    elif found < MIN_FOUND:
+        findings.append(Finding("registration_poor", f"Only {100 * found:.0f} % of the picture could be found again at the other visit: check the fit.", "warning"))
     if result.angle_deg > LARGE_ANGLE_DEG or max(map(abs, result.shift_mm)) > LARGE_SHIFT_MM:
         findings.append(
             Finding("registration_large", f"The visits differ by {result.angle_deg:.0f} degrees and {math.hypot(*result.shift_mm):.0f} mm: check the fit.", "warning")
@@ -256,8 +259,8 @@ def _distances(blocks: Blocks, matrix: np.ndarray) -> np.ndarray:
     return np.linalg.norm(blocks.fixed_mm @ matrix[:3, :3].T + matrix[:3, 3] - blocks.moving_mm, axis=1)
 
 
-def _polished(fixed: ImageVolume, moving: ImageVolume, region: np.ndarray, matrix: np.ndarray, check) -> tuple[np.ndarray, float | None]:
-    """(matrix, residual in mm) after two rounds of re-found blocks and a trimmed rigid fit.
+def _polished(fixed: ImageVolume, moving: ImageVolume, region: np.ndarray, matrix: np.ndarray, check) -> tuple[np.ndarray, float | None, float]:
+    """(matrix, residual in mm, share of blocks found again) after two rounds of re-found blocks and a trimmed rigid fit.
 
     Blocks farther off than three times the median (at least 0.5 mm) are left out of a fit: changed
     nodes, swallowed air. Too few blocks leave the matrix as it is and give no residual.
@@ -267,7 +270,7 @@ def _polished(fixed: ImageVolume, moving: ImageVolume, region: np.ndarray, matri
         check()
         blocks = refind_blocks(fixed, moving, region, matrix)
         if len(blocks.fixed_mm) < MIN_BLOCKS:
-            return matrix, None
+            return matrix, None, blocks.found_share
         distances = _distances(blocks, matrix)
         residual = float(np.percentile(distances, 75))
         if last:
@@ -279,7 +282,7 @@ def _polished(fixed: ImageVolume, moving: ImageVolume, region: np.ndarray, matri
                 break
             trial = _rigid_fit(blocks.fixed_mm[near], blocks.moving_mm[near])
         matrix = trial
-    return matrix, residual
+    return matrix, residual, blocks.found_share
 
 
 def _poor(residual_mm: float) -> Finding:

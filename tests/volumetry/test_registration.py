@@ -90,6 +90,27 @@ def test_that_two_visits_of_the_demonstration_are_brought_together(demo_case, ba
     assert found.residual_mm < 1.0
 
 
+def test_that_a_neck_that_bent_or_is_another_is_told(baseline):
+    """No rigid move fits either picture; the residual says so, whatever the optimiser thinks."""
+    k, j, i = np.indices(baseline.array.shape).astype(np.float32)
+    height_mm = (k - k.mean()) * 1.25
+    bent = ndimage.map_coordinates(baseline.array, [k, j - 0.002 * height_mm**2 / 1.25, i], order=1, mode="nearest")  # 8 mm at both ends
+    for array in (bent, baseline.array[::-1].copy()):
+        found = register_rigid(baseline, replace(baseline, array=array))
+        assert found.residual_mm is None or found.residual_mm > 2.0
+        assert {"registration_poor", "registration_unchecked"} & {f.code for f in found.findings}
+
+
+def test_that_a_shorter_scan_on_another_table_is_found(baseline, neck_points):
+    piece = (slice(18, 95), slice(None), slice(None))
+    truth = moved((3.0, -2.0, 4.0), (9.0, -70.0, 35.0))
+    again = scanned_again(baseline, moved((0, 0, 0), (1.0, 0.5, -0.8)), 8)
+    grid = baseline.geometry.cropped(piece)
+    found = register_rigid(baseline, ImageVolume(again.array[piece].copy(), ImageGeometry(grid.shape, truth @ grid.affine)))
+    assert farthest_mm(found, truth @ moved((0, 0, 0), (1.0, 0.5, -0.8)), neck_points) < 1.0
+    assert [f.code for f in found.findings] == ["registration_large"]
+
+
 def test_that_a_registration_repeats_exactly_and_can_be_cancelled(baseline):
     corner = (slice(20, 80), slice(40, 150), slice(30, 150))
     small = ImageVolume(baseline.array[corner].copy(), baseline.geometry.cropped(corner))
