@@ -9,6 +9,7 @@ of areas times the slice distance, the Cavalieri estimate, which is unbiased ove
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,7 @@ import numpy as np
 from volumetry.errors import MeasurementRefused
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
+from volumetry.uncertainty import READER_SIGMA_MM, Z95, slice_factors
 
 FLAT_MM = 0.5  # how far a point may lie off its outline's plane
 PARALLEL_DEG = 1.0
@@ -30,11 +32,12 @@ Rule = Literal["even_odd", "signed"]
 
 @dataclass(frozen=True, slots=True)
 class SectionPlane:
-    """One plane: ``position_mm`` along the common normal, ``area_mm2`` inside its outlines and
-    ``extent_mm``, the thickness it stands for."""
+    """One plane: ``position_mm`` along the common normal, ``area_mm2`` inside its outlines,
+    ``outline_mm`` their length and ``extent_mm``, the thickness it stands for."""
 
     position_mm: float
     area_mm2: float
+    outline_mm: float
     extent_mm: float
 
 
@@ -46,6 +49,22 @@ class Planimetry:
     planes: tuple[SectionPlane, ...]
     normal: tuple[float, float, float]
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def surface_mm2(self) -> float:
+        """Surface estimated from the outlines: 4/pi x sum of length x extent, right on average over
+        all directions of cutting (Baddeley and Jensen, Stereology for Statisticians, 2005)."""
+        return 4.0 / math.pi * sum(p.outline_mm * p.extent_mm for p in self.planes)
+
+    def interval_ml(self, outlined: str = "manual") -> tuple[float, float]:
+        """95 % interval (low, high) in ml: how many planes there are, and the reader's hand
+        (``manual`` or ``semi_automatic``) along the whole surface. The widest extent counts, so that
+        unevenly drawn planes are not taken for more than they are."""
+        extents = [p.extent_mm for p in self.planes]
+        below, above = slice_factors(max(1, int(sum(extents) / max(extents) + 1e-6)))
+        boundary = Z95 * READER_SIGMA_MM[outlined] * self.surface_mm2 / 1000.0
+        low = self.volume_ml - math.hypot((1.0 - below) * self.volume_ml, boundary)
+        return max(0.0, low), self.volume_ml + math.hypot((above - 1.0) * self.volume_ml, boundary)
 
 
 def _crossing_heights(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -153,13 +172,14 @@ def planimetry(contours: Iterable[np.ndarray], *, slice_mm: float | None = None,
     gaps = np.diff(positions)
     if len(gaps) == 0 and slice_mm is None:
         raise MeasurementRefused("Outlines in one plane alone give no volume.", code="too_few_contours", hint="Outline the node on a second slice.")
+    lengths = [float(sum(np.linalg.norm(lines[n] - np.roll(lines[n], 1, axis=0), axis=1).sum() for n in g)) for g in groups]
     extents = _extents(gaps, slice_mm)
     findings = []
     usual = slice_mm if slice_mm is not None else float(np.median(gaps))
     if len(gaps) and float(gaps.max()) > WIDE_GAP * usual:
         what, weight = ("is bridged", "warning") if slice_mm is None else ("counts as empty", "info")
         findings.append(Finding("contour_gaps", f"Between two outlines {gaps.max():.3g} mm are not drawn (usually {usual:.3g} mm); the gap {what}.", weight))
-    planes = tuple(SectionPlane(float(p), float(a), float(e)) for p, a, e in zip(positions, areas, extents, strict=True))
+    planes = tuple(SectionPlane(float(p), float(a), length, float(e)) for p, a, length, e in zip(positions, areas, lengths, extents, strict=True))
     return Planimetry(float(areas @ extents) / 1000.0, planes, tuple(float(v) for v in normal), tuple(findings))
 
 

@@ -11,6 +11,7 @@ from tests.volumetry.ellipsoids import axes_for_volume, ellipsoid_volume, random
 from volumetry.errors import MeasurementRefused
 from volumetry.geometry import ImageGeometry
 from volumetry.planimetry import enclosed_area, plane_distance_mm, planimetry, planimetry_of_slices
+from volumetry.uncertainty import READER_SIGMA_MM
 
 SQUARE = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
 
@@ -172,3 +173,38 @@ def test_that_outlines_of_ellipsoids_give_their_volume_without_bias(slice_mm):
             measured.append(planimetry(sections, slice_mm=slice_mm).volume_ml if sections else 0.0)  # missed by every slice
         ratios.append(np.mean(measured) / ellipsoid_volume(axes))
     assert abs(np.mean(ratios) - 1) < 0.003
+
+
+def test_that_the_surface_of_a_ball_follows_from_its_outlines():
+    ball = planimetry([circle(math.sqrt(100 - z * z), z, n=120) for z in np.arange(-9.75, 10, 0.5)])
+    assert ball.surface_mm2 == pytest.approx(4 * math.pi * 100, rel=0.01)
+    assert ball.volume_ml == pytest.approx(4 / 3 * math.pi, rel=0.003)
+
+
+def test_that_the_interval_holds_the_truth_of_ellipsoids_drawn_by_an_unsteady_hand():
+    """Each outline follows an ellipsoid that is too small or too large by the reader's stated error."""
+    rng = np.random.default_rng(30)
+    held, half_widths = [], []
+    for n in range(300):
+        slice_mm = (1.0, 3.0, 5.0)[n % 3]
+        axes, turn = axes_for_volume(math.exp(rng.uniform(math.log(0.05), math.log(50))), rng), random_rotation(rng)
+        drawn = np.maximum(axes + 2 * READER_SIGMA_MM["manual"] * rng.normal(), 1.0)
+        heights = (np.arange(-60, 61) + rng.random()) * slice_mm
+        sections = ellipsoid_sections(drawn, turn, heights[np.abs(heights) < drawn.max()], n=24)
+        if not sections:
+            continue  # seen in no slice: there is nothing to measure
+        found = planimetry(sections, slice_mm=slice_mm)
+        low, high = found.interval_ml()
+        held.append(low <= ellipsoid_volume(axes) <= high)
+        if ellipsoid_volume(axes) >= 0.5 and slice_mm <= 3:
+            half_widths.append((high - low) / 2 / found.volume_ml)
+    assert np.mean(held) >= 0.95 - 1.96 * math.sqrt(0.95 * 0.05 / len(held))
+    assert np.median(half_widths) < 0.35
+
+
+def test_that_unevenly_drawn_planes_are_less_sure_and_a_steadier_hand_surer():
+    even = planimetry([circle(5, z) for z in np.arange(10) * 2.0])
+    uneven = planimetry([circle(5, z) for z in (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 15.5, 18)])
+    wide, narrow, steady = uneven.interval_ml(), even.interval_ml(), even.interval_ml("semi_automatic")
+    assert (wide[1] - wide[0]) / uneven.volume_ml > (narrow[1] - narrow[0]) / even.volume_ml
+    assert narrow[0] < steady[0] < even.volume_ml < steady[1] < narrow[1]
