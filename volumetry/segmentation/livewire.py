@@ -15,7 +15,8 @@ from volumetry.segmentation.polar import outline_mask
 
 EDGE_PX = 2.5  # sd of the smoothing: wider than a grain of speckle
 NEAR_PX = 150  # ways are worked out this far around an anchor, and over the whole picture once the cursor leaves
-FLOOR = 0.02  # cost of a pixel on the clearest edge; the price of length itself
+FLOOR = 0.1  # cost of a pixel on the clearest edge: what length itself costs, so that no wire goes round the far side
+AWAY_PX, BACK = 4.0, 5.0  # on closing, pixels this near to what is drawn cost this much more
 ROUND_PX = 2.0  # sd along the wire that rounds off its pixel steps
 STRONG_PCT = 97.0  # an edge as strong as this share of the picture's pixels is a clear one
 
@@ -62,9 +63,9 @@ class Livewire:
 
     def path_to(self, xy) -> np.ndarray:
         """(n, 2) points of the wire from the anchor to ``xy``, both included. Refuses ``seed_outside``,
-        ``nan``, and ``anchor_missing`` before the first anchor."""
+        ``nan``, and ``wire_not_begun`` before the first anchor."""
         if self.anchor is None:
-            raise SegmentationRefused("The wire has no anchor yet.", code="anchor_missing", hint="Click on the node's edge first.")
+            raise SegmentationRefused("The wire has no anchor yet.", code="wire_not_begun", hint="Click on the node's edge first.")
         x, y = self._inside(xy)
         row, column = round(y) - self._low[0], round(x) - self._low[1]
         if not (0 <= row < self._size[0] and 0 <= column < self._size[1]):
@@ -83,11 +84,19 @@ class Livewire:
     def closed(self, points) -> np.ndarray:
         """(m, 2) ``points`` and the wire from the last of them back to the first (not repeated).
 
-        The anchor goes to the last point. Refuses ``bad_contour`` (fewer than three points).
+        The anchor goes to the last point. The wire does not run back along what is drawn, however
+        clear that edge is. Refuses ``bad_contour`` (fewer than three points).
         """
         drawn = self._drawn(points)
         self.set_anchor(drawn[-1])
-        return np.vstack([drawn, self.path_to(drawn[0])[1:-1]])
+        ends = np.minimum(*(np.linalg.norm(drawn - drawn[n], axis=1) for n in (0, -1)))
+        used = np.ones(self.shape, dtype=bool)
+        row, column = np.clip(np.rint(drawn[ends > 2 * AWAY_PX]).astype(int)[:, ::-1].T, 0, np.array(self.shape)[:, None] - 1)
+        used[row, column] = False
+        self._work_out(max(self.shape), self.cost + BACK * (ndimage.distance_transform_edt(used) <= AWAY_PX) if len(row) else self.cost)
+        wire = self.path_to(drawn[0])[1:-1]
+        self._work_out(NEAR_PX)  # the next wire is free again
+        return np.vstack([drawn, wire])
 
     def close(self, points) -> np.ndarray:
         """Bool ``[row, column]``: what the closed wire holds. Refuses ``bad_contour`` where that is nothing."""
@@ -111,12 +120,12 @@ class Livewire:
             raise SegmentationRefused("A drawn outline needs at least three points.", code="bad_contour")
         return drawn
 
-    def _work_out(self, reach_px: int) -> None:
+    def _work_out(self, reach_px: int, cost: np.ndarray | None = None) -> None:
         from skimage.graph import MCP_Geometric  # only who draws with the wire pays the import
 
         row, column = round(self.anchor[1]), round(self.anchor[0])
         low = (max(0, row - reach_px), max(0, column - reach_px))
-        part = self.cost[low[0] : row + reach_px + 1, low[1] : column + reach_px + 1]
+        part = (self.cost if cost is None else cost)[low[0] : row + reach_px + 1, low[1] : column + reach_px + 1]
         self._ways = MCP_Geometric(part, fully_connected=True)
         self._ways.find_costs([(row - low[0], column - low[1])])
         self._low, self._size = low, part.shape
