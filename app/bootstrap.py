@@ -158,10 +158,10 @@ def test(arguments: list[str]) -> int:
         environment.setdefault("QT_QPA_PLATFORM", "offscreen")
     if not arguments:
         chosen = ["-m", "not long"]
-    elif arguments == ["fast"]:
-        chosen = ["-m", "not long and not slow"]
-    elif arguments == ["long"]:
-        chosen = ["-m", "long", "--timeout", "3600"]
+    elif arguments[0] == "fast":
+        chosen = ["-m", "not long and not slow", "-n", "2", *arguments[1:]]
+    elif arguments[0] == "long":
+        chosen = ["-m", "long", "--timeout", "3600", *arguments[1:]]
     else:
         chosen = arguments
     try:

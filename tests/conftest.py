@@ -50,3 +50,26 @@ def record_result():
         (folder / f"{name}.md").write_text(head + body.rstrip() + "\n", encoding="utf-8")
 
     return write
+
+
+# Tests that open windows, start programs, generate the whole case or register volumes: the inner
+# loop (``./test fast``) leaves them out, the ordinary suite runs them all.
+SLOW_ROOMS = (
+    "tests/demo/",
+    "tests/e2e/",
+    "tests/ui/test_pane",
+    "tests/ui/test_session",
+    "tests/ui/test_window",
+    "tests/usecases/",
+    "tests/study/test_kill.py",
+    "tests/volumetry/segmentation/test_star_convex.py",
+    "tests/volumetry/test_registration.py",
+    "tests/volumetry/test_planimetry.py",
+)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Mark the rooms above as slow."""
+    for item in items:
+        if item.nodeid.startswith(SLOW_ROOMS):
+            item.add_marker(pytest.mark.slow)
