@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
-from app.study.model import EVENT_KINDS, LEVELS, METHODS, MODALITIES, UNKNOWN_LEVEL, ReadingStatus, Side
+from app.study.model import EVENT_KINDS, LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
 from volumetry.errors import NodusError
 
 NAMED = {
@@ -71,6 +71,18 @@ def register(commands) -> None:
     source.add_argument("--mask", type=Path, help="mask file with one label, measured here")
     reading.add_argument("--reason", help="required when a saved reading is changed")
     reading.set_defaults(work=run_add_reading)
+
+    carry = add_command(verbs, "propagate", help="carry a node's outline to another visit after registration, as a draft marked propagated")
+    carry.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    for name in ("subject", "node", "reader"):
+        carry.add_argument(f"--{name}", required=True, help=NAMED[name])
+    carry.add_argument("--from", dest="from_visit", required=True, metavar="VISIT", help="visit of the outline")
+    carry.add_argument("--to", dest="to_visit", required=True, metavar="VISIT", help="visit it is carried to")
+    carry.add_argument("--modality", default="CT", choices=MODALITIES, help="what the node was read on (CT without it)")
+    carry.add_argument("--role", default="central", choices=ROLES, help="role of the reader (central without it)")
+    carry.add_argument("--series", help="UID of the series to carry it onto, where the visit has several")
+    carry.add_argument("--reason", help="why an earlier copy is replaced")
+    carry.set_defaults(work=run_propagate)
 
     lock = add_command(verbs, "lock", help="lock measured readings under a typed name (not an electronic signature)")
     lock.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
@@ -198,6 +210,24 @@ def run_add_reading(args) -> int:
     return 0
 
 
+def run_propagate(args) -> int:
+    """Carry an outline to another visit."""
+    from app.usecases.propagate import propagate_reading
+
+    with opened(args.study) as store:
+        saved, outline = propagate_reading(
+            store, subject=args.subject, node=args.node, from_visit=args.from_visit, to_visit=args.to_visit, reader=args.reader, modality=args.modality,
+            role=args.role, series_uid=args.series, reason=args.reason, context=progress_context(),
+        )  # fmt: skip
+    fit = "fit not measured" if outline.residual_mm is None else f"residual {outline.residual_mm:.1f} mm"
+    emit(
+        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml, "propagated": True, "registration": outline.as_dict(), "warnings": list(saved.warnings)},
+        as_json=args.json,
+        human=f"draft {saved.reading_id} of {args.node} at {args.to_visit}: {saved.volume_ml:.3f} ml, carried over from {args.from_visit} ({fit}); check it slice by slice before it is measured",
+    )
+    return 0
+
+
 def make_missing(store, subject: str, visit: str, node: str) -> list[dict]:
     """Add subject, visit and node that a script names for the first time; each is told as a warning.
     Side and level of such a node are unknown until ``study set-node`` states them."""
@@ -288,6 +318,28 @@ def run_response(args) -> int:
     rows = [[n["subject"], n["node"], n["visit"], n["reader"], n["status"], number(n["vrr_pct"]), "yes" if n["comparable"] else "NO"] for n in answer["nodes"]]
     emit(answer, as_json=args.json, human=table(rows, ["subject", "node", "visit", "reader", "status", "VRR %", "comparable"]))
     return 0
+
+
+def run_backup(args) -> int:
+    """Copy a study."""
+    from app.study.backup import backup
+
+    with opened(args.study) as store:
+        manifest = backup(store, args.out)
+    emit({"backup": str(args.out), "study_id": manifest["study_id"], "files": len(manifest["files"])}, as_json=args.json, human=f"{len(manifest['files'])} files copied to {args.out}")
+    return 0
+
+
+def run_restore(args) -> int:
+    """Bring a study back and verify its chain."""
+    from app.study.audit import verify
+    from app.study.backup import restore
+
+    with restore(args.backup, args.out) as store:
+        report = verify(store)
+        answer = {"study": str(args.out), "study_id": store.study_id, "audit_ok": report.ok}
+    emit(answer, as_json=args.json, human=f"study restored to {args.out}; audit {'verifies' if report.ok else 'FAILS'}")
+    return 0 if report.ok else 4
 
 
 def run_check_protocol(args) -> int:

@@ -1,0 +1,88 @@
+"""A whole copy of a study, and the way back, both checked file by file before they count."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from app.study.blobs import flush_folder, sha256_file, temporary_name
+from app.study.errors import StudyRefused
+from app.study.store import DATABASE, StudyStore
+
+MANIFEST = "backup.json"
+FOLDERS = ("blobs", "images")
+
+
+def backup(store: StudyStore, folder: Path) -> dict:
+    """Copy an open study into ``folder`` (absent or empty), while others may go on working in it.
+
+    The database is copied by SQLite's own online backup, so that it is one moment of the study; files
+    are content-addressed or never change, so copying them afterwards misses nothing the database
+    names. Every copy is hashed into ``backup.json``, which is written last. Returns the manifest.
+    Raises ``folder_not_empty``, ``study_write_failed``.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StudyRefused("A backup needs an empty folder; this one holds other files.", code="folder_not_empty", hint="Choose a new folder name.")
+    half = folder.parent / temporary_name(folder.name)
+    try:
+        half.mkdir(parents=True)
+        with closing(sqlite3.connect(store.folder / DATABASE)) as source, closing(sqlite3.connect(half / DATABASE)) as target:
+            source.backup(target)
+        for name in FOLDERS:
+            if (store.folder / name).is_dir():
+                shutil.copytree(store.folder / name, half / name, ignore=shutil.ignore_patterns(".*"))
+        manifest = {"study_id": store.study_id, "name": store.name, "files": _hashes(half)}
+        (half / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+        flush_folder(half)
+        if folder.exists():
+            folder.rmdir()
+        os.replace(half, folder)
+    except OSError as problem:
+        raise StudyRefused(f"The backup could not be written: {problem.strerror or problem}.", code="study_write_failed") from problem
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return manifest
+
+
+def restore(backup_folder: Path, folder: Path) -> StudyStore:
+    """Make a study in ``folder`` (absent or empty) from a backup, and open it.
+
+    Every file is compared with the backup's manifest before anything is copied. Raises
+    ``backup_missing``, ``backup_damaged`` (naming the first file), ``folder_not_empty``.
+    """
+    backup_folder, folder = Path(backup_folder), Path(folder)
+    try:
+        manifest = json.loads((backup_folder / MANIFEST).read_text(encoding="utf-8"))
+        wanted = manifest["files"]
+    except FileNotFoundError:
+        raise StudyRefused("There is no backup in this folder.", code="backup_missing") from None
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise StudyRefused(f"The backup's list of files cannot be read: {problem}.", code="backup_damaged") from None
+    found = _hashes(backup_folder)
+    wrong = sorted(set(wanted.items()) ^ set(found.items()))
+    if wrong:
+        raise StudyRefused(f"The backup is damaged: {wrong[0][0]} is missing, strange or changed.", code="backup_damaged", hint="Use another backup.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StudyRefused("A study is restored into an empty folder; this one holds other files.", code="folder_not_empty", hint="Choose a new folder name.")
+    half = folder.parent / temporary_name(folder.name)
+    try:
+        shutil.copytree(backup_folder, half, ignore=shutil.ignore_patterns(MANIFEST))
+        flush_folder(half)
+        if folder.exists():
+            folder.rmdir()
+        os.replace(half, folder)
+    except OSError as problem:
+        raise StudyRefused(f"The study could not be written: {problem.strerror or problem}.", code="study_write_failed") from problem
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return StudyStore.open(folder)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Relative path -> SHA-256 of every file but the manifest."""
+    return {p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST}
