@@ -54,6 +54,11 @@ class StudyProtocol:
         value = stated.get(f"{modality}/{method}")
         return None if value is None else float(value)
 
+    @property
+    def allows_propagated_outlines(self) -> bool:
+        """True where a reading for an endpoint may start from another visit's outline; False unless stated."""
+        return self.content.get("reading", {}).get("allow_propagated_outlines", False) is True
+
 
 def available() -> tuple[str, ...]:
     """Ids of the protocols that ship with the program."""
@@ -126,6 +131,8 @@ def check_protocol(content: Any) -> list[str]:
         given = reading.get(key)
         if not isinstance(given, list) or not given or any(g not in allowed for g in given):
             faults.append(f"reading.{key} must be some of {', '.join(allowed)}")
+    if not isinstance(reading.get("allow_propagated_outlines", False), bool):
+        faults.append("reading.allow_propagated_outlines must be true or false")
     stated = reading.get("repeatability_cv_pct", {})
     if not isinstance(stated, dict):
         faults.append("reading.repeatability_cv_pct must be an object")

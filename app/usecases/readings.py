@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Visit
+from app.study.protocol import StudyProtocol
 from app.study.store import StudyStore
 from app.usecases.key_picture import node_picture
 from volumetry.errors import NodusError
@@ -97,7 +98,8 @@ def save_reading(
     With ``mask`` the volume is the voxel volume of ``measurement`` (worked out here if absent),
     and mask and key picture are stored before the reading that names them. A reading of the same
     reader, node, visit, modality and method is changed in place (``reason`` once it was measured);
-    a locked one begins a correction, which needs a reason.
+    a locked one begins a correction, which needs a reason. A mask carried over from another visit is
+    marked so, and refused (``propagation_not_allowed``) where the protocol does not let it count.
     """
     # Everything is stated anew: a node that has disappeared keeps no axis or outline of an earlier look.
     changes: dict = {
@@ -115,6 +117,10 @@ def save_reading(
             warnings=(*changes["warnings"], *(w.as_warning() for w in measurement.warnings)),
             mask_sha256=store.put_blob(pack_mask(mask)),
         )
+        if any(f.code == "propagated" for f in mask.findings):
+            check_propagation(store.protocol, role)
+            changes["measurement"]["propagated"] = True
+            changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in mask.findings if f.severity != "info"))
         if image is not None:
             changes["series_uid"] = image.source.series_uid
             changes["picture_sha256"] = store.put_blob(node_picture(image, mask, measurement, label=f"{node.label}  {visit.name}"))
@@ -122,12 +128,40 @@ def save_reading(
         # What is merely worth knowing about the files (their order, say) is no doubt about the number.
         changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in image.findings if f.severity != "info"))
     found = store.find_reading(visit_id=visit.visit_id, node_id=node.node_id, reader=reader, role=role, modality=modality, method=method)
+    if found is not None and changes["mask_sha256"] is not None:
+        keep_propagated(found, changes)
     if found is None:
         fresh = Reading("", node.subject_id, visit.visit_id, node.node_id, reader, role, modality, method, status, state)
         return store.save_reading(replace(fresh, **changes), reason=reason)
     if found.state is ReadingState.LOCKED:
         return store.correct_reading(found.reading_id, reason or "", **changes)
     return store.save_reading(replace(found, state=max_state(found.state, state), **changes), reason=reason)
+
+
+def check_propagation(protocol: StudyProtocol, role: str) -> None:
+    """Refuse ``propagation_not_allowed`` unless the protocol allows carried-over outlines or the
+    reading is a site's own."""
+    if role != "site" and not protocol.allows_propagated_outlines:
+        raise NodusError(
+            f"The protocol does not let a {role} reading start from another visit's outline.",
+            code="propagation_not_allowed",
+            hint="Outline the node anew, or let the protocol allow it (reading.allow_propagated_outlines).",
+        )
+
+
+def keep_propagated(found: Reading, changes: dict) -> None:
+    """An outline that began as a copy of another visit's stays marked so, repaired or not: its
+    ``propagated...`` entries and its warnings of the copying go into the new version, in place.
+
+    Only a caller that knows that the node was outlined anew says ``{"propagated": False}`` in ``extra``.
+    """
+    given = changes["measurement"]
+    if not found.measurement.get("propagated") or "propagated" in given:
+        return
+    changes["measurement"] = {**given, **{key: found.measurement[key] for key in ("propagated", "propagated_from", "registration") if key in found.measurement}}
+    told = {w["code"] for w in changes["warnings"]}
+    copied = [w for w in found.warnings if w["code"] not in told and (w["code"] == "propagated" or w["code"].startswith("registration_"))]
+    changes["warnings"] = (*changes["warnings"], *copied)
 
 
 def check_source(mask: NodeMask | None, method: str, status: ReadingStatus, status_reason: str | None) -> None:
