@@ -102,6 +102,16 @@ def register(commands) -> None:
     response.add_argument("--subject", help="only this subject")
     response.set_defaults(work=run_response)
 
+    keep = add_command(verbs, "backup", help="copy the whole study into an empty folder, hashed file by file")
+    keep.add_argument("study", type=Path, metavar="STUDY", help="the study folder")
+    keep.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="an absent or empty folder")
+    keep.set_defaults(work=run_backup)
+
+    back = add_command(verbs, "restore", help="make a study from a backup, after every file was checked")
+    back.add_argument("backup", type=Path, metavar="BACKUP", help="a folder written by study backup")
+    back.add_argument("--out", type=Path, required=True, metavar="STUDY", help="an absent or empty folder")
+    back.set_defaults(work=run_restore)
+
     check = add_command(verbs, "check-protocol", help="check a protocol file")
     check.add_argument("file", type=Path, metavar="FILE", help="protocol file, nodus.protocol/1")
     check.set_defaults(work=run_check_protocol)
