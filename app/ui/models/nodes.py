@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.study.model import ReadingState, ReadingStatus, TargetNode
+from app.study.model import UNKNOWN_LEVEL, ReadingState, ReadingStatus, TargetNode
 from app.ui.models.records import Column
 from app.ui.text import t
 from app.ui.widgets.figures import DASH, interval_text, number_text, volume_decimals
@@ -117,7 +117,11 @@ def node_rows(session, nodes: Sequence[TargetNode] | None = None) -> list[NodeRo
 
 
 def _side(node: TargetNode) -> str:
-    return {"left": t("Left"), "right": t("Right"), "midline": t("Midline")}.get(str(node.side), str(node.side))
+    return {"left": t("Left"), "right": t("Right"), "midline": t("Midline")}.get(str(node.side), "?")  # unknown: to be stated
+
+
+def _level(node: TargetNode) -> str:
+    return "?" if node.level == UNKNOWN_LEVEL else node.level
 
 
 def _volume_tip(row: NodeRow) -> str:
@@ -138,7 +142,7 @@ def measure_columns() -> tuple[Column, ...]:
     return (
         _label_column(),
         Column(t("Side"), lambda r: str(r.node.side), lambda r: _side(r.node), weight=4),
-        Column(t("Level"), lambda r: r.node.level, weight=3),
+        Column(t("Level"), lambda r: r.node.level, lambda r: _level(r.node), weight=3),
         Column(t("Volume"), lambda r: r.volume_ml, lambda r: r.volume_text, unit="ml", tip=_volume_tip, colour=lambda r: MUTED if r.volume_ml is None else None, weight=5),
         Column(t("State"), lambda r: state_mark(r.reading)[1], lambda r: short_mark(r.reading), tip=lambda r: state_mark(r.reading)[1], colour=lambda r: GOOD if state_mark(r.reading)[0] == "✓" else None, weight=5),
     )
@@ -149,6 +153,6 @@ def identity_columns() -> tuple[Column, ...]:
     return (
         _label_column(),
         Column(t("Side"), lambda r: str(r.node.side), lambda r: _side(r.node), weight=4),
-        Column(t("Level"), lambda r: r.node.level, weight=3),
+        Column(t("Level"), lambda r: r.node.level, lambda r: _level(r.node), weight=3),
         Column(t("High-risk features"), lambda r: ", ".join(r.node.high_risk) or None, lambda r: ", ".join(r.node.high_risk) or DASH, tip=lambda r: ", ".join(r.node.high_risk) or t("None recorded"), weight=8),
     )
