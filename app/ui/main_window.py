@@ -191,6 +191,9 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         s = self.session
         self.panes.hovered.connect(self.status.show_pointer)
+        # What was under the mouse belonged to the picture that has just gone.
+        self.session.picture_changed.connect(self._forget_pointer)
+        self.session.step_changed.connect(self._forget_pointer)
         self.panes.layout_changed.connect(self._take_layout)
         self.toolbox.changed.connect(self._show_hint)
         s.step_changed.connect(self._take_step)
@@ -405,6 +408,9 @@ class MainWindow(QMainWindow):
             return warm_up(context)
 
         self.session.jobs.start(t("Preparing"), work, key="prepare", on_done=self._prepared)
+
+    def _forget_pointer(self, *_what) -> None:
+        self.status.show_pointer(None)
 
     def _prepared(self, _result) -> None:
         self.is_ready = True

@@ -312,6 +312,8 @@ class ScenePane(QWidget):
             return
         if self._stale or self._image is None:
             self._render()
+        # At a fractional scale the picture may end a device pixel short; what is below it is never memory's own.
+        painter.fillRect(self.rect(), QColor("#0A0C0D"))
         painter.drawImage(QPointF(0, 0), self._image)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_crosshair(painter)

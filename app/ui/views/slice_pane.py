@@ -223,6 +223,8 @@ class SlicePane(QWidget):
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, t("No volume is open"))
             return
         self._paint_slice()
+        # At a fractional scale the picture may end a device pixel short; what is below it is never memory's own.
+        painter.fillRect(self.rect(), QColor("#0A0C0D"))
         painter.drawImage(QPointF(0, 0), self._image)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_field(painter)
