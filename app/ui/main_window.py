@@ -192,8 +192,8 @@ class MainWindow(QMainWindow):
         s = self.session
         self.panes.hovered.connect(self.status.show_pointer)
         # What was under the mouse belonged to the picture that has just gone.
-        self.session.picture_changed.connect(self._forget_pointer)
-        self.session.step_changed.connect(self._forget_pointer)
+        s.picture_changed.connect(self._forget_pointer)
+        s.step_changed.connect(self._forget_pointer)
         self.panes.layout_changed.connect(self._take_layout)
         self.toolbox.changed.connect(self._show_hint)
         s.step_changed.connect(self._take_step)
