@@ -42,8 +42,8 @@ def backup(store: StudyStore, folder: Path) -> dict:
         if folder.exists():
             folder.rmdir()
         os.replace(half, folder)
-    except OSError as problem:
-        raise StudyRefused(f"The backup could not be written: {problem.strerror or problem}.", code="study_write_failed") from problem
+    except (OSError, sqlite3.Error) as problem:
+        raise StudyRefused(f"The backup could not be written: {getattr(problem, 'strerror', None) or problem}.", code="study_write_failed") from problem
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return manifest

@@ -15,15 +15,16 @@ class ReadingsPart:
         modality = None if self.image is None else self.image.source.modality
         return modality if modality in ("CT", "MR", "PT") else "CT"
 
-    def _outline_work(self, state, reason: str | None, otherwise: str | None):
-        """A function that saves the outline as it stands now as a measured reading."""
+    def _outline_work(self, state, reason: str | None, otherwise: str | None, status: ReadingStatus = ReadingStatus.MEASURED):
+        """A function that saves the outline as it stands now, with what the reader said was seen."""
         from app.usecases.readings import save_reading
 
         store, visit, image, reader = self.study, self.visit, self.image, self.reader
         mask, modality, node = state.draft.as_mask(), self._modality(False), state.node
+        status_reason = state.reading.status_reason if state.reading is not None and state.reading.status == status else None
 
         def save(why: str | None):
-            return save_reading(store, visit, node, reader=reader, modality=modality, mask=mask, image=image, reason=why)
+            return save_reading(store, visit, node, reader=reader, modality=modality, status=status, mask=mask, image=image, status_reason=status_reason, reason=why)
 
         return lambda: _with_reason(save, reason, otherwise)
 
@@ -126,6 +127,10 @@ class ReadingsPart:
             return "status", ""  # kept as it is: diameters or a mask of an earlier session
         return None, f"{label} has no outline and no status at this visit: there is nothing to lock."
 
+    def is_working_on(self, node_id: str) -> bool:
+        """True while the outline or the numbers of a node on screen are still to change."""
+        return bool(self._edits) or self._stroke is not None or self.jobs.is_busy("segment") or self.jobs.is_busy(f"measure-{node_id}")
+
     def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None) -> None:
         """Save what is on screen and lock it with a typed name: one job, so that no half of it can
         be lost."""
@@ -136,7 +141,9 @@ class ReadingsPart:
         store, state = self.study, self.nodes[node_id]
         otherwise = "edited again before it was locked"
         if what == "outline":
-            save = self._outline_work(state, reason, otherwise)
+            # A lock never changes what the reader said was seen: too small stays too small.
+            seen = ReadingStatus.MEASURED if state.reading is None else state.reading.status
+            save = self._outline_work(state, reason, otherwise, seen)
         elif what == "ellipsoid":
             save = self._ellipsoid_work(state, reason, otherwise)
         else:

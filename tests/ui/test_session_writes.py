@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app.jobs import JobContext
 from app.study.model import ReadingState, ReadingStatus
 from app.study.store import StudyStore
 from app.ui.session import Session
 from app.usecases.import_images import import_folder
-from app.jobs import JobContext
 from tests.factories import write_ellipsoid_ct
 from volumetry.errors import NodusError
 
@@ -154,3 +154,22 @@ def test_that_two_imports_both_arrive(qtbot, session, study, tmp_path):
     idle(qtbot, session)
     with StudyStore.open(study[0]) as store:
         assert {v.name: len(store.series(v.visit_id)) for v in store.visits("S-001")} == {"Baseline": 1, "Day 30": 1, "Month 3": 1}
+
+
+def test_that_a_lock_does_not_change_what_was_seen(qtbot, session, study):
+    node_id = draw(session, "N1", radius_mm=2.0)
+    idle(qtbot, session)
+    session.set_reading_status(node_id, "too_small", "below what can be measured")
+    idle(qtbot, session)
+    session.lock_reading(node_id, "A. Reader", "confirmed")
+    idle(qtbot, session)
+    reading = stored(study)["N1"]
+    assert (reading.state, reading.status, reading.status_reason) == (ReadingState.LOCKED, ReadingStatus.TOO_SMALL, "below what can be measured")
+    assert reading.volume_ml > 0
+
+
+def test_that_numbers_being_worked_out_are_known(qtbot, session):
+    node_id = draw(session, "N1")
+    assert session.is_working_on(node_id)
+    idle(qtbot, session)
+    assert not session.is_working_on(node_id)

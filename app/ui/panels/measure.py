@@ -217,6 +217,10 @@ class MeasurePanel(StepPanel):
         state = self.state()
         if state is None:
             return
+        if self.session.is_working_on(state.node.node_id):
+            # The dialog must show the number that is locked, not the one before it.
+            self.session.notice.emit("info", t("The numbers are still being worked out; lock in a moment."))
+            return
         what, why_not = self.session.lockable(state.node.node_id)
         if what is None:
             self.session.notice.emit("warning", why_not)
