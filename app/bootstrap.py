@@ -23,8 +23,8 @@ STAMP = VENV / ".nodus-installed"
 
 # What Qt, OpenGL (software) and the OpenMP layer of Numba need on a bare Debian or Ubuntu.
 RUN_PACKAGES = ["libgl1", "libegl1", "libglib2.0-0", "libfontconfig1", "libdbus-1-3", "libxkbcommon0", "libbrotli1", "libgomp1", "fonts-dejavu-core", "libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-randr0", "libxcb-render-util0", "libxcb-shape0", "libxcb-xkb1", "libxkbcommon-x11-0"]
-# A real X server and a window manager for the window tests, a PDF renderer, a DICOM validator.
-TEST_PACKAGES = ["xvfb", "xauth", "openbox", "x11-utils", "poppler-utils", "dicom3tools", "git"]
+# A real X server and a window manager for the window tests, a PDF renderer, DICOM validators, a PACS.
+TEST_PACKAGES = ["xvfb", "xauth", "openbox", "x11-utils", "poppler-utils", "dicom3tools", "dcmtk", "libpixelmed-java", "default-jre-headless", "orthanc", "orthanc-dicomweb", "git"]
 
 
 def say(text: str) -> None:
