@@ -93,12 +93,16 @@ def grey_frame(cine: Cine, frame: int = 0) -> np.ndarray:
 
 def outline_click(cine: Cine, seed_px, radius_px: float, *, frame: int = 0, anchors_px=()) -> PictureOutline:
     """Outline by one click, a drag radius and points that it must pass; refusals of
-    ``volumetry.segmentation.polar.segment_ellipse_2d``."""
-    from volumetry.segmentation.polar import segment_ellipse_2d
+    ``volumetry.segmentation.polar.segment_ellipse_2d``. A point beyond its reach does not pull, and
+    the finding ``anchor_out_of_reach`` says so."""
+    from volumetry.segmentation.polar import REACH, segment_ellipse_2d
 
-    found = segment_ellipse_2d(grey_frame(cine, frame), seed_px, radius_px, anchors_px=anchors_px)
-    seed = tuple(float(v) for v in seed_px)
-    return PictureOutline(found.points_px, found.mask.shape, "polar", _pairs(anchors_px), seed, float(radius_px), found.findings)
+    anchors = _pairs(anchors_px)
+    found = segment_ellipse_2d(grey_frame(cine, frame), seed_px, radius_px, anchors_px=anchors)
+    seed, findings = tuple(float(v) for v in seed_px), found.findings
+    if any(np.hypot(*np.subtract(a, seed)) > REACH * radius_px for a in anchors):
+        findings = (*findings, Finding("anchor_out_of_reach", "A point lies too far from the click to pull the outline; drag a larger radius.", "warning"))
+    return PictureOutline(found.points_px, found.mask.shape, "polar", anchors, seed, float(radius_px), findings)
 
 
 class PictureWire:

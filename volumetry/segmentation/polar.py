@@ -20,6 +20,7 @@ from volumetry.kernels.segmentation_path import closed_path
 ANGLES = 96
 STEPS = 60
 DRAG_OUT = 3.0
+PULL_RAYS = 4.0  # sd, in rays, of how far an anchor's last correction spreads
 REACH = 1.9
 """No outline point lies farther from the click than this times the drag radius (the promise is 2)."""
 
@@ -69,7 +70,7 @@ def segment_ellipse_2d(picture: np.ndarray, seed_px, radius_px: float, *, anchor
             length = float(np.linalg.norm(move))
             centre = middle if length <= 0.7 * radius else seed - low + move * (0.7 * radius / length)
             frame = _stretch(moments)
-    t = ndimage.gaussian_filter1d(t, 1.5, mode="wrap")
+    t = _through(ndimage.gaussian_filter1d(t, 1.5, mode="wrap"), centre, frame, anchors - low)
     points = centre + t[:, None] * _rays(frame) + low
     return _outline(points, grey.shape, seed, radius, float((strength > 0.25).mean()))
 
@@ -212,6 +213,26 @@ def _path(soft, blank, seed, centre, frame, radius, anchors, polarity):
     bend = before - 2 * at + after
     shift = np.where(bend < -1e-6, np.clip(0.5 * (before - after) / np.where(bend == 0, 1, bend), -0.5, 0.5), 0.0)
     return found + np.where(p == path, shift, 0.0) * (t[1] - t[0]), edge[angle, path]
+
+
+def _through(t: np.ndarray, centre: np.ndarray, frame: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """The path led through the anchors exactly: rounding it off has moved it away from them, and they
+    lie between rays. Anchors on one ray that contradict each other are met halfway."""
+    if len(anchors) == 0:
+        return t
+    local = np.linalg.solve(frame, (anchors - centre).T).T
+    ray = np.arctan2(local[:, 1], local[:, 0]) / (2 * np.pi) * ANGLES % ANGLES
+    wanted = np.log(np.maximum(np.linalg.norm(local, axis=1), 1e-3))
+    place = np.append(np.arange(ANGLES), ANGLES)
+    away = (np.arange(ANGLES) - ray[:, None] + ANGLES / 2) % ANGLES - ANGLES / 2
+    spread = np.exp(-0.5 * (away / PULL_RAYS) ** 2)
+
+    def at_anchors(values: np.ndarray) -> np.ndarray:
+        return np.interp(ray, place, np.append(values, values[0]))
+
+    missing = wanted - at_anchors(np.log(t))
+    weights = np.linalg.lstsq(np.array([at_anchors(row) for row in spread]).T, missing, rcond=0.02)[0]
+    return t * np.exp(weights @ spread)
 
 
 def _outline(points, shape, seed, radius, edge_fraction) -> PolarOutline:

@@ -62,13 +62,41 @@ def test_that_a_bright_lesion_is_found_too():
     assert dice(segment_ellipse_2d(255 - picture, (129, 111), 33).mask, truth) > 0.88
 
 
+def away_px(outline, point) -> float:
+    """Distance of a point from the closed polygon."""
+    a = outline.points_px
+    along = np.roll(a, -1, axis=0) - a
+    share = np.clip(((point - a) * along).sum(axis=1) / (along**2).sum(axis=1), 0, 1)
+    return float(np.linalg.norm(a + share[:, None] * along - point, axis=1).min())
+
+
 def test_that_an_anchor_draws_the_outline():
     picture, _ = speckled(seed=4)
     free = segment_ellipse_2d(picture, (130, 110), 33)
     anchor = np.array([130.0, 110.0 - 38.0])
     pulled = segment_ellipse_2d(picture, (130, 110), 33, anchors_px=[anchor])
-    assert np.linalg.norm(pulled.points_px - anchor, axis=1).min() < 7
-    assert np.linalg.norm(free.points_px - anchor, axis=1).min() > 9
+    assert away_px(pulled, anchor) < 0.3
+    assert away_px(free, anchor) > 9
+
+
+def test_that_the_outline_passes_all_anchors_and_stays_calm_between_them():
+    picture, _ = speckled(seed=4)
+    free = segment_ellipse_2d(picture, (130, 110), 33)
+    anchors = [(130.0, 80.0), (136.0, 79.0), (171.3, 128.4), (104.0, 118.5)]
+    pulled = segment_ellipse_2d(picture, (130, 110), 33, anchors_px=anchors)
+    for anchor in anchors:
+        assert away_px(pulled, np.array(anchor)) < 0.3
+    assert pulled.area_px == pytest.approx(free.area_px, rel=0.25)
+    steps = np.linalg.norm(np.diff(pulled.points_px, axis=0), axis=1)
+    assert steps.max() < 10
+
+
+def test_that_anchors_that_contradict_each_other_are_met_halfway():
+    picture, _ = speckled(seed=4)
+    pulled = segment_ellipse_2d(picture, (130, 110), 33, anchors_px=[(130.0, 90.0), (130.0, 78.0)])
+    gaps = [away_px(pulled, np.array(a)) for a in ((130.0, 90.0), (130.0, 78.0))]
+    assert max(gaps) < 9
+    assert pulled.area_px > 1000
 
 
 @pytest.mark.parametrize("drag", [30, 45, 60])
