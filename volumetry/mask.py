@@ -9,6 +9,7 @@ import numpy as np
 from volumetry.errors import MeasurementRefused
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
+from volumetry.outline_origin import OutlineOrigin
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +19,7 @@ class NodeMask:
     ``coverage_volume_ml`` is the volume of the outline the mask was rastered from (contours,
     star-convex surface, fractional SEG); None for a plain binary mask. It is dropped by any edit.
     ``findings`` are what was noticed when the mask was read; with ``spacing_unknown`` among them no
-    volume can be trusted.
+    volume can be trusted. ``origin`` says how the outline came about, where that is known.
     """
 
     array: np.ndarray
@@ -27,6 +28,7 @@ class NodeMask:
     name: str | None = None
     coverage_volume_ml: float | None = None
     findings: tuple[Finding, ...] = ()
+    origin: OutlineOrigin | None = None
 
     def __post_init__(self) -> None:
         if self.array.shape != self.geometry.shape:
@@ -34,6 +36,11 @@ class NodeMask:
         array = self.array if self.array.dtype == np.bool_ else self.array != 0
         array.setflags(write=False)
         object.__setattr__(self, "array", array)
+
+    @property
+    def outlined(self) -> str | None:
+        """How sure the outline is, as a word of ``volumetry.uncertainty.OUTLINED``; None where nobody said."""
+        return None if self.origin is None else self.origin.outlined
 
     def bounding_slices(self, pad: int = 0) -> tuple[slice, slice, slice] | None:
         """(k, j, i) slices around the node, widened by ``pad`` voxels inside the grid; None if empty."""

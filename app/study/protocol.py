@@ -59,6 +59,11 @@ class StudyProtocol:
         """True where a reading for an endpoint may start from another visit's outline; False unless stated."""
         return self.content.get("reading", {}).get("allow_propagated_outlines", False) is True
 
+    @property
+    def allows_model_outlines(self) -> bool:
+        """True where a reading for an endpoint may rest on an outline that a trained model proposed; False unless stated."""
+        return self.content.get("reading", {}).get("allow_model_outlines", False) is True
+
 
 def available() -> tuple[str, ...]:
     """Ids of the protocols that ship with the program."""
@@ -131,8 +136,9 @@ def check_protocol(content: Any) -> list[str]:
         given = reading.get(key)
         if not isinstance(given, list) or not given or any(g not in allowed for g in given):
             faults.append(f"reading.{key} must be some of {', '.join(allowed)}")
-    if not isinstance(reading.get("allow_propagated_outlines", False), bool):
-        faults.append("reading.allow_propagated_outlines must be true or false")
+    for key in ("allow_propagated_outlines", "allow_model_outlines"):
+        if not isinstance(reading.get(key, False), bool):
+            faults.append(f"reading.{key} must be true or false")
     stated = reading.get("repeatability_cv_pct", {})
     if not isinstance(stated, dict):
         faults.append("reading.repeatability_cv_pct must be an object")

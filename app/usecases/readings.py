@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
 from volumetry.measure import NodeMeasurement, measure_node
+from volumetry.outline_origin import NOT_RECORDED, OutlineOrigin, origin_from
+from volumetry.segmentation.model_slot import model_finding
 
 # One definition of volume for all visits: voxels at half coverage times their true size. The
 # sub-voxel volume of an outline is kept beside it, but a hand repair has none.
@@ -24,7 +27,7 @@ VOLUME_METHOD = "voxel"
 
 
 def pack_mask(mask: NodeMask) -> bytes:
-    """A mask as compressed bytes: the box around the node, its place, and the grid."""
+    """A mask as compressed bytes: the box around the node, its place, the grid, and how it came about."""
     box = mask.bounding_slices()
     start = [0, 0, 0] if box is None else [s.start for s in box]
     crop = np.zeros((0, 0, 0), bool) if box is None else mask.array[box]
@@ -38,6 +41,7 @@ def pack_mask(mask: NodeMask) -> bytes:
         affine=mask.geometry.affine,
         label=np.array(mask.label),
         coverage_volume_ml=np.array(np.nan if mask.coverage_volume_ml is None else mask.coverage_volume_ml),
+        **({} if mask.origin is None else {"origin": np.array(json.dumps(mask.origin.as_dict(), sort_keys=True))}),
     )
     return stream.getvalue()
 
@@ -52,7 +56,8 @@ def unpack_mask(data: bytes) -> NodeMask:
             if crop.size:
                 array[tuple(slice(int(s), int(s) + n) for s, n in zip(start, crop_shape))] = crop
             coverage = float(z["coverage_volume_ml"])
-            return NodeMask(array, ImageGeometry(shape, z["affine"]), int(z["label"]), None, None if np.isnan(coverage) else coverage)
+            origin = origin_from(json.loads(str(z["origin"]))) if "origin" in z.files else None
+            return NodeMask(array, ImageGeometry(shape, z["affine"]), int(z["label"]), None, None if np.isnan(coverage) else coverage, origin=origin)
     except Exception as problem:  # a damaged archive raises whatever its parser meets
         raise NodusError(f"A stored outline cannot be read ({type(problem).__name__}).", code="mask_damaged", hint="Restore a backup.") from problem
 
@@ -99,7 +104,9 @@ def save_reading(
     and mask and key picture are stored before the reading that names them. A reading of the same
     reader, node, visit, modality and method is changed in place (``reason`` once it was measured);
     a locked one begins a correction, which needs a reason. A mask carried over from another visit is
-    marked so, and refused (``propagation_not_allowed``) where the protocol does not let it count.
+    marked so, and refused (``propagation_not_allowed``) where the protocol does not let it count; so is
+    one that a model proposed (``model_outline_not_allowed``). ``measurement["segmentation"]`` says how
+    the outline came about.
     """
     # Everything is stated anew: a node that has disappeared keeps no axis or outline of an earlier look.
     changes: dict = {
@@ -108,15 +115,19 @@ def save_reading(
     }
     if mask is not None and status in (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL):
         measurement = measurement or measure_node(mask)
+        mask = with_origin(mask)
         changes.update(
             volume_ml=measurement.voxel_volume_ml,
             volume_interval_ml=measurement.volume_interval_ml,
             long_axis_mm=measurement.long_axis_mm,
             short_axis_mm=measurement.short_axis_mm,
-            measurement={**measurement.to_dict(), **(extra or {})},
+            measurement={**measurement.to_dict(), "segmentation": mask.origin.as_dict(), **(extra or {})},
             warnings=(*changes["warnings"], *(w.as_warning() for w in measurement.warnings)),
             mask_sha256=store.put_blob(pack_mask(mask)),
         )
+        if mask.origin.method == "model":
+            check_model_outlines(store.protocol, role)
+            changes["warnings"] = (*changes["warnings"], model_finding(mask.origin).as_warning())
         if any(f.code == "propagated" for f in mask.findings):
             check_propagation(store.protocol, role)
             changes["measurement"]["propagated"] = True
@@ -147,6 +158,24 @@ def check_propagation(protocol: StudyProtocol, role: str) -> None:
             code="propagation_not_allowed",
             hint="Outline the node anew, or let the protocol allow it (reading.allow_propagated_outlines).",
         )
+
+
+def check_model_outlines(protocol: StudyProtocol, role: str) -> None:
+    """Refuse ``model_outline_not_allowed`` unless the protocol allows outlines proposed by a model or the
+    reading is a site's own or for training."""
+    if role not in ("site", "training") and not protocol.allows_model_outlines:
+        raise NodusError(
+            f"The protocol does not let a {role} reading rest on an outline proposed by a model.",
+            code="model_outline_not_allowed",
+            hint="Outline the node by hand or by a click, or let the protocol allow it (reading.allow_model_outlines).",
+        )
+
+
+def with_origin(mask: NodeMask) -> NodeMask:
+    """The mask with a stated origin: its own, ``propagated`` where its findings say so, else ``not_recorded``."""
+    if mask.origin is not None:
+        return mask
+    return replace(mask, origin=OutlineOrigin("propagated" if any(f.code == "propagated" for f in mask.findings) else NOT_RECORDED))
 
 
 def keep_propagated(found: Reading, changes: dict) -> None:

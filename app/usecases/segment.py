@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.image import Cine, ImageVolume
 from volumetry.mask import NodeMask
+from volumetry.outline_origin import OutlineOrigin
+from volumetry.segmentation.result import SegmentationResult
 from volumetry.ultrasound_length import resolve_length
 
 METHODS = ("star_convex", "polar")
@@ -26,7 +29,18 @@ def segment_volume(image: ImageVolume, seed_mm, radius_mm: float | None, anchors
     """Star-convex outline of the node under a click; see ``volumetry.segmentation.segment_node``."""
     from volumetry.segmentation.star_convex import segment_node
 
-    return segment_node(image, seed_mm, radius_mm, anchors_mm=anchors_mm)
+    result = segment_node(image, seed_mm, radius_mm, anchors_mm=anchors_mm)
+    return with_method(result, "star_convex", seed_mm=rounded(seed_mm), radius_mm=None if radius_mm is None else round(float(radius_mm), 3), anchors_mm=[rounded(a) for a in anchors_mm])
+
+
+def with_method(result: SegmentationResult, method: str, **details) -> SegmentationResult:
+    """The result with the origin of its mask stated."""
+    return replace(result, mask=replace(result.mask, origin=OutlineOrigin(method, details=details)))
+
+
+def rounded(point) -> list[float]:
+    """A point as it is kept: plain numbers to the thousandth."""
+    return [round(float(v), 3) for v in point]
 
 
 def segment_picture(cine: Cine, seed_px, radius_px: float, frame: int = 0) -> NodeMask:

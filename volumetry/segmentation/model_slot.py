@@ -31,6 +31,7 @@ from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
+from volumetry.outline_origin import OutlineOrigin
 
 SCHEMA = "nodus.model/1"
 MODALITIES = ("CT", "MR", "PT")
@@ -53,6 +54,17 @@ class ModelManifest:
     prompt_sigma_mm: float | None
     is_logit: bool
     threshold: float
+
+    @property
+    def origin(self) -> OutlineOrigin:
+        """What is kept with every outline of this network, through repairs, reading and export."""
+        return OutlineOrigin("model", details={"name": self.name, "version": self.version, "licence": self.licence, "sha256": self.sha256})
+
+
+def model_finding(origin: OutlineOrigin) -> Finding:
+    """The warning ``model_outline`` that names the network."""
+    d = origin.details
+    return Finding("model_outline", f"This outline was proposed by the model {d['name']} {d['version']} ({d['sha256'][:12]}): check it slice by slice.", "warning")
 
 
 def manifest_from(content: Any) -> ModelManifest:
@@ -155,8 +167,7 @@ def mask_from_output(manifest: ModelManifest, answer: np.ndarray, patch: ImageGe
     array = _sampled(values.astype(np.float32), patch, image.geometry, 0.0) >= manifest.threshold
     if not array.any() or (values >= manifest.threshold).all():
         raise SegmentationRefused("The model found no node here.", code="no_boundary", hint="Use another tool, or outline it by hand.")
-    note = Finding("model_outline", f"This outline was proposed by the model {manifest.name} {manifest.version} ({manifest.sha256[:12]}): check it slice by slice.", "warning")
-    return NodeMask(array, image.geometry, findings=(note,))
+    return NodeMask(array, image.geometry, findings=(model_finding(manifest.origin),), origin=manifest.origin)
 
 
 def _sampled(array: np.ndarray, source: ImageGeometry, target: ImageGeometry, outside: float) -> np.ndarray:
