@@ -137,6 +137,7 @@ def register_rigid(
     *,
     mask: NodeMask | None = None,
     should_cancel: Callable[[], bool] | None = None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> RigidRegistration:
     """Rigid registration of two visits by mutual information, coarse to fine.
 
@@ -144,7 +145,7 @@ def register_rigid(
     uses the body, another modality everything. Repeats exactly for the same pictures. Raises
     ``Cancelled`` when ``should_cancel()`` turns true, ``RegistrationRefused`` with ``bad_shape`` (fewer
     than 4 slices), ``not_finite``, ``constant_picture``, ``empty`` (mask), ``no_overlap``.
-    Warnings: ``registration_poor``, ``registration_unchecked``, ``registration_large``.
+    ``progress(message, fraction)`` is told how far it has come. Warnings: ``registration_poor``, ``registration_unchecked``, ``registration_large``.
     """
     import SimpleITK as sitk  # 0.2 s to import; only who registers pays it
 
@@ -152,6 +153,11 @@ def register_rigid(
         if should_cancel is not None and should_cancel():
             raise Cancelled
 
+    def tell(message: str, fraction: float) -> None:
+        if progress is not None:
+            progress(message, fraction)
+
+    tell("Preparing both pictures", 0.0)
     small_fixed, small_moving = _reduced(fixed), _reduced(moving)
     check()
     region = _region(small_fixed, mask)
@@ -160,12 +166,14 @@ def register_rigid(
     where = _to_sitk(sitk, region.astype(np.uint8), small_fixed.geometry)
     centre = _centroid(region, small_fixed.geometry)
     coarse = [_level(sitk, image, *LEVELS[0][:2]) for image in (a, b)]
+    tell("Looking for a start", 0.2)
     start = _start(sitk, *coarse, where, centre, _centroid(body, small_moving.geometry))
     check()
     stopped = False
     transform = sitk.Euler3DTransform(start)
     metric = math.nan
-    for voxel_mm, smoothing_mm, samples in LEVELS:
+    for n, (voxel_mm, smoothing_mm, samples) in enumerate(LEVELS):
+        tell(f"Bringing the pictures together ({voxel_mm:g} mm)", 0.3 + 0.25 * n)
         level = [_level(sitk, image, voxel_mm, smoothing_mm) for image in (a, b)]
         method = _method(sitk, where, min(1.0, samples / level[0].GetNumberOfPixels()))
         method.SetOptimizerAsRegularStepGradientDescent(
@@ -195,6 +203,7 @@ def register_rigid(
     matrix = _matrix(transform)
     if _overlap(region, small_fixed.geometry, matrix, small_moving.geometry) < MIN_OVERLAP:
         raise RegistrationRefused("Less than a quarter of the picture is seen at both visits.", code="no_overlap", hint="Set landmarks on both visits instead.")
+    tell("Measuring what is left", 0.8)
     matrix, residual, found = _polished(small_fixed, small_moving, region, matrix, check)
     result = RigidRegistration(matrix, "mutual_information", residual, metric, (), tuple(float(v) for v in centre))
     findings = []

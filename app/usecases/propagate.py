@@ -13,11 +13,12 @@ from app.study.model import Reading, ReadingState, SeriesRecord, Visit
 from app.study.store import StudyStore
 from app.usecases.import_images import open_record
 from app.usecases.readings import check_propagation, find_node, find_visit, mask_of_reading, save_reading
+from app.usecases.register import register_volumes, registration_numbers
 from volumetry.errors import NodusError
 from volumetry.finding import Finding
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
-from volumetry.registration import RigidRegistration, register_rigid, resample_mask
+from volumetry.registration import RigidRegistration, resample_mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,14 +37,7 @@ class PropagatedOutline:
 
     def as_dict(self) -> dict:
         """The registration as plain numbers, for a reading and for ``--json``."""
-        found = self.registration
-        return {
-            "method": found.method,
-            "residual_mm": found.residual_mm,
-            "angle_deg": found.angle_deg,
-            "shift_mm": list(found.shift_mm),
-            "matrix": found.matrix.tolist(),
-        }
+        return registration_numbers(self.registration)
 
 
 def propagate_mask(
@@ -59,8 +53,7 @@ def propagate_mask(
     if not mask.array.any():
         raise NodusError("The outline to carry over holds no voxel.", code="empty_mask")
     if registration is None:
-        context.report("Registering the visits", 0.1)
-        registration = register_rigid(fixed, moving, should_cancel=lambda: context.token.is_cancelled)
+        registration = register_volumes(fixed, moving, context.part(0.0, 0.9))
     context.report("Carrying the outline over", 0.9)
     carried = resample_mask(mask, registration, fixed.geometry)
     return PropagatedOutline(carried, registration, carried.findings)
