@@ -12,13 +12,8 @@ from dataclasses import dataclass
 from volumetry.caliper import Caliper
 from volumetry.errors import MeasurementRefused
 from volumetry.finding import Finding
+from volumetry.uncertainty import VolumeUncertainty, ellipsoid_uncertainty
 
-# One diameter between readers: limits of agreement +-7.3 % on well-defined nodules above 1 cm
-# (Korean J Radiol 2015;16:560), so a standard deviation of 7.3 / 1.96 %.
-DIAMETER_SD_PCT = 7.3 / 1.96
-# A node is not an ellipsoid: mean error of the 2D ellipsoid 17.8 % on neck nodes of known volume
-# (Ying and Pang), taken as a mean absolute error of a normal distribution.
-SHAPE_SD_PCT = 17.8 * math.sqrt(math.pi / 2)
 # The depth seen in both planes must agree within one of these, else the planes are doubtful.
 COMMON_DEPTH_PCT = 15.0
 COMMON_DEPTH_MM = 1.5
@@ -28,8 +23,9 @@ COMMON_DEPTH_MM = 1.5
 class EllipsoidMeasurement:
     """Volume of a node from length and depth (longitudinal still) and width and depth (transverse).
 
-    ``height_mm`` is the mean of the two depths. ``interval_ml`` is the 95 % interval from the
-    readers' caliper repeatability and from the node not being an ellipsoid.
+    ``height_mm`` is the mean of the two depths. ``interval_ml`` is the 95 % interval and
+    ``uncertainty`` its causes: caliper placement and pixel spacing, pixels at both ends, and the node
+    not being an ellipsoid.
     """
 
     length_mm: float
@@ -39,6 +35,7 @@ class EllipsoidMeasurement:
     interval_ml: tuple[float, float]
     calipers: tuple[Caliper, ...] = ()
     warnings: tuple[Finding, ...] = ()
+    uncertainty: VolumeUncertainty | None = None
 
     @property
     def axes_mm(self) -> tuple[float, float, float]:
@@ -68,20 +65,26 @@ def ellipsoid_volume_ml(length_mm: float, width_mm: float, height_mm: float) -> 
 
 
 def ellipsoid_interval_ml(volume_ml: float, independent_diameters: tuple[int, ...] = (1, 1, 1)) -> tuple[float, float]:
-    """95 % interval of an ellipsoid volume.
+    """95 % interval of an ellipsoid volume: ``volumetry.uncertainty.ellipsoid_uncertainty``.
 
-    Log-normal: relative variances add, and a volume stays positive. ``independent_diameters``
-    counts how many readings each of the three diameters is the mean of.
+    ``independent_diameters`` counts how many readings each of the three diameters is the mean of.
     """
-    variance = (SHAPE_SD_PCT / 100.0) ** 2 + sum((DIAMETER_SD_PCT / 100.0) ** 2 / n for n in independent_diameters)
-    factor = math.exp(1.96 * math.sqrt(math.log1p(variance)))
-    return volume_ml / factor, volume_ml * factor
+    return ellipsoid_uncertainty(volume_ml, independent_diameters).interval_ml
 
 
 def measure_ellipsoid(length_mm: float, width_mm: float, height_mm: float) -> EllipsoidMeasurement:
     """Ellipsoid from three diameters given as numbers."""
     volume = ellipsoid_volume_ml(length_mm, width_mm, height_mm)
-    return EllipsoidMeasurement(float(length_mm), float(width_mm), float(height_mm), volume, ellipsoid_interval_ml(volume))
+    sure = ellipsoid_uncertainty(volume)
+    return EllipsoidMeasurement(float(length_mm), float(width_mm), float(height_mm), volume, sure.interval_ml, uncertainty=sure)
+
+
+def _pixel_pct(*calipers: Caliper) -> float | None:
+    """Size of a pixel in percent of a diameter, the mean over the calipers it was read with; None for
+    calipers in space."""
+    if any(len(c.points[0]) != 2 for c in calipers):
+        return None
+    return sum(100.0 / math.dist(*c.points) for c in calipers) / len(calipers)
 
 
 def ellipsoid_from_calipers(length: Caliper, depth_longitudinal: Caliper, width: Caliper, depth_transverse: Caliper) -> EllipsoidMeasurement:
@@ -124,12 +127,15 @@ def ellipsoid_from_calipers(length: Caliper, depth_longitudinal: Caliper, width:
             )
         )
     volume = ellipsoid_volume_ml(length.length_mm, width.length_mm, height)
+    pixels = (_pixel_pct(length), _pixel_pct(width), _pixel_pct(depth_longitudinal, depth_transverse))
+    sure = ellipsoid_uncertainty(volume, (1, 1, 2), pixels if None not in pixels else ())
     return EllipsoidMeasurement(
         length.length_mm,
         width.length_mm,
         height,
         volume,
-        ellipsoid_interval_ml(volume, (1, 1, 2)),
+        sure.interval_ml,
         (length, depth_longitudinal, width, depth_transverse),
         tuple(dict.fromkeys(warnings)),
+        sure,
     )

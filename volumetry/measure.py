@@ -16,7 +16,7 @@ from volumetry.kernels.extent import slice_hulls
 from volumetry.kernels.scan import bounding_box, count_pieces, label_boxes
 from volumetry.mask import NodeMask
 from volumetry.mesh import measure_mesh
-from volumetry.uncertainty import volume_interval_ml
+from volumetry.uncertainty import VolumeUncertainty, outlined_of, outlining, volume_uncertainty
 from volumetry.voxel import measure_voxels
 
 THIN_SLICES = 3  # reading of small nodes: below three slices across the least axis volumes scatter
@@ -27,7 +27,7 @@ class NodeMeasurement:
     """Everything measured on one node; None where a number does not exist (empty mask, one voxel).
 
     Lengths in mm, points in LPS mm. ``voxel_volume_mm3`` is the volume of the node by voxel count,
-    ``volume_interval_ml`` its 95 % interval.
+    ``volume_interval_ml`` its 95 % interval and ``uncertainty`` the causes of that.
     """
 
     label: int
@@ -61,6 +61,7 @@ class NodeMeasurement:
     ellipsoid_directions: tuple[tuple[float, float, float], ...] | None = None
     centroid_mm: tuple[float, float, float] | None = None
     volume_interval_ml: tuple[float, float] | None = None
+    uncertainty: VolumeUncertainty | None = None
     pieces: int = 0
     first_slice_index: int | None = None
     slice_areas_mm2: tuple[float, ...] = ()
@@ -83,6 +84,8 @@ class NodeMeasurement:
             value = getattr(self, key)
             if key == "warnings":
                 value = [w.as_warning() for w in value]
+            elif key == "uncertainty" and value is not None:
+                value = value.to_dict()
             out[key] = _plain(value)
             if key == "voxel_volume_mm3":
                 out["voxel_volume_ml"] = self.voxel_volume_ml
@@ -93,12 +96,29 @@ def _plain(value):
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
-def measure_node(mask: NodeMask) -> NodeMeasurement:
-    """Measure one node. An empty mask is answered with zero voxels and the warning ``empty``."""
+def measure_node(mask: NodeMask, *, outlined: str | None = None) -> NodeMeasurement:
+    """Measure one node. An empty mask is answered with zero voxels and the warning ``empty``.
+
+    ``outlined`` says how the outline came to be (a key of ``volumetry.uncertainty.OUTLINED``, such as
+    ``star_convex``, ``manual``, ``brush``, ``propagated``); the interval is the wider the less sure
+    that way is. Without it the mask's own ``origin`` counts. Refuses ``unknown_method`` for any
+    other word.
+    """
+    how = _way(mask, outlined)
     whole = np.ascontiguousarray(mask.array).view(np.uint8)
     box = tuple(int(v) for v in bounding_box(whole))
     crop = np.ascontiguousarray(whole[box[0] : box[1], box[2] : box[3], box[4] : box[5]])
-    return _measure_crop(crop, box, mask.geometry, mask.label, mask.name, mask.coverage_volume_ml)
+    return _measure_crop(crop, box, mask.geometry, mask.label, mask.name, mask.coverage_volume_ml, how)
+
+
+def _way(mask: NodeMask, outlined: str | None) -> str:
+    """How the outline came to be: as the caller says, else the mask's origin, else its findings."""
+    if outlined is None and mask.origin is not None:
+        outlined = outlined_of(mask.origin.method, mask.origin.edited)
+    elif outlined is None:
+        outlined = "propagated" if any(f.code == "propagated" for f in mask.findings) else "unstated"
+    outlining(outlined)  # a word that is not known is refused
+    return outlined
 
 
 def measure_nodes(masks: Iterable[NodeMask]) -> tuple[NodeMeasurement, ...]:
@@ -141,6 +161,7 @@ def _measure_crop(
     label: int,
     name: str | None,
     coverage_volume_ml: float | None,
+    outlined: str = "unstated",
 ) -> NodeMeasurement:
     """All measurements of ``crop`` (uint8 [k, j, i], C-ordered), the node's box
     ``(k0, k1, j0, j1, i0, i1)`` in a picture on ``geometry``."""
@@ -172,8 +193,8 @@ def _measure_crop(
     # Around the number that a reading stores: one definition of volume at all visits (voxels), so
     # the interval never leaves out the number it stands beside.
     volume_ml = voxels.volume_mm3 / 1000.0
-    spacing = geometry.spacing_mm
-    interval = volume_interval_ml(volume_ml, mesh.surface_mm2, spacing, (i1 - i0, j1 - j0, k1 - k0))
+    spacing = (*geometry.spacing_mm[:2], geometry.voxel_size_mm3 / pixel_mm2)  # of a sheared stack, from plane to plane
+    uncertainty = volume_uncertainty(volume_ml, mesh.surface_mm2, spacing, (i1 - i0, j1 - j0, k1 - k0), outlined)
     principal = voxels.principal_axes_mm or (None, None, None)
     touches = min(k0, j0, i0) == 0 or any(e == n for e, n in zip((k1, j1, i1), geometry.shape, strict=True))
     return NodeMeasurement(
@@ -207,11 +228,12 @@ def _measure_crop(
         max_3d_diameter_points_mm=axes.length_points_mm,
         ellipsoid_directions=axes.directions,
         centroid_mm=voxels.centroid_mm,
-        volume_interval_ml=interval,
+        volume_interval_ml=uncertainty.interval_ml,
+        uncertainty=uncertainty,
         pieces=pieces,
         first_slice_index=k0,
         slice_areas_mm2=tuple(n * pixel_mm2 for n in voxels.slice_counts),
-        warnings=_warnings(geometry, pieces, touches, principal[2]),
+        warnings=_warnings(geometry, spacing, pieces, touches, principal[2]),
     )
 
 
@@ -225,13 +247,13 @@ def warm_up() -> None:
     measure_labels(ball.astype(np.uint16), geometry)
 
 
-def _warnings(geometry: ImageGeometry, pieces: int, touches: bool, least_axis_mm: float | None) -> tuple[Finding, ...]:
+def _warnings(geometry: ImageGeometry, spacing: tuple[float, ...], pieces: int, touches: bool, least_axis_mm: float | None) -> tuple[Finding, ...]:
     found = []
     if pieces > 1:
         found.append(Finding("several_pieces", f"The node lies in {pieces} separate pieces; they are measured as one."))
     if touches:
         found.append(Finding("touches_border", "The node reaches the edge of the picture; a part may lie outside."))
-    slice_mm = max(geometry.spacing_mm)
+    slice_mm = max(spacing)
     if least_axis_mm is None or least_axis_mm < THIN_SLICES * slice_mm:
         found.append(Finding("thin", f"Fewer than {THIN_SLICES} slices ({slice_mm:.3g} mm) lie across the node; its volume is unsure."))
     if geometry.is_sheared:

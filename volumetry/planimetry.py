@@ -19,7 +19,7 @@ import numpy as np
 from volumetry.errors import MeasurementRefused
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
-from volumetry.uncertainty import READER_SIGMA_MM, Z95, slice_factors
+from volumetry.uncertainty import VolumeUncertainty, sections_uncertainty
 
 FLAT_MM = 0.5  # how far a point may lie off its outline's plane
 PARALLEL_DEG = 1.0
@@ -56,15 +56,16 @@ class Planimetry:
         all directions of cutting (Baddeley and Jensen, Stereology for Statisticians, 2005)."""
         return 4.0 / math.pi * sum(p.outline_mm * p.extent_mm for p in self.planes)
 
-    def interval_ml(self, outlined: str = "manual") -> tuple[float, float]:
-        """95 % interval (low, high) in ml: how many planes there are, and the reader's hand
-        (``manual`` or ``semi_automatic``) along the whole surface. The widest extent counts, so that
-        unevenly drawn planes are not taken for more than they are."""
+    def uncertainty(self, outlined: str = "manual") -> VolumeUncertainty:
+        """95 % interval and its causes: how many planes there are, and the reader's hand (a key of
+        ``volumetry.uncertainty.OUTLINED``) along the whole surface. The widest extent counts, so
+        that unevenly drawn planes are not taken for more than they are."""
         extents = [p.extent_mm for p in self.planes]
-        below, above = slice_factors(max(1, int(sum(extents) / max(extents) + 1e-6)))
-        boundary = Z95 * READER_SIGMA_MM[outlined] * self.surface_mm2 / 1000.0
-        low = self.volume_ml - math.hypot((1.0 - below) * self.volume_ml, boundary)
-        return max(0.0, low), self.volume_ml + math.hypot((above - 1.0) * self.volume_ml, boundary)
+        return sections_uncertainty(self.volume_ml, self.surface_mm2, max(1, int(sum(extents) / max(extents) + 1e-6)), outlined)
+
+    def interval_ml(self, outlined: str = "manual") -> tuple[float, float]:
+        """Only the interval (low, high) in ml of ``uncertainty``."""
+        return self.uncertainty(outlined).interval_ml
 
 
 def _crossing_heights(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ def test_that_keys_are_unique_and_name_fields_of_a_measurement():
 def test_that_every_single_number_of_a_measurement_is_declared():
     numbers = {"first_slice_index", "pieces", "label", "name"}
     single = {s for s in NodeMeasurement.__slots__ if not s.endswith(("points_mm", "axes_mm", "directions", "areas_mm2", "interval_ml"))}
-    assert single - numbers - {"warnings", "centroid_mm"} <= set(BY_KEY)
+    assert single - numbers - {"warnings", "centroid_mm", "uncertainty"} <= set(BY_KEY)
 
 
 def test_that_units_agree_with_the_names():
