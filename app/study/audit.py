@@ -221,8 +221,8 @@ def _check_files(folder: Path, tables: dict[sa.Table, list[dict[str, Any]]], che
     blobs = BlobFolder(folder / "blobs")
     named: dict[str, str] = {}
     for row in tables[schema.readings]:
-        for column in ("mask_sha256", "picture_sha256"):
-            if row[column]:
+        for column in ("mask_sha256", "picture_sha256", "viable_mask_sha256"):
+            if row.get(column):  # an older study, checked as it lies, has no column for the parts yet
                 named.setdefault(str(row[column]), schema.object_name(schema.readings, row))
     for table, column in ((schema.plan_runs, "blobs"), (schema.draft_masks, "history")):
         for row in tables[table]:

@@ -45,6 +45,9 @@ UNKNOWN_LEVEL = "unknown"
 MODALITIES = ("CT", "US", "CEUS", "MR", "PT")
 METHODS = ("voxel", "coverage", "ellipsoid", "contour")
 ROLES = ("site", "central", "adjudicator", "training")
+# How the volume of an enhancing or ablated part was come by: an outline of its own, every voxel of the
+# node's outline at or above a threshold in HU, a number stated by the reader, or what is left of the whole.
+PART_SOURCES = ("outlined", "hu_threshold", "stated", "derived")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,11 @@ class Reading:
     that counts for VRR (0.0 only with status ``disappeared_assessed``). ``mask_sha256`` and
     ``picture_sha256`` name blobs in the study. ``measurement`` is the complete dict of the
     measurement as shown to the reader.
+
+    ``viable_ml`` is the part that enhances, ``ablated_ml`` the part that does not; None means that it
+    was not assessed, never 0. ``viable_from`` and ``ablated_from`` are of ``PART_SOURCES``. A threshold is
+    ``enhancing_above_hu``, with who stated it in ``enhancing_source``; ``viable_mask_sha256`` names the
+    voxels that counted.
     """
 
     reading_id: str
@@ -133,6 +141,13 @@ class Reading:
     locked_utc: str | None = None
     locked_by: str | None = None  # typed name
     lock_meaning: str | None = None
+    viable_ml: float | None = None
+    viable_from: str | None = None
+    ablated_ml: float | None = None
+    ablated_from: str | None = None
+    enhancing_above_hu: float | None = None
+    enhancing_source: str | None = None
+    viable_mask_sha256: str | None = None
 
 
 EVENT_KINDS = ("IRE", "SALVAGE", "RFA", "CRYO_RF", "SYSTEMIC", "PROGRESSION", "WITHDRAWAL", "LOST", "DEATH")

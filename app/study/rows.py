@@ -116,6 +116,13 @@ def reading_from(row: Any) -> Reading:
         locked_utc=row["locked_utc"],
         locked_by=row["locked_by"],
         lock_meaning=row["lock_meaning"],
+        viable_ml=row["viable_ml"],
+        viable_from=row["viable_from"],
+        ablated_ml=row["ablated_ml"],
+        ablated_from=row["ablated_from"],
+        enhancing_above_hu=row["enhancing_above_hu"],
+        enhancing_source=row["enhancing_source"],
+        viable_mask_sha256=row["viable_mask_sha256"],
     )
 
 
@@ -156,6 +163,13 @@ def reading_row(reading: Reading) -> dict[str, Any]:
         "locked_utc": reading.locked_utc,
         "locked_by": reading.locked_by,
         "lock_meaning": reading.lock_meaning,
+        "viable_ml": _number(reading.viable_ml),
+        "viable_from": reading.viable_from,
+        "ablated_ml": _number(reading.ablated_ml),
+        "ablated_from": reading.ablated_from,
+        "enhancing_above_hu": _number(reading.enhancing_above_hu),
+        "enhancing_source": reading.enhancing_source,
+        "viable_mask_sha256": reading.viable_mask_sha256,
     }
 
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 
 from app.study.errors import StudyRefused
-from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, Reading, ReadingState, ReadingStatus
+from app.study.model import LEVELS, METHODS, MODALITIES, PART_SOURCES, ROLES, UNKNOWN_LEVEL, Reading, ReadingState, ReadingStatus
+from volumetry.response.viable import ViableVolumes
 
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _WITHOUT_VOLUME = (ReadingStatus.NOT_EVALUABLE, ReadingStatus.NOT_IMAGED)
@@ -63,7 +64,8 @@ def check_reading(reading: Reading, has_blob: Callable[[str], bool]) -> None:
     check_text(reading.reader, "the reader's name", "reader_missing")
     _check_numbers(reading)
     _check_status(reading)
-    for sha256 in (reading.mask_sha256, reading.picture_sha256):
+    _check_parts(reading)
+    for sha256 in (reading.mask_sha256, reading.picture_sha256, reading.viable_mask_sha256):
         if sha256 is not None and not has_blob(sha256):
             raise StudyRefused(
                 "The reading names a stored file that is not in the study.",
@@ -110,3 +112,25 @@ def _check_status(reading: Reading) -> None:
             code="volume_missing",
             hint="Measure it, or set another status.",
         )
+
+
+def _check_parts(reading: Reading) -> None:
+    """The enhancing and the ablated part: each with its source, none without the whole, none larger."""
+    parts = {"enhancing": (reading.viable_ml, reading.viable_from), "ablated": (reading.ablated_ml, reading.ablated_from)}
+    for what, (value, source) in parts.items():
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise StudyRefused(f"The {what} part must be a number that is not negative.", code="value_refused")
+        if (value is None) != (source is None) or (source is not None and source not in PART_SOURCES):
+            raise StudyRefused(f"Say how the {what} part was come by: {', '.join(PART_SOURCES)}; nothing where it was not assessed.", code="part_source_refused")
+    by_threshold = "hu_threshold" in (reading.viable_from, reading.ablated_from)
+    if by_threshold != (reading.enhancing_above_hu is not None) or (by_threshold and not math.isfinite(reading.enhancing_above_hu)):
+        raise StudyRefused("A part found by a threshold needs the threshold in HU, and only such a part has one.", code="part_source_refused")
+    if reading.viable_ml is None and reading.ablated_ml is None:
+        return
+    if reading.status is ReadingStatus.DISAPPEARED_ASSESSED:
+        if reading.viable_ml or reading.ablated_ml:
+            raise StudyRefused("A node that has disappeared has no part left.", code="status_contradicts_volume")
+    elif reading.volume_ml is None:
+        raise StudyRefused("A part of a node without the volume of the whole says nothing.", code="part_without_total", hint="Measure the whole node as well.")
+    else:
+        ViableVolumes(reading.volume_ml, reading.ablated_ml, reading.viable_ml)  # refuses a part larger than the whole

@@ -91,6 +91,13 @@ readings = _table(
     sa.Column("locked_utc", _text),
     sa.Column("locked_by", _text),
     sa.Column("lock_meaning", _text),
+    sa.Column("viable_ml", sa.Float),
+    sa.Column("viable_from", _text),
+    sa.Column("ablated_ml", sa.Float),
+    sa.Column("ablated_from", _text),
+    sa.Column("enhancing_above_hu", sa.Float),
+    sa.Column("enhancing_source", _text),
+    sa.Column("viable_mask_sha256", _text),
     sa.CheckConstraint(
         "volume_ml IS NULL OR volume_ml > 0 OR (volume_ml = 0 AND status = 'disappeared_assessed')",
         name="ck_readings_zero_means_disappeared",
@@ -160,4 +167,6 @@ TRIGGERS = (
     "readings_no_delete",
     "readings_superseded_is_final",
     "readings_locked_is_final",
+    "readings_part_inserted",
+    "readings_part_updated",
 )
