@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.volumetry.ellipsoids import axes_for_volume, ellipsoid_mask, ellipsoid_volume, random_rotation
+from volumetry.caliper import Caliper
+from volumetry.ellipsoid import ellipsoid_from_calipers
 from volumetry.errors import MeasurementRefused
+from volumetry.finding import Finding
 from volumetry.measure import measure_node
-from volumetry.uncertainty import READER_SIGMA_MM, boundary_sigma_mm, slice_factors, volume_interval_ml
+from volumetry.outline_origin import OutlineOrigin
+from volumetry.planimetry import planimetry
+from volumetry.uncertainty import (
+    READER_SIGMA_MM,
+    boundary_sigma_mm,
+    ellipsoid_uncertainty,
+    outlined_of,
+    outlining,
+    slice_factors,
+    volume_interval_ml,
+    volume_uncertainty,
+)
 
 
 def _ratios() -> dict[int, np.ndarray]:
@@ -118,3 +133,101 @@ def test_that_a_wrongly_placed_outline_is_held_as_promised():
 def test_that_voxel_counting_is_unbiased():
     errors = [m.voxel_volume_ml / truth - 1 for truth, slice_mm, m in _sample(240, 8, "centre", 0.5, 20.0) if slice_mm <= 3]
     assert abs(np.mean(errors)) < 0.004
+
+
+# --- what the interval is made of
+
+
+def test_that_the_causes_add_up_to_the_interval():
+    found = volume_uncertainty(2.0, 800.0, (0.5, 0.5, 3.0), (30, 28, 6), "manual")
+    even = math.sqrt(found.boundary_pct**2 + found.calibration_pct**2 + found.method_pct**2)
+    low, high = found.interval_ml
+    assert 100 * (1 - low / 2.0) == pytest.approx(math.hypot(even, 100 * 0.485 / 36))
+    assert 100 * (high / 2.0 - 1) == pytest.approx(math.hypot(even, 100 * 0.84 / 36))
+    assert found.slices_pct == pytest.approx(100 * 0.84 / 36)
+    assert found.slices == 6
+    assert found.method_pct == pytest.approx(100 * 1.96 * 0.40 * 800 / 2000, rel=1e-3)
+    assert found.calibration_pct == pytest.approx(1.96 * 0.5 / math.sqrt(3), rel=1e-3)
+
+
+def test_that_each_cause_grows_with_what_causes_it_and_with_nothing_else():
+    base = volume_uncertainty(1.0, 500.0, (0.5, 0.5, 1.0), (24, 24, 12), "star_convex")
+    hand = volume_uncertainty(1.0, 500.0, (0.5, 0.5, 1.0), (24, 24, 12), "manual")
+    few = volume_uncertainty(1.0, 500.0, (0.5, 0.5, 1.0), (24, 24, 2), "star_convex")
+    coarse = volume_uncertainty(1.0, 500.0, (1.0, 1.0, 1.0), (24, 24, 12), "star_convex")
+    assert (hand.boundary_pct, hand.slices_pct, hand.calibration_pct) == (base.boundary_pct, base.slices_pct, base.calibration_pct)
+    assert hand.method_pct > 2.5 * base.method_pct
+    assert (few.boundary_pct, few.method_pct) == (base.boundary_pct, base.method_pct)
+    assert few.slices_pct == pytest.approx(48.7)
+    assert (coarse.slices_pct, coarse.method_pct) == (base.slices_pct, base.method_pct)
+    assert coarse.boundary_pct > base.boundary_pct
+
+
+def test_that_the_interval_follows_how_the_outline_came_to_be():
+    rng = np.random.default_rng(1)
+    mask = ellipsoid_mask((16.0, 12.0, 10.0), random_rotation(rng), (0.5, 0.5, 1.0))
+
+    def width(**more) -> float:
+        m = measure_node(replace(mask, **more))
+        return m.volume_interval_ml[1] - m.volume_interval_ml[0]
+
+    click = width(origin=OutlineOrigin("star_convex"))
+    assert click == width() == width(origin=OutlineOrigin("file"))
+    by_hand = [width(origin=o) for o in (OutlineOrigin("contours"), OutlineOrigin("brush"), OutlineOrigin("star_convex", edited=True), OutlineOrigin("model"))]
+    carried = width(origin=OutlineOrigin("propagated", edited=True))
+    assert carried == width(findings=(Finding("propagated", "Carried over."),))
+    assert min(by_hand) == max(by_hand)
+    assert 2 * click < by_hand[0] < carried
+    m = measure_node(mask, outlined="manual")
+    assert m.volume_interval_ml[1] - m.volume_interval_ml[0] == by_hand[0]
+    assert m.to_dict()["uncertainty"].keys() == {"outlined", "method_source", "boundary_pct", "slices_pct", "calibration_pct", "method_pct", "slices"}
+    assert (m.uncertainty.outlined, m.uncertainty.slices) == ("manual", int(mask.array.any(axis=(1, 2)).sum()))
+
+
+def test_that_every_origin_an_outline_can_have_is_known():
+    for method in ("star_convex", "polar", "region_growing", "threshold", "scribbles", "contours", "livewire", "brush", "by_hand", "propagated", "model", "file", "not_recorded"):
+        for edited in (False, True):
+            how = outlined_of(method, edited)
+            assert len(outlining(how).source) > 10
+            assert outlining(how).sigma_mm >= (0.40 if edited and method not in ("file", "not_recorded") else 0.15)
+    with pytest.raises(MeasurementRefused) as refused:
+        measure_node(ellipsoid_mask((9.0, 8.0, 7.0), np.eye(3), (1.0, 1.0, 1.0)), outlined="guessed")
+    assert refused.value.code == "unknown_method"
+
+
+def test_that_the_hand_of_a_carried_outline_is_no_steadier_than_its_registration():
+    assert READER_SIGMA_MM["propagated"] == pytest.approx(math.hypot(0.40, 1 / math.sqrt(3)))
+
+
+def test_that_an_ellipsoid_names_its_causes_and_coarse_pixels_widen_it():
+    plain, pixels = ellipsoid_uncertainty(2.0), ellipsoid_uncertainty(2.0, (1, 1, 2), (2.0, 4.0, 5.0))
+    assert (plain.boundary_pct, plain.slices_pct, plain.slices) == (None, None, None)
+    assert plain.method_pct == pytest.approx(1.96 * 22.3, rel=1e-3)
+    assert plain.calibration_pct == pytest.approx(1.96 * math.sqrt(3 * (7.3 / 1.96) ** 2 + 0.6**2), rel=1e-3)
+    # both ends uniform in their pixel: worked out again by drawing them
+    rng = np.random.default_rng(0)
+    ends = rng.uniform(-0.5, 0.5, (6, 400_000))
+    shares = [2.0 * (ends[0] - ends[1]), 4.0 * (ends[2] - ends[3]), 5.0 * (ends[4] - ends[5]) / math.sqrt(2)]
+    assert pixels.boundary_pct == pytest.approx(1.96 * np.std(sum(shares)), rel=0.01)
+    coarse = ellipsoid_uncertainty(2.0, (1, 1, 2), (20.0, 20.0, 20.0))
+    assert coarse.interval_ml[1] > pixels.interval_ml[1]
+    assert ellipsoid_from_calipers(*four_calipers(10)).uncertainty.boundary_pct > ellipsoid_from_calipers(*four_calipers(100)).uncertainty.boundary_pct
+
+
+def four_calipers(pixels: int) -> list[Caliper]:
+    """Calipers of 20, 12, 14 and 12 mm that span 1, 0.6, 0.7, 0.6 times so many pixels."""
+    shares = ((20.0, "longitudinal", "A"), (12.0, "longitudinal", "A"), (14.0, "transverse", "B"), (12.0, "transverse", "B"))
+    return [Caliper(((5.0, 5.0), (5.0 + pixels * mm / 20, 5.0)), mm, plane, still) for mm, plane, still in shares]
+
+
+def test_that_outlines_drawn_by_hand_and_masks_agree_about_the_hand():
+    ball = planimetry([np.column_stack([r * np.cos(a), r * np.sin(a), np.full(90, z)]) for z, r, a in _ball_sections(8.0)], slice_mm=1.0)
+    drawn = ball.uncertainty()
+    assert drawn.boundary_pct is None  # no voxels
+    assert drawn.method_pct == pytest.approx(100 * 1.96 * 0.40 * 3 / 8.0, rel=0.02)
+    assert drawn.interval_ml == ball.interval_ml("manual") != ball.interval_ml("star_convex")
+
+
+def _ball_sections(radius: float):
+    angle = 2 * math.pi * np.arange(90) / 90
+    return [(z, math.sqrt(radius**2 - z * z), angle) for z in np.arange(-radius + 0.5, radius)]
