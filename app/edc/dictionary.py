@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, ReadingStatus, Side
+from app.study.model import LEVELS, METHODS, MODALITIES, PART_SOURCES, ROLES, ReadingStatus, Side
 
 YES_NO = ("0", "1")
 
@@ -75,6 +75,13 @@ READINGS = _columns(
     ("series_uid", "Series that was read (mapped UID)", "text"),
     ("mask_sha256", "SHA-256 of the stored outline", "text"),
     ("reading_id", "Identity of the reading", "text"),
+    ("viable_ml", "Part that enhances (viable), apart from the whole; empty: not assessed", "number", "ml"),
+    ("viable_from", "How the enhancing part was come by", "text", "", PART_SOURCES),
+    ("ablated_ml", "Part that does not enhance (ablated), apart from the whole; empty: not assessed", "number", "ml"),
+    ("ablated_from", "How the ablated part was come by", "text", "", PART_SOURCES),
+    ("enhancing_above_hu", "Threshold: voxels of the outline at or above it count as enhancing", "number", "HU"),
+    ("enhancing_source", "Who or what stated the threshold", "text"),
+    ("viable_mask_sha256", "SHA-256 of the stored voxels that count as enhancing", "text"),
 )
 
 VRR = _columns(
@@ -104,6 +111,18 @@ VRR = _columns(
     ("baseline_version", "Version of the baseline reading", "integer"),
     ("reading_id", "Identity of the follow-up reading", "text"),
     ("version", "Version of the follow-up reading", "integer"),
+    ("cv_pct", "Stated repeatability behind the interval: coefficient of variation of one volume", "number", "%"),
+    ("cv_source", "Where that repeatability is stated", "text"),
+    ("interval_note", "Where the interval comes from, or why there is none", "text"),
+    ("baseline_viable_ml", "Enhancing part at baseline; empty: not assessed", "number", "ml"),
+    ("viable_ml", "Enhancing part at this visit; empty: not assessed", "number", "ml"),
+    ("vrr_viable_pct", "Reduction rate of the enhancing part, against the enhancing part at baseline", "number", "%"),
+    ("baseline_ablated_ml", "Ablated part at baseline; empty: not assessed", "number", "ml"),
+    ("ablated_ml", "Ablated part at this visit; empty: not assessed", "number", "ml"),
+    ("vrr_ablated_pct", "Reduction rate of the ablated part, against the ablated part at baseline", "number", "%"),
+    ("parts_comparable", "Parts come by in the same way at both visits (1) or not (0); empty where no part has a rate", "integer", "", YES_NO),
+    ("in_endpoints", "Counts in endpoint tables (1) or not (0)", "integer", "", YES_NO),
+    ("left_out_because", "Why it does not count, separated by semicolons", "text"),
 )
 
 DICTIONARY = _columns(

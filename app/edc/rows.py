@@ -6,6 +6,7 @@ from typing import Any
 
 from app.edc.dictionary import TABLES
 from app.study.canonical import canonical_json, sha256_text
+from app.study.endpoints import left_out
 from app.study.followup import counting_readings, respond
 from app.study.model import Reading, StudySnapshot
 from app.study.readings import LOCK_NOTE
@@ -67,6 +68,13 @@ def reading_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
                 "series_uid": r.series_uid,
                 "mask_sha256": r.mask_sha256,
                 "reading_id": r.reading_id,
+                "viable_ml": r.viable_ml,
+                "viable_from": r.viable_from,
+                "ablated_ml": r.ablated_ml,
+                "ablated_from": r.ablated_from,
+                "enhancing_above_hu": r.enhancing_above_hu,
+                "enhancing_source": r.enhancing_source,
+                "viable_mask_sha256": r.viable_mask_sha256,
             }
         )
     return rows
@@ -75,10 +83,17 @@ def reading_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
 def vrr_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
     """Rows of ``vrr.csv``: follow-up readings against their baselines, both locked."""
     rows = []
-    for response in respond(snapshot, locked_only=True).nodes:
+    answer = respond(snapshot, locked_only=True)
+    out = {(r["reading_id"], r["version"]): r["reasons"] for r in left_out(answer.nodes, answer.endpoints)}
+    for response in answer.nodes:
         row = response.to_dict()
         lo, hi = response.interval_pct or (None, None)
+        reasons = out.get((response.reading_id, response.version))
+        part_rates = (response.vrr_viable_pct, response.vrr_ablated_pct)
         row.update(
+            parts_comparable=None if part_rates == (None, None) else response.parts_comparable,
+            in_endpoints=reasons is None,
+            left_out_because=reasons,
             study=snapshot.name,
             vrr_lo_pct=lo,
             vrr_hi_pct=hi,

@@ -159,6 +159,8 @@ def object_name(table: sa.Table, row: dict) -> str:
 
 
 # The rules that a direct SQL statement meets (SQLite); the audit reports it if one is gone.
+# A study of the first schema, audited before it was ever opened by this program, has not all of them.
+NOT_IN_FIRST_SCHEMA = ("readings_part_inserted", "readings_part_updated")
 TRIGGERS = (
     "audit_events_no_update",
     "audit_events_no_delete",

@@ -33,7 +33,9 @@ def follow_up_rows(store: StudyStore, subject_id: str) -> list[dict]:
                     "method": reading.method, "reading_id": reading.reading_id, "version": reading.version, "state": str(reading.state), "status": str(reading.status),
                     "volume_ml": reading.volume_ml, "volume_interval_ml": reading.volume_interval_ml, "long_axis_mm": reading.long_axis_mm,
                     "short_axis_mm": reading.short_axis_mm, "vrr_pct": None, "interval_pct": None, "comparable": True,
-                    "provisional": reading.state is not ReadingState.LOCKED, "warnings": list(reading.warnings), "is_baseline": True,
+                    "provisional": reading.state is not ReadingState.LOCKED, "interval_note": "", "viable_ml": reading.viable_ml,
+                    "viable_from": reading.viable_from, "ablated_ml": reading.ablated_ml, "ablated_from": reading.ablated_from, "enhancing_above_hu": reading.enhancing_above_hu,
+                    "vrr_viable_pct": None, "vrr_ablated_pct": None, "parts_comparable": True, "warnings": list(reading.warnings), "is_baseline": True,
                 }
             )
     for row in rows:

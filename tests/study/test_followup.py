@@ -22,7 +22,7 @@ def test_that_a_rate_compares_one_readers_volumes_with_its_own_baseline(case: Ca
     case.lock("Month 3", reader="reader-b", volume_ml=0.5, volume_interval_ml=None)
     found = rows(case)
     assert [(r.reader, r.vrr_pct, r.baseline_volume_ml) for r in found] == [("reader-a", 75.0, 2.0), ("reader-b", 87.5, 4.0)]
-    assert all(r.comparable and not r.provisional and r.interval_pct is None for r in found)
+    assert all(r.comparable and not r.provisional for r in found)
     assert [(r.n_ablations_before_scan, r.days_from_first, r.days_from_anchor) for r in found] == [(1, 93, 93)] * 2
 
 
@@ -136,11 +136,12 @@ def test_that_an_unlocked_reading_is_provisional_and_a_draft_does_not_count(case
 
 
 def test_that_the_interval_comes_from_the_volumes_where_no_repeatability_is_stated(case: CaseBuilder) -> None:
-    case.lock("Baseline", volume_ml=2.0, volume_interval_ml=(1.8, 2.2))
-    case.lock("Day 30", volume_ml=1.0, volume_interval_ml=(0.9, 1.1))
+    case.lock("Baseline", modality="MR", volume_ml=2.0, volume_interval_ml=(1.8, 2.2))
+    case.lock("Day 30", modality="MR", volume_ml=1.0, volume_interval_ml=(0.9, 1.1))
     (row,) = rows(case)
     lo, hi = row.interval_pct
-    assert row.interval_from == "volume intervals"
+    assert (row.interval_from, row.cv_pct, row.cv_source) == ("volume intervals", None, None)
+    assert "no repeatability is stated" in row.interval_note
     assert lo < row.vrr_pct < hi
     assert hi - row.vrr_pct == pytest.approx(100 * (0.05**2 + (0.5 * 0.1) ** 2) ** 0.5)
 
@@ -156,6 +157,39 @@ def test_that_a_stated_repeatability_gives_the_interval(case: CaseBuilder) -> No
     half = 1.96 * 2**0.5 * 10 * 0.5
     assert row.interval_pct == pytest.approx((50 - half, 50 + half))
     assert row.interval_from == "repeatability"
+    assert (row.cv_pct, row.cv_source) == (10.0, "protocol ire-cervical-ln/1")
+
+
+def test_that_a_published_repeatability_stands_in_with_its_source(case: CaseBuilder) -> None:
+    case.lock("Baseline", volume_ml=2.0)
+    case.lock("Day 30", volume_ml=1.0)
+    (row,) = rows(case)
+    half = 1.96 * 2**0.5 * 15.9 * 0.5
+    assert row.interval_pct == pytest.approx((50 - half, 50 + half))
+    assert row.interval_from == "repeatability"
+    assert row.interval_note.startswith("Interval from stated repeatability: CV 15.9 % (IEEE Trans Med Imaging 2013;32:888")
+
+
+def test_that_every_row_has_an_interval_or_the_reason_why_not(case: CaseBuilder) -> None:
+    gone = {"volume_ml": None, "volume_interval_ml": None, "long_axis_mm": None, "short_axis_mm": None}
+    case.lock("Baseline", volume_ml=2.0)
+    case.lock("Baseline", modality="CEUS", method="ellipsoid", volume_ml=2.0, volume_interval_ml=None)
+    case.lock("Day 30", volume_ml=1.0)
+    case.lock("Day 30", modality="US", method="ellipsoid", volume_ml=1.0)
+    case.lock("Day 30", modality="CEUS", method="ellipsoid", volume_ml=1.0, volume_interval_ml=None)
+    case.lock("Day 30", reader="reader-b", volume_ml=1.0)
+    case.lock("Month 3", status=ReadingStatus.DISAPPEARED_ASSESSED, **gone)
+    case.lock("Month 3", modality="CEUS", method="ellipsoid", status=ReadingStatus.NOT_IMAGED, **gone)
+    told = {(r.visit, r.reader, r.modality): (r.vrr_pct, r.interval_pct, r.interval_note) for r in rows(case)}
+    assert {key for key, (_, interval, _) in told.items() if interval is not None} == {("Day 30", "reader-a", "CT")}
+    for key, word in {
+        ("Day 30", "reader-a", "US"): "change of modality",
+        ("Day 30", "reader-a", "CEUS"): "no repeatability is stated for CEUS by ellipsoid",
+        ("Day 30", "reader-b", "CT"): "no evaluable baseline",
+        ("Month 3", "reader-a", "CT"): "has disappeared",
+        ("Month 3", "reader-a", "CEUS"): "not imaged",
+    }.items():
+        assert word in told[key][2], key
 
 
 def test_that_the_answer_has_the_fixed_names(case: CaseBuilder) -> None:
@@ -167,5 +201,6 @@ def test_that_the_answer_has_the_fixed_names(case: CaseBuilder) -> None:
         "n_ablations_before_scan", "days_from_first", "days_from_anchor",
     }  # fmt: skip
     assert fixed <= set(answer["nodes"][0])
-    assert answer["endpoints"] == []
+    assert {"ablated_ml", "viable_ml", "vrr_viable_pct", "vrr_ablated_pct"} <= set(answer["nodes"][0])
+    assert [(e["endpoint"], e["visit"], e["n"]) for e in answer["endpoints"]] == [("vrr_pct", "Day 30", 1)]
     assert respond(case.store.snapshot(), subject_id="S-999").nodes == ()
