@@ -1,9 +1,12 @@
-"""Where Nodus keeps its own things, and the settings libraries read once at import."""
+"""Where Nodus keeps its own things, what a person chose for this computer, and the settings libraries read
+once at import."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import platformdirs
@@ -22,6 +25,49 @@ def data_folder() -> Path:
 def log_folder() -> Path:
     """The user's logs. Nothing that names a patient is ever written there."""
     return Path(platformdirs.user_log_dir("nodus", appauthor=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person chose for this computer. ``model_on`` lets outlines be proposed by the user's own network in
+    ``model_folder``; it is off unless somebody switched it on."""
+
+    model_on: bool = False
+    model_folder: str | None = None
+
+
+def settings_file() -> Path:
+    """Where the choices are kept: ``NODUS_SETTINGS``, else in the user's configuration folder."""
+    named = os.environ.get("NODUS_SETTINGS")
+    return Path(named) if named else Path(platformdirs.user_config_dir("nodus", appauthor=False)) / "settings.json"
+
+
+def load_settings() -> Settings:
+    """The choices kept, and the default for whatever is absent, unreadable or of another kind: a damaged file
+    switches nothing on."""
+    try:
+        content = json.loads(settings_file().read_text("utf-8"))
+    except (OSError, ValueError):
+        return Settings()
+    if not isinstance(content, dict):
+        return Settings()
+    folder = content.get("model_folder")
+    return Settings(content.get("model_on") is True, folder if isinstance(folder, str) and folder else None)
+
+
+def save_settings(settings: Settings) -> None:
+    """Keep the choices, whole or not at all; entries of another version stay. Raises ``OSError``."""
+    place = settings_file()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        kept = json.loads(place.read_text("utf-8"))
+    except (OSError, ValueError):
+        kept = {}
+    known = {f.name for f in fields(Settings)}
+    others = {k: v for k, v in kept.items() if k not in known} if isinstance(kept, dict) else {}
+    fresh = place.with_name(place.name + ".new")
+    fresh.write_text(json.dumps({**others, **asdict(settings)}, indent=2, sort_keys=True) + "\n", "utf-8")
+    os.replace(fresh, place)
 
 
 def prepare_process() -> None:

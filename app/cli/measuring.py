@@ -1,10 +1,10 @@
-"""``measure``, ``ellipsoid``, ``segment``, ``vrr``, ``agreement``: numbers about nodes."""
+"""``measure``, ``ellipsoid``, ``vrr``, ``agreement``: numbers about nodes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from app.cli.output import add_command, add_json, emit, progress_context, table
+from app.cli.output import add_command, add_json, emit, table
 from volumetry.errors import NodusError
 
 
@@ -22,16 +22,6 @@ def register(commands) -> None:
         ellipsoid.add_argument(name, type=float, metavar=name[0].upper(), help=f"{name} in mm")
     add_json(ellipsoid)
     ellipsoid.set_defaults(work=run_ellipsoid)
-
-    segment = add_command(commands, "segment", help="one click to a mask and its measurement")
-    segment.add_argument("image", type=Path, metavar="IMAGE", help="volume file, DICOM folder or file, or ultrasound picture")
-    segment.add_argument("--seed", required=True, metavar="X,Y,Z", help="LPS mm (on a 2-D image X,Y in pixels); negative numbers as --seed=-12.5,3,40")
-    segment.add_argument("--radius-mm", type=float, metavar="R", help="on a volume: from the click to about the edge; estimated without it")
-    segment.add_argument("--radius-px", type=float, metavar="R", help="on a picture: from the click to about the edge, in pixels (40 without it)")
-    segment.add_argument("--method", default=None, help="star_convex (3-D) or polar (2-D)")
-    segment.add_argument("--out", type=Path, required=True, metavar="MASK", help="mask file to write: .nii.gz, .nrrd or .mha")
-    add_json(segment)
-    segment.set_defaults(work=run_segment)
 
     vrr = add_command(commands, "vrr", help="volume reduction rate with its interval")
     vrr.add_argument("--baseline", type=float, required=True, metavar="ML", help="baseline volume in ml")
@@ -88,17 +78,6 @@ def run_ellipsoid(args) -> int:
 
     volume = ellipsoid_volume_ml(args.length, args.width, args.height)
     emit({"ellipsoid_volume_ml": volume}, as_json=args.json, human=f"{volume:.4f} ml")
-    return 0
-
-
-def run_segment(args) -> int:
-    """One click to a mask file, measured."""
-    from app.usecases.segment import segment_file
-
-    nodes, extra = segment_file(
-        args.image, parse_numbers(args.seed), args.out, progress_context(), radius_mm=args.radius_mm, radius_px=args.radius_px, method=args.method
-    )
-    emit({"nodes": nodes, "mask": str(args.out), **extra}, as_json=args.json, human=describe(nodes) + f"\nmask: {args.out}")
     return 0
 
 
