@@ -12,6 +12,7 @@ import numpy as np
 from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Visit
 from app.study.protocol import StudyProtocol
 from app.study.store import StudyStore
+from app.usecases.enhancing_part import EnhancingPart, part_fields
 from app.usecases.key_picture import node_picture
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
@@ -97,6 +98,7 @@ def save_reading(
     reason: str | None = None,
     extra: dict | None = None,
     role: str = "central",
+    enhancing: EnhancingPart | None = None,
 ) -> Reading:
     """Save what a reader measured (or saw) of a node at a visit; returns it as stored.
 
@@ -106,12 +108,13 @@ def save_reading(
     a locked one begins a correction, which needs a reason. A mask carried over from another visit is
     marked so, and refused (``propagation_not_allowed``) where the protocol does not let it count; so is
     one that a model proposed (``model_outline_not_allowed``). ``measurement["segmentation"]`` says how
-    the outline came about.
+    the outline came about. ``enhancing`` are the parts apart from the whole; None: not assessed.
     """
     # Everything is stated anew: a node that has disappeared keeps no axis or outline of an earlier look.
     changes: dict = {
         "status": status, "status_reason": status_reason, "measurement": extra or {}, "volume_ml": volume_ml, "volume_interval_ml": volume_interval_ml,
         "long_axis_mm": None, "short_axis_mm": None, "warnings": tuple((extra or {}).get("warnings", ())), "mask_sha256": None, "picture_sha256": None, "series_uid": None,
+        **part_fields(enhancing),
     }
     if mask is not None and status in (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL):
         measurement = measurement or measure_node(mask)
@@ -135,6 +138,9 @@ def save_reading(
         if image is not None:
             changes["series_uid"] = image.source.series_uid
             changes["picture_sha256"] = store.put_blob(node_picture(image, mask, measurement, label=f"{node.label}  {visit.name}"))
+    if enhancing is not None:
+        changes["viable_mask_sha256"] = None if enhancing.mask is None else store.put_blob(pack_mask(enhancing.mask))
+        changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in enhancing.findings))
     if image is not None:
         # What is merely worth knowing about the files (their order, say) is no doubt about the number.
         changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in image.findings if f.severity != "info"))
