@@ -1,0 +1,96 @@
+"""What every object we write shares: whose it is, who made it, and that it is read back before it counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+from volumetry.errors import NodusError
+
+MANUFACTURER = "Nodus"
+MODEL = "Nodus, investigational use only"
+INVESTIGATIONAL = "Investigational use only"
+# Patient and General Study (PS3.3 C.7.1.1, C.7.2.1), type 2 at least: empty where the source has none.
+PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
+STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber")
+# Kept where the source has them: a trial's identity (C.7.1.3, C.7.2.3) and what was done to hide another.
+KEPT = (
+    "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID", "ClinicalTrialTimePointDescription", "PatientIdentityRemoved", "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence", "LongitudinalTemporalInformationModified", "StudyDescription",
+)  # fmt: skip
+
+
+def own_uid() -> UID:
+    """A new UID under the 2.25 root (a random UUID; PS3.5 B.2)."""
+    return UID(generate_uid(prefix=None))
+
+
+def new_object(sop_class: str, modality: str, source: Dataset, *, software_version: str, series_number: int, description: str, now: dt.datetime | None = None) -> Dataset:
+    """A data set of ``sop_class`` in a new series of the study that ``source`` (a header) belongs to.
+
+    It has the Patient, Study, Series, Equipment and SOP Common modules; dates and times of its own
+    content are ``now`` (UTC; the clock's without it). The caller adds the rest.
+    """
+    when = now or dt.datetime.now(dt.UTC)
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SOPClassUID, ds.SOPInstanceUID = UID(sop_class), own_uid()
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    for keyword in PATIENT + STUDY:
+        setattr(ds, keyword, source.get(keyword) or "")
+    if not ds.StudyInstanceUID:
+        raise NodusError("The pictures name no study to which this could belong.", code="study_uid_missing")
+    for keyword in KEPT:
+        if source.get(keyword):
+            setattr(ds, keyword, source.get(keyword))
+    ds.Modality = modality
+    ds.SeriesInstanceUID = own_uid()
+    ds.SeriesNumber = series_number
+    ds.SeriesDescription = f"{description[:38]} ({INVESTIGATIONAL[:24]})"
+    ds.InstanceNumber = 1
+    ds.Manufacturer, ds.ManufacturerModelName = MANUFACTURER, MODEL
+    ds.DeviceSerialNumber = "0"
+    ds.SoftwareVersions = software_version
+    ds.InstanceCreationDate = ds.ContentDate = ds.SeriesDate = f"{when:%Y%m%d}"
+    ds.InstanceCreationTime = ds.ContentTime = ds.SeriesTime = f"{when:%H%M%S}"
+    ds.TimezoneOffsetFromUTC = "+0000"
+    return ds
+
+
+@contextmanager
+def replaced_when_checked(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``. Where the block ends well the file is flushed to disk and
+    moved into place; where it raises, nothing is left. Raises ``NodusError`` (``write_failed``) where
+    the disk refuses."""
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=".dcm", dir=path.parent)
+        os.close(handle)
+        partial = Path(name)
+        yield partial
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        partial.chmod(0o644)
+        os.replace(partial, path)
+    except OSError as error:
+        raise NodusError(f"{path.name} cannot be written: {error.strerror or error}.", code="write_failed") from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def not_as_written(path: Path, what: str) -> NodusError:
+    """The refusal where what was read back is not what was meant."""
+    return NodusError(f"{path.name}: {what} did not read back as it was written.", code="write_failed")
