@@ -84,10 +84,16 @@ def stack_geometry(planes: Sequence[FramePlane], rows: int, columns: int) -> tup
 
 def read_geometry(series: SeriesSummary) -> ImageGeometry:
     """The grid of a series, without reading a pixel. Refusals as in ``read_volume``."""
+    return read_stack(series)[0]
+
+
+def read_stack(series: SeriesSummary) -> tuple[ImageGeometry, StackLayout]:
+    """The grid of a series and how its stored slices lie on it (``source_index`` where they are uneven),
+    without reading a pixel. Refusals as in ``read_volume``."""
     if not series.slices or series.shape is None:
         raise NodusError("This series gives no position in the patient; it is not a volume.", code="not_an_image")
     _, planes = _load_planes(series)
-    return stack_geometry([p for _, p in planes], series.shape[1], series.shape[0])[0]
+    return stack_geometry([p for _, p in planes], series.shape[1], series.shape[0])
 
 
 def _rescaled(frame: np.ndarray, plane: FramePlane) -> np.ndarray:

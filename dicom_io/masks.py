@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dicom_io.ct import read_geometry, read_volume
+from dicom_io.ct import read_stack, read_volume
 from dicom_io.headers import DicomRefused, Header, ProgressReport, read_header, text
 from dicom_io.rtstruct import RTSTRUCT_SOP_CLASS, read_rtstruct, referenced_series
 from dicom_io.scan import SEGMENTATIONS, ScanResult, SeriesSummary, scan_folder
 from dicom_io.seg import read_seg
+from dicom_io.stack import StackLayout
 from dicom_io.ultrasound import cine_from_header, is_ultrasound
 from dicom_io.volume_files import read_image_file, read_volume_file, sniff_volume_file
 from volumetry.errors import NodusError
@@ -50,7 +51,8 @@ def read_masks(path: Path | str, *, image: Path | str | None = None) -> tuple[No
     if header.sop_class in SEGMENTATIONS:
         return read_seg(header)
     if header.sop_class == RTSTRUCT_SOP_CLASS:
-        return read_rtstruct(header, _reference_grid(header, Path(image) if image is not None else None))
+        geometry, layout = _reference_grid(header, Path(image) if image is not None else None)
+        return read_rtstruct(header, geometry, layout)
     raise _not_a_mask(path.name, "it is a DICOM file, but neither a segmentation nor a structure set.")
 
 
@@ -91,8 +93,9 @@ def _label_map(path: Path) -> tuple[NodeMask, ...]:
     return tuple(sorted(out, key=lambda m: m.label))
 
 
-def _reference_grid(header: Header, image: Path | None) -> ImageGeometry:
-    """Grid of the series a structure set was drawn on."""
+def _reference_grid(header: Header, image: Path | None) -> tuple[ImageGeometry, StackLayout | None]:
+    """Grid of the series a structure set was drawn on, and how the stored slices lie on it (None for a
+    volume file, whose slices are even by nature)."""
     wanted = referenced_series(header.ds)
     missing = NodusError(
         f"{header.path.name} was drawn on a series that was not found.",
@@ -100,7 +103,7 @@ def _reference_grid(header: Header, image: Path | None) -> ImageGeometry:
         hint="Name the folder of that series with --image.",
     )
     if image is not None and sniff_volume_file(image) is not None:
-        return read_volume_file(image)[1]
+        return read_volume_file(image)[1], None
     if image is not None and not image.exists():
         raise NodusError(f"There is nothing at {image.name}.", code="file_missing")
     found = [s for s in scan_folder(image if image is not None else header.path.parent).series if s.slices and s.kind != "other"]
@@ -111,7 +114,7 @@ def _reference_grid(header: Header, image: Path | None) -> ImageGeometry:
         chosen = chosen or (found if len(found) == 1 and not wanted else [])
     if not chosen:
         raise missing
-    return read_geometry(max(chosen, key=lambda s: s.frames))
+    return read_stack(max(chosen, key=lambda s: s.frames))
 
 
 def choose_series(result: ScanResult, series_uid: str | None = None) -> SeriesSummary:

@@ -1,6 +1,9 @@
 """Reading RTSTRUCT outlines onto the grid of the series they were drawn on.
 
-A voxel is in when its centre lies inside the polygon; contours of one slice are XORed (holes).
+A voxel is in when its centre lies inside the polygon; contours of one slice are XORed (holes). Where the
+series' slices are unevenly spaced its grid has more planes than were stored: each takes the outlines of
+the stored slice nearest to it, and the volume of the outlines counts every stored slice half-way to the
+next, by true positions.
 """
 
 from __future__ import annotations
@@ -12,10 +15,12 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from dicom_io.headers import Header, integer, items, numbers, read_header, text
+from dicom_io.stack import StackLayout
 from volumetry.errors import GeometryRefused, MeasurementRefused, NodusError
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
+from volumetry.outline_origin import OutlineOrigin
 from volumetry.planimetry import plane_distance_mm, planimetry
 
 RTSTRUCT_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -57,8 +62,8 @@ def fill_even_odd(polygons: list[np.ndarray], rows: int, columns: int) -> np.nda
     return out
 
 
-def _contours(roi: Dataset, geometry: ImageGeometry, name: str) -> tuple[dict[int, list[tuple[float, np.ndarray]]], list[Finding]]:
-    """Polygons in pixels by nearest slice k, each with its exact k; what could not be used."""
+def _contours(roi: Dataset, geometry: ImageGeometry, stored_k: np.ndarray, name: str) -> tuple[dict[int, list[tuple[float, np.ndarray]]], list[Finding]]:
+    """Polygons in pixels by nearest stored slice, each with its exact k; what could not be used."""
     by_slice: dict[int, list[tuple[float, np.ndarray]]] = {}
     outside = other = 0
     for contour in items(roi, "ContourSequence"):
@@ -72,12 +77,10 @@ def _contours(roi: Dataset, geometry: ImageGeometry, name: str) -> tuple[dict[in
         if depth.max() - depth.min() > 0.5:
             raise GeometryRefused(f"An outline of {name} does not lie in one slice of the image.", code="contour_not_in_plane")
         exact = float(depth.mean())
-        k = round(exact)
         if not -0.5 <= exact <= geometry.shape[0] - 0.5:
             outside += 1
             continue
-        k = min(max(k, 0), geometry.shape[0] - 1)
-        by_slice.setdefault(k, []).append((exact, index[:, :2]))
+        by_slice.setdefault(int(np.abs(stored_k - exact).argmin()), []).append((exact, index[:, :2]))
     findings = []
     if outside:
         findings.append(Finding("contours_outside_image", f"{outside} outline(s) of {name} lie outside the image and are left out.", "serious"))
@@ -86,12 +89,16 @@ def _contours(roi: Dataset, geometry: ImageGeometry, name: str) -> tuple[dict[in
     return by_slice, findings
 
 
-def _volume_ml(by_slice: dict[int, list[tuple[float, np.ndarray]]], geometry: ImageGeometry) -> tuple[float, tuple[Finding, ...]]:
-    """Volume of the outlines at their true positions; each stands for one slice at most."""
+def _volume_ml(by_slice: dict[int, list[tuple[float, np.ndarray]]], geometry: ImageGeometry, stored_k: np.ndarray | None) -> tuple[float, tuple[Finding, ...]]:
+    """Volume of the outlines at their true positions; each stands for one slice at most. ``stored_k``
+    says where the slices lie where they are uneven."""
     # each outline is laid flat at its mean depth: files round the third coordinate
     lines = [geometry.index_to_world(np.column_stack([flat, np.full(len(flat), exact)])) for found in by_slice.values() for exact, flat in found]
     try:
-        result = planimetry(lines, slice_mm=plane_distance_mm(geometry))
+        if stored_k is None:
+            result = planimetry(lines, slice_mm=plane_distance_mm(geometry))
+        else:
+            result = planimetry(lines, slices_at_mm=geometry.index_to_world([(0.0, 0.0, k) for k in stored_k]))
     except MeasurementRefused as refusal:
         if refusal.code != "bad_contour":
             raise
@@ -99,38 +106,62 @@ def _volume_ml(by_slice: dict[int, list[tuple[float, np.ndarray]]], geometry: Im
     return result.volume_ml, result.findings
 
 
-def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry) -> tuple[NodeMask, ...]:
+def _stored_k(geometry: ImageGeometry, layout: StackLayout | None) -> np.ndarray | None:
+    """Where the stored slices lie on the grid, in ascending order; None where every k is a stored slice."""
+    if layout is None or layout.source_index is None:
+        return None
+    along = layout.offsets_mm
+    return (along - along[0]) / (along[-1] - along[0]) * (geometry.shape[0] - 1)
+
+
+def _origin(roi_observed: Dataset | None, drawn_slices: int | None) -> OutlineOrigin:
+    """What the file says about how an ROI was made."""
+    details = {} if drawn_slices is None else {"drawn_slices": drawn_slices}
+    word = None if roi_observed is None else text(roi_observed, "ROIGenerationAlgorithm")
+    return OutlineOrigin("file", details={**details, **({"generation": word.upper()} if word else {})})
+
+
+def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry, layout: StackLayout | None = None) -> tuple[NodeMask, ...]:
     """One ``NodeMask`` an ROI in ascending order of ROI number, on the referenced series' grid.
 
+    ``layout`` is how the series' slices lie on that grid; what is seriously wrong with it
+    (``uneven_spacing``, ``missing_slice``) stands among the findings of every mask.
     ``coverage_volume_ml`` is the volume by planimetry: areas enclosed by the outlines times the
-    distance they stand for, by their true positions. ROIs without an outline are present and empty. Raises ``GeometryRefused`` (``contour_not_in_plane``)
-    or ``NodusError`` (``not_a_mask``).
+    distance they stand for, by their true positions. ROIs without an outline are present and empty.
+    Raises ``GeometryRefused`` (``contour_not_in_plane``) or ``NodusError`` (``not_a_mask``).
     """
     header = path if isinstance(path, Header) else read_header(path)
     ds = header.ds
-    named = {integer(r, "ROINumber"): text(r, "ROIName") for r in items(ds, "StructureSetROISequence")}
+    described = {integer(r, "ROINumber"): r for r in items(ds, "StructureSetROISequence")}
+    named = {number: text(r, "ROIName") for number, r in described.items()}
     drawn = {integer(r, "ReferencedROINumber"): r for r in items(ds, "ROIContourSequence")}
     labels = sorted(n for n in {*named, *drawn} if n is not None)
     if not labels:
         raise NodusError(f"{header.path.name} holds no outlines.", code="not_a_mask")
     if len(labels) * int(np.prod(geometry.shape, dtype=np.int64)) > MAX_MASK_BYTES:
         raise NodusError(f"{header.path.name}: its outlines span more than 4 GB of voxels.", code="too_large")
+    uneven = _stored_k(geometry, layout)
+    stored_k = np.arange(geometry.shape[0], dtype=np.float64) if uneven is None else uneven
+    # The stored slice that each plane of the grid takes its outlines from.
+    source = np.abs(np.arange(geometry.shape[0])[:, None] - stored_k[None, :]).argmin(axis=1)
+    doubts = [f for f in (layout.findings if layout is not None else ()) if f.severity == "serious"]
     out = []
     for label in labels:
         name = named.get(label)
         array = np.zeros(geometry.shape, dtype=np.bool_)
         volume_ml = 0.0
         findings: list[Finding] = []
+        by_slice: dict[int, list[tuple[float, np.ndarray]]] = {}
         if label in drawn:
-            by_slice, findings = _contours(drawn[label], geometry, name or f"ROI {label}")
+            by_slice, findings = _contours(drawn[label], geometry, stored_k, name or f"ROI {label}")
             off = False
-            for k, found in by_slice.items():
-                nearest = min((exact for exact, _ in found), key=lambda e, k=k: abs(e - k))
+            for n, found in by_slice.items():
+                nearest = min((exact for exact, _ in found), key=lambda e, at=stored_k[n]: abs(e - at))
                 # Outlines of other planes that fall on the same slice would cancel out under XOR.
                 chosen = [polygon for exact, polygon in found if abs(exact - nearest) < 0.1]
-                off = off or len(chosen) < len(found) or abs(nearest - k) > 0.1
-                array[k] = fill_even_odd(chosen, *geometry.shape[1:])
-            volume_ml, noted = _volume_ml(by_slice, geometry)
+                off = off or len(chosen) < len(found) or abs(nearest - stored_k[n]) > 0.1
+                array[source == n] = fill_even_odd(chosen, *geometry.shape[1:])
+            volume_ml, noted = _volume_ml(by_slice, geometry, uneven)
             findings += noted
             if off:
                 findings.append(Finding("contours_off_slices", "Some outlines lie between the image's slices; each slice takes the nearest one.", "warning"))
@@ -141,7 +172,8 @@ def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry) -> tuple[N
                 label=label,
                 name=name,
                 coverage_volume_ml=volume_ml,
-                findings=tuple(findings),
+                findings=(*findings, *doubts),
+                origin=_origin(described.get(label), None if uneven is None else len(by_slice)),
             )
         )
     return tuple(out)

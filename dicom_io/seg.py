@@ -20,6 +20,7 @@ from volumetry.errors import GeometryRefused, NodusError
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
+from volumetry.outline_origin import OutlineOrigin
 
 STEP_SHARE = 0.005
 # Planes nearer than this share of a step are one plane (positions of two makers differ in the fifth digit).
@@ -90,8 +91,25 @@ def _segment_of(ds: Dataset, n: int, shared: Dataset | None, per_frame: list[Dat
     return None
 
 
-def _grid(planes: list[FramePlane], spacing_mm: float | None, rows: int, columns: int) -> tuple[ImageGeometry, list[int], bool]:
-    """Grid of all planes, the k of each frame, and whether the third spacing is known."""
+def _doubt(offsets_mm: np.ndarray, step_mm: float | None, given_mm: float | None) -> tuple[Finding, ...]:
+    """What a reader must know about the step between planes: that none is known, or that planes lie
+    unevenly and the file does not say whether those in between are empty or were never there."""
+    if step_mm is None:
+        return (Finding("spacing_unknown", "A single plane has no spacing of its own: no volume can be measured on it.", "warning"),)
+    steps = np.diff(offsets_mm)
+    if len(steps) == 0 or (given_mm is not None and step_mm == given_mm) or steps.max() - steps.min() < 0.5 * step_mm:
+        return ()
+    return (
+        Finding(
+            "uneven_spacing",
+            f"The planes of this segmentation are {steps.min():.3f} to {steps.max():.3f} mm apart and it states no step that fits; each counts {step_mm:.3f} mm, what lies between is taken as empty.",
+            "serious",
+        ),
+    )
+
+
+def _grid(planes: list[FramePlane], spacing_mm: float | None, rows: int, columns: int) -> tuple[ImageGeometry, list[int], tuple[Finding, ...]]:
+    """Grid of all planes, the k of each frame, and what is doubtful about the third spacing."""
     orientation = np.array(planes[0].orientation)
     for p in planes:
         if np.abs(np.array(p.orientation) - orientation).max() > 1e-3 or np.abs(np.subtract(p.pixel_spacing_mm, planes[0].pixel_spacing_mm)).max() > 1e-3 * max(
@@ -107,7 +125,7 @@ def _grid(planes: list[FramePlane], spacing_mm: float | None, rows: int, columns
         tolerance = max(tolerance, SAME_PLANE_SHARE * spacing_mm)
         rough = _distinct(along, tolerance)
     step = plane_step_mm(rough, spacing_mm)
-    known = step is not None
+    findings = _doubt(rough, step, spacing_mm)
     step = step or 1.0
     base = rough[0]
     ks = [round(float(a - base) / step) for a in along]
@@ -131,7 +149,7 @@ def _grid(planes: list[FramePlane], spacing_mm: float | None, rows: int, columns
     affine[:3, 1] = orientation[3:] * row_mm
     affine[:3, 2] = direction
     affine[:3, 3] = positions[first]
-    return ImageGeometry((count, rows, columns), affine), ks, known
+    return ImageGeometry((count, rows, columns), affine), ks, findings
 
 
 class _Frames:
@@ -173,7 +191,8 @@ def read_seg(path: Path | str | Header) -> tuple[NodeMask, ...]:
 
     Segments without a frame are present and empty. FRACTIONAL: a voxel is in where its fraction is
     at least 0.5, ``coverage_volume_ml`` sums the fractions. A single plane without
-    SpacingBetweenSlices carries the finding ``spacing_unknown``. Raises ``DicomRefused``,
+    SpacingBetweenSlices carries the finding ``spacing_unknown``, planes at uneven distances without a
+    stated step that fits carry ``uneven_spacing``. Raises ``DicomRefused``,
     ``GeometryRefused`` or ``NodusError`` (``not_a_mask``).
     """
     header = path if isinstance(path, Header) else read_header(path)
@@ -181,10 +200,11 @@ def read_seg(path: Path | str | Header) -> tuple[NodeMask, ...]:
     fault = storage_fault(header)
     if fault is not None:
         raise fault
-    described = {}
+    described, made_by = {}, {}
     for entry in items(ds, "SegmentSequence"):
         n = integer(entry, "SegmentNumber")
         if n is not None:
+            made_by[n] = (text(entry, "SegmentAlgorithmType") or "").upper()
             described[n] = text(entry, "SegmentLabel") or text(entry, "SegmentDescription")
     kind = (text(ds, "SegmentationType") or "").upper()
     label_map = kind == "LABELMAP" or header.sop_class == "1.2.840.10008.5.1.4.1.1.66.7"
@@ -195,7 +215,7 @@ def read_seg(path: Path | str | Header) -> tuple[NodeMask, ...]:
         raise GeometryRefused(f"{header.path.name}: the segmentation does not say where its frames lie in the patient.", code="position_missing")
     if len(placed) < header.frames:
         raise GeometryRefused(f"{header.path.name}: some frames do not say where they lie in the patient.", code="position_missing")
-    geometry, ks, known = _grid([planes[n] for n in placed], _spacing_between(ds), header.rows, header.columns)
+    geometry, ks, findings = _grid([planes[n] for n in placed], _spacing_between(ds), header.rows, header.columns)
     numbers_used = set(described)
     segments: list[int | None] = []
     for n in range(header.frames):
@@ -233,7 +253,6 @@ def read_seg(path: Path | str | Header) -> tuple[NodeMask, ...]:
             fraction_sum[segments[n]] += float(values.sum(dtype=np.float64)) / maximum
         else:
             arrays[segments[n]][k] |= values != 0
-    findings = () if known else (Finding("spacing_unknown", "A single plane has no spacing of its own: no volume can be measured on it.", "warning"),)
     return tuple(
         NodeMask(
             arrays[n],
@@ -242,6 +261,7 @@ def read_seg(path: Path | str | Header) -> tuple[NodeMask, ...]:
             name=described.get(n),
             coverage_volume_ml=fraction_sum[n] * geometry.voxel_size_mm3 / 1000.0 if kind == "FRACTIONAL" else None,
             findings=findings,
+            origin=OutlineOrigin("file", details={"generation": made_by[n]} if made_by.get(n) else {}),
         )
         for n in arrays
     )

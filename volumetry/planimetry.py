@@ -125,17 +125,21 @@ def _own_normal(points: np.ndarray) -> np.ndarray:
     return np.cross(p, np.roll(p, -1, axis=0)).sum(axis=0) / 2.0
 
 
-def planimetry(contours: Iterable[np.ndarray], *, slice_mm: float | None = None, rule: Rule = "even_odd") -> Planimetry:
+def planimetry(
+    contours: Iterable[np.ndarray], *, slice_mm: float | None = None, slices_at_mm: np.ndarray | None = None, rule: Rule = "even_odd"
+) -> Planimetry:
     """Volume of a body from closed planar outlines, (n, 3) LPS mm each, in any order.
 
     ``slice_mm`` is the distance of the slices that the outlines were drawn on: no plane then stands
     for more than its own slice, so a slice without an outline counts as empty, and one plane alone
-    is enough. Without it each plane reaches half-way to its neighbours. Warning ``contour_gaps``
-    where planes lie unusually far apart.
+    is enough. ``slices_at_mm`` (n, 3) says the same of unevenly spaced slices: a point of each; every
+    slice reaches half-way to the next, drawn on or not, and an outline stands for the slice nearest to
+    it. Without either each plane reaches half-way to its neighbours. Warning ``contour_gaps`` where
+    planes lie unusually far apart.
 
     Refuses ``bad_contour`` (fewer than three points, not finite, no area at all), ``contour_not_in_plane``,
-    ``contours_not_parallel``, ``too_few_contours`` (one plane and no ``slice_mm``) and
-    ``bad_spacing`` (``slice_mm`` not above 0).
+    ``contours_not_parallel``, ``too_few_contours`` (one plane and nothing said about slices) and
+    ``bad_spacing`` (``slice_mm`` not above 0; fewer than two different slices in ``slices_at_mm``).
     """
     lines = []
     for contour in contours:
@@ -171,15 +175,20 @@ def planimetry(contours: Iterable[np.ndarray], *, slice_mm: float | None = None,
     positions = np.array([heights[g].mean() for g in groups])
     areas = np.array([enclosed_area([lines[n] @ frame for n in g], rule) for g in groups])
     gaps = np.diff(positions)
-    if len(gaps) == 0 and slice_mm is None:
+    if len(gaps) == 0 and slice_mm is None and slices_at_mm is None:
         raise MeasurementRefused("Outlines in one plane alone give no volume.", code="too_few_contours", hint="Outline the node on a second slice.")
     lengths = [float(sum(np.linalg.norm(lines[n] - np.roll(lines[n], 1, axis=0), axis=1).sum() for n in g)) for g in groups]
-    extents = _extents(gaps, slice_mm)
+    if slices_at_mm is not None:
+        extents, empty_mm = _extents_in_stack(positions, np.asarray(slices_at_mm, dtype=np.float64) @ normal)
+        wide, usual = empty_mm > 0, float(np.median(extents))
+    else:
+        extents = _extents(gaps, slice_mm)
+        usual = slice_mm if slice_mm is not None else float(np.median(gaps))
+        wide = len(gaps) > 0 and float(gaps.max()) > WIDE_GAP * usual
     findings = []
-    usual = slice_mm if slice_mm is not None else float(np.median(gaps))
-    if len(gaps) and float(gaps.max()) > WIDE_GAP * usual:
-        what, weight = ("is bridged", "warning") if slice_mm is None else ("counts as empty", "info")
-        findings.append(Finding("contour_gaps", f"Between two outlines {gaps.max():.3g} mm are not drawn (usually {usual:.3g} mm); the gap {what}.", weight))
+    if wide:
+        what = "is bridged" if slice_mm is None and slices_at_mm is None else "counts as empty"
+        findings.append(Finding("contour_gaps", f"Between two outlines {gaps.max():.3g} mm are not drawn (usually {usual:.3g} mm); the gap {what}."))
     planes = tuple(SectionPlane(float(p), float(a), length, float(e)) for p, a, length, e in zip(positions, areas, lengths, extents, strict=True))
     return Planimetry(float(areas @ extents) / 1000.0, planes, tuple(float(v) for v in normal), tuple(findings))
 
@@ -192,6 +201,21 @@ def _extents(gaps: np.ndarray, slice_mm: float | None) -> np.ndarray:
     if slice_mm is not None:
         half = np.minimum(half, slice_mm / 2.0)
     return np.concatenate([half[:1], half]) + np.concatenate([half, half[-1:]])
+
+
+def _extents_in_stack(positions: np.ndarray, slices_at: np.ndarray) -> tuple[np.ndarray, float]:
+    """Thickness in mm of the slice that each plane lies on, slices reaching half-way to one another; and
+    how much of the stack between the first and the last plane nobody drew on. Several planes on one
+    slice share its thickness."""
+    slices_at = np.unique(slices_at)
+    if len(slices_at) < 2 or not np.isfinite(slices_at).all():
+        raise MeasurementRefused("The slices of the stack do not lie apart.", code="bad_spacing")
+    half = np.diff(slices_at) / 2.0
+    thickness = np.concatenate([half[:1], half]) + np.concatenate([half, half[-1:]])
+    nearest = np.abs(positions[:, None] - slices_at[None, :]).argmin(axis=1)
+    between = np.arange(nearest.min(), nearest.max() + 1)
+    empty_mm = float(thickness[np.setdiff1d(between, nearest)].sum())
+    return thickness[nearest] / np.bincount(nearest)[nearest], empty_mm
 
 
 def planimetry_of_slices(

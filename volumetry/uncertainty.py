@@ -29,6 +29,7 @@ import math
 from dataclasses import dataclass
 
 from volumetry.errors import MeasurementRefused
+from volumetry.outline_origin import OutlineOrigin
 
 # Number of slices through the node -> true / measured volume, 2.5 and 97.5 percentiles.
 SLICE_FACTORS: dict[int, tuple[float, float]] = {
@@ -81,6 +82,8 @@ OUTLINED: dict[str, Outlining] = {
     # Nothing is known about a mask out of a file; the interval then holds for a semi-automatic outline.
     "unstated": Outlining(_CLICK.sigma_mm, "not stated: taken as semi-automatic, " + _CLICK.source),
 }
+# SegmentAlgorithmType and ROIGenerationAlgorithm of DICOM.
+GENERATION = {"MANUAL": "manual", "SEMIAUTOMATIC": "semi_automatic", "AUTOMATIC": "model"}
 READER_SIGMA_MM: dict[str, float] = {name: how.sigma_mm for name, how in OUTLINED.items()}
 
 # Calipers on ultrasound. One diameter between readers: limits of agreement +-7.3 % on well-defined nodules
@@ -125,14 +128,18 @@ def outlining(outlined: str) -> Outlining:
     return OUTLINED[outlined]
 
 
-def outlined_of(method: str, edited: bool = False) -> str:
-    """Key of ``OUTLINED`` for an outline of that origin (``volumetry.outline_origin``): a repair by hand
-    takes the steadiness of a click away; an outline carried over stays one; of a file or where nothing
-    was recorded it is ``unstated``."""
+def outlined_of(origin: OutlineOrigin) -> str:
+    """Key of ``OUTLINED`` for an outline of that origin.
+
+    A repair by hand takes the steadiness of a click away; an outline carried over stays one. Of a file
+    its own word counts (``details["generation"]``: MANUAL, SEMIAUTOMATIC or AUTOMATIC, as DICOM
+    files state it); without one, and where nothing was recorded, it is ``unstated``.
+    """
+    method = origin.method
     if method in ("file", "not_recorded"):
-        method = "unstated"
+        method = GENERATION.get(str(origin.details.get("generation", "")).upper(), "unstated")
     steady = method in OUTLINED and OUTLINED[method].sigma_mm < _HAND.sigma_mm
-    return "repaired" if edited and steady else method
+    return "repaired" if origin.edited and steady else method
 
 
 def slice_factors(slices: int) -> tuple[float, float]:

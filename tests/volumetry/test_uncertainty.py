@@ -187,12 +187,26 @@ def test_that_the_interval_follows_how_the_outline_came_to_be():
 def test_that_every_origin_an_outline_can_have_is_known():
     for method in ("star_convex", "polar", "region_growing", "threshold", "scribbles", "contours", "livewire", "brush", "by_hand", "propagated", "model", "file", "not_recorded"):
         for edited in (False, True):
-            how = outlined_of(method, edited)
+            how = outlined_of(OutlineOrigin(method, edited))
             assert len(outlining(how).source) > 10
-            assert outlining(how).sigma_mm >= (0.40 if edited and method not in ("file", "not_recorded") else 0.15)
+            assert outlining(how).sigma_mm >= (0.40 if edited else 0.15)
     with pytest.raises(MeasurementRefused) as refused:
         measure_node(ellipsoid_mask((9.0, 8.0, 7.0), np.eye(3), (1.0, 1.0, 1.0)), outlined="guessed")
     assert refused.value.code == "unknown_method"
+
+
+def test_that_a_file_is_taken_at_its_word():
+    stated = {w: outlined_of(OutlineOrigin("file", details={"generation": w})) for w in ("MANUAL", "semiautomatic", "AUTOMATIC", "MAGIC")}
+    assert list(stated.values()) == ["manual", "semi_automatic", "model", "unstated"]
+
+
+def test_that_slices_filled_in_between_drawn_ones_do_not_count_as_seen():
+    rng = np.random.default_rng(1)
+    mask = ellipsoid_mask((16.0, 12.0, 10.0), random_rotation(rng), (0.5, 0.5, 1.0))
+    drawn = measure_node(replace(mask, origin=OutlineOrigin("contours", details={"drawn_slices": 2})))
+    assert drawn.uncertainty.slices == 2
+    assert drawn.uncertainty.slices_pct == pytest.approx(48.7)
+    assert drawn.volume_interval_ml[1] > measure_node(replace(mask, origin=OutlineOrigin("contours"))).volume_interval_ml[1]
 
 
 def test_that_the_hand_of_a_carried_outline_is_no_steadier_than_its_registration():

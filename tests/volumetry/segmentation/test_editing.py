@@ -218,7 +218,7 @@ def test_that_a_new_step_forgets_what_could_be_redone_and_the_oldest_go_first():
     for n in range(5):
         before = array.copy()
         array[n] = True
-        history.push(EditStep(f"{n}", MaskPatch.between(before, array), 1.0 if n == 0 else None, None))
+        history.push(EditStep(f"{n}", MaskPatch.between(before, array)))
     assert [s.text for s in history.steps] == ["2", "3", "4"]
     history.undo(array)
     before = array.copy()
