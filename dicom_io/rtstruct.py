@@ -114,9 +114,9 @@ def _stored_k(geometry: ImageGeometry, layout: StackLayout | None) -> np.ndarray
     return (along - along[0]) / (along[-1] - along[0]) * (geometry.shape[0] - 1)
 
 
-def _origin(roi_observed: Dataset | None, drawn_slices: int | None) -> OutlineOrigin:
-    """What the file says about how an ROI was made."""
-    details = {} if drawn_slices is None else {"drawn_slices": drawn_slices}
+def _origin(roi_observed: Dataset | None, drawn_slices: list[int] | None) -> OutlineOrigin:
+    """What the file says about how an ROI was made, and on which stored slices where others were filled in."""
+    details = {} if drawn_slices is None else {"axis": 0, "drawn_slices": drawn_slices}
     word = None if roi_observed is None else text(roi_observed, "ROIGenerationAlgorithm")
     return OutlineOrigin("file", details={**details, **({"generation": word.upper()} if word else {})})
 
@@ -173,7 +173,7 @@ def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry, layout: St
                 name=name,
                 coverage_volume_ml=volume_ml,
                 findings=(*findings, *doubts),
-                origin=_origin(described.get(label), None if uneven is None else len(by_slice)),
+                origin=_origin(described.get(label), None if uneven is None else sorted(by_slice)),
             )
         )
     return tuple(out)

@@ -108,7 +108,7 @@ def measure_node(mask: NodeMask, *, outlined: str | None = None) -> NodeMeasurem
     whole = np.ascontiguousarray(mask.array).view(np.uint8)
     box = tuple(int(v) for v in bounding_box(whole))
     crop = np.ascontiguousarray(whole[box[0] : box[1], box[2] : box[3], box[4] : box[5]])
-    return _measure_crop(crop, box, mask.geometry, mask.label, mask.name, mask.coverage_volume_ml, how, _drawn_slices(mask))
+    return _measure_crop(crop, box, mask.geometry, mask.label, mask.name, mask.coverage_volume_ml, how, _seen_in(mask, (box[5] - box[4], box[3] - box[2], box[1] - box[0])))
 
 
 def _way(mask: NodeMask, outlined: str | None) -> str:
@@ -121,10 +121,14 @@ def _way(mask: NodeMask, outlined: str | None) -> str:
     return outlined
 
 
-def _drawn_slices(mask: NodeMask) -> int | None:
-    """On how many slices the outline was drawn, where it was filled in between (``origin.details``)."""
-    count = None if mask.origin is None else mask.origin.details.get("drawn_slices")
-    return None if count is None else max(1, int(count))
+def _seen_in(mask: NodeMask, across: tuple[int, int, int]) -> tuple[int, int, int]:
+    """``across`` (voxels along i, j, k) with no more slices than the outline was drawn on, where it was
+    filled in between: ``drawn_slices`` and ``axis`` (0, 1, 2 cuts across k, j, i) of its origin."""
+    drawn = None if mask.origin is None else mask.origin.details.get("drawn_slices")
+    if not isinstance(drawn, list | tuple) or not drawn:
+        return across
+    along = 2 - int(mask.origin.details.get("axis", 0))
+    return tuple(min(n, len(drawn)) if axis == along else n for axis, n in enumerate(across))
 
 
 def measure_nodes(masks: Iterable[NodeMask]) -> tuple[NodeMeasurement, ...]:
@@ -168,7 +172,7 @@ def _measure_crop(
     name: str | None,
     coverage_volume_ml: float | None,
     outlined: str = "unstated",
-    drawn_slices: int | None = None,
+    seen_in: tuple[int, int, int] | None = None,
 ) -> NodeMeasurement:
     """All measurements of ``crop`` (uint8 [k, j, i], C-ordered), the node's box
     ``(k0, k1, j0, j1, i0, i1)`` in a picture on ``geometry``."""
@@ -201,8 +205,7 @@ def _measure_crop(
     # the interval never leaves out the number it stands beside.
     volume_ml = voxels.volume_mm3 / 1000.0
     spacing = (*geometry.spacing_mm[:2], geometry.voxel_size_mm3 / pixel_mm2)  # of a sheared stack, from plane to plane
-    seen_in = k1 - k0 if drawn_slices is None else min(k1 - k0, drawn_slices)
-    uncertainty = volume_uncertainty(volume_ml, mesh.surface_mm2, spacing, (i1 - i0, j1 - j0, seen_in), outlined)
+    uncertainty = volume_uncertainty(volume_ml, mesh.surface_mm2, spacing, seen_in or (i1 - i0, j1 - j0, k1 - k0), outlined)
     principal = voxels.principal_axes_mm or (None, None, None)
     touches = min(k0, j0, i0) == 0 or any(e == n for e, n in zip((k1, j1, i1), geometry.shape, strict=True))
     return NodeMeasurement(

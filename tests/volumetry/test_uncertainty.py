@@ -203,10 +203,13 @@ def test_that_a_file_is_taken_at_its_word():
 def test_that_slices_filled_in_between_drawn_ones_do_not_count_as_seen():
     rng = np.random.default_rng(1)
     mask = ellipsoid_mask((16.0, 12.0, 10.0), random_rotation(rng), (0.5, 0.5, 1.0))
-    drawn = measure_node(replace(mask, origin=OutlineOrigin("contours", details={"drawn_slices": 2})))
-    assert drawn.uncertainty.slices == 2
-    assert drawn.uncertainty.slices_pct == pytest.approx(48.7)
-    assert drawn.volume_interval_ml[1] > measure_node(replace(mask, origin=OutlineOrigin("contours"))).volume_interval_ml[1]
+    seen = {}
+    for axis, count in ((0, 2), (1, 3), (0, 99)):
+        origin = OutlineOrigin("contours", details={"axis": axis, "drawn_slices": list(range(count))})
+        seen[axis, count] = measure_node(replace(mask, origin=origin))
+    assert [m.uncertainty.slices for m in seen.values()] == [2, 3, int(mask.array.any(axis=(1, 2)).sum())]
+    assert seen[0, 2].uncertainty.slices_pct == pytest.approx(48.7)
+    assert seen[0, 2].volume_interval_ml[1] > seen[0, 99].volume_interval_ml[1] == measure_node(mask, outlined="contours").volume_interval_ml[1]
 
 
 def test_that_the_hand_of_a_carried_outline_is_no_steadier_than_its_registration():
