@@ -203,17 +203,22 @@ def _contours(image: ImageVolume, asked: Request, _context: JobContext) -> Outli
 
 
 def outline_contours(image: ImageVolume, contours: dict[int, list[np.ndarray]], *, axis: int = 0, interpolate: bool = True) -> Outlined:
-    """A node from closed outlines on slices (``{slice number: [(n, 2) of (column, row)]}``). Its
-    ``coverage_volume_ml`` is their planimetry, its voxels those inside them and, with ``interpolate``, between them."""
-    from volumetry.planimetry import planimetry_of_slices
-    from volumetry.segmentation.interpolation import mask_from_contours
+    """A node from closed outlines on slices (``{slice number: [(n, 2) of (column, row)]}``, even-odd), as the window
+    makes it of drawn lines: with ``interpolate`` the slices between are filled by shape; nothing is added beyond the
+    first and the last. ``coverage_volume_ml`` is the planimetry of the lines, slice by slice."""
+    from volumetry.segmentation.drawn_outlines import DrawnOutlines
 
-    array = mask_from_contours(contours, image.geometry, axis=axis, interpolate=interpolate)
+    geometry = image.geometry
+    lines = DrawnOutlines(axis, {n: tuple(found) for n, found in contours.items() if found})
+    array = lines.mask(geometry)
+    if interpolate and array.any():
+        lines = lines.filled(geometry)
+        array = lines.mask(geometry)
     if not array.any():
         raise SegmentationRefused("The outlines hold no voxel.", code="bad_contour", hint="Draw them larger than a voxel.")
-    measured = planimetry_of_slices(contours, image.geometry, axis=axis, only_drawn=not interpolate)
-    origin = OutlineOrigin("contours", details={"axis": axis, "slices_drawn": sorted(contours), "interpolated": interpolate})
-    return Outlined(NodeMask(array, image.geometry, coverage_volume_ml=measured.volume_ml, origin=origin), None, measured.findings)
+    measured = lines.planimetry(geometry)
+    origin = OutlineOrigin("contours", details={"axis": axis, "drawn_slices": sorted(lines.drawn), "filled_slices": sorted(lines.between)})
+    return Outlined(NodeMask(array, geometry, coverage_volume_ml=measured.volume_ml, origin=origin), None, tuple(f for f in measured.findings if not interpolate or f.severity != "info"))
 
 
 def in_plane(points: np.ndarray, geometry: ImageGeometry, axis: int, number: int) -> np.ndarray:
