@@ -12,8 +12,9 @@ def register(commands) -> None:
     """Add the measuring commands."""
     measure = add_command(commands, "measure", help="everything about each node of a mask")
     measure.add_argument("mask", type=Path, metavar="MASK", help="NIfTI, NRRD or MetaImage label map, DICOM SEG or RTSTRUCT")
-    measure.add_argument("--image", type=Path, help="the image series an RTSTRUCT refers to")
+    measure.add_argument("--image", type=Path, help="the image series an RTSTRUCT refers to, or that a threshold applies to")
     measure.add_argument("--label", type=int, metavar="N", help="only this label, segment or ROI number")
+    measure.add_argument("--enhancing-above-hu", type=float, metavar="HU", help="on contrast CT (with --image): voxels at or above this count as enhancing; adds viable_ml and ablated_ml")
     add_json(measure)
     measure.set_defaults(work=run_measure)
 
@@ -67,8 +68,11 @@ def run_measure(args) -> int:
     """Measure the nodes of a mask file."""
     from app.usecases.measure import measure_file
 
-    nodes = measure_file(args.mask, args.image, args.label)
-    emit({"nodes": nodes}, as_json=args.json, human=describe(nodes))
+    nodes = measure_file(args.mask, args.image, args.label, args.enhancing_above_hu)
+    parts = "".join(
+        f"\n{n['name'] or n['label']}: enhancing {n['viable_ml']:.4f} ml, not enhancing {n['ablated_ml']:.4f} ml at {n['enhancing_above_hu']:g} HU" for n in nodes if n.get("viable_ml") is not None
+    )
+    emit({"nodes": nodes}, as_json=args.json, human=describe(nodes) + parts)
     return 0
 
 

@@ -69,6 +69,10 @@ def register(commands) -> None:
     source = reading.add_mutually_exclusive_group()
     source.add_argument("--volume-ml", type=float, help="the volume, worked out elsewhere")
     source.add_argument("--mask", type=Path, help="mask file with one label, measured here")
+    reading.add_argument("--viable-ml", type=float, metavar="ML", help="the part that enhances, worked out elsewhere; not assessed without it")
+    reading.add_argument("--ablated-ml", type=float, metavar="ML", help="the part that does not enhance; of the two, the one left out is the rest of the whole")
+    reading.add_argument("--viable-mask", type=Path, metavar="MASK", help="mask file of the part that enhances, on the grid of --mask (that nothing enhances is --viable-ml 0)")
+    reading.add_argument("--role", default="central", choices=ROLES, help="role of the reader (central without it)")
     reading.add_argument("--reason", help="required when a saved reading is changed")
     reading.set_defaults(work=run_add_reading)
 
@@ -101,6 +105,10 @@ def register(commands) -> None:
     response.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     response.add_argument("--subject", help="only this subject")
     response.set_defaults(work=run_response)
+
+    agree = add_command(verbs, "agreement", help="how well readers agree on the volumes they have locked: ICC, Bland-Altman, repeatability")
+    agree.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    agree.set_defaults(work=run_agreement)
 
     keep = add_command(verbs, "backup", help="copy the whole study into an empty folder, hashed file by file")
     keep.add_argument("study", type=Path, metavar="STUDY", help="the study folder")
@@ -189,35 +197,58 @@ def run_add_event(args) -> int:
 def run_add_reading(args) -> int:
     """Add or change a reading."""
     from app.usecases.readings import check_source, find_node, find_visit, save_reading
-    from dicom_io.masks import read_masks
 
-    mask = None
-    if args.mask is not None:
-        masks = read_masks(args.mask, image=None)
-        if not masks:
-            raise NodusError(f"{args.mask.name} holds no label: there is nothing to read.", code="empty_mask")
-        if len(masks) != 1:
-            raise NodusError(f"{args.mask.name} holds {len(masks)} labels; a reading is of one node.", code="several_labels", hint="Split the mask, one label a file.")
-        mask = masks[0]
+    mask = None if args.mask is None else one_mask(args.mask)
     status = ReadingStatus(args.status)
     if status is ReadingStatus.MEASURED and mask is None and args.volume_ml is None:
         raise NodusError("A measured reading needs --mask or --volume-ml.", code="volume_missing")
     check_source(mask, args.method, status, args.reason)
     if args.volume_ml is not None and not (math.isfinite(args.volume_ml) and args.volume_ml >= 0):
         raise NodusError("A volume is a number of millilitres, zero or more.", code="value_refused")
+    enhancing = enhancing_of(args, mask)
     with opened(args.study) as store:
         made = make_missing(store, args.subject, args.visit, args.node)
         node, visit = find_node(store, args.subject, args.node), find_visit(store, args.subject, args.visit)
         saved = save_reading(
             store, visit, node, reader=args.reader, modality=args.modality, method=args.method, status=status, mask=mask, volume_ml=args.volume_ml,
-            status_reason=args.reason, reason=args.reason,
+            status_reason=args.reason, reason=args.reason, role=args.role, enhancing=enhancing,
         )
     emit(
-        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml, "warnings": [*saved.warnings, *made]},
+        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml, "viable_ml": saved.viable_ml, "ablated_ml": saved.ablated_ml, "warnings": [*saved.warnings, *made]},
         as_json=args.json,
         human="".join(f"{w['message']} [{w['code']}]\n" for w in made) + f"reading {saved.reading_id} of {args.node} at {args.visit}: {saved.status}, {saved.volume_ml if saved.volume_ml is not None else '-'} ml",
     )
     return 0
+
+
+def one_mask(path: Path):
+    """The one node of a mask file."""
+    from dicom_io.masks import read_masks
+
+    masks = read_masks(path, image=None)
+    if not masks:
+        raise NodusError(f"{path.name} holds no label: there is nothing to read.", code="empty_mask")
+    if len(masks) != 1:
+        raise NodusError(f"{path.name} holds {len(masks)} labels; a reading is of one node.", code="several_labels", hint="Split the mask, one label a file.")
+    return masks[0]
+
+
+def enhancing_of(args, mask):
+    """The enhancing part as the arguments give it, or None: not assessed."""
+    from app.usecases.enhancing_part import by_outline, stated
+    from volumetry.measure import measure_node
+
+    given = args.viable_ml is not None or args.ablated_ml is not None
+    if args.viable_mask is not None:
+        if mask is None or given:
+            raise NodusError("--viable-mask goes with --mask, and without --viable-ml and --ablated-ml.", code="part_source_refused")
+        return by_outline(mask, one_mask(args.viable_mask))
+    if not given:
+        return None
+    total_ml = args.volume_ml if mask is None else measure_node(mask).voxel_volume_ml
+    if not total_ml:
+        raise NodusError("A part of a node needs the volume of the whole.", code="part_without_total", hint="Give --mask or --volume-ml as well.")
+    return stated(total_ml, viable_ml=args.viable_ml, ablated_ml=args.ablated_ml)
 
 
 def run_propagate(args) -> int:
@@ -325,8 +356,34 @@ def run_response(args) -> int:
     def number(value) -> str:
         return "-" if value is None else f"{value:.1f}"
 
-    rows = [[n["subject"], n["node"], n["visit"], n["reader"], n["status"], number(n["vrr_pct"]), "yes" if n["comparable"] else "NO"] for n in answer["nodes"]]
-    emit(answer, as_json=args.json, human=table(rows, ["subject", "node", "visit", "reader", "status", "VRR %", "comparable"]))
+    def interval(n) -> str:
+        return "-" if n["interval_pct"] is None else f"{n['interval_pct'][0]:.1f} to {n['interval_pct'][1]:.1f}"
+
+    rows = [
+        [n["subject"], n["node"], n["visit"], n["reader"], n["status"], number(n["vrr_pct"]), interval(n), "yes" if n["comparable"] else "NO", number(n["vrr_viable_pct"]), number(n["vrr_ablated_pct"])]
+        for n in answer["nodes"]
+    ]
+    notes = "".join(f"\n{note}" for note in dict.fromkeys(n["interval_note"] for n in answer["nodes"] if n["vrr_pct"] is not None))
+    emit(answer, as_json=args.json, human=table(rows, ["subject", "node", "visit", "reader", "status", "VRR %", "95 %", "comparable", "enhancing VRR %", "ablated VRR %"]) + notes)
+    return 0
+
+
+def run_agreement(args) -> int:
+    """Agreement of the study's readers."""
+    from app.usecases.agreement import agreement_of_readings
+
+    with opened(args.study) as store:
+        answer = agreement_of_readings(store.snapshot())
+
+    def number(value) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    rows = [
+        [" and ".join(p["readers"]), f"{p['modality']} {p['method']}", str(p["nodes"]), str(p["items"]), number(p["icc"]["ICC(2,1)"]["value"]), *(number(v) for v in p["bland_altman"]["limits"]), number(p["repeatability_coefficient"])]
+        for p in answer["pairs"]
+    ]
+    human = answer["missing"] or table(rows, ["readers", "read by", "nodes", "items", "ICC(2,1)", "lower limit ml", "upper limit ml", "repeatability ml"])
+    emit(answer, as_json=args.json, human=human)
     return 0
 
 

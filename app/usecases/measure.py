@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dicom_io.masks import read_masks
+from app.usecases.enhancing_part import values_in_outline
+from dicom_io.masks import read_image, read_masks
 from volumetry.errors import NodusError
 from volumetry.mask import NodeMask
 from volumetry.measure import measure_node
@@ -14,9 +15,12 @@ _FLAT = ("label", "name", "voxel_count", "long_axis_mm", "short_axis_mm", "axial
 _COUNTS = ("label", "name", "voxel_count", "axial_slice_index", "pieces", "first_slice_index", "warnings")
 
 
-def measure_file(path: Path, image: Path | None, label: int | None) -> list[dict]:
+def measure_file(path: Path, image: Path | None, label: int | None, enhancing_above_hu: float | None = None) -> list[dict]:
     """The ``nodes`` of ``nodus measure``: every label of the mask in ascending order, or only
-    ``label`` (``label_missing`` if absent)."""
+    ``label`` (``label_missing`` if absent).
+
+    With ``enhancing_above_hu`` each node also has ``viable_ml`` and ``ablated_ml`` on ``image`` (None for
+    one without a volume); refused without one: ``reference_image_missing``."""
     if not path.exists():
         raise NodusError(f"There is no {path.name} to measure.", code="file_missing")
     masks = read_masks(path, image=image)
@@ -24,7 +28,17 @@ def measure_file(path: Path, image: Path | None, label: int | None) -> list[dict
         masks = tuple(m for m in masks if m.label == label)
         if not masks:
             raise NodusError(f"The mask has no label {label}.", code="label_missing")
-    return [measured_dict(mask) for mask in sorted(masks, key=lambda m: m.label)]
+    masks = sorted(masks, key=lambda m: m.label)
+    nodes = [measured_dict(mask) for mask in masks]
+    if enhancing_above_hu is not None:
+        if image is None:
+            raise NodusError("A threshold in HU needs the picture it applies to.", code="reference_image_missing", hint="Give it with --image.")
+        picture = read_image(image)
+        for node, mask in zip(nodes, masks, strict=True):
+            measured = bool(node["voxel_count"]) and node["voxel_volume_ml"] is not None
+            parts = values_in_outline(picture, mask).volumes_ml(enhancing_above_hu) if measured else (None, None)
+            node.update(viable_ml=parts[0], ablated_ml=parts[1], enhancing_above_hu=enhancing_above_hu)
+    return nodes
 
 
 def measured_dict(mask: NodeMask) -> dict:
