@@ -44,12 +44,14 @@ class NodeMask:
 
     def bounding_slices(self, pad: int = 0) -> tuple[slice, slice, slice] | None:
         """(k, j, i) slices around the node, widened by ``pad`` voxels inside the grid; None if empty."""
-        out = []
-        for axis in range(3):
-            hits = np.flatnonzero(self.array.any(axis=tuple(a for a in range(3) if a != axis)))
+        out, rest = [], self.array
+        for axis in range(3):  # each axis is looked for only where the ones before found something
+            hits = np.flatnonzero(rest.any(axis=tuple(a for a in range(3) if a != axis)))
             if hits.size == 0:
                 return None
-            out.append(slice(max(0, int(hits[0]) - pad), min(self.array.shape[axis], int(hits[-1]) + 1 + pad)))
+            first, last = int(hits[0]), int(hits[-1])
+            rest = rest[(slice(None),) * axis + (slice(first, last + 1),)]
+            out.append(slice(max(0, first - pad), min(self.array.shape[axis], last + 1 + pad)))
         return tuple(out)
 
 
@@ -68,13 +70,17 @@ class MaskPatch:
     @classmethod
     def between(cls, old: np.ndarray, new: np.ndarray) -> MaskPatch | None:
         """The smallest patch that turns ``old`` into ``new`` (bool, one shape); None if equal."""
-        changed = old != new
+        # Slice by slice: most edits touch few, and one slice at a time stays in the processor's cache.
+        first = next((k for k in range(len(old)) if not np.array_equal(old[k], new[k])), None)
+        if first is None:
+            return None
+        last = next(k for k in range(len(old) - 1, -1, -1) if not np.array_equal(old[k], new[k]))
+        changed = old[first : last + 1] != new[first : last + 1]
         box = []
         for axis in range(3):
             hits = np.flatnonzero(changed.any(axis=tuple(a for a in range(3) if a != axis)))
-            if hits.size == 0:
-                return None
-            box.append(slice(int(hits[0]), int(hits[-1]) + 1))
+            start = first if axis == 0 else 0
+            box.append(slice(start + int(hits[0]), start + int(hits[-1]) + 1))
         box = tuple(box)
         return cls(box, old[box].copy(), new[box].copy())
 

@@ -64,8 +64,12 @@ class NodeState:
     outline_surface: tuple | None = None  # (vertices_mm (n, 3), faces (m, 3)) from the click, for 3D
     calipers: dict = field(default_factory=dict)  # "length" | "width" | "depth" -> Caliper
     ellipsoid: object | None = None
-    click: tuple | None = None  # (seed_mm, radius_mm, anchors_mm) of the last click
-    lock_count: int = 0  # locks since the visit was opened; steps made before one are not undone
+    lock_count: int = 0  # how often this reader locked it here; steps made before a lock are not undone
+
+    @property
+    def click(self):
+        """The ``OutlineClick`` that drew the outline, while it is as the click and its points left it."""
+        return None if self.draft is None else self.draft.click
 
 
 class Session(NodesPart, CalipersPart, ReadingsPart, PlanPart, QObject):

@@ -15,6 +15,7 @@ from app.study.store import StudyStore
 from app.usecases.enhancing_part import EnhancingPart, part_fields
 from app.usecases.key_picture import node_picture
 from volumetry.errors import NodusError
+from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
@@ -27,11 +28,21 @@ from volumetry.segmentation.model_slot import model_finding
 VOLUME_METHOD = "voxel"
 
 
-def pack_mask(mask: NodeMask) -> bytes:
-    """A mask as compressed bytes: the box around the node, its place, the grid, and how it came about."""
+def pack_mask(mask: NodeMask, *, undo: bytes | None = None) -> bytes:
+    """A mask as compressed bytes: the box around the node, its place, the grid, its name, what was noticed
+    about it and how it came about; with ``undo``, the steps that led to it (see ``mask_draft.pack_draft``)."""
     box = mask.bounding_slices()
     start = [0, 0, 0] if box is None else [s.start for s in box]
     crop = np.zeros((0, 0, 0), bool) if box is None else mask.array[box]
+    more: dict = {}  # only what there is: a mask without it packs to the same bytes as ever
+    if mask.origin is not None:
+        more["origin"] = np.array(json.dumps(mask.origin.as_dict(), sort_keys=True))
+    if mask.findings:
+        more["findings"] = np.array(json.dumps([f.as_dict() for f in mask.findings]))
+    if mask.name is not None:
+        more["name"] = np.array(mask.name)
+    if undo is not None:
+        more["undo"] = np.frombuffer(undo, np.uint8)
     stream = io.BytesIO()
     np.savez_compressed(
         stream,
@@ -42,7 +53,7 @@ def pack_mask(mask: NodeMask) -> bytes:
         affine=mask.geometry.affine,
         label=np.array(mask.label),
         coverage_volume_ml=np.array(np.nan if mask.coverage_volume_ml is None else mask.coverage_volume_ml),
-        **({} if mask.origin is None else {"origin": np.array(json.dumps(mask.origin.as_dict(), sort_keys=True))}),
+        **more,
     )
     return stream.getvalue()
 
@@ -58,7 +69,18 @@ def unpack_mask(data: bytes) -> NodeMask:
                 array[tuple(slice(int(s), int(s) + n) for s, n in zip(start, crop_shape))] = crop
             coverage = float(z["coverage_volume_ml"])
             origin = origin_from(json.loads(str(z["origin"]))) if "origin" in z.files else None
-            return NodeMask(array, ImageGeometry(shape, z["affine"]), int(z["label"]), None, None if np.isnan(coverage) else coverage, origin=origin)
+            findings = tuple(Finding(f["code"], f["message"], f["severity"]) for f in json.loads(str(z["findings"]))) if "findings" in z.files else ()
+            name = str(z["name"]) if "name" in z.files else None
+            return NodeMask(array, ImageGeometry(shape, z["affine"]), int(z["label"]), name, None if np.isnan(coverage) else coverage, findings, origin)
+    except Exception as problem:  # a damaged archive raises whatever its parser meets
+        raise NodusError(f"A stored outline cannot be read ({type(problem).__name__}).", code="mask_damaged", hint="Restore a backup.") from problem
+
+
+def unpack_undo(data: bytes) -> bytes | None:
+    """The undo steps that ``pack_mask`` was given, or None; raises ``mask_damaged`` as ``unpack_mask`` does."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as z:
+            return z["undo"].tobytes() if "undo" in z.files else None
     except Exception as problem:  # a damaged archive raises whatever its parser meets
         raise NodusError(f"A stored outline cannot be read ({type(problem).__name__}).", code="mask_damaged", hint="Restore a backup.") from problem
 

@@ -16,6 +16,7 @@ from app.jobs import JobContext
 from app.study.model import ReadingState
 from app.study.store import StudyStore
 from app.ui.session import Session
+from app.ui.session_drafts import UnsavedDraft
 from app.usecases.import_images import import_folder
 from app.usecases.plan import NeedleDraft
 from app.usecases.readings import pack_mask, unpack_mask
@@ -358,7 +359,7 @@ def test_that_an_older_draft_never_lands_on_a_newer_one(qtbot, outlined):
     key = (outlined.current_node_id, outlined.visit.visit_id, outlined.reader)
     newest = outlined.study.load_draft_mask(key[0], key[1], reader=key[2])
     empty = replace(outlined.current.draft.as_mask(), array=np.zeros(outlined.image.geometry.shape, bool))
-    outlined._write_draft(key, (outlined.study, empty, 0))  # a slow writer of an earlier step comes late
+    outlined._write_draft(key, UnsavedDraft(outlined.study, empty, 0))  # a slow writer of an earlier step comes late
     assert outlined.study.load_draft_mask(key[0], key[1], reader=key[2]) == newest
 
 

@@ -2,40 +2,98 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
+import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from volumetry.errors import SegmentationRefused
+from volumetry.finding import Finding
 from volumetry.mask import MaskPatch
+from volumetry.outline_origin import OutlineOrigin, origin_from
 
-_FORMAT = 1
+_MAGIC = b"NODUSUNDO2"
+KEPT_STEPS, KEPT_BYTES = 100, 2_000_000
+"""What is saved with an outline at most; the oldest steps are left out first."""
+
+
+class OutlineClick(NamedTuple):
+    """The click that an outline came from, so that points can go on pulling it: LPS mm."""
+
+    seed_mm: tuple[float, float, float]
+    radius_mm: float
+    anchors_mm: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineNote:
+    """What is known of an outline beside its voxels: the volume of its sub-voxel surface, how it came
+    about, what was noticed about it, and the click that drew it (None once a hand has changed it)."""
+
+    coverage_volume_ml: float | None = None
+    origin: OutlineOrigin | None = None
+    findings: tuple[Finding, ...] = ()
+    click: OutlineClick | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; what is not known is left out."""
+        out: dict[str, Any] = {}
+        if self.coverage_volume_ml is not None:
+            out["coverage_volume_ml"] = self.coverage_volume_ml
+        if self.origin is not None:
+            out["origin"] = self.origin.as_dict()
+        if self.findings:
+            out["findings"] = [f.as_dict() for f in self.findings]
+        if self.click is not None:
+            out["click"] = self.click
+        return out
+
+
+def note_from(kept: Mapping[str, Any]) -> OutlineNote:
+    """What ``OutlineNote.as_dict`` gave, as a value again. Raises ``KeyError``, ``TypeError`` or
+    ``ValueError`` for anything else."""
+    coverage, click = kept.get("coverage_volume_ml"), kept.get("click")
+    return OutlineNote(
+        None if coverage is None else float(coverage),
+        origin_from(kept.get("origin")),
+        tuple(Finding(f["code"], f["message"], f["severity"]) for f in kept.get("findings", ())),
+        None if click is None else OutlineClick(_point(click[0]), float(click[1]), tuple(_point(p) for p in click[2])),
+    )
+
+
+def _point(values) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in values)
+    return x, y, z
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditStep:
-    """One undoable step: its name, the voxels it changed (None: none), and the volume of the
-    sub-voxel surface before and after, which a hand edit drops."""
+    """One undoable step: its name, the voxels it changed (None: none), what was known of the outline
+    before and after, and when it was done (seconds since 1970, UTC; steps of several nodes are told
+    apart in time by it)."""
 
     text: str
     patch: MaskPatch | None
-    coverage_before_ml: float | None = None
-    coverage_after_ml: float | None = None
+    before: OutlineNote = OutlineNote()
+    after: OutlineNote = OutlineNote()
+    done_utc_s: float = 0.0
 
 
 class EditHistory:
     """A stack of steps with a place in it.
 
-    ``limit`` bounds the number of steps kept; the oldest go first. ``push`` takes a step that was
-    already applied and forgets what could have been redone.
+    ``limit`` bounds the number of steps kept (None: all); the oldest go first. ``push`` takes a step
+    that was already applied and forgets what could have been redone. ``locks`` counts how often the
+    outline had been locked when these steps were done: what was locked since then is not taken back.
     """
 
-    def __init__(self, limit: int = 200):
+    def __init__(self, limit: int | None = 200, *, locks: int = 0):
         self.limit = limit
+        self.locks = locks
         self._steps: list[EditStep] = []
         self._done = 0
 
@@ -43,6 +101,11 @@ class EditHistory:
     def steps(self) -> tuple[EditStep, ...]:
         """All steps, oldest first."""
         return tuple(self._steps)
+
+    @property
+    def done_count(self) -> int:
+        """How many of them are done; the others can be redone."""
+        return self._done
 
     @property
     def undo_text(self) -> str | None:
@@ -58,7 +121,7 @@ class EditHistory:
         """Remember a step that has just been done."""
         del self._steps[self._done :]
         self._steps.append(step)
-        if len(self._steps) > self.limit:
+        if self.limit is not None and len(self._steps) > self.limit:
             del self._steps[: len(self._steps) - self.limit]
         self._done = len(self._steps)
 
@@ -91,40 +154,84 @@ class EditHistory:
             step.patch.apply(array)
         return step
 
-    def to_bytes(self) -> bytes:
-        """The history as a compressed NumPy archive; equal histories give equal patches back."""
-        arrays, rows = {}, []
-        for n, step in enumerate(self._steps):
-            box = None
+    def begin_anew(self, locks: int, keep_last: int = 0) -> None:
+        """Forget all steps but the last ``keep_last`` done ones: the outline was locked before them."""
+        self._steps = self._steps[max(0, self._done - keep_last) : self._done]
+        self._done, self.locks = len(self._steps), locks
+
+    def copy(self) -> EditHistory:
+        """The same steps at the same place, going its own way from here (steps themselves never change)."""
+        other = EditHistory(self.limit, locks=self.locks)
+        other._steps, other._done = list(self._steps), self._done
+        return other
+
+    # ---- saving ------------------------------------------------------------------------------
+    def to_bytes(self, belongs_to: str = "", *, max_steps: int = KEPT_STEPS, max_bytes: int = KEPT_BYTES) -> bytes:
+        """The history as bytes, bounded: where it is longer, the oldest done steps are left out, then
+        the farthest undone ones. ``belongs_to`` names the outline (a hash of its voxels) that
+        ``from_bytes`` must be given again."""
+        rows, packed = [], []
+        for step in self._steps:
+            box, bits = None, b""
             if step.patch is not None:
                 box = [[s.start, s.stop] for s in step.patch.box]
-                arrays[f"before{n}"] = np.packbits(step.patch.before)
-                arrays[f"after{n}"] = np.packbits(step.patch.after)
-            rows.append([step.text, box, step.coverage_before_ml, step.coverage_after_ml])
-        head = json.dumps({"format": _FORMAT, "limit": self.limit, "done": self._done, "steps": rows})
-        arrays["head"] = np.frombuffer(head.encode("utf-8"), dtype=np.uint8)
-        out = io.BytesIO()
-        np.savez_compressed(out, **arrays)
-        return out.getvalue()
+                bits = zlib.compress(np.packbits(step.patch.before).tobytes() + np.packbits(step.patch.after).tobytes(), 6)
+            packed.append(bits)
+            rows.append([step.text, step.done_utc_s, box, len(bits), step.before.as_dict(), step.after.as_dict()])
+        sizes = [len(json.dumps(row)) + len(bits) for row, bits in zip(rows, packed, strict=True)]
+        first, last, total = 0, len(rows), sum(sizes)
+        while last > first and (last - first > max_steps or total > max_bytes):
+            if first < self._done:
+                total -= sizes[first]
+                first += 1
+            else:
+                last -= 1
+                total -= sizes[last]
+        head = zlib.compress(json.dumps({"belongs_to": belongs_to, "locks": self.locks, "done": self._done - first, "steps": rows[first:last]}).encode("utf-8"), 6)
+        body = struct.pack("<I", len(head)) + head + b"".join(packed[first:last])
+        return _MAGIC + struct.pack("<I", zlib.crc32(body)) + body
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> EditHistory:
-        """The history that ``to_bytes`` wrote. Refuses (code ``bad_history``) anything else."""
+    def from_bytes(cls, data: bytes, belongs_to: str = "", *, shape: tuple[int, ...] | None = None) -> EditHistory:
+        """The history that ``to_bytes`` wrote, unlimited. ``shape`` is the grid that its steps must lie in.
+
+        Refuses (``SegmentationRefused``) with code ``bad_history`` what is no whole history, and
+        ``history_of_other_mask`` one that was written for another outline.
+        """
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                head = json.loads(archive["head"].tobytes().decode("utf-8"))
-                if head["format"] != _FORMAT:
-                    raise SegmentationRefused("The saved steps were written by another version.", code="bad_history")
-                history = cls(int(head["limit"]))
-                for n, (text, box, before_ml, after_ml) in enumerate(head["steps"]):
-                    patch = None
-                    if box is not None:
-                        shape = tuple(b - a for a, b in box)
-                        size = int(np.prod(shape))
-                        old, new = (np.unpackbits(archive[f"{name}{n}"], count=size).astype(bool).reshape(shape) for name in ("before", "after"))
-                        patch = MaskPatch(tuple(slice(a, b) for a, b in box), old, new)
-                    history._steps.append(EditStep(text, patch, before_ml, after_ml))
-                history._done = int(head["done"])
-        except (ValueError, KeyError, OSError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            if not data.startswith(_MAGIC):
+                raise SegmentationRefused("The saved steps were written by another version, or are none.", code="bad_history")
+            at = len(_MAGIC) + 4
+            if zlib.crc32(data[at:]) != struct.unpack("<I", data[at - 4 : at])[0]:
+                raise SegmentationRefused("The saved undo steps are damaged.", code="bad_history")
+            (length,) = struct.unpack("<I", data[at : at + 4])
+            at += 4
+            head = json.loads(zlib.decompress(data[at : at + length]))
+            at += length
+            if head["belongs_to"] != belongs_to:
+                raise SegmentationRefused("The saved undo steps belong to another outline.", code="history_of_other_mask")
+            history = cls(None, locks=int(head["locks"]))
+            for text, done_utc_s, box, size, before, after in head["steps"]:
+                patch = None if box is None else _patch_from(data[at : at + size], box, shape)
+                at += size
+                history._steps.append(EditStep(str(text), patch, note_from(before), note_from(after), float(done_utc_s)))
+            history._done = int(head["done"])
+            if not 0 <= history._done <= len(history._steps):
+                raise ValueError("the place lies outside the steps")
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error, zlib.error) as error:
             raise SegmentationRefused("The saved undo steps cannot be read.", code="bad_history") from error
         return history
+
+
+def _patch_from(data: bytes, box, shape: tuple[int, ...] | None) -> MaskPatch:
+    slices = tuple(slice(int(a), int(b)) for a, b in box)
+    if shape is not None and any(not 0 <= s.start < s.stop <= n for s, n in zip(slices, shape, strict=True)):
+        raise ValueError("a step lies outside the picture")
+    size = tuple(s.stop - s.start for s in slices)
+    count = int(np.prod(size))
+    bits = np.frombuffer(zlib.decompress(data), np.uint8)
+    half = (count + 7) // 8
+    if bits.size != 2 * half:
+        raise ValueError("a step has not the size it states")
+    old, new = (np.unpackbits(part, count=count).astype(bool).reshape(size) for part in (bits[:half], bits[half:]))
+    return MaskPatch(slices, old, new)
