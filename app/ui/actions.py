@@ -49,7 +49,12 @@ GESTURES = (
     ("Click", "Crosshair everywhere; Shift + click also centres every pane"),
     ("Double click", "One pane large, and back"),
     ("Node: drag", "Outline from the seed to the border; then a click pulls the outline through a point"),
+    ("Node or wire on ultrasound: Backspace", "Takes the last point back; Enter closes the wire"),
     ("Brush, eraser: Ctrl + drag", "The other one for this stroke"),
+    ("Contour: drag, or clicks", "Freehand, or corners closed by Enter, a double click or the first corner; Ctrl: take away; Backspace: one back"),
+    ("Scribble: drag, Ctrl + drag", "Inside the node, outside it; Backspace: last stroke away"),
+    ("Region, threshold: drag", "Ball around the node; Shift: add; Ctrl: take away; [ ]: narrower, wider range"),
+    ("Cut: drag a line", "The smaller side goes; Ctrl: the larger one"),
     ("Needle: drag or two clicks", "Entry to tip in any panes; Shift: tip first; Alt: parallel to the last needle"),
     ("Needle: drag end or shaft", "Move it in the pane's plane"),
     ("3D: drag, middle drag, wheel", "Turn, pan, zoom"),
@@ -58,11 +63,18 @@ GESTURES = (
 
 def window_actions(window) -> list[Action]:
     """The list for a ``MainWindow``."""
+    from app.ui.actions_compare import compare_actions
+    from app.ui.actions_drawing import drawing_actions
+    from app.ui.actions_model import model_actions
+
     s = window.session
     panes = window.panes
 
     def has_volume() -> bool:
         return s.image is not None and s.picture is None
+
+    def has_picture() -> bool:
+        return s.picture is not None
 
     def has_study() -> bool:
         return s.study is not None
@@ -98,13 +110,18 @@ def window_actions(window) -> list[Action]:
         Action("drop_caliper", t("Remove the last caliper"), "edit", lambda: s.remove_caliper(len(s.calipers) - 1), ("Delete",), group=2, enabled=lambda: bool(s.calipers)),
         Action("drop_needle", t("Remove the last needle"), "edit", window.remove_last_needle, group=2, enabled=lambda: bool(s.plan.needles)),
         Action("crosshair", t("Crosshair"), "tools", window.toolbox.escape, ("Esc",), "crosshair", tip=t("Puts any tool away; nothing is lost"), checked=holds("crosshair")),
-        Action("node", t("Node"), "tools", take("node"), ("N",), "node", tip=t("Click in a node and drag a radius"), checked=holds("node"), enabled=has_volume),
+        Action("node", t("Node"), "tools", take("node"), ("N",), "node", tip=t("Click in a node and drag a radius"), checked=holds("node"), enabled=lambda: has_volume() or has_picture()),
+        Action("livewire", t("Wire"), "tools", take("livewire"), ("W",), "", tip=t("Click along a border on an ultrasound picture; the wire follows the edge"), checked=holds("livewire"), enabled=has_picture),
         Action("brush", t("Brush"), "tools", take("brush"), ("B",), "brush", tip=t("Paint the outline; Ctrl erases"), checked=holds("brush"), enabled=has_volume),
         Action("eraser", t("Eraser"), "tools", take("eraser"), ("E",), "eraser", tip=t("Erase from the outline; Ctrl paints"), checked=holds("eraser"), enabled=has_volume),
+        *drawing_actions(window, has_volume, has_outline),
         Action("caliper", t("Caliper"), "tools", take("caliper"), ("C",), "caliper", tip=t("Measure a length"), checked=holds("caliper")),
         Action("ellipsoid", t("Ellipsoid"), "tools", take("ellipsoid"), ("Shift+C",), "ellipsoid", tip=t("Three diameters in two planes"), checked=holds("ellipsoid")),
         Action("needle", t("Needle"), "tools", take("needle"), ("P",), "needle", tip=t("Place entry and tip"), checked=holds("needle"), enabled=has_volume),
         Action("structure", t("Structure at risk"), "tools", take("structure"), (), "", tip=t("Click inside a vessel"), checked=holds("structure"), enabled=has_volume),
+        Action("plane_longitudinal", t("This still is longitudinal"), "tools", lambda: s.state_plane("longitudinal"), ("Shift+L",), group=1, enabled=has_picture),
+        Action("plane_transverse", t("This still is transverse"), "tools", lambda: s.state_plane("transverse"), ("Shift+T",), group=1, enabled=has_picture),
+        Action("use_outline", t("Use the outline as calipers"), "tools", s.use_as_calipers, ("U",), tip=t("Its axes become the two diameters of this still"), group=1, enabled=lambda: s.outline_on() is not None),
         Action("brush_larger", t("Larger brush"), "tools", lambda: step_size(s, True), ("]",), group=1),
         Action("brush_smaller", t("Smaller brush"), "tools", lambda: step_size(s, False), ("[",), group=1),
         Action("brush_3d", t("Brush in 3D (ball)"), "tools", lambda: s.set_brush(ball=not s.brush_3d), ("D",), group=1, checked=lambda: s.brush_3d),
@@ -134,6 +151,8 @@ def window_actions(window) -> list[Action]:
         Action("view_front", t("3D from the front"), "view", lambda: panes.scene.look_from("front"), group=5),
         Action("view_left", t("3D from the patient's left"), "view", lambda: panes.scene.look_from("left"), group=5),
         Action("view_right", t("3D from the patient's right"), "view", lambda: panes.scene.look_from("right"), group=5),
+        *compare_actions(window),
+        *model_actions(window),
         Action("keys", t("Keys and gestures"), "help", window.show_keys, ("F1",)),
         Action("about", t("About Nodus"), "help", window.show_about),
     ]

@@ -20,15 +20,20 @@ from app.study.model import Reading, SeriesRecord, TargetNode, Visit
 from app.ui.commands import StepCommand
 from app.ui.job_runner import JobRunner
 from app.ui.session_calipers import CalipersPart
+from app.ui.session_compare import ComparePart
+from app.ui.session_drawing import DRAW_KEY, DrawingPart
+from app.ui.session_model import ModelPart
 from app.ui.session_nodes import NodesPart
+from app.ui.session_pictures import PicturesPart
 from app.ui.session_plan import PlanPart
 from app.ui.session_readings import ReadingsPart
+from app.ui.session_stills import StillsPart
 from app.usecases.plan import PlanDraft
 from volumetry.errors import NodusError
 from volumetry.image import Cine, ImageVolume
 
 STEPS = ("images", "measure", "plan", "follow_up", "report")
-TOOLS = ("crosshair", "node", "brush", "eraser", "caliper", "ellipsoid", "needle", "structure")
+TOOLS = ("crosshair", "node", "brush", "eraser", "caliper", "ellipsoid", "needle", "structure", "model", "landmark", "livewire", "contour", "scribble", "region", "threshold", "cut")
 WINDOW_PRESETS = {  # name: (centre, width) in HU
     "Soft tissue": (50.0, 350.0),
     "Neck contrast": (80.0, 450.0),
@@ -51,6 +56,7 @@ class Caliper:
     frame: int = 0
     refusal: str | None = None
     source: str | None = None
+    warnings: tuple = ()  # findings about the length
 
 
 @dataclass(slots=True)
@@ -72,7 +78,7 @@ class NodeState:
         return None if self.draft is None else self.draft.click
 
 
-class Session(NodesPart, CalipersPart, ReadingsPart, PlanPart, QObject):
+class Session(NodesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanPart, ComparePart, ModelPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -97,6 +103,7 @@ class Session(NodesPart, CalipersPart, ReadingsPart, PlanPart, QObject):
     preview_changed = Signal()  # segmentation preview while dragging
     measurement_changed = Signal(str)  # node_id
     calipers_changed = Signal()
+    outlines_changed = Signal()  # outlines, wires, planes of ultrasound pictures
     plan_changed = Signal()
     field_changed = Signal()
     display_changed = Signal()  # opacity, which overlays are shown
@@ -104,6 +111,8 @@ class Session(NodesPart, CalipersPart, ReadingsPart, PlanPart, QObject):
     findings_changed = Signal()
     node_details_needed = Signal(str)  # node_id whose side or level is not stated yet
     saved = Signal(str)  # what was confirmed on disk, with its time
+    comparison_changed = Signal()  # the visit beside, its link, landmarks
+    other_crosshair_changed = Signal()
     notice = Signal(str, str)  # severity, sentence: shown without a modal dialog
 
     def __init__(self, parent: QObject | None = None):
@@ -149,6 +158,9 @@ class Session(NodesPart, CalipersPart, ReadingsPart, PlanPart, QObject):
         self._step_number = 0
         self._saving = threading.Lock()
         self._rows: list[dict] = []
+        self._begin_drawing()
+        self._start_pictures()
+        self._start_comparing()
 
     # ---- opening -------------------------------------------------------------------------
     def open_demo(self, folder=None) -> None:
@@ -279,8 +291,9 @@ class Session(NodesPart, CalipersPart, ReadingsPart, PlanPart, QObject):
 
     def _clear_screen(self) -> None:
         """No picture, no caliper, no finding, and no job that would bring one of them back."""
-        self.jobs.drop("series", "outlines", "preview", "segment", "edit", "structure", "suggest", "field")
+        self.jobs.drop("series", "outlines", "preview", "segment", "edit", "model", "structure", "suggest", "field", DRAW_KEY)
         self._edits.clear()
+        self._forget_gestures()
         self.image = self.picture = self.current_series_id = self.preview = None
         self.calipers, self.findings = [], []
         for signal in (self.image_changed, self.picture_changed, self.preview_changed, self.calipers_changed, self.findings_changed):
@@ -340,7 +353,10 @@ class Session(NodesPart, CalipersPart, ReadingsPart, PlanPart, QObject):
     @property
     def picture_name(self) -> str | None:
         """Identity of the ultrasound picture on screen."""
-        return None if self.picture is None else (self.current_series_id or self.picture.source.series_uid or "picture")
+        if self.picture is None:
+            return None
+        own = next(iter(self.picture.source.sop_instance_uids), None)  # stills of one examination share their series
+        return self.current_series_id or own or self.picture.source.series_uid or "picture"
 
     def save(self) -> None:
         """Save what is not on disk yet (every edit is also saved by itself); emits ``saved`` once it is."""
@@ -380,7 +396,7 @@ class Session(NodesPart, CalipersPart, ReadingsPart, PlanPart, QObject):
                 self.jobs.start("Closing the study", lambda _context: store.close(), quiet=True, write=True)
             else:
                 store.close()
-        self.study, self.subject_id, self.visit, self.image, self.picture = None, None, None, None, None
+        self.study, self.subject_id, self.visit, self.image, self.picture, self.current_series_id = (None,) * 6
         self.nodes, self.current_node_id, self.series, self.calipers = {}, None, [], []
         self.undo_stack.clear()
         self._drop_plan()

@@ -12,26 +12,36 @@ class CalipersPart:
 
     def add_caliper(self, points, *, role: str | None = None, plane: str | None = None) -> None:
         """Measure two points: LPS mm on a volume, pixels on a picture. ``role`` length, width or
-        depth files it under the current node's ellipsoid (with the plane of the still)."""
+        depth files it under the current node's ellipsoid. The plane of a still is what the reader stated
+        for it; while none is stated, nothing is filed."""
         from app.ui.session import Caliper
         from volumetry.ultrasound_length import length_on_picture
 
+        if role is not None and self.current is not None and self._refuse_locked(self.current):
+            role = None  # the line is kept as a plain caliper
+        if role is not None and self.picture is not None:
+            plane = self.plane_of_still()
+            if plane is None:
+                role = None
+                self.notice.emit("warning", "State first what this still shows: longitudinal (Shift+L) or transverse (Shift+T).")
         label = role or "caliper"
         pairs = tuple(tuple(float(v) for v in p) for p in points)
         if self.picture is not None:
-            length, refusal = None, None
+            length, refusal, warnings = None, None, ()
             try:
-                length = length_on_picture(self.picture.calibration, *pairs).length_mm
+                measured = length_on_picture(self.picture.calibration, *pairs)
+                length, warnings = measured.length_mm, measured.warnings
             except NodusError as error:
                 refusal = error.message
                 self.notice.emit("warning", error.message)
-            caliper = Caliper(pairs, length, label, plane, self.frame_index, refusal, self.picture_name)
+            caliper = Caliper(pairs, length, label, plane, self.frame_index, refusal, self.picture_name, warnings)
         else:
             caliper = Caliper(pairs, float(np.linalg.norm(np.subtract(*pairs))), label, None)
         state = self.current
-        filed = dict(state.calipers) if state is not None else {}
         if role is not None and state is not None and caliper.length_mm is not None:
-            filed[role if role != "depth" else f"depth_{plane}"] = caliper
+            self.file_calipers("Caliper", {role if role != "depth" else f"depth_{plane}": caliper})
+            return
+        filed = dict(state.calipers) if state is not None else {}
         self._change_calipers("Caliper", [*self.calipers, caliper], filed)
 
     def remove_caliper(self, index: int) -> None:
@@ -52,11 +62,12 @@ class CalipersPart:
             if state is not None:
                 state.calipers = dict(now[1])
                 self._update_ellipsoid(state)
+                self._keep_pictures(state.node.node_id)
             self.calipers_changed.emit()
 
         after = (calipers, filed)
         put(after)
-        self._push(text, lambda: put(after), lambda: put(before))
+        self._push(text, lambda: put(after), lambda: put(before), None if state is None or before[1] == after[1] else self._unless_locked(state))
 
     def _update_ellipsoid(self, state) -> None:
         """The ellipsoid of the node's filed calipers, or None while some are missing."""
@@ -64,11 +75,13 @@ class CalipersPart:
         from volumetry.ellipsoid import ellipsoid_from_calipers
 
         state.ellipsoid = None
+        self.ellipsoid_refusals.pop(state.node.node_id, None)
         slots = ("length", "depth_longitudinal", "width", "depth_transverse")
         if all(s in state.calipers for s in slots):
             try:
-                measured = [MeasuredCaliper(c.points, c.length_mm, c.plane or "other", c.source, c.frame) for c in (state.calipers[s] for s in slots)]
+                measured = [MeasuredCaliper(c.points, c.length_mm, c.plane or "other", c.source, c.frame, c.warnings) for c in (state.calipers[s] for s in slots)]
                 state.ellipsoid = ellipsoid_from_calipers(*measured)
             except NodusError as refusal:
+                self.ellipsoid_refusals[state.node.node_id] = refusal.message
                 self._on_refused(refusal)
         self.measurement_changed.emit(state.node.node_id)

@@ -34,6 +34,7 @@ class ReadingsPart:
 
         store, visit, reader, node, ellipsoid = self.study, self.visit, self.reader, state.node, state.ellipsoid
         extra = {"ellipsoid_axes_mm": list(ellipsoid.axes_mm), "ellipsoid_volume_ml": ellipsoid.volume_ml, "warnings": [w.as_warning() for w in ellipsoid.warnings]}
+        extra |= self.ellipsoid_evidence(state)
 
         def save(why: str | None):
             return save_reading(
@@ -129,7 +130,7 @@ class ReadingsPart:
 
     def is_working_on(self, node_id: str) -> bool:
         """True while the outline or the numbers of a node on screen are still to change."""
-        return bool(self._edits) or self._stroke is not None or self.jobs.is_busy("segment") or self.jobs.is_busy(f"measure-{node_id}")
+        return bool(self._edits) or self.is_drawing or self._stroke is not None or self.jobs.is_busy("segment") or self.jobs.is_busy(f"measure-{node_id}")
 
     def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None) -> None:
         """Save what is on screen and lock it with a typed name: one job, so that no half of it can

@@ -62,7 +62,8 @@ class OutlineAxes:
     """What an outline measures: its area, and the axes of the ellipse that fits it best.
 
     Millimetres are None where the picture refuses them; ``refusal`` then says why. ``off_pct`` is
-    how far the outline lies from the ellipse (root mean square) in percent of the short axis.
+    how far the outline lies from the ellipse (root mean square) in percent of the short axis;
+    ``tilt_deg`` (0 to 90) the angle of the long axis against the picture's rows, in mm where there are any.
     ``long_px`` and ``short_px`` are the end points (x, y) of the axes on the picture.
     """
 
@@ -70,6 +71,7 @@ class OutlineAxes:
     long_axis_px: float
     short_axis_px: float
     off_pct: float
+    tilt_deg: float
     long_px: tuple[tuple[float, float], tuple[float, float]]
     short_px: tuple[tuple[float, float], tuple[float, float]]
     area_mm2: float | None = None
@@ -83,6 +85,29 @@ class OutlineAxes:
         names = ("area_mm2", "long_axis_mm", "short_axis_mm", "area_px", "long_axis_px", "short_axis_px")
         out: dict = {name: getattr(self, name) for name in names}
         return {**out, "ellipse_off_pct": self.off_pct, "warnings": [f.as_warning() for f in self.findings if f.severity != "info"]}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredOutline:
+    """An outline and what it measures."""
+
+    outline: PictureOutline
+    axes: OutlineAxes
+
+
+def measured_outline(outline: PictureOutline, calibration: Calibration) -> MeasuredOutline:
+    """The outline with its area and axes; refusals of ``outline_axes``."""
+    return MeasuredOutline(outline, outline_axes(outline, calibration))
+
+
+def anchors_with(outline: PictureOutline, point) -> tuple[tuple[float, float], ...]:
+    """The outline's anchors and one more, for a wire in its place along the way."""
+    new = tuple(float(v) for v in point)
+    if outline.method != "livewire":
+        return (*outline.anchors_px, new)
+    ways = [int(np.linalg.norm(outline.points_px - p, axis=1).argmin()) for p in (*outline.anchors_px, new)]
+    before = sum(1 for way in ways[:-1] if way <= ways[-1])
+    return (*outline.anchors_px[:before], new, *outline.anchors_px[before:])
 
 
 def grey_frame(cine: Cine, frame: int = 0) -> np.ndarray:
@@ -217,7 +242,8 @@ def _axes(fit: EllipseFit, area_px: float, findings, **in_mm) -> OutlineAxes:
     ends = {which: fit.axis_points(which) for which in ("long", "short")}
     length_px = {which: float(np.hypot(*np.subtract(*ends[which]))) for which in ends}
     off_pct = 100.0 * fit.residual_mm / fit.short_axis_mm
-    return OutlineAxes(area_px, length_px["long"], length_px["short"], off_pct, ends["long"], ends["short"], findings=tuple(findings), **in_mm)
+    tilt_deg = 90.0 - abs(90.0 - float(np.degrees(fit.angle_rad)) % 180.0)
+    return OutlineAxes(area_px, length_px["long"], length_px["short"], off_pct, tilt_deg, ends["long"], ends["short"], findings=tuple(findings), **in_mm)
 
 
 def _pairs(points) -> tuple[tuple[float, float], ...]:

@@ -100,6 +100,7 @@ class EllipsoidSection(Section):
         for part in (self.draw, self.figures, self.warning, self.filing_box, self.clear):
             self.body.addWidget(part)
         session.tool_changed.connect(self._show_tool)
+        session.frame_changed.connect(self._show_filing)
 
     def refresh(self, state: NodeState | None) -> None:
         """Show the diameters of a node; unfolds itself when a picture comes on screen."""
@@ -111,20 +112,39 @@ class EllipsoidSection(Section):
         self.figures.show_figures(caliper_figures(state))
         ellipsoid = state.ellipsoid if state is not None else None
         messages = [w.message for w in ellipsoid.warnings] if ellipsoid is not None else []
+        messages += [session.ellipsoid_refusals[state.node.node_id]] if state is not None and state.node.node_id in session.ellipsoid_refusals else []
         messages += [c.refusal for c in session.calipers[-1:] if c.refusal]
         self.warning.show_text("\n".join(dict.fromkeys(messages)))
         self.clear.setVisible(bool(session.calipers))
+        self._show_filing()
+        self._show_tool()
+
+    def _show_filing(self, *_) -> None:
+        """Which diameter the last caliper can be, on the still and frame on screen."""
+        session, state, is_picture = self.session, self.session.current, self.session.picture is not None
         last = self.last_unfiled()
         self.filing_box.setVisible(last is not None and state is not None)
+        plane = session.plane_of_still()
+        self.plane.setVisible(not is_picture)  # a still's plane is stated once, above
+        for role, button in self.role_buttons.items():
+            button.setEnabled(not is_picture or (plane is not None and (role, plane) not in (("width", "longitudinal"), ("length", "transverse"))))
         if last is not None:
-            self.filing.show_text(t("The last caliper, {length} mm, is of this node in the plane:").format(length=number_text(last.length_mm, 1)))
-        self.draw.setEnabled(state is not None and (is_picture or session.image is not None))
-        self._show_tool()
+            length = number_text(last.length_mm, 1)
+            if not is_picture:
+                self.filing.show_text(t("The last caliper, {length} mm, is of this node in the plane:").format(length=length))
+            elif plane is None:
+                self.filing.show_text(t("The last caliper is {length} mm. State the plane of this still to file it.").format(length=length))
+            else:
+                self.filing.show_text(t("The last caliper, {length} mm, is of this node, {plane}, its:").format(length=length, plane=plane_names()[plane].lower()))
+        self.draw.setEnabled(state is not None and (plane is not None if is_picture else session.image is not None))
 
     def last_unfiled(self) -> Caliper | None:
         """The last drawn caliper with a length that is not yet one of the three diameters."""
         last = self.session.calipers[-1] if self.session.calipers else None
-        return last if last is not None and last.length_mm is not None and last.label not in ROLES else None
+        if last is None or last.length_mm is None or last.label in ROLES:
+            return None
+        is_here = self.session.picture is None or (last.source, last.frame) == self.session.still
+        return last if is_here else None
 
     def file_last(self, role: str) -> None:
         """The last caliper becomes the node's length, width or depth."""

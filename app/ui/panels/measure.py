@@ -11,6 +11,7 @@ from app.ui.dialogs.new_node import NewNodeDialog, NodeDetailsDialog
 from app.ui.models.measures import measurement_figures, method_names
 from app.ui.models.nodes import measure_columns, node_rows, node_volume, status_names
 from app.ui.panels.ellipsoid import EllipsoidSection
+from app.ui.panels.picture_outline import PictureSection
 from app.ui.panels.tool_keys import ToolKeys
 from app.ui.session import NodeState, Session
 from app.ui.text import t
@@ -20,6 +21,7 @@ from app.ui.widgets.findings import FindingsList
 from app.ui.widgets.labels import BigFigure, WrapLabel
 from app.ui.widgets.sections import Section, StepPanel
 from app.ui.widgets.tables import ValueTable
+from app.usecases.carried_outline import carried_findings
 
 READER_STATUSES = (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL, ReadingStatus.DISAPPEARED_ASSESSED, ReadingStatus.NOT_EVALUABLE, ReadingStatus.NOT_IMAGED)
 NEEDS_REASON = (ReadingStatus.NOT_EVALUABLE,)
@@ -67,6 +69,7 @@ class MeasurePanel(StepPanel):
         tools = Section(t("Outline"))
         tools.body.addWidget(self.tools)
         self.volume = BigFigure(t("Volume"))
+        self.picture = PictureSection(session)
         self.ellipsoid = EllipsoidSection(session)
         self.figures = FigureTable(t("Measurements"), max_rows=20)
         self.numbers = Section(t("Numbers"))
@@ -96,7 +99,7 @@ class MeasurePanel(StepPanel):
         seen.body.addWidget(self.locked_note)
         seen.body.addWidget(self.correct)
         seen.body.addLayout(row)
-        for part in (nodes, tools, self.volume, self.warnings, self.ellipsoid, seen, self.numbers):
+        for part in (nodes, tools, self.picture, self.volume, self.warnings, self.ellipsoid, seen, self.numbers):
             self.content.addWidget(part)
         self.content.addStretch(1)
         self.status.activated.connect(self._status_chosen)
@@ -151,7 +154,7 @@ class MeasurePanel(StepPanel):
         if state is not None and state.reading is not None and state.reading.state == ReadingState.LOCKED:
             found += state.reading.warnings
         elif measurement is not None:
-            found += measurement.warnings
+            found += (*measurement.warnings, *carried_findings(state.draft.origin if state.draft is not None else None))
         self.warnings.show_findings(found)
         self.warnings.setVisible(bool(found))
 

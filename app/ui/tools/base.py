@@ -40,6 +40,8 @@ class Tool:
     name = ""
     cursor = Qt.CursorShape.CrossCursor
     works_on_pictures = False
+    shows_anchors = False  # points of a picture's outline that can be dragged
+    works_on_other_visit = False
 
     def __init__(self, session):
         self.session = session
@@ -60,6 +62,10 @@ class Tool:
 
     def hover(self, event: PaneEvent) -> None:
         """Mouse moves without a button."""
+
+    def key_pressed(self, pane, key: int) -> bool:
+        """A key over a pane; True where the tool took it."""
+        return False
 
     def cancel(self) -> None:
         """Esc, or another tool was taken: drop what was begun, keep what was done."""

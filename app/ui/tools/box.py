@@ -7,9 +7,17 @@ from PySide6.QtCore import QObject, Signal
 from app.ui.tools.base import Tool
 from app.ui.tools.brush import BrushTool
 from app.ui.tools.caliper import CaliperTool, EllipsoidTool
+from app.ui.tools.contour import ContourTool
 from app.ui.tools.crosshair import CrosshairTool
+from app.ui.tools.cut import CutTool
+from app.ui.tools.landmark import LandmarkTool
+from app.ui.tools.livewire import LivewireTool
+from app.ui.tools.model import ModelTool
 from app.ui.tools.needle import NeedleTool
 from app.ui.tools.node import NodeTool
+from app.ui.tools.picture_outline import PictureOutlineTool
+from app.ui.tools.region import RegionTool, ThresholdTool
+from app.ui.tools.scribble import ScribbleTool
 from app.ui.tools.structure import StructureTool
 
 
@@ -28,24 +36,43 @@ class ToolBox(QObject):
                 NodeTool(session),
                 BrushTool(session, add=True),
                 BrushTool(session, add=False),
+                ContourTool(session),
+                ScribbleTool(session),
+                RegionTool(session),
+                ThresholdTool(session),
+                CutTool(session),
                 CaliperTool(session),
                 EllipsoidTool(session),
                 NeedleTool(session),
                 StructureTool(session),
+                ModelTool(session),
+                LivewireTool(session),
+                LandmarkTool(session),
             )
         }
+        self._on_pictures: dict[str, Tool] = {"node": PictureOutlineTool(session)}
+        self._had_picture = session.picture is not None
         self._name = session.tool
+        session.picture_changed.connect(self._take_picture)
         session.tool_changed.connect(self._take)
 
     @property
     def current(self) -> Tool:
         """The tool in hand."""
-        return self.tools[self._name]
+        tool = self.tools[self._name]
+        return self._on_pictures.get(self._name, tool) if self._had_picture else tool
+
+    def _take_picture(self) -> None:
+        """A picture came or went: what was begun on the one before is dropped."""
+        self.current.cancel()
+        self._had_picture = self.session.picture is not None
+        self.changed.emit()
 
     def is_outlining(self) -> bool:
         """True while a radius is dragged or the outline that followed it is still being made. A
         preview that comes in later than that must not stay on screen."""
-        return self.tools["node"].is_dragging or self.session.jobs.is_busy("segment")
+        dragging = any(self.tools[name].is_dragging for name in ("node", "region", "threshold"))
+        return dragging or self.session.jobs.is_busy("segment") or self.session.is_drawing
 
     def escape(self) -> None:
         """Drop what was begun and put the tool away."""

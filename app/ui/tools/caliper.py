@@ -110,16 +110,30 @@ class EllipsoidTool(CaliperTool):
         self._proposal: tuple | None = None  # (pane, start point, end point) of the perpendicular
 
     def next_slot(self) -> str | None:
-        """The diameter that is drawn next; None when all are there or no node is current."""
+        """The diameter that is drawn next; None when all are there or no node is current. On a still
+        those of the plane that the reader stated for it."""
         state = self.session.nodes.get(self.session.current_node_id)
         if state is None:
             return None
-        return next((slot for slot in SLOTS if slot not in state.calipers), None)
+        still = self.session.still
+        return next((slot for slot in self._slots() if slot not in state.calipers or (still is not None and (state.calipers[slot].source, state.calipers[slot].frame) != still)), None)
+
+    def _slots(self) -> list[str]:
+        """The diameters that can be drawn here, in order."""
+        if self.session.picture is None:
+            return list(SLOTS)
+        return [slot for slot, (_, plane) in SLOTS.items() if plane == self.session.plane_of_still()]
+
+    def _slot(self) -> str:
+        """The diameter that a line drawn now is: with all of them there it begins again."""
+        return self.next_slot() or next(iter(self._slots()), "length")
 
     def hint(self) -> str:
         """Which diameter comes next."""
         if self.session.current_node_id is None:
             return t("Choose or add a node first")
+        if self.session.picture is not None and self.session.plane_of_still() is None:
+            return t("State first what this still shows: longitudinal (Shift+L) or transverse (Shift+T)")
         return {
             "length": t("Length: longest diameter, longitudinal plane"),
             "depth_longitudinal": t("Depth: at right angles, same plane · click the dashed proposal to take it"),
@@ -132,6 +146,9 @@ class EllipsoidTool(CaliperTool):
         """Take the proposal where it was clicked, else begin a line."""
         if self.session.current_node_id is None:
             self.session.notice.emit("warning", t("Choose or add a node first: the diameters belong to a node."))
+            return
+        if not event.on_volume and self.session.plane_of_still() is None:
+            self.session.notice.emit("warning", t("State first what this still shows: longitudinal (Shift+L) or transverse (Shift+T)."))
             return
         super().press(event)
 
@@ -148,7 +165,7 @@ class EllipsoidTool(CaliperTool):
     def finish(self, start: PaneEvent, end: PaneEvent) -> None:
         """File the line; after a longest diameter, propose its perpendicular."""
         self._proposal = None
-        before = self.next_slot() or "length"
+        before = self._slot()
         self._file(start.point, end.point)
         if before in ("length", "width") and self.next_slot() not in (before, None):
             a, b = event_screen(start), event_screen(end)
@@ -157,7 +174,7 @@ class EllipsoidTool(CaliperTool):
             self._proposal = (end.pane, end.pane.point_at(*(middle - across)), end.pane.point_at(*(middle + across)))
 
     def _file(self, a, b) -> None:
-        role, plane = SLOTS[self.next_slot() or "length"]
+        role, plane = SLOTS[self._slot()]
         self.session.add_caliper([tuple(a), tuple(b)], role=role, plane=plane)
 
     def cancel(self) -> None:
