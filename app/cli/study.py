@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from app.study.model import EVENT_KINDS, LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
 from volumetry.errors import NodusError
+from volumetry.outline_origin import OutlineOrigin
 
 NAMED = {
     "subject": "pseudonym of the subject",
@@ -230,7 +232,7 @@ def one_mask(path: Path):
         raise NodusError(f"{path.name} holds no label: there is nothing to read.", code="empty_mask")
     if len(masks) != 1:
         raise NodusError(f"{path.name} holds {len(masks)} labels; a reading is of one node.", code="several_labels", hint="Split the mask, one label a file.")
-    return masks[0]
+    return masks[0] if masks[0].origin is not None else replace(masks[0], origin=OutlineOrigin("file"))
 
 
 def enhancing_of(args, mask):

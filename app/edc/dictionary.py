@@ -82,6 +82,11 @@ READINGS = _columns(
     ("enhancing_above_hu", "Threshold: voxels of the outline at or above it count as enhancing", "number", "HU"),
     ("enhancing_source", "Who or what stated the threshold", "text"),
     ("viable_mask_sha256", "SHA-256 of the stored voxels that count as enhancing", "text"),
+    ("outlined_by", "How the outline came about (see the page on outlining); empty: no outline, or read before this was recorded", "text"),
+    ("outline_edited", "A hand changed what that method gave (1) or not (0)", "integer", "", YES_NO),
+    ("model_name", "Trained model that proposed the outline, with its version", "text"),
+    ("model_licence", "Licence of that model", "text"),
+    ("model_sha256", "SHA-256 of that model's file", "text"),
 )
 
 VRR = _columns(

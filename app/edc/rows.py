@@ -75,9 +75,23 @@ def reading_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
                 "enhancing_above_hu": r.enhancing_above_hu,
                 "enhancing_source": r.enhancing_source,
                 "viable_mask_sha256": r.viable_mask_sha256,
+                **outline_columns(r),
             }
         )
     return rows
+
+
+def outline_columns(reading: Reading) -> dict[str, Any]:
+    """How a reading's outline came about, and which trained model proposed it where one did."""
+    made = reading.measurement.get("segmentation") or {}
+    by_model = made if made.get("method") == "model" else {}
+    return {
+        "outlined_by": made.get("method"),
+        "outline_edited": made.get("edited"),
+        "model_name": f"{by_model['name']} {by_model['version']}" if by_model else None,
+        "model_licence": by_model.get("licence"),
+        "model_sha256": by_model.get("sha256"),
+    }
 
 
 def vrr_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
