@@ -9,13 +9,18 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from app.ui.style import DANGER, MUTED
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent, Tool, node_lines
+from app.ui.tools.region import step_range
+from app.ui.tools.scribble import step_width
 from app.ui.views import overlays
 
 SIZES_MM = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0)
 
 
 def step_size(session, up: bool) -> None:
-    """Next larger or smaller brush."""
+    """Next larger or smaller brush; of the scribble its width, of the threshold its range."""
+    if session.tool in ("scribble", "threshold"):
+        (step_width if session.tool == "scribble" else step_range)(session, up)
+        return
     now = session.brush_radius_mm
     larger, smaller = (s for s in SIZES_MM if s > now + 1e-6), (s for s in reversed(SIZES_MM) if s < now - 1e-6)
     size = next(larger, SIZES_MM[-1]) if up else next(smaller, SIZES_MM[0])
