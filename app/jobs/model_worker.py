@@ -39,19 +39,19 @@ def model_files(place: Path) -> tuple[Path, Path]:
     if place.is_dir():
         found = sorted(place.glob("*.json"))
         named = [p for name in ("manifest.json", "model.json") for p in found if p.name == name]
-        manifest = _only(named[:1] or found, "a manifest (.json)", place)
+        manifest = _only(named[:1] or found, "manifest (.json)", place)
     else:
         manifest = place
         _there(manifest)
     network = manifest.with_suffix(".onnx")
     if not network.is_file():
-        network = _only(sorted(manifest.parent.glob("*.onnx")), f"{network.name}", manifest.parent)
+        network = _only(sorted(manifest.parent.glob("*.onnx")), "network (.onnx)", manifest.parent)
     return manifest, network
 
 
 def _only(found: list[Path], what: str, folder: Path) -> Path:
     if len(found) > 1:
-        raise SegmentationRefused(f"The folder {folder.name} holds {len(found)} files that could be {what}.", code="several_models", hint="Keep one model a folder.")
+        raise SegmentationRefused(f"The folder {folder.name} holds {len(found)} files that could be its {what}.", code="several_models", hint="Keep one model a folder.")
     if not found:
         raise SegmentationRefused(f"There is no {what} here.", code="model_missing", hint="Put the model and its manifest side by side.")
     return found[0]
