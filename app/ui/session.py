@@ -70,6 +70,7 @@ class NodeState:
     outline_surface: tuple | None = None  # (vertices_mm (n, 3), faces (m, 3)) from the click, for 3D
     calipers: dict = field(default_factory=dict)  # "length" | "width" | "depth" -> Caliper
     ellipsoid: object | None = None
+    enhancing: object | None = None  # session_enhancing.Enhancing: the threshold stated for the enhancing part
     lock_count: int = 0  # how often this reader locked it here; steps made before a lock are not undone
 
     @property
@@ -158,6 +159,7 @@ class Session(NodesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, Re
         self._step_number = 0
         self._saving = threading.Lock()
         self._rows: list[dict] = []
+        self._start_enhancing()
         self._begin_drawing()
         self._start_pictures()
         self._start_comparing()

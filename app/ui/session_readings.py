@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from app.study.model import UNKNOWN_LEVEL, ReadingState, ReadingStatus, Side
+from app.ui.session_enhancing import EnhancingSessionPart
 from volumetry.errors import NodusError
 
 
-class ReadingsPart:
+class ReadingsPart(EnhancingSessionPart):
     """Mixed into ``Session``; uses its signals, jobs and study."""
 
     def _modality(self, ellipsoid: bool) -> str:
@@ -22,23 +23,31 @@ class ReadingsPart:
         store, visit, image, reader = self.study, self.visit, self.image, self.reader
         mask, modality, node = state.draft.as_mask(), self._modality(False), state.node
         status_reason = state.reading.status_reason if state.reading is not None and state.reading.status == status else None
+        enhancing = self._enhancing_work(state, image, mask)
 
         def save(why: str | None):
-            return save_reading(store, visit, node, reader=reader, modality=modality, status=status, mask=mask, image=image, status_reason=status_reason, reason=why)
+            saved = save_reading(
+                store, visit, node, reader=reader, modality=modality, status=status, mask=mask, image=image, status_reason=status_reason, reason=why, enhancing=enhancing(),
+            )
+            self._forget_kept_enhancing(store, visit.visit_id, node.node_id, reader)
+            return saved
 
         return lambda: _with_reason(save, reason, otherwise)
 
     def _ellipsoid_work(self, state, reason: str | None, otherwise: str | None):
         """A function that saves the three diameters as they stand now as a measured reading."""
-        from app.usecases.readings import save_reading
+        from app.usecases.readings import part_as_read, save_reading
 
         store, visit, reader, node, ellipsoid = self.study, self.visit, self.reader, state.node, state.ellipsoid
         extra = {"ellipsoid_axes_mm": list(ellipsoid.axes_mm), "ellipsoid_volume_ml": ellipsoid.volume_ml, "warnings": [w.as_warning() for w in ellipsoid.warnings]}
         extra |= self.ellipsoid_evidence(state)
 
+        kept = state.reading if state.reading is not None and state.reading.method == "ellipsoid" else None
+
         def save(why: str | None):
+            enhancing = None if kept is None else part_as_read(store, kept, total_ml=ellipsoid.volume_ml)
             return save_reading(
-                store, visit, node, reader=reader, modality="US", method="ellipsoid", volume_ml=ellipsoid.volume_ml,
+                store, visit, node, reader=reader, modality="US", method="ellipsoid", enhancing=enhancing, volume_ml=ellipsoid.volume_ml,
                 volume_interval_ml=ellipsoid.interval_ml, extra=extra, reason=why,
             )
 
@@ -90,10 +99,12 @@ class ReadingsPart:
         reader, modality = self.reader, self._modality(False)
         measured = status == ReadingStatus.TOO_SMALL and state.draft is not None and not state.draft.is_empty
         mask = state.draft.as_mask() if measured else None
+        enhancing = self._enhancing_work(state, image, mask) if measured else None
 
         def work(_context):
             return save_reading(
-                store, visit, state.node, reader=reader, modality=modality, status=ReadingStatus(status), image=image, mask=mask, status_reason=reason, reason=reason
+                store, visit, state.node, reader=reader, modality=modality, status=ReadingStatus(status), image=image, mask=mask, status_reason=reason, reason=reason,
+                enhancing=enhancing() if enhancing is not None else None,
             )
 
         self.jobs.start(f"Saving the reading of {state.node.label}", work, write=True, on_done=self._reading_saved)
@@ -130,7 +141,7 @@ class ReadingsPart:
 
     def is_working_on(self, node_id: str) -> bool:
         """True while the outline or the numbers of a node on screen are still to change."""
-        return bool(self._edits) or self.is_drawing or self._stroke is not None or self.jobs.is_busy("segment") or self.jobs.is_busy(f"measure-{node_id}")
+        return bool(self._edits) or self.is_drawing or self._stroke is not None or self.jobs.is_busy("segment") or self.jobs.is_busy(f"measure-{node_id}") or self.jobs.is_busy(f"enhancing-{node_id}")
 
     def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None) -> None:
         """Save what is on screen and lock it with a typed name: one job, so that no half of it can

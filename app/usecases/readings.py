@@ -12,7 +12,7 @@ import numpy as np
 from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Visit
 from app.study.protocol import StudyProtocol
 from app.study.store import StudyStore
-from app.usecases.enhancing_part import EnhancingPart, part_fields
+from app.usecases.enhancing_part import EnhancingPart, by_outline, part_fields, stated
 from app.usecases.key_picture import node_picture
 from volumetry.errors import NodusError
 from volumetry.finding import Finding
@@ -239,6 +239,20 @@ def check_source(mask: NodeMask | None, method: str, status: ReadingStatus, stat
 def max_state(old: ReadingState, new: ReadingState) -> ReadingState:
     """A measured reading does not fall back to a draft."""
     return ReadingState.MEASURED if ReadingState.MEASURED in (old, new) else new
+
+
+def part_as_read(store: StudyStore, reading: Reading, *, mask: NodeMask | None = None, total_ml: float | None = None) -> EnhancingPart | None:
+    """The enhancing part that a reading holds without a threshold, for the whole as it is now: of
+    ``mask``, or ``total_ml``. Its own outline and what was stated stay; what was derived is derived anew.
+    None where it holds none."""
+    if reading.viable_from is None and reading.ablated_from is None:
+        return None
+    if reading.viable_from == "outlined" and reading.viable_mask_sha256 is not None and mask is not None:
+        return by_outline(mask, unpack_mask(store.get_blob(reading.viable_mask_sha256)))
+    if mask is not None:
+        total_ml = int(mask.array.sum()) * mask.geometry.voxel_size_mm3 / 1000.0
+    given = {name: value for name, value, source in (("viable_ml", reading.viable_ml, reading.viable_from), ("ablated_ml", reading.ablated_ml, reading.ablated_from)) if source not in (None, "derived")}
+    return stated(total_ml, **given)
 
 
 def mask_of_reading(store: StudyStore, reading: Reading) -> NodeMask | None:

@@ -11,6 +11,7 @@ from app.ui.dialogs.new_node import NewNodeDialog, NodeDetailsDialog
 from app.ui.models.measures import measurement_figures, method_names
 from app.ui.models.nodes import measure_columns, node_rows, node_volume, status_names
 from app.ui.panels.ellipsoid import EllipsoidSection
+from app.ui.panels.enhancing import EnhancingSection, part_words
 from app.ui.panels.picture_outline import PictureSection
 from app.ui.panels.tool_keys import ToolKeys
 from app.ui.session import NodeState, Session
@@ -70,6 +71,7 @@ class MeasurePanel(StepPanel):
         tools.body.addWidget(self.tools)
         self.volume = BigFigure(t("Volume"))
         self.picture = PictureSection(session)
+        self.enhancing = EnhancingSection(session)
         self.ellipsoid = EllipsoidSection(session)
         self.figures = FigureTable(t("Measurements"), max_rows=20)
         self.numbers = Section(t("Numbers"))
@@ -99,7 +101,7 @@ class MeasurePanel(StepPanel):
         seen.body.addWidget(self.locked_note)
         seen.body.addWidget(self.correct)
         seen.body.addLayout(row)
-        for part in (nodes, tools, self.picture, self.volume, self.warnings, self.ellipsoid, seen, self.numbers):
+        for part in (nodes, tools, self.picture, self.volume, self.warnings, self.enhancing, self.ellipsoid, seen, self.numbers):
             self.content.addWidget(part)
         self.content.addStretch(1)
         self.status.activated.connect(self._status_chosen)
@@ -147,6 +149,7 @@ class MeasurePanel(StepPanel):
 
     def _show_numbers(self, state: NodeState | None) -> None:
         self.volume.show_figure(volume_figure(state))
+        self.enhancing.refresh(state)
         measurement = state.measurement if state is not None else None
         self.figures.show_figures(measurement_figures(measurement) if measurement is not None else [])
         self.numbers.setVisible(measurement is not None)
@@ -232,6 +235,8 @@ class MeasurePanel(StepPanel):
         visit = self.session.visit.name if self.session.visit is not None else "–"
         title = t("{label} · {visit} · reader {reader}").format(label=node.label, visit=visit, reader=self.session.reader)
         value = "\n".join(line for line in (figure.text if figure.value is not None else figure.reason, figure.interval_line, figure.source) if line)
+        if what == "outline":
+            value += f"\n{part_words(state)}"
         warnings = [row.message for row in self.warnings.rows]
         self.dialog = LockDialog(title, value, warnings, self.window())
         self.dialog.locked.connect(lambda name, meaning: self.session.lock_reading(node.node_id, name, meaning))

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
 from app.ui import kernels
 from app.ui.style import ACCENT, CALIPER_COLOUR, CROSSHAIR_COLOUR, DANGER, TEXT, WARNING, pixel_font, shadow_text
@@ -67,6 +67,44 @@ def draw_segments(painter: QPainter, view: PlaneView, segments: np.ndarray, colo
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         painter.setPen(pen)
         painter.drawLines(lines)
+
+
+def voxel_runs(across: np.ndarray, down: np.ndarray) -> list[tuple[int, int, int]]:
+    """Voxels of a slice, given by whole in-plane indices, as runs (down, first across, last across)."""
+    order = np.lexsort((across, down))
+    across, down = across[order], down[order]
+    breaks = np.flatnonzero((np.diff(down) != 0) | (np.diff(across) != 1)) + 1
+    starts, ends = np.r_[0, breaks], np.r_[breaks, len(down)] - 1
+    return [(int(down[s]), int(across[s]), int(across[e])) for s, e in zip(starts, ends, strict=True)] if len(down) else []
+
+
+def draw_enhancing(painter: QPainter, geometry: ImageGeometry, view: PlaneView, number: int, enhancing, colour: QColor) -> None:
+    """Tint and hatch the voxels of an outline that count as enhancing, true to their edges, on slice ``number``.
+
+    ``enhancing`` is a ``session_enhancing.Enhancing``; nothing is drawn where nothing is assessed or its
+    outline lies on another grid.
+    """
+    values = None if enhancing is None or enhancing.threshold_hu is None else enhancing.values
+    if values is None or not values.geometry.same_grid(geometry):
+        return
+    axes = view.axes
+    here = values.index[(values.index[:, axes.through] == number) & values.at_or_above(enhancing.threshold_hu)]
+    boxes = []
+    for down, first, last in voxel_runs(here[:, axes.across], here[:, axes.down]):
+        a, b = QPointF(*view.to_screen(first - 0.5, down - 0.5)), QPointF(*view.to_screen(last + 0.5, down + 0.5))
+        boxes.append(QRectF(a, b).normalized())
+    if not boxes:
+        return
+    tint, line = QColor(colour), QColor(colour).lighter(135)
+    tint.setAlpha(46)
+    line.setAlpha(190)
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)  # no seams between rows
+    painter.setPen(Qt.PenStyle.NoPen)
+    for brush in (QBrush(tint), QBrush(line, Qt.BrushStyle.BDiagPattern)):
+        painter.setBrush(brush)
+        painter.drawRects(boxes)
+    painter.restore()
 
 
 def label_outline(painter: QPainter, view: PlaneView, segments: np.ndarray, text: str, colour: QColor) -> None:

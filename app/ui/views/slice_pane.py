@@ -286,6 +286,7 @@ class SlicePane(QWidget):
                 self._outlines[key] = overlays.outline_segments(mask, self.geometry, self.view, number)
             current = node_id == self.session.current_node_id
             colour = node_colour(order)
+            overlays.draw_enhancing(painter, self.geometry, self.view, number, getattr(state, "enhancing", None), colour)
             overlays.draw_segments(painter, self.view, self._outlines[key], colour, 2.0 if current else 1.3)
             overlays.label_outline(painter, self.view, self._outlines[key], state.node.label, colour)
         for name, mask, _preset in self.session.plan.at_risk:

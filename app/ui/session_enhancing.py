@@ -1,0 +1,165 @@
+"""The session's part for the enhancing part of a node: a threshold that the reader states, seen at once.
+
+What was stated is kept in the study as a setting of this reader until a reading holds it, so that it is
+there again when the visit is opened anew. Nothing is assessed until the reader says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.study.model import Reading, ReadingState
+from app.usecases.enhancing_part import STATED_BY_READER, EnhancingPart, OutlineValues, by_threshold, known_threshold, values_in_outline
+from app.usecases.readings import part_as_read
+from volumetry.errors import NodusError
+
+
+@dataclass(slots=True)
+class Enhancing:
+    """What is stated of a node at the visit on screen: ``threshold_hu`` (None: not assessed) and who
+    stated it; ``values`` of the outline that ``measurement`` belongs to, or the sentence that says why
+    there are none. ``keeps``: the reading holds a part come by in another way, and it stays."""
+
+    threshold_hu: float | None = None
+    source: str = STATED_BY_READER
+    keeps: bool = False
+    values: OutlineValues | None = None
+    measurement: object | None = None
+    refusal: str = ""
+
+    @property
+    def volumes_ml(self) -> tuple[float, float] | None:
+        """(enhancing, not enhancing) in ml; None where not assessed."""
+        return None if self.values is None or self.threshold_hu is None else self.values.volumes_ml(self.threshold_hu)
+
+
+def _setting(visit_id: str, node_id: str, reader: str) -> str:
+    return f"enhancing:{visit_id}:{node_id}:{reader}"
+
+
+class EnhancingSessionPart:
+    """Mixed into ``Session``; uses its signals, jobs and study."""
+
+    def _start_enhancing(self) -> None:
+        """Follow outlines and pictures; called once."""
+        self._enhancing_unsaved: dict[str, tuple] = {}
+        self.measurement_changed.connect(self._follow_enhancing)
+        self.image_changed.connect(self._read_enhancing_anew)
+
+    # ---- stating ---------------------------------------------------------------------------
+    def set_enhancing(self, node_id: str, threshold_hu: float | None, source: str = STATED_BY_READER) -> None:
+        """State the threshold in HU for a node, or None: not assessed. Kept at once; a locked reading
+        is refused aloud."""
+        state = self.nodes.get(node_id)
+        if state is None or self._refuse_locked(state):
+            return
+        stated = state.enhancing or Enhancing()
+        source = source.strip() or STATED_BY_READER
+        if (stated.threshold_hu, stated.source, stated.keeps) == (threshold_hu, source, False) and state.enhancing is not None:
+            return
+        stated.threshold_hu, stated.source, stated.keeps = threshold_hu, source, False
+        state.enhancing = stated
+        self._keep_enhancing(node_id, stated)
+        self.look_inside(node_id)
+        self.measurement_changed.emit(node_id)
+
+    def threshold_to_begin_with(self, node_id: str) -> tuple[float, str] | None:
+        """(HU, where it is from): the protocol's, else the one this reader used last; None: state one."""
+        if self.study is None:
+            return None
+        return known_threshold(self.study.protocol, self.subject_readings, self.reader, {v.visit_id: v.name for v in self.visits}, node_id)
+
+    def _keep_enhancing(self, node_id: str, stated: Enhancing) -> None:
+        store, visit, label = self.study, self.visit, self.nodes[node_id].node.label
+        if store is None or visit is None:
+            return
+        key = _setting(visit.visit_id, node_id, self.reader)
+        waiting = key in self._enhancing_unsaved
+        self._enhancing_unsaved[key] = (store, {"enhancing_above_hu": stated.threshold_hu, "source": stated.source})
+        if waiting:
+            return  # the write that is in line takes the newest
+
+        def work(_context):
+            owner, value = self._enhancing_unsaved.pop(key)
+            owner.set_setting(key, value)
+
+        self.jobs.start("Saving", work, quiet=True, write=True, on_done=lambda _: self._say_saved(f"enhancing part of {label} saved"))
+
+    # ---- following -------------------------------------------------------------------------
+    def look_inside(self, node_id: str) -> None:
+        """Read the values inside the outline as it stands: quiet job, latest wins."""
+        state, image = self.nodes.get(node_id), self.image
+        if state is None or image is None or state.draft is None or state.draft.is_empty or state.measurement is None:
+            return
+        stated = state.enhancing = state.enhancing or Enhancing()
+        if stated.measurement is state.measurement:
+            return
+        mask, measurement = state.draft.as_mask(), state.measurement
+
+        def take(values: OutlineValues | None, refusal: str) -> None:
+            if self.image is image and self.nodes.get(node_id) is state and state.enhancing is stated:
+                stated.values, stated.refusal, stated.measurement = values, refusal, measurement
+                self.measurement_changed.emit(node_id)
+
+        self.jobs.start(
+            "Reading the outline", lambda _context: values_in_outline(image, mask), key=f"enhancing-{node_id}", quiet=True,
+            on_done=lambda values: take(values, ""), on_refused=lambda error: take(None, error.message),
+        )  # fmt: skip
+
+    def _follow_enhancing(self, node_id: str) -> None:
+        state = self.nodes.get(node_id)
+        if state is None:
+            return
+        if state.enhancing is None:
+            state.enhancing = self._stated_before(state)
+        stated = state.enhancing
+        if state.measurement is None:
+            stated.values = stated.measurement = None
+        elif stated.measurement is not state.measurement and (stated.threshold_hu is not None or stated.values is not None):
+            self.look_inside(node_id)
+
+    def _read_enhancing_anew(self) -> None:
+        """Another picture is on screen: what was read on the one before it holds no longer."""
+        for node_id, state in self.nodes.items():
+            if state.enhancing is not None:
+                state.enhancing.values = state.enhancing.measurement = None
+                self._follow_enhancing(node_id)
+
+    def _stated_before(self, state) -> Enhancing:
+        """What this reader stated at this visit: the reading's where it is locked, else the newest that
+        was kept, else the reading's."""
+        reading: Reading | None = state.reading
+        kept = None
+        if self.study is not None and self.visit is not None and (reading is None or reading.state != ReadingState.LOCKED):
+            key = _setting(self.visit.visit_id, state.node.node_id, self.reader)
+            kept = self._enhancing_unsaved[key][1] if key in self._enhancing_unsaved else self.study.get_setting(key)
+        if kept is not None:
+            return Enhancing(kept["enhancing_above_hu"], kept["source"])
+        if reading is not None and reading.enhancing_above_hu is not None:
+            return Enhancing(reading.enhancing_above_hu, reading.enhancing_source or STATED_BY_READER)
+        return Enhancing(keeps=reading is not None and (reading.viable_from or reading.ablated_from) is not None)
+
+    # ---- into the reading ------------------------------------------------------------------
+    def _enhancing_work(self, state, image, mask):
+        """A function that works out the part of ``mask`` as it is stated now, for a reading; it gives
+        None where nothing was assessed."""
+        stated = state.enhancing or self._stated_before(state)
+        threshold, source = stated.threshold_hu, stated.source
+        kept, store = state.reading if stated.keeps else None, self.study
+
+        def work() -> EnhancingPart | None:
+            if kept is not None:
+                return part_as_read(store, kept, mask=mask)
+            if threshold is None:
+                return None
+            if image is None:
+                raise NodusError("The enhancing part needs the contrast CT on screen.", code="not_in_hu")
+            return by_threshold(values_in_outline(image, mask), threshold, source)
+
+        return work
+
+    def _forget_kept_enhancing(self, store, visit_id: str, node_id: str, reader: str) -> None:
+        """The reading holds it now; in a job of writes."""
+        key = _setting(visit_id, node_id, reader)
+        if store.get_setting(key) is not None:
+            store.set_setting(key, None)
