@@ -31,7 +31,7 @@ from app.ui.views.scene_pane import load_libraries
 from app.ui.widgets.labels import ElidedLabel
 
 STRIP_TOOLS = ("crosshair", "node", "brush", "eraser", "caliper", "ellipsoid", "needle")
-STRIP_LAYOUTS = ("reset", "layout_1", "layout_1x2", "layout_2x2")
+STRIP_LAYOUTS = ("reset", "layout_1", "layout_1x2", "layout_2x2", "layout_compare")
 SIDE_WIDTH = 316
 WIDE_STRIP = 860  # from this width on the tools show their names
 WIDE_TOP = 1120  # from this width on the steps show their names
@@ -203,7 +203,7 @@ class MainWindow(QMainWindow):
         s.visit_changed.connect(self._take_study)
         s.image_changed.connect(self._take_study)
         s.picture_changed.connect(self._take_study)
-        for signal in (s.tool_changed, s.image_changed, s.picture_changed, s.nodes_changed, s.mask_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.display_changed, s.study_changed):
+        for signal in (s.tool_changed, s.image_changed, s.picture_changed, s.nodes_changed, s.mask_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.display_changed, s.study_changed, s.comparison_changed):
             signal.connect(self.refresh_actions)
         for signal in (s.nodes_changed, s.readings_changed, s.field_changed, s.plan_changed, s.image_changed, s.picture_changed, s.measurement_changed):
             signal.connect(self._show_needs)
@@ -365,9 +365,7 @@ class MainWindow(QMainWindow):
     def enlarge_active(self) -> None:
         """The active pane large, and back."""
         active = self.panes.active_pane()
-        name = next((n for n, p in self.panes.panes.items() if p is active), None)
-        if name is not None:
-            self.panes.toggle_large(name)
+        self.panes.toggle_large_pane(active)
 
     def show_keys(self) -> None:
         """The list of keys, beside the work."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
-from PySide6.QtWidgets import QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QListWidget, QListWidgetItem, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from app.study.model import ReadingState
 from app.ui.style import MUTED, pixel_font
@@ -16,7 +16,7 @@ ID = Qt.ItemDataRole.UserRole
 
 
 class Rail(QWidget):
-    """Choosing a visit or a series opens it."""
+    """Choosing a visit or a series opens it; a visit can also be laid beside the one on screen."""
 
     def __init__(self, session, parent=None):
         super().__init__(parent)
@@ -43,6 +43,8 @@ class Rail(QWidget):
             self._titles.append(label)
             box.addWidget(label)
             box.addWidget(widget, stretch)
+            if widget is self.visits:
+                box.addWidget(self._compare_button())
         box.addWidget(self.empty)
         self._rest = QWidget()
         box.addWidget(self._rest, 1)
@@ -52,6 +54,9 @@ class Rail(QWidget):
         self.series.itemClicked.connect(self._series_chosen)
         for signal in (session.study_changed, session.visit_changed, session.readings_changed, session.nodes_changed):
             signal.connect(self.refresh)
+        self.visits.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.visits.customContextMenuRequested.connect(self._visit_menu)
+        session.comparison_changed.connect(self.refresh)
         session.image_changed.connect(self._opened)
         session.picture_changed.connect(self._opened)
         self.refresh()
@@ -84,6 +89,7 @@ class Rail(QWidget):
         self._fill_series()
         for widget in (*self._titles, self.visits, self.series):
             widget.setVisible(shown)
+        self._offer_comparison()
         self.empty.setVisible(not shown)
         self._rest.setVisible(not shown)
 
@@ -92,7 +98,8 @@ class Rail(QWidget):
         self.visits.clear()
         for visit in self.session.visits:
             mark, meaning = self.visit_state(visit.visit_id)
-            item = QListWidgetItem(f"{visit.name}   {mark}".rstrip())
+            beside = self.session.comparison is not None and self.session.comparison.visit.visit_id == visit.visit_id
+            item = QListWidgetItem(f"{visit.name}   {mark}".rstrip() + ("  ⇄" if beside else ""))
             item.setData(ID, visit.visit_id)
             item.setToolTip(f"{visit.name}: {meaning}" + (f"\n{visit.actual_date}" if visit.actual_date else ""))
             self.visits.addItem(item)
@@ -106,6 +113,45 @@ class Rail(QWidget):
         visit_id = item.data(ID)
         if self.session.visit is None or visit_id != self.session.visit.visit_id:
             self.session.open_visit(visit_id)
+
+    # ---- comparison ------------------------------------------------------------------
+    def _compare_button(self) -> QToolButton:
+        self.compare = QToolButton()
+        self.compare.setText(t("Compare with") + " ▾")
+        self.compare.setAccessibleName(t("Compare with another visit"))
+        self.compare.setToolTip(t("Another visit beside the one on screen, registered and linked (Ctrl+Alt+B)"))
+        self.compare.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.compare.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.compare.setMenu(QMenu(self.compare))
+        return self.compare
+
+    def _offer_comparison(self) -> None:
+        """Visits that can be laid beside; no button where there are none or the protocol forbids it."""
+        offered, c = self.session.comparable_visits(), self.session.comparison
+        menu = self.compare.menu()
+        menu.clear()
+        for visit in offered:
+            entry = menu.addAction(visit.name)
+            entry.setCheckable(True)
+            entry.setChecked(c is not None and c.visit.visit_id == visit.visit_id)
+            entry.triggered.connect(lambda _checked=False, visit_id=visit.visit_id: self.session.compare_with(visit_id))
+        if c is not None:
+            menu.addSeparator()
+            menu.addAction(t("End the comparison")).triggered.connect(self.session.end_comparison)
+        self.compare.setVisible(bool(offered))
+
+    def _visit_menu(self, place) -> None:
+        """What can be done with the visit under the mouse."""
+        item = self.visits.itemAt(place)
+        if item is None:
+            return
+        self.menu = QMenu(self)
+        self.menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.menu.addAction(t("Open this visit")).triggered.connect(lambda: self._visit_chosen(item))
+        if any(v.visit_id == item.data(ID) for v in self.session.comparable_visits()):
+            visit_id = item.data(ID)
+            self.menu.addAction(t("Compare with the visit on screen")).triggered.connect(lambda: self.session.compare_with(visit_id))
+        self.menu.popup(self.visits.viewport().mapToGlobal(place))
 
     # ---- series ----------------------------------------------------------------------
     def _fill_series(self) -> None:
@@ -128,6 +174,7 @@ class Rail(QWidget):
     def _opened(self) -> None:
         """The open series now shows its own picture."""
         self._fill_series()
+        self._offer_comparison()
 
     def _thumb(self, record) -> QPixmap:
         if record.series_id in self._thumbs:

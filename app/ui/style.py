@@ -12,7 +12,7 @@ from app.ui.widgets.palette import ACCENT, BACKGROUND, DANGER, GOOD, LINE, MUTED
 from app.ui.widgets.palette import node_colour as node_colour_name
 
 __all__ = [
-    "ACCENT", "AT_RISK_COLOUR", "BACKGROUND", "CALIPER_COLOUR", "CROSSHAIR_COLOUR", "DANGER", "GOOD", "LINE", "MUTED", "NEEDLE_COLOUR",
+    "ACCENT", "AT_RISK_COLOUR", "BACKGROUND", "CALIPER_COLOUR", "CROSSHAIR_COLOUR", "DANGER", "GOOD", "LANDMARK_COLOUR", "LINE", "MUTED", "NEEDLE_COLOUR",
     "NEEDLE_SHAFT_COLOUR", "PANEL", "RAISED", "TEXT", "WARNING",
     "apply_style", "icon", "node_colour", "pixel_font", "shadow_text", "style_sheet",
 ]  # fmt: skip
@@ -20,6 +20,7 @@ __all__ = [
 CALIPER_COLOUR = "#F5F0A0"
 AT_RISK_COLOUR = "#F29CB7"
 CROSSHAIR_COLOUR = "#4DB6E2"
+LANDMARK_COLOUR = "#7BE0C0"
 NEEDLE_COLOUR = "#FFFFFF"
 NEEDLE_SHAFT_COLOUR = "#B8C4CE"
 

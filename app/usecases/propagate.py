@@ -6,11 +6,12 @@ be. Reads for endpoints may therefore start from one only where the protocol say
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.jobs import JobContext
 from app.study.model import Reading, ReadingState, SeriesRecord, Visit
 from app.study.store import StudyStore
+from app.usecases.carried_outline import carried_origin
 from app.usecases.import_images import open_record
 from app.usecases.readings import check_propagation, find_node, find_visit, mask_of_reading, save_reading
 from app.usecases.register import register_volumes, registration_numbers
@@ -41,12 +42,19 @@ class PropagatedOutline:
 
 
 def propagate_mask(
-    fixed: ImageVolume, moving: ImageVolume, mask: NodeMask, *, registration: RigidRegistration | None = None, context: JobContext | None = None
+    fixed: ImageVolume,
+    moving: ImageVolume,
+    mask: NodeMask,
+    *,
+    registration: RigidRegistration | None = None,
+    source: dict | None = None,
+    context: JobContext | None = None,
 ) -> PropagatedOutline:
     """Carry ``mask``, drawn on ``moving``, onto the grid of ``fixed``.
 
     The visits are registered here unless ``registration`` (fixed to moving) is given, for instance
-    one by landmarks. Raises ``Cancelled``, and ``RegistrationRefused`` as ``register_rigid`` and
+    one by landmarks. ``source`` (plain values: visit, reading) says where the outline came from; it
+    goes into the mask's origin with the registration and the findings, and so into every reading of it. Raises ``Cancelled``, and ``RegistrationRefused`` as ``register_rigid`` and
     ``resample_mask`` do.
     """
     context = context or JobContext()
@@ -56,6 +64,7 @@ def propagate_mask(
         registration = register_volumes(fixed, moving, context.part(0.0, 0.9))
     context.report("Carrying the outline over", 0.9)
     carried = resample_mask(mask, registration, fixed.geometry)
+    carried = replace(carried, origin=carried_origin(registration, carried.findings, source))
     return PropagatedOutline(carried, registration, carried.findings)
 
 
@@ -120,14 +129,8 @@ def propagate_reading(
     moving = open_record(store, records[1], context.part(0.2, 0.4))
     if not mask.geometry.same_grid(moving.geometry):
         raise NodusError(f"The outline at {source_visit.name} does not lie on the slices of its series.", code="wrong_grid")
-    outline = propagate_mask(fixed, moving, mask, context=context.part(0.4, 0.95))
-    extra = {
-        "propagated": True,
-        "propagated_from": {"visit": source_visit.name, "reading_id": source.reading_id, "version": source.version, "mask_sha256": source.mask_sha256},
-        "registration": outline.as_dict(),
-    }
-    saved = save_reading(
-        store, visit, target, reader=reader, modality=modality, state=ReadingState.DRAFT, mask=outline.mask, image=fixed, extra=extra, role=role, reason=reason
-    )
+    origin = {"visit": source_visit.name, "reading_id": source.reading_id, "version": source.version, "mask_sha256": source.mask_sha256}
+    outline = propagate_mask(fixed, moving, mask, source=origin, context=context.part(0.4, 0.95))
+    saved = save_reading(store, visit, target, reader=reader, modality=modality, state=ReadingState.DRAFT, mask=outline.mask, image=fixed, role=role, reason=reason)
     context.report("Saved as a draft", 1.0)
     return saved, outline

@@ -12,6 +12,7 @@ import numpy as np
 from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Visit
 from app.study.protocol import StudyProtocol
 from app.study.store import StudyStore
+from app.usecases.carried_outline import CARRIED, carried_entries, carried_findings
 from app.usecases.enhancing_part import EnhancingPart, by_outline, part_fields, stated
 from app.usecases.key_picture import node_picture
 from volumetry.errors import NodusError
@@ -153,10 +154,10 @@ def save_reading(
         if mask.origin.method == "model":
             check_model_outlines(store.protocol, role)
             changes["warnings"] = (*changes["warnings"], model_finding(mask.origin).as_warning())
-        if any(f.code == "propagated" for f in mask.findings):
+        if mask.origin.method == CARRIED:
             check_propagation(store.protocol, role)
-            changes["measurement"]["propagated"] = True
-            changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in mask.findings if f.severity != "info"))
+            changes["measurement"] = {**changes["measurement"], **carried_entries(mask.origin)}
+            changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in mask.findings or carried_findings(mask.origin) if f.severity != "info"))
         if image is not None:
             changes["series_uid"] = image.source.series_uid
             changes["picture_sha256"] = store.put_blob(node_picture(image, mask, measurement, label=f"{node.label}  {visit.name}"))
@@ -203,7 +204,7 @@ def with_origin(mask: NodeMask) -> NodeMask:
     """The mask with a stated origin: its own, ``propagated`` where its findings say so, else ``not_recorded``."""
     if mask.origin is not None:
         return mask
-    return replace(mask, origin=OutlineOrigin("propagated" if any(f.code == "propagated" for f in mask.findings) else NOT_RECORDED))
+    return replace(mask, origin=OutlineOrigin(CARRIED if any(f.code == CARRIED for f in mask.findings) else NOT_RECORDED))
 
 
 def keep_propagated(found: Reading, changes: dict) -> None:

@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
 
 from app.ui.models.follow_up import chart_points, follow_up_columns, readers
 from app.ui.models.nodes import identity_columns, node_rows
+from app.ui.panels.compare import CompareSection
 from app.ui.session import Session
 from app.ui.text import t
 from app.ui.widgets.chart import VrrChart
@@ -47,7 +48,8 @@ class FollowUpPanel(StepPanel):
         self.nodes.chosen.connect(lambda row: session.select_node(row.node.node_id) if row.node.node_id in session.nodes else None)
         self.identity = Section(t("Nodes, one identity at all visits"))
         self.identity.body.addWidget(self.nodes)
-        for section in (change, readings, self.identity):
+        self.compare = CompareSection(session)
+        for section in (change, self.compare, readings, self.identity):
             self.content.addWidget(section)
         self.content.addStretch(1)
         self.primary.clicked.connect(lambda: session.set_step("report"))

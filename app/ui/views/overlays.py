@@ -201,6 +201,14 @@ def draw_corners(painter: QPainter, width: int, height: int, corners: dict[str, 
                 shadow_text(painter, QRectF(x, y, room, 16), metrics.elidedText(text, Qt.TextElideMode.ElideRight, int(room)), colour, side)
 
 
+def draw_heading(painter: QPainter, width: int, text: str) -> None:
+    """What is seen in this pane, over the first line of its upper left corner, which is left free for it."""
+    if text:
+        painter.setFont(pixel_font(13, bold=True))
+        room = width // 2 - 24  # the letter of orientation stands in the middle
+        shadow_text(painter, QRectF(8, 5, room, 18), painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room), TEXT)
+
+
 def draw_cursor_box(painter: QPainter, x: float, y: float, width: int, height: int, lines: list[tuple[str, str]]) -> None:
     """Live numbers beside the cursor, kept inside the pane."""
     painter.setFont(pixel_font(12))

@@ -15,7 +15,9 @@ from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, node_colo
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent, draft_mask
 from app.ui.views import field_overlay, needles, overlays
+from app.ui.views.landmarks import draw_landmarks
 from app.ui.views.plane import PlaneView, body_box, plane_axes
+from app.ui.widgets.figures import number_text, volume_decimals
 
 OUTSIDE = np.uint32(0xFF0A0C0D)
 PLANE_TITLES = {"axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
@@ -33,12 +35,15 @@ class SlicePane(QWidget):
     """A slice with crosshair, outlines, calipers, needles and field.
 
     ``hovered`` carries a ``Pointer`` or None; ``enlarge`` asks the grid for one large pane;
-    ``first_frame`` comes once, after the first picture was painted.
+    ``first_frame`` comes once, after the first picture was painted, ``painted`` after every one.
+    ``heading`` stands above the corner's lines where two visits lie side by side.
     """
 
     hovered = Signal(object)
     enlarge = Signal(object)
     first_frame = Signal()
+    painted = Signal()
+    is_other_visit = False
 
     def __init__(self, plane: str, session, toolbox, parent=None):
         super().__init__(parent)
@@ -47,6 +52,7 @@ class SlicePane(QWidget):
         self.view: PlaneView | None = None
         self.geometry = None
         self.linear = True
+        self.heading = ""
         self._fitted_px_per_mm = 1.0
         self._image: QImage | None = None
         self._pixels: np.ndarray | None = None
@@ -84,8 +90,28 @@ class SlicePane(QWidget):
         self._take_tool()
 
     # ---- state -----------------------------------------------------------------------
+    @property
+    def image(self):
+        """The volume that is cut here, or None."""
+        return self.session.image
+
+    @property
+    def crosshair_mm(self) -> np.ndarray:
+        """The crosshair in this volume, LPS mm."""
+        return self.session.crosshair_mm
+
+    def move_crosshair(self, point_mm) -> None:
+        """Put the crosshair at a point of this volume."""
+        self.session.set_crosshair(point_mm)
+
+    def set_heading(self, text: str) -> None:
+        """Name what is seen here."""
+        if text != self.heading:
+            self.heading = text
+            self.update()
+
     def _take_image(self) -> None:
-        image = self.session.image
+        image = self.image
         old = self.geometry
         self._outlines.clear()
         self._key = self._field_key = None
@@ -121,7 +147,7 @@ class SlicePane(QWidget):
         if self.geometry is None:
             return 0
         axes = self.view.axes
-        index = self.geometry.world_to_index(self.session.crosshair_mm)[axes.through]
+        index = self.geometry.world_to_index(self.crosshair_mm)[axes.through]
         return int(np.clip(math.floor(index + 0.5), 0, axes.slices - 1))
 
     def set_linear(self, on: bool) -> None:
@@ -140,7 +166,7 @@ class SlicePane(QWidget):
     def centre_on_crosshair(self) -> None:
         """Bring the crosshair to the middle."""
         if self.view is not None:
-            index = self.geometry.world_to_index(self.session.crosshair_mm)
+            index = self.geometry.world_to_index(self.crosshair_mm)
             self.view.middle = (float(index[self.view.axes.across]), float(index[self.view.axes.down]))
             self.update()
 
@@ -156,10 +182,16 @@ class SlicePane(QWidget):
         """Go by slices: positive towards head, front or the patient's left."""
         if self.geometry is None:
             return
-        index = self.geometry.world_to_index(self.session.crosshair_mm)
+        index = self.geometry.world_to_index(self.crosshair_mm)
         axes = self.view.axes
         index[axes.through] = np.clip(self.slice_number + steps * axes.through_sense, 0, axes.slices - 1)
-        self.session.set_crosshair(self.geometry.index_to_world(index))
+        self.move_crosshair(self.geometry.index_to_world(index))
+
+    def pan(self, dx: float, dy: float) -> None:
+        """Move the picture by pixels."""
+        if self.view is not None:
+            self.view.pan(dx, dy)
+            self.update()
 
     def zoom(self, factor: float, x: float | None = None, y: float | None = None) -> None:
         """Zoom about a pixel, or about the middle."""
@@ -181,7 +213,7 @@ class SlicePane(QWidget):
         if self.geometry is None or not self.geometry.contains(point_mm):
             return None
         i, j, k = np.clip(np.rint(self.geometry.world_to_index(point_mm)).astype(int), 0, np.array(self.geometry.shape[::-1]) - 1)
-        return float(self.session.image.array[k, j, i])
+        return float(self.image.array[k, j, i])
 
     # ---- painting --------------------------------------------------------------------
     def resizeEvent(self, event) -> None:
@@ -216,7 +248,7 @@ class SlicePane(QWidget):
     def paintEvent(self, event) -> None:
         """Slice, field, outlines, needles, calipers, crosshair, corners, tool."""
         painter = QPainter(self)
-        if self.view is None or self.session.image is None:
+        if self.view is None or self.image is None:
             painter.fillRect(self.rect(), QColor("#0A0C0D"))
             painter.setPen(QColor(MUTED))
             painter.setFont(pixel_font(12))
@@ -227,15 +259,7 @@ class SlicePane(QWidget):
         painter.fillRect(self.rect(), QColor("#0A0C0D"))
         painter.drawImage(QPointF(0, 0), self._image)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._draw_field(painter)
-        self._draw_nodes(painter)
-        self._draw_needles(painter)
-        self._name_field_lines(painter)
-        for caliper in self.session.calipers:
-            if len(caliper.points[0]) == 3:
-                overlays.draw_caliper(painter, self.view, self.geometry, self.slice_number, caliper)
-        overlays.draw_crosshair(painter, self.view, *self.screen_of(self.session.crosshair_mm))
-        self.toolbox.current.paint(painter, self)
+        self._draw_over(painter)
         self._draw_corners(painter)
         tool = self.toolbox.current
         if tool.at is not None and tool.at.pane is self and (self.underMouse() or self._drag is not None):
@@ -246,6 +270,20 @@ class SlicePane(QWidget):
         if not self._seen:
             self._seen = True
             self.first_frame.emit()
+        self.painted.emit()
+
+    def _draw_over(self, painter: QPainter) -> None:
+        """Everything on the slice but the corners."""
+        self._draw_field(painter)
+        self._draw_nodes(painter)
+        self._draw_needles(painter)
+        self._name_field_lines(painter)
+        for caliper in self.session.calipers:
+            if len(caliper.points[0]) == 3:
+                overlays.draw_caliper(painter, self.view, self.geometry, self.slice_number, caliper)
+        draw_landmarks(painter, self)
+        overlays.draw_crosshair(painter, self.view, *self.screen_of(self.crosshair_mm))
+        self.toolbox.current.paint(painter, self)
 
     def _draw_field(self, painter: QPainter) -> None:
         s = self.session
@@ -288,7 +326,7 @@ class SlicePane(QWidget):
             colour = node_colour(order)
             overlays.draw_enhancing(painter, self.geometry, self.view, number, getattr(state, "enhancing", None), colour)
             overlays.draw_segments(painter, self.view, self._outlines[key], colour, 2.0 if current else 1.3)
-            overlays.label_outline(painter, self.view, self._outlines[key], state.node.label, colour)
+            overlays.label_outline(painter, self.view, self._outlines[key], self._outline_name(state), colour)
         for name, mask, _preset in self.session.plan.at_risk:
             key = (f"risk:{name}", number)
             if key not in self._outlines or self._risk_masks.get(name) is not mask:  # a changed mask is another object
@@ -301,6 +339,13 @@ class SlicePane(QWidget):
             segments = overlays.outline_segments(self.session.preview[0], self.geometry, self.view, number)
             overlays.draw_segments(painter, self.view, segments, QColor(ACCENT), 1.6)
 
+    def _outline_name(self, state) -> str:
+        """The node's label, and its volume where two visits are compared."""
+        if not self.heading or state.measurement is None or not state.measurement.voxel_count:
+            return state.node.label
+        volume_ml = state.measurement.voxel_volume_ml
+        return f"{state.node.label}  {number_text(volume_ml, volume_decimals(volume_ml))} ml"
+
     def _draw_needles(self, painter: QPainter) -> None:
         self._names = []
         for needle in self.session.plan.needles:
@@ -310,7 +355,8 @@ class SlicePane(QWidget):
         s, axes = self.session, self.view.axes
         w, h = self.width(), self.height()
         overlays.draw_letters(painter, w, h, axes.letters())
-        left = overlays.source_lines(s, s.image.source) + overlays.finding_lines(s.image.findings)
+        overlays.draw_heading(painter, w, self.heading)
+        left = ([("", TEXT)] if self.heading else []) + overlays.source_lines(s, s.image.source) + overlays.finding_lines(s.image.findings)
         low = [(f"W {s.window[1]:.0f}  L {s.window[0]:.0f}", MUTED)]
         if self._field is not None:
             low = [*field_overlay.uncovered_note(self._field), *([(t("preview of the field"), WARNING)] if s.field_is_preview else []), *low]
@@ -360,9 +406,8 @@ class SlicePane(QWidget):
             gain = max(0.5, before[1] / 300)
             self.session.set_window(before[0] + (p.y() - at.y()) * gain, before[1] + (p.x() - at.x()) * gain)
         elif kind == "pan":
-            self.view.pan(p.x() - at.x(), p.y() - at.y())
+            self.pan(p.x() - at.x(), p.y() - at.y())
             self._drag = (kind, p, None)
-            self.update()
         else:
             self.toolbox.current.move(self._event(event))
             self.toolbox.changed.emit()
@@ -405,7 +450,9 @@ class SlicePane(QWidget):
     def keyPressEvent(self, event) -> None:
         """PgUp, PgDn and arrows go by slices, Home and End to the ends; Space pans."""
         key, times = event.key(), 5 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
-        if key in (Qt.Key.Key_PageUp, Qt.Key.Key_Up, Qt.Key.Key_Right):
+        if self.view is not None and not self.is_other_visit and self.toolbox.current.key_pressed(self, key):
+            self.toolbox.changed.emit()
+        elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_Up, Qt.Key.Key_Right):
             self.scroll(times)
         elif key in (Qt.Key.Key_PageDown, Qt.Key.Key_Down, Qt.Key.Key_Left):
             self.scroll(-times)
@@ -448,7 +495,7 @@ class SlicePane(QWidget):
     def _tell_pointer(self, position) -> None:
         point = self.point_at(position.x(), position.y())
         value = self.value_at(point)
-        unit = self.session.image.unit
+        unit = self.image.unit
         text = "  ".join(f"{pair[0 if v >= 0 else 1]} {abs(v):.1f}" for v, pair in zip(point, ("LR", "PA", "SI"), strict=True)) + " mm"
         text += f" · {value:.0f} {unit}" if value is not None else " · " + t("outside")
         text += f" · {t('zoom')} {100 * self.view.px_per_mm / self._fitted_px_per_mm:.0f} %"

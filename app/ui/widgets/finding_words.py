@@ -219,6 +219,34 @@ def advice(code: str) -> tuple[str, str]:
             t("The length seen in both planes differs between them, so the planes may not cross the same node or not at a right angle."),
             t("Look at both pictures again and redraw the longer one."),
         ),
+        "propagated": (
+            t("The outline began as another visit's, so it leans towards the volume measured there. The mark stays with the reading, repaired or not."),
+            t("Go through every slice and correct it; or clear it and outline the node anew."),
+        ),
+        "registration_poor": (
+            t("The neck bent between the visits, or the fit is wrong: linked points lie beside each other's anatomy."),
+            t("Look at both panes around the node. Set landmarks near it (M) and link by them."),
+        ),
+        "registration_unchecked": (
+            t("How well the visits fit could not be measured, or is not said by so few landmarks."),
+            t("Check the fit by eye at the vessels around the node; add a landmark."),
+        ),
+        "registration_large": (
+            t("The patient lay very differently in the scanner. The fit may be right, but it may also have caught the wrong vertebra."),
+            t("Check the fit at two levels before you trust it."),
+        ),
+        "registration_unlike": (
+            t("Unlike pictures were registered, and the measured residual may not see a wrong fit."),
+            t("Check the fit by eye, or set landmarks (M)."),
+        ),
+        "registration_refused": (
+            t("The pictures could not be brought together by their content, so nothing links the visits."),
+            t("Set three landmarks or more in both visits (M)."),
+        ),
+        "linked_by_position": (
+            t("Nothing was registered. The visits are linked as if the patient had lain in the same place both times."),
+            t("Use it only to find your way. Register, or set landmarks, before you compare places."),
+        ),
         "no_target": (
             t("The plan has no target, so coverage and margin are not known."),
             t("Outline the node in step 2; it becomes the target."),
