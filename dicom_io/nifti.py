@@ -97,8 +97,11 @@ def _header(path: Path, fp) -> tuple[list[int], int, int, float, float, np.ndarr
         quatern = struct.unpack(order + "6d", raw[352:400])
         rows = struct.unpack(order + "12d", raw[400:496])
         units = struct.unpack(order + "i", raw[500:504])[0]
-    if not 1 <= dims[0] <= 7:
+    if not 1 <= dims[0] <= 7 or min(dims[1 : min(dims[0], 3) + 1]) < 1:
         raise _refuse(path, "its dimensions make no sense.")
+    if any(not p > 0 for p in pixdim[1 : min(dims[0], 3) + 1]):
+        # Also where the affine says otherwise: one of the two is wrong, and nobody knows which.
+        raise GeometryRefused(f"{path.name}: its header states a voxel size of {', '.join(f'{p:g}' for p in pixdim[1:4])} mm.", code="bad_spacing")
     if scode > 0:
         affine = np.vstack([np.array(rows, dtype=np.float64).reshape(3, 4), [0, 0, 0, 1]])
     elif qcode > 0:

@@ -12,6 +12,16 @@ from volumetry.geometry import ImageGeometry
 from volumetry.outline_origin import OutlineOrigin
 
 
+def _whole(array: np.ndarray) -> np.ndarray:
+    """The array, where every value is a whole number; a share or NaN is neither in nor out."""
+    if array.dtype.kind not in "biu":
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise MeasurementRefused("The mask holds values that are not numbers.", code="nan")
+        if (array != np.round(array)).any():
+            raise MeasurementRefused("The mask holds shares of a voxel; a voxel is in or out.", code="bad_labels", hint="Decide first which share counts as in.")
+    return array
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeMask:
     """One node's voxels: ``array[k, j, i]`` of bool (read-only) on a grid in the patient.
@@ -20,6 +30,7 @@ class NodeMask:
     star-convex surface, fractional SEG); None for a plain binary mask. It is dropped by any edit.
     ``findings`` are what was noticed when the mask was read; with ``spacing_unknown`` among them no
     volume can be trusted. ``origin`` says how the outline came about, where that is known.
+    Refuses ``bad_shape`` (does not fit its grid), ``nan`` and ``bad_labels`` (shares of a voxel).
     """
 
     array: np.ndarray
@@ -33,7 +44,7 @@ class NodeMask:
     def __post_init__(self) -> None:
         if self.array.shape != self.geometry.shape:
             raise MeasurementRefused(f"Mask {self.array.shape} does not fit its grid {self.geometry.shape}.", code="bad_shape")
-        array = self.array if self.array.dtype == np.bool_ else self.array != 0
+        array = self.array if self.array.dtype == np.bool_ else _whole(self.array) != 0
         array.setflags(write=False)
         object.__setattr__(self, "array", array)
 

@@ -17,13 +17,15 @@ _COUNTS = ("label", "name", "voxel_count", "axial_slice_index", "pieces", "first
 
 def measure_file(path: Path, image: Path | None, label: int | None, enhancing_above_hu: float | None = None) -> list[dict]:
     """The ``nodes`` of ``nodus measure``: every label of the mask in ascending order, or only
-    ``label`` (``label_missing`` if absent).
+    ``label`` (``label_missing`` if absent); a label map without any is refused (``empty_mask``).
 
     With ``enhancing_above_hu`` each node also has ``viable_ml`` and ``ablated_ml`` on ``image`` (None for
     one without a volume); refused without one: ``reference_image_missing``."""
     if not path.exists():
         raise NodusError(f"There is no {path.name} to measure.", code="file_missing")
     masks = read_masks(path, image=image)
+    if not masks and label is None:
+        raise NodusError(f"{path.name} holds no label: there is nothing to measure.", code="empty_mask")
     if label is not None:
         masks = tuple(m for m in masks if m.label == label)
         if not masks:
