@@ -30,10 +30,10 @@ from app.ui.views.pane_grid import PaneGrid
 from app.ui.views.scene_pane import load_libraries
 from app.ui.widgets.labels import ElidedLabel
 
-STRIP_TOOLS = ("crosshair", "node", "brush", "eraser", "caliper", "ellipsoid", "needle")
+STRIP_TOOLS = ("crosshair", "node", "brush", "eraser", "contour", "caliper", "ellipsoid", "needle")
 STRIP_LAYOUTS = ("reset", "layout_1", "layout_1x2", "layout_2x2", "layout_compare")
 SIDE_WIDTH = 316
-WIDE_STRIP = 860  # from this width on the tools show their names
+WIDE_STRIP = 980  # from this width on the tools show their names
 WIDE_TOP = 1120  # from this width on the steps show their names
 
 

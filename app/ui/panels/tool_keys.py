@@ -52,7 +52,7 @@ class ToolKeys(QWidget):
 
     # ---- keys ----------------------------------------------------------------------------------
     def _make_outline(self) -> None:
-        self._caption(t("Outline"))
+        self._row, self._column = 0, 0  # the section's own title stands above these
         self._tool("node", t("Node"), "N", t("Click the node and drag a radius; the outline appears while you drag"))
         self._tool("contour", t("Contour"), "O", t("Draw round the node on a few slices; Ctrl takes away"))
         self._key("fill_between", t("Between"), "I", t("Fill the slices between those that were drawn"), self.session.fill_between)
@@ -99,7 +99,7 @@ class ToolKeys(QWidget):
 
     def _caption(self, text: str) -> None:
         """A new row with the group's name above its keys."""
-        self._row, self._column = self._grid.rowCount() + 1, 0
+        self._row, self._column = self._row + 2, 0
         label = QLabel(text)
         label.setObjectName("groupCaption")
         label.setProperty("tone", "muted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from app.ui.session import Session
 from app.ui.text import t
@@ -15,7 +15,7 @@ class RangeRow(QWidget):
         super().__init__(parent)
         self.session = session
         self.low, self.high = QDoubleSpinBox(), QDoubleSpinBox()
-        self.from_label, self.to_label = QLabel(t("&Range")), QLabel(t("to"))
+        self.from_label, self.to_label, self.unit = QLabel(t("&Range")), QLabel(t("to")), QLabel()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(6)
@@ -27,11 +27,13 @@ class RangeRow(QWidget):
             box.setDecimals(0)
             box.setSingleStep(5.0)
             box.setKeyboardTracking(False)
+            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             box.setAccessibleName(name)
             box.setToolTip(tip)
             label.setBuddy(box)
             row.addWidget(label)
             row.addWidget(box, 1)
+        row.addWidget(self.unit)
         self.low.valueChanged.connect(lambda value: self._changed(self.low, value))
         self.high.valueChanged.connect(lambda value: self._changed(self.high, value))
         self.setVisible(False)
@@ -42,10 +44,9 @@ class RangeRow(QWidget):
         self.setVisible(shown)
         if not shown:
             return
+        self.unit.setText("" if image is None else image.unit)
         for box, value in ((self.low, None if limits is None else limits[0]), (self.high, None if limits is None else limits[1])):
             box.setEnabled(value is not None)
-            unit = "" if image is None else image.unit
-            box.setSuffix(f" {unit}" if unit else "")
             if value is not None and box.value() != value:
                 box.blockSignals(True)
                 box.setValue(value)

@@ -8,7 +8,7 @@ import numpy as np
 from PySide6.QtCore import QLineF, QPointF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
-from app.ui.style import DANGER, MUTED, TEXT
+from app.ui.style import DANGER, MUTED, TEXT, WARNING
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent, Tool, node_lines
 from app.ui.views import overlays
@@ -66,11 +66,13 @@ class ContourTool(Tool):
     def hint(self) -> str:
         """What the mouse does now."""
         line = None if self.at is None else self.line_in(self.at.pane)
+        if self._drag is not None and self._far >= FREEHAND_PX and len(self._drag.groups) == 1:
+            return t("Let go: the line is closed")
         if line is not None and len(line.points) > 2:
-            return t("Click: next corner · Enter, double click or first corner: close · Backspace: one back")
+            return t("Enter or first corner: close · Backspace: one back")
         if line is not None:
-            return t("Click: next corner · Backspace: one back")
-        return t("Drag round the node, or click its corners · Ctrl: take away · I: fill between slices")
+            return t("Next corner · Backspace: one back")
+        return t("Draw round the node · Ctrl: take away · I: fill")
 
     # ---- mouse -------------------------------------------------------------------------------
     def press(self, event: PaneEvent) -> None:
@@ -189,6 +191,8 @@ class ContourTool(Tool):
             pixels = QPolygonF([*(QPointF(*screen(self.at.pane, under_way, p)) for p in under_way.points), QPointF(self.at.x, self.at.y)])
             area = area_px2(pixels) / self.at.pane.view.px_per_mm**2
             lines.append((t("area") + f" {area:.0f} mm²", TEXT))
+        if self._drag is not None:
+            return lines  # what lies ahead of the line is not covered
         return [*lines, *node_lines(self.session), *drawn_lines(self.session)]
 
 
@@ -229,6 +233,8 @@ def drawn_lines(session) -> list[tuple[str, str]]:
     if drawn.between:
         text += " · " + t("{n} filled").format(n=len(drawn.between))
     lines = [(text, MUTED)]
+    if count > 1 and not drawn.between and np.ptp(list(drawn.drawn)) >= count:
+        lines.append((t("gaps between them are empty: I fills"), WARNING))
     volume = state.draft.coverage_volume_ml
     if volume is not None:
         lines.append((t("by area") + f" {number_text(volume, volume_decimals(volume))} ml", MUTED))

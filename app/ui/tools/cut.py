@@ -28,7 +28,7 @@ class CutTool(Tool):
 
     def hint(self) -> str:
         """What the mouse does now."""
-        return t("Drag a line across the node: the smaller side goes · Ctrl: the larger side")
+        return t("Drag across: smaller side goes · Ctrl: larger")
 
     def press(self, event: PaneEvent) -> None:
         """One end of the line."""

@@ -56,7 +56,7 @@ class RegionTool(Tool):
 
     def hint(self) -> str:
         """What the mouse does now."""
-        return t("Press inside the node and drag beyond its border · Shift: add · Ctrl: take away")
+        return t("Drag beyond the border · Shift: add · Ctrl: away")
 
     def press(self, event: PaneEvent) -> None:
         """Middle of a new ball."""
@@ -146,7 +146,7 @@ class ThresholdTool(RegionTool):
 
     def hint(self) -> str:
         """What the mouse does now."""
-        return t("Press inside and drag the ball · [ ]: narrower, wider range · Shift: add · Ctrl: take away")
+        return t("Drag a ball · [ ]: range · Shift: add · Ctrl: away")
 
     def press(self, event: PaneEvent) -> None:
         """Middle of a new ball; its limits come from what lies around it."""

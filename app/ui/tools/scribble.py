@@ -39,8 +39,8 @@ class ScribbleTool(Tool):
         """What the mouse does now."""
         known = self.session.current_drawing()
         if isinstance(known, Strokes) and all(s.outside for s in known.strokes):
-            return t("Now a stroke inside the node · Backspace: last stroke away")
-        return t("Drag inside the node · Ctrl + drag: outside it · [ ]: width · Backspace: last stroke away")
+            return t("Now a stroke inside the node")
+        return t("Drag inside · Ctrl: outside · Backspace: one back")
 
     def press(self, event: PaneEvent) -> None:
         """A stroke begins."""
