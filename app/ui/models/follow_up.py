@@ -49,7 +49,9 @@ def _tip(row: dict, name: str, value: float | None, interval, decimals: int, uni
 
 def _why_no_vrr(row: dict) -> str:
     if row.get("vrr_pct") is not None:
-        return "" if row.get("comparable", True) else t("Not comparable: another modality, method or reader than at baseline.")
+        if not row.get("comparable", True):
+            return t("Not comparable: another modality or method than at baseline. Left out of endpoints.")
+        return str(row.get("interval_note") or "")
     if row.get("is_baseline"):
         return t("This is the baseline.")
     if row.get("volume_ml") is None:
@@ -89,6 +91,61 @@ def follow_up_columns(session) -> tuple[Column, ...]:
         Column(t("Interval of VRR"), lambda r: interval_text(r.get("interval_pct"), 1) or None, unit="%", hidden=True),
         Column(t("Interval of volume"), lambda r: interval_text(r.get("volume_interval_ml"), 3) or None, unit="ml", hidden=True),
     )
+
+
+def has_parts(row: dict) -> bool:
+    """True where somebody assessed the enhancing part at this visit."""
+    return row.get("viable_ml") is not None or row.get("ablated_ml") is not None
+
+
+def part_columns(session) -> tuple[Column, ...]:
+    """Columns of the table of parts: each volume with its own rate below it, never that of the whole."""
+
+    def order(row: dict) -> int:
+        return next((n for n, node in enumerate(session.subject_nodes) if row.get("node") in (node.node_id, node.label)), 0)
+
+    def cell(row: dict, part: str) -> str:
+        value, rate = row.get(f"{part}_ml"), row.get(f"vrr_{part}_pct")
+        below = "" if rate is None else f"\n{'' if row.get('parts_comparable', True) else '≠ '}{number_text(rate, 1)} %"
+        return number_text(value, volume_decimals(value)) + below
+
+    def tip(row: dict, part: str, name: str) -> str:
+        value, rate = row.get(f"{part}_ml"), row.get(f"vrr_{part}_pct")
+        if value is None:
+            return f"{name}: " + t("not assessed")
+        lines = [f"{name}: {number_text(value, volume_decimals(value))} ml"]
+        if row.get("enhancing_above_hu") is not None:
+            lines.append(t("Voxels at or above {hu} HU enhance").format(hu=f"{row['enhancing_above_hu']:g}"))
+        if row.get("is_baseline"):
+            lines.append(t("This is the baseline."))
+        elif rate is None:
+            lines.append(t("No rate of its own: the part was not assessed at baseline, or there was none."))
+        else:
+            lines.append(t("Its own reduction: {rate} %, without an interval (no repeatability of a part is stated)").format(rate=number_text(rate, 1)))
+            if not row.get("parts_comparable", True):
+                lines.append(t("Not comparable: found in another way than at baseline. Left out of endpoints."))
+        return "\n".join(lines)
+
+    def column(part: str, title: str) -> Column:
+        return Column(
+            title, lambda r: r.get(f"{part}_ml"), lambda r: cell(r, part), unit="ml", tip=lambda r: tip(r, part, title), weight=8,
+            colour=lambda r: MUTED if r.get(f"{part}_ml") is None else WARNING if r.get(f"vrr_{part}_pct") is not None and not r.get("parts_comparable", True) else None,
+        )  # fmt: skip
+
+    return (
+        Column(t("Node"), _label, lambda r: f"● {_label(r)}", colour=lambda r: node_colour(order(r)), weight=4),
+        Column(t("Visit"), lambda r: r.get("visit_order"), lambda r: f"{row_visit(session, r)}\n{state_words(r)}", tip=lambda r: f"{row_visit(session, r)}\n{state_mark(r)[1]}", weight=6, right=False),
+        column("viable", t("Enhancing")),
+        column("ablated", t("Not enh.")),
+        Column(t("VRR enhancing"), lambda r: r.get("vrr_viable_pct"), unit="%", hidden=True),
+        Column(t("VRR not enhancing"), lambda r: r.get("vrr_ablated_pct"), unit="%", hidden=True),
+        Column(t("Threshold"), lambda r: r.get("enhancing_above_hu"), unit="HU", hidden=True),
+    )
+
+
+def interval_notes(rows: list[dict]) -> str:
+    """Where the intervals of the rates on screen come from, each said once."""
+    return "\n".join(dict.fromkeys(str(r["interval_note"]) for r in rows if r.get("interval_pct") is not None and r.get("interval_note")))
 
 
 def _days(row: dict) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
 
-from app.ui.models.follow_up import chart_points, follow_up_columns, readers
+from app.ui.models.follow_up import chart_points, follow_up_columns, has_parts, interval_notes, part_columns, readers
 from app.ui.models.nodes import identity_columns, node_rows
+from app.ui.panels.agreement import AgreementSection
 from app.ui.panels.compare import CompareSection
 from app.ui.session import Session
 from app.ui.text import t
@@ -36,6 +37,8 @@ class FollowUpPanel(StepPanel):
         change = Section(t("Volume reduction rate (VRR)"))
         change.body.addWidget(self.reader_box)
         change.body.addWidget(self.chart)
+        self.intervals = WrapLabel(tone="muted", small=True)
+        change.body.addWidget(self.intervals)
         self.table = ValueTable(follow_up_columns(session), t("Readings by node and visit"), max_rows=20, row_height=34)
         self.table.activated_row.connect(self._open_row)
         self.empty = WrapLabel(t("No readings yet."), tone="muted")
@@ -44,12 +47,18 @@ class FollowUpPanel(StepPanel):
         readings.body.addWidget(self.table)
         self.hint = WrapLabel(t("Below each number stands its 95 % interval; ≠ marks what is not comparable with baseline. Enter or a double click opens the visit."), tone="muted", small=True)
         readings.body.addWidget(self.hint)
+        self.part_table = ValueTable(part_columns(session), t("Enhancing and not enhancing part by node and visit"), max_rows=12, row_height=34)
+        self.part_table.activated_row.connect(self._open_row)
+        self.parts = Section(t("Enhancing part"))
+        self.parts.body.addWidget(self.part_table)
+        self.parts.body.addWidget(WrapLabel(t("Below each volume stands its own reduction against the same part at baseline; ≠ marks another threshold or way than there."), tone="muted", small=True))
+        self.agreement = AgreementSection(session)
         self.nodes = ValueTable(identity_columns(), t("Nodes"), max_rows=8)
         self.nodes.chosen.connect(lambda row: session.select_node(row.node.node_id) if row.node.node_id in session.nodes else None)
         self.identity = Section(t("Nodes, one identity at all visits"))
         self.identity.body.addWidget(self.nodes)
         self.compare = CompareSection(session)
-        for section in (change, self.compare, readings, self.identity):
+        for section in (change, self.compare, readings, self.parts, self.agreement, self.identity):
             self.content.addWidget(section)
         self.content.addStretch(1)
         self.primary.clicked.connect(lambda: session.set_step("report"))
@@ -66,6 +75,10 @@ class FollowUpPanel(StepPanel):
         self.table.set_rows(rows)
         self.table.setVisible(bool(rows))
         self.hint.setVisible(bool(rows))
+        self.intervals.show_text(interval_notes(rows))
+        assessed = [r for r in rows if has_parts(r)]
+        self.part_table.set_rows(assessed)
+        self.parts.setVisible(bool(assessed))
         self.empty.setVisible(not rows)
         orders = {node.label: n for n, node in enumerate(session.subject_nodes)}
         self.chart.show_points(chart_points(rows, session), orders)
