@@ -290,8 +290,7 @@ def test_that_switched_off_the_key_does_nothing(qtbot, window, study, slot):
 
 # ---- the dialog ----------------------------------------------------------------------------------
 def test_that_the_dialog_shows_what_was_verified_and_keeps_the_choice(qtbot, session, told, slot):
-    dialog = open_model_dialog(session, None)
-    qtbot.addWidget(dialog)
+    dialog = open_model_dialog(session, None)  # deletes itself when it is closed
     assert not dialog.on.isChecked()
     dialog.on.setChecked(True)
     assert not dialog.accept_button.isEnabled()
