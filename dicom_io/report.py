@@ -1,0 +1,313 @@
+"""Node measurements as a Comprehensive 3D SR (TID 1500), read back before they count.
+
+A node outlined on a volume is a volumetric group (TID 1411) that names its segment; a node measured on
+ultrasound stills is a group (TID 1501) whose lengths carry the lines they were measured along (SCOORD),
+and each drawn outline a planar group (TID 1410).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+from highdicom import sr
+from pydicom.dataset import Dataset
+
+from dicom_io import codes
+from dicom_io.writing import MANUFACTURER, MODEL, not_as_written, own_uid, replaced_when_checked
+from volumetry.errors import NodusError
+
+SERIES_NUMBER = 905
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReference:
+    """The segment of a written segmentation that holds a node; ``series_uid`` is the series it lies on."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    number: int
+    series_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLine:
+    """A line or closed outline drawn on one picture: ``points_px`` as (column, row) with pixel **centres** at whole
+    numbers (DICOM's SCOORD counts from pixel corners; the half is added on writing). ``frame`` counts from 0."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    points_px: tuple[tuple[float, float], ...]
+    frame: int = 0
+    frames: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """What one reader measured of one node, as it goes into a report. Volumes in ml, lengths in mm.
+
+    ``tracking_uid`` is the node's through all visits, readers and objects. ``diameters`` maps length, width
+    and depth to (mm, line drawn). None: not measured, or not assessed.
+    """
+
+    label: str
+    tracking_uid: str
+    side: str = "unknown"
+    level: str = "unknown"
+    status: str = "measured"
+    method: str = "voxel"
+    volume_ml: float | None = None
+    volume_interval_ml: tuple[float, float] | None = None
+    long_axis_mm: float | None = None
+    short_axis_mm: float | None = None
+    vrr_pct: float | None = None
+    viable_ml: float | None = None
+    ablated_ml: float | None = None
+    segment: SegmentReference | None = None
+    diameters: dict[str, tuple[float, PictureLine | None]] = field(default_factory=dict)
+    outlines: tuple[PictureLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimePoint:
+    """When in the trial: the visit's ``name``, its ``order``, ``kind`` (baseline, follow_up or unscheduled) and the days
+    since the first ablation (None: none yet, or not known)."""
+
+    name: str
+    order: int
+    kind: str = "follow_up"
+    days_from_ablation: float | None = None
+
+
+def _time_point(when: TimePoint) -> sr.TimePointContext:
+    kind = {"baseline": codes.BASELINE, "unscheduled": codes.UNSCHEDULED}.get(when.kind, codes.POSTTREATMENT)
+    offset = None
+    if when.days_from_ablation is not None:
+        offset = sr.LongitudinalTemporalOffsetFromEvent(value=float(when.days_from_ablation), unit=codes.DAY, event_type=codes.IRE)
+    return sr.TimePointContext(time_point=when.name[:64], time_point_type=kind, time_point_order=when.order, temporal_offset_from_event=offset)
+
+
+def _site(node: NodeReport) -> sr.FindingSite:
+    return sr.FindingSite(codes.CERVICAL_NODE, laterality=codes.SIDES.get(node.side), topographical_modifier=codes.level_code(node.level))
+
+
+def _number(name, value: float, unit, *, method=None, interval=None, line: PictureLine | None = None) -> sr.Measurement:
+    """One NUM item. DS holds 16 characters; what is written is rounded to them, ten digits at least."""
+    properties = None
+    if interval is not None and interval[0] <= value <= interval[1]:
+        properties = sr.MeasurementProperties(upper_measurement_uncertainty=_short(interval[1] - value), lower_measurement_uncertainty=_short(value - interval[0]))
+    coordinates = None
+    if line is not None:
+        image = sr.SourceImageForMeasurement(line.sop_class_uid, line.sop_instance_uid, [line.frame + 1] if line.frames > 1 else None)
+        coordinates = [sr.CoordinatesForMeasurement("POLYLINE", _corner_points(line), image)]
+    return sr.Measurement(name=name, value=_short(value), unit=unit, method=method, properties=properties, referenced_coordinates=coordinates)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.9g}")
+
+
+def _corner_points(line: PictureLine) -> np.ndarray:
+    return np.asarray(line.points_px, dtype=float) + 0.5
+
+
+def _measurements(node: NodeReport) -> list[sr.Measurement]:
+    out = []
+    if node.volume_ml is not None:
+        out.append(_number(codes.VOLUME, node.volume_ml, codes.CUBIC_CENTIMETRE, method=codes.METHODS.get(node.method), interval=node.volume_interval_ml))
+    for value, name in ((node.long_axis_mm, codes.LONG_AXIS), (node.short_axis_mm, codes.SHORT_AXIS)):
+        if value is not None:
+            out.append(_number(name, value, codes.MILLIMETRE))
+    for key, name in (("length", codes.LENGTH), ("width", codes.WIDTH), ("depth", codes.DEPTH)):
+        if key in node.diameters:
+            value, line = node.diameters[key]
+            out.append(_number(name, value, codes.MILLIMETRE, line=line))
+    for value, name in ((node.viable_ml, codes.VIABLE_VOLUME), (node.ablated_ml, codes.ABLATED_VOLUME)):
+        if value is not None:
+            out.append(_number(name, value, codes.CUBIC_CENTIMETRE))
+    if node.vrr_pct is not None:
+        out.append(_number(codes.PERCENT_CHANGE, -node.vrr_pct, codes.PERCENT))
+    return out
+
+
+def _groups(node: NodeReport, when: TimePoint | None) -> list:
+    """The group of one node, and one of each outline on a picture."""
+    context = _time_point(when) if when is not None else None
+    common = {"time_point_context": context, "finding_sites": [_site(node)]}
+    tracking = sr.TrackingIdentifier(uid=node.tracking_uid, identifier=node.label)
+    status = [sr.QualitativeEvaluation(codes.STATUS, codes.status_code(node.status))]
+    whole = {**common, "tracking_identifier": tracking, "finding_type": codes.NEOPLASM_SECONDARY, "measurements": _measurements(node), "qualitative_evaluations": status}
+    if node.segment is not None:
+        s = node.segment
+        reference = sr.ReferencedSegment(s.sop_class_uid, s.sop_instance_uid, s.number, source_series=sr.SourceSeriesForSegmentation(s.series_uid))
+        out = [sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=reference, **whole)]
+    else:
+        out = [sr.MeasurementsAndQualitativeEvaluations(**whole)]
+    for line in node.outlines:
+        image = sr.SourceImageForRegion(line.sop_class_uid, line.sop_instance_uid, [line.frame + 1] if line.frames > 1 else None)
+        points = _corner_points(line)
+        if not np.array_equal(points[0], points[-1]):
+            points = np.vstack([points, points[:1]])  # a region is a closed line
+        region = sr.ImageRegion("POLYLINE", points, image)
+        out.append(sr.PlanarROIMeasurementsAndQualitativeEvaluations(tracking_identifier=tracking, referenced_region=region, finding_type=codes.NEOPLASM_SECONDARY, **common))
+    return out
+
+
+def write_report(
+    nodes: Sequence[NodeReport],
+    evidence: Sequence[Dataset],
+    path: Path | str,
+    *,
+    reader: str,
+    modality: str,
+    software_version: str,
+    role: str = "central",
+    time_point: TimePoint | None = None,
+    now: dt.datetime | None = None,
+) -> Path:
+    """Write one reader's measurements of one visit as Comprehensive 3D SR.
+
+    ``evidence`` are headers of everything referred to (pictures, the segmentation); the first gives patient and
+    study. ``reader`` is the name or code that the reader goes by in the trial; ``modality`` CT, US, CEUS or MR. Read back and
+    compared before it counts. Raises ``NodusError``: ``nothing_to_write``, ``write_failed``.
+    """
+    path = Path(path)
+    if not nodes or not evidence:
+        raise NodusError("There is no measurement to report.", code="nothing_to_write")
+    when = now or dt.datetime.now(dt.UTC)
+    observer = sr.PersonObserverIdentifyingAttributes(name=_person_name(reader), role_in_procedure=codes.ADJUDICATOR if role == "adjudicator" else codes.READER)
+    device = sr.DeviceObserverIdentifyingAttributes(uid=own_uid(), name="Nodus", manufacturer_name=MANUFACTURER, model_name=MODEL)
+    context = sr.ObservationContext(
+        observer_person_context=sr.ObserverContext(hd.sr.CodedConcept("121006", "DCM", "Person"), observer),
+        observer_device_context=sr.ObserverContext(hd.sr.CodedConcept("121007", "DCM", "Device"), device),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about what other people's headers lack
+        content = sr.MeasurementReport(
+            observation_context=context,
+            procedure_reported=codes.PROCEDURES.get(modality, codes.COMPUTED_TOMOGRAPHY),
+            imaging_measurements=[g for node in nodes for g in _groups(node, time_point)],
+            title=codes.ONCOLOGY_REPORT,
+        )
+        made = sr.Comprehensive3DSR(
+            evidence=list(evidence),
+            content=content[0],
+            series_instance_uid=own_uid(),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=own_uid(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            is_complete=True,
+            is_final=True,
+        )
+    _mend(made)
+    made.SpecificCharacterSet = "ISO_IR 192"
+    made.SeriesDescription = "Node measurements (Investigational use only)"
+    made.ManufacturerModelName, made.SoftwareVersions, made.DeviceSerialNumber = MODEL, software_version, "0"
+    made.ContentDate, made.ContentTime, made.TimezoneOffsetFromUTC = f"{when:%Y%m%d}", f"{when:%H%M%S}", "+0000"
+    with replaced_when_checked(path) as partial:
+        made.save_as(partial)
+        _compare(partial, path, nodes)
+    return path
+
+
+def _mend(item: Dataset) -> None:
+    """Put right, through the whole tree, what the writing library leaves: a picture under a coordinate is what the
+    coordinate was *selected* from (PS3.3 C.18.6), and the bounds of a number have the number's unit."""
+    for child in item.get("ContentSequence", []):
+        if item.get("ValueType") == "SCOORD" and child.ValueType == "IMAGE":
+            child.RelationshipType = "SELECTED FROM"
+        if item.get("ValueType") == "NUM" and child.ValueType == "NUM" and child.RelationshipType == "HAS PROPERTIES":
+            child.MeasuredValueSequence[0].MeasurementUnitsCodeSequence = item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence
+        _mend(child)
+
+
+def _person_name(reader: str) -> str:
+    """A trial's reader code as a person name: all of it in the family name, no separators of its own."""
+    return reader.replace("^", " ").replace("=", " ")[:60] + "^"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadGroup:
+    """One measurement group of a report: whom it tracks, what was found, {code meaning: (value, unit)}, and what it
+    refers to: ``segment`` (SOP instance UID, number) and ``lines`` of (points as written, SOP instance UID)."""
+
+    tracking_identifier: str | None
+    tracking_uid: str | None
+    finding: str | None
+    values: dict[str, tuple[float, str]]
+    segment: tuple[str, int] | None
+    lines: tuple[tuple[tuple[float, ...], str], ...]
+
+
+def read_report(path: Path | str) -> tuple[ReadGroup, ...]:
+    """Measurement groups of a TID 1500 report, ours or another maker's. Raises ``NodusError`` (``not_a_report``)."""
+    ds = pydicom.dcmread(path)
+    if ds.get("ValueType") != "CONTAINER" or "ContentSequence" not in ds:
+        raise NodusError(f"{Path(path).name} is not a structured report.", code="not_a_report")
+    groups = []
+    for container in _containers(ds, "125007"):
+        texts, uids, finding, values, segment, lines = None, None, None, {}, None, []
+        for item in container.get("ContentSequence", []):
+            name = item.ConceptNameCodeSequence[0].CodeValue if item.get("ConceptNameCodeSequence") else None
+            if name == "112039":
+                texts = item.TextValue
+            elif name == "112040":
+                uids = item.UID
+            elif name == "121071" and item.ValueType == "CODE":
+                finding = item.ConceptCodeSequence[0].CodeValue
+            elif item.ValueType == "NUM" and item.get("MeasuredValueSequence"):
+                measured = item.MeasuredValueSequence[0]
+                values[item.ConceptNameCodeSequence[0].CodeMeaning] = (float(measured.NumericValue), measured.MeasurementUnitsCodeSequence[0].CodeValue)
+                lines += _lines(item)
+            elif item.ValueType == "IMAGE" and item.ReferencedSOPSequence[0].get("ReferencedSegmentNumber") is not None:
+                reference = item.ReferencedSOPSequence[0]
+                number = reference.ReferencedSegmentNumber
+                segment = (str(reference.ReferencedSOPInstanceUID), int(number if isinstance(number, int) else number[0]))
+            elif item.ValueType == "SCOORD":
+                lines += _lines(item, itself=True)
+        groups.append(ReadGroup(texts, uids, finding, values, segment, tuple(lines)))
+    return tuple(groups)
+
+
+def _containers(item: Dataset, code: str) -> list[Dataset]:
+    """All containers of that concept, depth first."""
+    out = []
+    for child in item.get("ContentSequence", []):
+        if child.ValueType == "CONTAINER":
+            if child.get("ConceptNameCodeSequence") and child.ConceptNameCodeSequence[0].CodeValue == code:
+                out.append(child)
+            out += _containers(child, code)
+    return out
+
+
+def _lines(item: Dataset, *, itself: bool = False) -> list[tuple[tuple[float, ...], str]]:
+    found = [item] if itself else [c for c in item.get("ContentSequence", []) if c.ValueType == "SCOORD"]
+    return [(tuple(float(v) for v in f.GraphicData), str(f.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)) for f in found]
+
+
+def _compare(partial: Path, path: Path, nodes: Sequence[NodeReport]) -> None:
+    """Every number at its place, to the nine digits that are written."""
+    back = iter(read_report(partial))
+    for node in nodes:
+        group = next(back, None)
+        meant = {"Volume": node.volume_ml, "Long Axis": node.long_axis_mm, "Short Axis": node.short_axis_mm}
+        meant |= {name.capitalize(): value for name, (value, _) in node.diameters.items()}
+        meant |= {codes.VIABLE_VOLUME.meaning: node.viable_ml, codes.ABLATED_VOLUME.meaning: node.ablated_ml}
+        meant["Percent Change From Baseline"] = None if node.vrr_pct is None else -node.vrr_pct
+        for name, value in meant.items():
+            there = None if group is None else group.values.get(name, (None,))[0]
+            if (there is None) != (value is None) or (value is not None and not math.isclose(there, value, rel_tol=1e-8, abs_tol=1e-12)):
+                raise not_as_written(path, f"the {name.lower()} of {node.label}")
+        if group.tracking_uid != node.tracking_uid or (node.segment is not None) != (group.segment is not None):
+            raise not_as_written(path, f"the identity of {node.label}")
+        drawn = [next(back, None) for _ in node.outlines]
+        if any(g is None or g.tracking_uid != node.tracking_uid or len(g.lines) != 1 for g in drawn):
+            raise not_as_written(path, f"the outlines of {node.label}")
