@@ -198,7 +198,7 @@ def unpack_draft(data: bytes, *, locks: int = 0) -> tuple[MaskDraft, Finding | N
     if undo is None:
         return MaskDraft.resumed(mask, None, locks=locks), None
     try:
-        return MaskDraft.resumed(mask, EditHistory.from_bytes(undo, fingerprint(mask), shape=mask.geometry.shape), locks=locks), None
+        return MaskDraft.resumed(mask, EditHistory.from_bytes(undo, mask.array, fingerprint(mask)), locks=locks), None
     except SegmentationRefused as refusal:
         told = Finding("undo_not_restored", f"Earlier steps of this outline cannot be undone any more: {refusal.message} The outline itself is whole.", "info")
         return MaskDraft.resumed(mask, None, locks=locks), told

@@ -16,8 +16,8 @@ from volumetry.finding import Finding
 from volumetry.mask import MaskPatch
 from volumetry.outline_origin import OutlineOrigin, origin_from
 
-_MAGIC = b"NODUSUNDO2"
-KEPT_STEPS, KEPT_BYTES = 100, 2_000_000
+_MAGIC = b"NODUSUNDO1"
+KEPT_STEPS, KEPT_BYTES = 100, 500_000
 """What is saved with an outline at most; the oldest steps are left out first."""
 
 
@@ -169,13 +169,14 @@ class EditHistory:
     def to_bytes(self, belongs_to: str = "", *, max_steps: int = KEPT_STEPS, max_bytes: int = KEPT_BYTES) -> bytes:
         """The history as bytes, bounded: where it is longer, the oldest done steps are left out, then
         the farthest undone ones. ``belongs_to`` names the outline (a hash of its voxels) that
-        ``from_bytes`` must be given again."""
+        ``from_bytes`` must be given again. Of a step only the voxels that differ are written: what lay
+        there before follows from the outline."""
         rows, packed = [], []
         for step in self._steps:
             box, bits = None, b""
             if step.patch is not None:
-                box = [[s.start, s.stop] for s in step.patch.box]
-                bits = zlib.compress(np.packbits(step.patch.before).tobytes() + np.packbits(step.patch.after).tobytes(), 6)
+                box = [[int(s.start), int(s.stop)] for s in step.patch.box]
+                bits = zlib.compress(np.packbits(step.patch.before != step.patch.after).tobytes(), 6)
             packed.append(bits)
             rows.append([step.text, step.done_utc_s, box, len(bits), step.before.as_dict(), step.after.as_dict()])
         sizes = [len(json.dumps(row)) + len(bits) for row, bits in zip(rows, packed, strict=True)]
@@ -192,46 +193,59 @@ class EditHistory:
         return _MAGIC + struct.pack("<I", zlib.crc32(body)) + body
 
     @classmethod
-    def from_bytes(cls, data: bytes, belongs_to: str = "", *, shape: tuple[int, ...] | None = None) -> EditHistory:
-        """The history that ``to_bytes`` wrote, unlimited. ``shape`` is the grid that its steps must lie in.
+    def from_bytes(cls, data: bytes, array: np.ndarray, belongs_to: str = "") -> EditHistory:
+        """The history that ``to_bytes`` wrote, unlimited. ``array`` (bool [k, j, i], not changed) is the
+        outline that it stands at.
 
         Refuses (``SegmentationRefused``) with code ``bad_history`` what is no whole history, and
         ``history_of_other_mask`` one that was written for another outline.
         """
         try:
-            if not data.startswith(_MAGIC):
-                raise SegmentationRefused("The saved steps were written by another version, or are none.", code="bad_history")
-            at = len(_MAGIC) + 4
-            if zlib.crc32(data[at:]) != struct.unpack("<I", data[at - 4 : at])[0]:
-                raise SegmentationRefused("The saved undo steps are damaged.", code="bad_history")
-            (length,) = struct.unpack("<I", data[at : at + 4])
-            at += 4
-            head = json.loads(zlib.decompress(data[at : at + length]))
-            at += length
+            head, body = _opened(data)
             if head["belongs_to"] != belongs_to:
                 raise SegmentationRefused("The saved undo steps belong to another outline.", code="history_of_other_mask")
-            history = cls(None, locks=int(head["locks"]))
-            for text, done_utc_s, box, size, before, after in head["steps"]:
-                patch = None if box is None else _patch_from(data[at : at + size], box, shape)
+            history, done, changes, at = cls(None, locks=int(head["locks"])), int(head["done"]), [], 0
+            for row in head["steps"]:
+                size = int(row[3])
+                changes.append(None if row[2] is None else _change_from(body[at : at + size], row[2], array.shape))
                 at += size
-                history._steps.append(EditStep(str(text), patch, note_from(before), note_from(after), float(done_utc_s)))
-            history._done = int(head["done"])
-            if not 0 <= history._done <= len(history._steps):
+            if not 0 <= done <= len(changes):
                 raise ValueError("the place lies outside the steps")
+            patches: list[MaskPatch | None] = [None] * len(changes)
+            for order, backwards in ((range(done - 1, -1, -1), True), (range(done, len(changes)), False)):
+                now = array.copy()
+                for n in order:
+                    if changes[n] is not None:
+                        box, differs = changes[n]
+                        here, there = now[box].copy(), now[box] ^ differs
+                        patches[n] = MaskPatch(box, there, here) if backwards else MaskPatch(box, here, there)
+                        now[box] = there
+            for (text, done_utc_s, _box, _size, before, after), patch in zip(head["steps"], patches, strict=True):
+                history._steps.append(EditStep(str(text), patch, note_from(before), note_from(after), float(done_utc_s)))
+            history._done = done
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error, zlib.error) as error:
             raise SegmentationRefused("The saved undo steps cannot be read.", code="bad_history") from error
         return history
 
 
-def _patch_from(data: bytes, box, shape: tuple[int, ...] | None) -> MaskPatch:
+def _opened(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Head and steps of saved bytes that are whole."""
+    at = len(_MAGIC) + 4
+    if not data.startswith(_MAGIC) or len(data) < at + 4:
+        raise SegmentationRefused("The saved steps were written by another version, or are none.", code="bad_history")
+    if zlib.crc32(data[at:]) != struct.unpack("<I", data[at - 4 : at])[0]:
+        raise SegmentationRefused("The saved undo steps are damaged.", code="bad_history")
+    (length,) = struct.unpack("<I", data[at : at + 4])
+    return json.loads(zlib.decompress(data[at + 4 : at + 4 + length])), data[at + 4 + length :]
+
+
+def _change_from(data: bytes, box, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], np.ndarray]:
+    """The box of a step and which of its voxels it changed."""
     slices = tuple(slice(int(a), int(b)) for a, b in box)
-    if shape is not None and any(not 0 <= s.start < s.stop <= n for s, n in zip(slices, shape, strict=True)):
+    if any(not 0 <= s.start < s.stop <= n for s, n in zip(slices, shape, strict=True)):
         raise ValueError("a step lies outside the picture")
     size = tuple(s.stop - s.start for s in slices)
-    count = int(np.prod(size))
     bits = np.frombuffer(zlib.decompress(data), np.uint8)
-    half = (count + 7) // 8
-    if bits.size != 2 * half:
+    if bits.size != (int(np.prod(size)) + 7) // 8:
         raise ValueError("a step has not the size it states")
-    old, new = (np.unpackbits(part, count=count).astype(bool).reshape(size) for part in (bits[:half], bits[half:]))
-    return MaskPatch(slices, old, new)
+    return slices, np.unpackbits(bits, count=int(np.prod(size))).astype(bool).reshape(size)

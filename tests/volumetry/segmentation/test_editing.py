@@ -200,7 +200,7 @@ def test_that_undo_and_redo_are_exact_and_survive_a_save():
         step = history.undo(array)
         assert step is not None
         assert (array == states[n - 1]).all()
-    saved = EditHistory.from_bytes(history.to_bytes())
+    saved = EditHistory.from_bytes(history.to_bytes(), array)
     assert [s.text for s in saved.steps] == [s.text for s in history.steps]
     assert (saved.undo_text, saved.redo_text) == (history.undo_text, history.redo_text)
     for n in range(count // 2 + 1, count + 1):
@@ -233,5 +233,5 @@ def test_that_a_damaged_history_is_refused():
     good = EditHistory().to_bytes()
     for bad in (b"", b"nonsense", good[: len(good) // 2]):
         with pytest.raises(SegmentationRefused) as refusal:
-            EditHistory.from_bytes(bad)
+            EditHistory.from_bytes(bad, empty())
         assert refusal.value.code == "bad_history"
