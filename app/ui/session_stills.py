@@ -219,7 +219,7 @@ class StillsPart:
                 self._update_ellipsoid(state)
             if key not in self._pictures_known:
                 unknown.append(node_id)
-        if not unknown:
+        if not unknown or not any(s.kind in ("still", "cine") for s in self.series):
             return
 
         def work(_context):

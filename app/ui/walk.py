@@ -221,9 +221,7 @@ class Walk:
         self.panel.scroll.verticalScrollBar().setValue(0)
 
     def ultrasound(self) -> None:
-        """Four calipers on two stills with the ellipsoid tool."""
-        from app.usecases.segment import segment_picture
-
+        """Two stills outlined by a drag, their planes stated, the axes taken as calipers."""
         session, frame = self.session, self.window.panes.picture.frame
         node = self.state().node
         for plane in ("longitudinal", "transverse"):
@@ -234,16 +232,17 @@ class Walk:
             wait_until(lambda: self.complaints.check() or (session.picture is not None and frame.shown_frame is not None), "the ultrasound still")
             settle(session)
             middle = np.array(session.picture.shape[::-1]) * (0.51, 0.48)  # stills show their node in the middle
-            columns, rows = np.nonzero(segment_picture(session.picture, tuple(middle), 50.0).array[0].T)
-            across = [(columns.min(), rows[columns == columns.min()].mean()), (columns.max(), rows[columns == columns.max()].mean())]
-            down = [(columns[rows == rows.min()].mean(), rows.min()), (columns[rows == rows.max()].mean(), rows.max())]
-            section = self.panel.ellipsoid
-            if session.tool != "ellipsoid":
-                section.draw.click()
-            for ends in (across, down):  # length and depth, then width and depth
-                Drag(frame, frame.screen_of(ends[0])).to(frame.screen_of(ends[1])).release()
-                settle(session)
-            self.panel.scroll.ensureWidgetVisible(section.figures)
+            section = self.panel.picture
+            section.plane_buttons[plane].click()
+            if session.tool != "node":
+                section.tools["node"].click()
+            Drag(frame, frame.screen_of(middle)).to(frame.screen_of((middle[0] + 50.0, middle[1]))).release()
+            settle(session)
+            self.panel.scroll.ensureWidgetVisible(section.use)
+            self.album.take(self.window, f"ultrasound_{plane}_outline")
+            section.use.click()
+            settle(session)
+            self.panel.scroll.ensureWidgetVisible(self.panel.ellipsoid.figures)
             settle(session)
             self.album.take(self.window, f"ultrasound_{plane}")
         session.set_tool("crosshair")

@@ -376,8 +376,11 @@ def test_that_an_uncalibrated_picture_gives_pixels_and_refuses_calipers(desk):
     session.use_as_calipers()
     assert session.current.calipers == {}
     assert desk.said("no length scale")
-    desk.pane.frame.toolbox.current.hover(desk.pane.frame.toolbox.current.at)
+    mouse.press(desk.pane.frame, desk.at(*MIDDLE))
+    mouse.move(desk.pane.frame, desk.at(MIDDLE[0] + 50, MIDDLE[1]))
+    settle(desk.qtbot, session)
     assert desk.pane.frame.toolbox.current.live_lines()[0][0].endswith("px")
+    desk.pane.frame.toolbox.escape()
 
 
 # ---- locked, kept, taken up -----------------------------------------------------------------------

@@ -67,7 +67,7 @@ class MeasurePanel(StepPanel):
         buttons.addWidget(self.details_button, 1)
         nodes.body.addLayout(buttons)
         self.tools = ToolKeys(session)
-        tools = Section(t("Outline"))
+        tools = self.volume_tools = Section(t("Outline"))
         tools.body.addWidget(self.tools)
         self.volume = BigFigure(t("Volume"))
         self.picture = PictureSection(session)
@@ -132,6 +132,7 @@ class MeasurePanel(StepPanel):
         self.nodes.setVisible(bool(rows))
         self.no_nodes.setVisible(not rows)
         self.details_button.setEnabled(state is not None)
+        self.volume_tools.setVisible(session.picture is None)  # a picture has its own
         self.ellipsoid.refresh(state)
         self._show_numbers(state)
         self._show_status(state)

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButto
 
 from app.study.model import ReadingState
 from app.ui.session import Session
+from app.ui.style import icon
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, number_text
@@ -22,7 +23,7 @@ class PictureSection(Section):
     takes the axes over as the two diameters of that plane."""
 
     def __init__(self, session: Session, parent: QWidget | None = None):
-        super().__init__(t("This still"), parent=parent)
+        super().__init__(t("Outline on this picture"), parent=parent)
         self.session = session
         self.plane_buttons: dict[str, QToolButton] = {}
         group = QButtonGroup(self)
@@ -61,6 +62,17 @@ class PictureSection(Section):
             button.clicked.connect(lambda _checked=False, tool=tool: self._take(tool))
             tools.addWidget(button, 1)
             self.tools[tool] = button
+        stack = session.undo_stack
+        self.undo, self.redo = (_key("", tip) for tip in (t("Undo (Ctrl+Z)"), t("Redo (Shift+Ctrl+Z)")))
+        for button, name, do in ((self.undo, "undo", stack.undo), (self.redo, "redo", stack.redo)):
+            button.setIcon(icon(name))
+            button.setAccessibleName(t("Undo") if name == "undo" else t("Redo"))
+            button.clicked.connect(do)
+            button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+            button.setMinimumWidth(36)
+            tools.addWidget(button)
+        stack.canUndoChanged.connect(self.refresh)
+        stack.canRedoChanged.connect(self.refresh)
         self.body.addLayout(planes)
         self.body.addWidget(self.plane_note)
         self.body.addLayout(tools)
@@ -86,6 +98,8 @@ class PictureSection(Section):
         for tool, button in self.tools.items():
             button.setChecked(session.tool == tool)
             button.setEnabled(not locked)
+        self.undo.setEnabled(session.undo_stack.canUndo())
+        self.redo.setEnabled(session.undo_stack.canRedo())
         self.plane_note.show_text("" if plane is not None else t("Which plane does it show? Diameters need your statement."))
         self.figures.setVisible(measured is not None)
         if measured is not None:
@@ -105,6 +119,8 @@ class PictureSection(Section):
         """What the button would do, or what is missing; and its tone."""
         session = self.session
         if session.wire_on():
+            if session.tool == "livewire":
+                return t("Enter, a double click or the first point closes the wire."), "muted"
             return t("A wire is open here: take the wire (W) and close it with Enter."), "muted"
         if measured is None:
             return t("No outline on this still yet."), "muted"

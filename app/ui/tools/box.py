@@ -54,6 +54,7 @@ class ToolBox(QObject):
         self._had_picture = session.picture is not None
         self._name = session.tool
         session.picture_changed.connect(self._take_picture)
+        session.outlines_changed.connect(self.changed)  # what to do next follows what is drawn
         session.tool_changed.connect(self._take)
 
     @property

@@ -95,15 +95,14 @@ class LivewireTool(Tool):
             self.session.drop_picture_preview()
 
     def live_lines(self) -> list[tuple[str, str]]:
-        """What the wire would hold if it were closed straight from the cursor; else the node's outline."""
+        """What the wire would hold if it were closed straight from the cursor."""
         session = self.session
         if self.at is None or session.picture is None:
             return []
         still = session.still_of(self.at.pane.shown_frame)
         clicks = session.wire_on(still)
         if not clicks:
-            measured = session.outline_on(still)
-            return axes_lines(measured.axes) if measured is not None else []
+            return []
         lines = [(t("{n} points").format(n=len(clicks)), MUTED)]
         preview = session.picture_preview
         if len(clicks) >= 2 and preview is not None and preview[0] == still and preview[1] is not None:

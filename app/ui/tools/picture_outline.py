@@ -43,7 +43,7 @@ class PictureOutlineTool(Tool):
         """What the mouse does now."""
         if self.session.outline_on() is None:
             return t("Press inside the node and drag to its border")
-        return t("Click: pull the outline through a point · drag a point: move it · drag elsewhere: outline anew")
+        return t("Click: pull to a point · drag a point · drag: anew")
 
     def press(self, event: PaneEvent) -> None:
         """Seed of a new outline, or a point of the one that is there."""
@@ -142,13 +142,11 @@ class PictureOutlineTool(Tool):
                 painter.drawEllipse(QPointF(self.at.x, self.at.y), 6.0, 6.0)
 
     def live_lines(self) -> list[tuple[str, str]]:
-        """Axes and area of the outline under way, else of the node's own."""
-        session = self.session
-        if self._start is not None and self._dragging:
-            preview = session.picture_preview
-            return axes_lines(preview[1].axes) if preview is not None and preview[1] is not None else [(t("no outline here"), MUTED)]
-        measured = session.outline_on(session.still_of(self.at.pane.shown_frame)) if self.at is not None and session.picture is not None else None
-        return axes_lines(measured.axes) if measured is not None else []
+        """Axes and area of the outline under way; one that is there carries its own numbers."""
+        if self._start is None or not self._dragging:
+            return []
+        preview = self.session.picture_preview
+        return axes_lines(preview[1].axes) if preview is not None and preview[1] is not None else [(t("no outline here"), MUTED)]
 
 
 def axes_lines(axes) -> list[tuple[str, str]]:
