@@ -8,7 +8,7 @@ import io
 import re
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from app.study.protocol import protocol_from
 from app.study.readings import LOCK_NOTE
 from app.study.store import StudyStore
 from app.usecases.report_page import ALARM, GREY, INK, ChartLine, ChartPoint, Page, TableColumn, draw_chart, draw_table, fit, text_width, wrap
-from app.usecases.report_text import STATUS_TEXT, axes_text, interval_text, plan_lines, volume_text
+from app.usecases.report_text import STATUS_TEXT, axes_text, interval_text, part_rate, part_text, part_way, plan_lines, volume_text
 from volumetry.quantity import quantity
 
 MARGIN = 30.0
@@ -47,7 +47,8 @@ class ReportPicture:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A line of the table: a reading, with its response where it is a follow-up."""
+    """A line of the table: a reading, with its response where it is a follow-up; or, below it, its
+    ``parts`` where they were assessed."""
 
     node: str
     place: str  # side and level
@@ -57,6 +58,7 @@ class _Row:
     day: int | None  # from the node's first ablation
     response: NodeResponse | None
     is_baseline: bool
+    parts: bool = False
 
 
 def render_subject_report(snapshot: StudySnapshot, subject_id: str, *, pictures: Sequence[ReportPicture] = (), locked_only: bool = True) -> bytes:
@@ -159,7 +161,7 @@ def _rows(snapshot: StudySnapshot, subject_id: str, response: Response, locked_o
             number = labels.index(node.label)
             rows.append(_Row(node.label, place, number, reading, visit.name, day, by_reading.get(key), key in used))
     rows.sort(key=lambda r: (r.node_number, visits[r.reading.visit_id].order, r.reading.reader, r.reading.modality, r.reading.method, r.reading.reading_id))
-    return rows
+    return [line for row in rows for line in ((row, replace(row, parts=True)) if row.reading.viable_from or row.reading.ablated_from else (row,))]
 
 
 def _day_of(snapshot: StudySnapshot, reading: Reading, scan_date: str | None) -> int | None:
@@ -280,7 +282,7 @@ class _Report:
         groups: dict[tuple[str, str], list[Reading]] = {}
         for row in self.rows:
             r = row.reading
-            if r.state is ReadingState.LOCKED:
+            if r.state is ReadingState.LOCKED and not row.parts:
                 groups.setdefault((r.locked_by or "", r.lock_meaning or ""), []).append(r)
         lines = []
         for (name, meaning), readings in sorted(groups.items()):
@@ -304,10 +306,23 @@ class _Report:
             self.notes[sentence] = chr(ord("a") + number) if number < 26 else f"z{number - 25}"
         return self.notes[sentence]
 
+    def _part_cells(self, row: _Row) -> list[Any]:
+        """The two parts of the node below its whole: volumes, their own rates, how they were come by."""
+        r, response = row.reading, row.response
+        rates: Any = ""
+        if response is not None:
+            rates = f"{part_rate(response.vrr_viable_pct)} | {part_rate(response.vrr_ablated_pct)}"
+            if (response.vrr_viable_pct, response.vrr_ablated_pct) != (None, None) and not response.parts_comparable:
+                rates = (f"{rates} ‡", False, GREY)
+        volumes = f"{part_text(r.viable_ml)} | {part_text(r.ablated_ml)}"
+        return ["", ("enh. | not", False, GREY), "", volumes, "", rates, (part_way(r), False, GREY), "", "", ""]
+
     def _cells(self, row: _Row) -> list[Any]:
+        if row.parts:
+            return self._part_cells(row)
         r, response = row.reading, row.response
         # What "not comparable" means stands below the table once, under its dagger.
-        warnings = [w for w in (response.warnings if response else r.warnings) if not w["code"].startswith("unlike_")]
+        warnings = [w for w in (response.warnings if response else r.warnings) if not w["code"].startswith(("unlike_", "part_not_assessed"))]
         letters = [self._letter(w["message"]) for w in warnings]
         if r.status_reason:
             letters.append(self._letter(f"{STATUS_TEXT[r.status]}: {r.status_reason}"))
@@ -344,10 +359,15 @@ class _Report:
         lines = [f"{letter}  {sentence}" for sentence, letter in self.notes.items()]
         if any(r.response and r.response.vrr_pct is not None and not r.response.comparable for r in self.rows):
             lines.insert(0, "†  Baseline by another modality or method: shown, but not comparable and not used for endpoints.")
+        if any(r.parts for r in self.rows):
+            unlike = any(r.parts and r.response and r.response.vrr_viable_pct is not None and not r.response.parts_comparable for r in self.rows)
+            lines.insert(0, "enh. | not: enhancing and not enhancing part, each with its own VRR against the same part at baseline; – not assessed, or none there." + (" ‡ Not comparable." if unlike else ""))
         if len(lines) > 7:
             lines = [*lines[:6], f"and {len(lines) - 6} more notes; see the warnings in readings.csv"]
         sources = sorted({r.interval_from for r in self.response.nodes if r.interval_from})
         told = {"repeatability": "the stated repeatability", "volume intervals": "the intervals of its two volumes"}
+        stated = dict.fromkeys(f"Stated repeatability: CV {r.cv_pct:g} % ({r.cv_source})." for r in self.response.nodes if r.cv_pct is not None)
+        lines = [*stated, *lines]
         if self.readers and list(self.readers) != list(self.readers.values()):
             lines.insert(0, "Readers: " + "; ".join(f"{short} {name}" for name, short in self.readers.items()))
         if sources:
@@ -355,12 +375,21 @@ class _Report:
         return lines
 
     def _the_newest(self, cells: list[list[Any]], keep: int) -> tuple[list[list[Any]], int]:
-        """As many rows as fit: every node's baseline, then the newest visits of all nodes."""
+        """As many readings as fit, each with the lines of its parts: every node's baseline, then the
+        newest visits of all nodes. Returns their cells and how many readings are left out."""
         orders = {v.visit_id: v.order for v in self.snapshot.visits}
-        ranked = sorted(range(len(cells)), key=lambda i: (not self.rows[i].is_baseline, -orders[self.rows[i].reading.visit_id], i))
-        kept = sorted(ranked[:keep])
-        self.rows_shown = [self.rows[i] for i in kept]
-        return [cells[i] for i in kept], len(cells) - len(kept)
+        wholes = [i for i, row in enumerate(self.rows) if not row.parts]
+        lines = {i: range(i, after) for i, after in zip(wholes, [*wholes[1:], len(self.rows)], strict=True)}
+        ranked = sorted(wholes, key=lambda i: (not self.rows[i].is_baseline, -orders[self.rows[i].reading.visit_id], i))
+        kept: list[int] = []
+        shown = 0
+        for i in ranked:
+            if len(kept) + len(lines[i]) > keep:
+                break
+            kept += lines[i]
+            shown += 1
+        self.rows_shown = [self.rows[i] for i in sorted(kept)]
+        return [cells[i] for i in sorted(kept)], len(wholes) - shown
 
     def _table(self, top: float, cells: list[list[Any]], height: float, dropped: int, note_lines: list[str]) -> float:
         page = self.page
@@ -371,7 +400,7 @@ class _Report:
         y = draw_table(page, self.left, top, self.columns, cells, row_height=height, groups=[r.node_number for r in rows])
         if dropped:
             y -= 9
-            text = f"{dropped} of {len(self.rows)} readings do not fit on this page (shown: baselines and the newest); all are in readings.csv."
+            text = f"{dropped} of {sum(not r.parts for r in self.rows)} readings do not fit on this page (shown: baselines and the newest); all are in readings.csv."
             page.text(self.left + 2, y, text, 7, bold=True, colour=ALARM)
         for line in note_lines:
             y -= 8.2

@@ -19,6 +19,23 @@ STATUS_TEXT = {
 }
 
 
+def part_text(value_ml: float | None) -> str:
+    """The volume of a part as printed; a dash where it was not assessed."""
+    return "–" if value_ml is None else f"{value_ml:.{quantity('voxel_volume_ml').decimals}f}"
+
+
+def part_rate(value_pct: float | None) -> str:
+    """The rate of a part as printed; a dash where it has none."""
+    return "–" if value_pct is None else f"{value_pct:.{quantity('vrr_pct').decimals}f}"
+
+
+def part_way(r: Reading) -> str:
+    """How the parts were come by, in a word or two."""
+    if r.enhancing_above_hu is not None:
+        return f"from {r.enhancing_above_hu:g} HU"
+    return "own outline" if "outlined" in (r.viable_from, r.ablated_from) else "stated"
+
+
 def plan_lines(run: PlanRun, count: int = 1) -> list[tuple[str, bool, Any]]:
     """A plan run in a few lines of ``(text, bold, colour)``: targets first, then what speaks against
     it, then the pairs."""

@@ -138,3 +138,36 @@ def test_that_formats_that_are_unknown_or_not_written_are_refused_and_nothing_is
         export_study(case.store, "pdf", tmp_path / "out", subject_id="S-404")
     assert caught.value.code == "subject_missing"
     assert not (tmp_path / "out").exists()
+
+
+def test_that_parts_have_columns_and_rates_of_their_own_and_empty_means_not_assessed(case: CaseBuilder, tmp_path: Path) -> None:
+    by_hu = {"reader": "reader-c", "viable_from": "hu_threshold", "ablated_from": "derived", "enhancing_above_hu": 70.0, "enhancing_source": "charter 4.2"}
+    case.lock("Baseline", volume_ml=2.0, viable_ml=1.6, ablated_ml=0.4, **by_hu)
+    case.lock("Day 30", volume_ml=1.8, viable_ml=0.0, ablated_ml=1.8, **by_hu)
+    write_csv(case.store.snapshot(), tmp_path / "out")
+    readings = {(r["reader"], r["visit"]): r for r in table(tmp_path / "out" / "readings.csv")}
+    zero = readings["reader-c", "Day 30"]
+    assert (zero["volume_ml"], zero["viable_ml"], zero["viable_from"], zero["ablated_ml"], zero["ablated_from"]) == ("1.8", "0.0", "hu_threshold", "1.8", "derived")
+    assert (zero["enhancing_above_hu"], zero["enhancing_source"]) == ("70.0", "charter 4.2")
+    assert [readings["reader-a", v]["viable_ml"] for v in ("Baseline", "Day 30", "Month 3")] == ["", "", ""]
+    rates = {(r["reader"], r["visit"]): r for r in table(tmp_path / "out" / "vrr.csv")}
+    assert (rates["reader-c", "Day 30"]["vrr_viable_pct"], rates["reader-c", "Day 30"]["parts_comparable"]) == ("100.0", "1")
+    assert float(rates["reader-c", "Day 30"]["vrr_pct"]) == pytest.approx(10.0)
+    assert (rates["reader-a", "Day 30"]["vrr_viable_pct"], rates["reader-a", "Day 30"]["parts_comparable"]) == ("", "")
+
+
+def test_that_every_rate_tells_its_interval_or_why_none_and_whether_it_counts(case: CaseBuilder, tmp_path: Path) -> None:
+    case.lock("Baseline", reader="reader-s", role="site")
+    case.lock("Day 30", reader="reader-s", role="site", volume_ml=1.0)
+    case.lock("Month 3", method="contour", volume_ml=0.1)
+    write_csv(case.store.snapshot(), tmp_path / "out")
+    rates = {(r["reader"], r["visit"], r["method"]): r for r in table(tmp_path / "out" / "vrr.csv")}
+    day30 = rates["reader-a", "Day 30", "voxel"]
+    assert (day30["cv_pct"], day30["in_endpoints"], day30["left_out_because"]) == ("15.9", "1", "")
+    assert day30["cv_source"] in day30["interval_note"]
+    gone = rates["reader-a", "Month 3", "voxel"]
+    assert (gone["vrr_lo_pct"], gone["in_endpoints"]) == ("", "1")
+    assert gone["interval_note"].startswith("No interval: a node that has disappeared")
+    unlike = rates["reader-a", "Month 3", "contour"]
+    assert (unlike["comparable"], unlike["vrr_lo_pct"], unlike["in_endpoints"], unlike["left_out_because"]) == ("0", "", "0", "not_comparable")
+    assert rates["reader-s", "Day 30", "voxel"]["left_out_because"] == "role"

@@ -154,3 +154,18 @@ def test_that_what_a_lock_is_not_and_who_read_are_never_cut(case: CaseBuilder) -
     assert text.count("not an electronic signature") == 2
     assert "R1 A reader with a rather long name (demonstration); R2 reader-a" in text
     assert "not an electron…" not in text
+
+
+def test_that_parts_stand_below_their_whole_with_rates_of_their_own(case: CaseBuilder) -> None:
+    by_hu = {"reader": "reader-b", "viable_from": "hu_threshold", "ablated_from": "derived", "enhancing_above_hu": 70.0}
+    case.lock("Baseline", volume_ml=2.0, viable_ml=1.6, ablated_ml=0.4, **by_hu)
+    case.lock("Day 30", volume_ml=1.8, viable_ml=0.4, ablated_ml=1.4, **by_hu)
+    case.lock("Month 3", volume_ml=1.0, viable_ml=0.2, ablated_ml=0.8, **{**by_hu, "enhancing_above_hu": 90.0})
+    text = text_of(render_subject_report(case.store.snapshot(), "S-001"))
+    for expected in ("enh. | not", "1.600 | 0.400", "0.400 | 1.400", "75.0 | -250.0", "87.5 | -100.0 ‡", "from 70 HU", "from 90 HU", "10.0 (", "6 readings locked by Dr Reader"):
+        assert expected in text, expected
+    assert "Stated repeatability: CV 15.9 % (IEEE Trans Med Imaging 2013;32:888" in text
+
+
+def test_that_without_an_assessed_part_the_page_speaks_of_none(case: CaseBuilder) -> None:
+    assert "enh. | not" not in text_of(render_subject_report(case.store.snapshot(), "S-001"))
