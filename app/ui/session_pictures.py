@@ -31,6 +31,7 @@ class PicturesPart:
         self.picture_preview: tuple[Still, MeasuredOutline | None, np.ndarray | None] | None = None
         self.open_wires: dict[tuple[str, str, int], tuple[tuple[float, float], ...]] = {}
         self._wire: tuple[object, int, PictureWire] | None = None
+        self._outlining: set[tuple[str, str, int]] = set()  # outlines under way that will be kept
         self._start_stills()
         self.picture_changed.connect(self.drop_picture_preview)
 
@@ -200,8 +201,11 @@ class PicturesPart:
             self.drop_picture_preview()
             return
         node_id = state.node.node_id
+        key = (node_id, *still)
+        self._outlining.add(key)
 
         def done(measured: MeasuredOutline) -> None:
+            self._outlining.discard(key)
             if self.nodes.get(node_id) is not state:
                 return  # another visit is on screen by now
             if not self._refuse_locked(state):
@@ -213,10 +217,15 @@ class PicturesPart:
             self.drop_picture_preview()
 
         def refused(error) -> None:
+            self._outlining.discard(key)
             self.drop_picture_preview()
             self._on_refused(error)
 
-        self.jobs.start("Outlining on the picture", lambda _context: work(), key=f"picture-outline-{node_id}-{still[0]}-{still[1]}", on_done=done, on_refused=refused)
+        self.jobs.start("Outlining on the picture", lambda _context: work(), key=f"picture-outline-{key}", on_done=done, on_refused=refused)
+
+    def is_outlining_picture(self, node_id: str) -> bool:
+        """True while an outline of this node on a picture is still being worked out."""
+        return any(key[0] == node_id and self.jobs.is_busy(f"picture-outline-{key}") for key in self._outlining)
 
     def remove_picture_outline(self) -> None:
         """Take the current node's outline on the still on screen away; one undo step."""

@@ -141,6 +141,8 @@ class ReadingsPart(EnhancingSessionPart):
 
     def is_working_on(self, node_id: str) -> bool:
         """True while the outline or the numbers of a node on screen are still to change."""
+        if self.is_outlining_picture(node_id):
+            return True
         return bool(self._edits) or self.is_drawing or self._stroke is not None or self.jobs.is_busy("segment") or self.jobs.is_busy("copy") or self.jobs.is_busy(f"measure-{node_id}") or self.jobs.is_busy(f"enhancing-{node_id}")
 
     def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None) -> None:

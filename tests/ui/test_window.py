@@ -114,8 +114,11 @@ def test_that_tools_that_need_a_volume_wait_for_one(window, session):
     assert not window.qactions["node"].isEnabled()
     scenes.show_volume(session)
     assert window.qactions["node"].isEnabled()
+    assert not window.qactions["livewire"].isEnabled()
     scenes.show_picture(session, scenes.cine())
-    assert not window.qactions["node"].isEnabled()
+    assert not window.qactions["brush"].isEnabled()
+    assert window.qactions["node"].isEnabled()
+    assert window.qactions["livewire"].isEnabled()
     assert window.qactions["caliper"].isEnabled()
     assert window.panes.shows_picture
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
@@ -149,7 +151,10 @@ class MeasurePanel(StepPanel):
         self.show_needs()
 
     def _show_numbers(self, state: NodeState | None) -> None:
-        self.volume.show_figure(volume_figure(state))
+        figure = volume_figure(state)
+        if self.session.picture is not None and figure.value is None and state is not None and state.reading is None:
+            figure = replace(figure, reason=t("Needs two diameters on a longitudinal still and two on a transverse one."))
+        self.volume.show_figure(figure)
         self.enhancing.refresh(state)
         measurement = state.measurement if state is not None else None
         self.figures.show_figures(measurement_figures(measurement) if measurement is not None else [])

@@ -32,7 +32,7 @@ class LivewireTool(Tool):
         clicks = len(self.session.wire_on())
         if clicks == 0:
             return t("Click on the node's border; the wire follows the edge")
-        return t("Click on along the border · Backspace: one back") if clicks < 3 else t("Enter, double click or the first point closes · Backspace: one back")
+        return t("Click on along the border · Backspace: one back") if clicks < 3 else t("Enter or the first point closes · Backspace: one back")
 
     def press(self, event: PaneEvent) -> None:
         """The next point; the first or the last one again closes the wire."""
