@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtGui import QColor, QPainter
 
-from app.ui.style import MUTED, TEXT, WARNING
+from app.ui.style import ACCENT, MUTED, TEXT, WARNING
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent, Tool
 from app.ui.views import overlays
@@ -27,7 +27,7 @@ class ModelTool(Tool):
         if session.proposal is not None:
             state = session.current
             whose = t("a new node") if state is None else state.node.label
-            return t("Enter: take it as the outline of {node} · Esc: discard · click: ask again there").format(node=whose)
+            return t("Enter: outline of {node} · Esc: discard · click: ask anew").format(node=whose)
         if session.model_is_working:
             return t("The model is working · Esc: stop it")
         return t("Click inside a node: the model proposes its outline")
@@ -52,8 +52,8 @@ class ModelTool(Tool):
         if proposal is None or getattr(pane, "geometry", None) is None or getattr(pane, "is_other_visit", False):
             return
         segments = overlays.outline_segments(proposal.mask, pane.geometry, pane.view, pane.slice_number)
-        overlays.draw_segments(painter, pane.view, segments, QColor(WARNING), 2.0, dotted=True)
-        overlays.label_outline(painter, pane.view, segments, t("proposal"), QColor(WARNING))
+        overlays.draw_segments(painter, pane.view, segments, QColor(ACCENT), 2.0, dotted=True)
+        overlays.label_outline(painter, pane.view, segments, t("proposal"), QColor(ACCENT))
 
     def live_lines(self) -> list[tuple[str, str]]:
         """What is proposed, by which model, and that nobody has taken it."""
