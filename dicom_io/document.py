@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from dicom_io.writing import MANUFACTURER, new_object, not_as_written, replaced_when_checked
+from dicom_io.writing import MANUFACTURER, Stamp, new_object, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 
 ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
@@ -17,7 +16,7 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 DOCUMENT_SERIES, PICTURE_SERIES = 902, 903
 
 
-def write_pdf(pdf: bytes, source: Dataset, path: Path | str, *, title: str, software_version: str, now: dt.datetime | None = None) -> Path:
+def write_pdf(pdf: bytes, source: Dataset, path: Path | str, stamp: Stamp, *, title: str) -> Path:
     """Write the bytes of a PDF as an Encapsulated PDF object (PS3.3 A.45.1) of the study of ``source``.
 
     The document says itself whether names are burned in; ours carry pseudonyms only (NO). Raises
@@ -26,7 +25,7 @@ def write_pdf(pdf: bytes, source: Dataset, path: Path | str, *, title: str, soft
     path = Path(path)
     if not pdf.startswith(b"%PDF-"):
         raise NodusError("What was given as a report is not a PDF file.", code="not_a_pdf")
-    ds = new_object(ENCAPSULATED_PDF, "DOC", source, software_version=software_version, series_number=DOCUMENT_SERIES, description="Report", now=now)
+    ds = new_object(ENCAPSULATED_PDF, "DOC", source, stamp, series_number=DOCUMENT_SERIES, description="Report")
     ds.ConversionType = "WSD"
     ds.SecondaryCaptureDeviceManufacturer = MANUFACTURER
     ds.BurnedInAnnotation = "NO"
@@ -54,7 +53,7 @@ def read_pdf(path: Path | str) -> bytes:
     return bytes(data)[: int(length)] if length else bytes(data)
 
 
-def write_key_image(picture: np.ndarray, source: Dataset, path: Path | str, *, description: str, software_version: str, now: dt.datetime | None = None) -> Path:
+def write_key_image(picture: np.ndarray, source: Dataset, path: Path | str, stamp: Stamp, *, description: str) -> Path:
     """Write an RGB picture (uint8 ``[row, column, 3]``) as Secondary Capture (PS3.3 A.8.1) of the study of ``source``.
 
     The picture carries no scale: nobody is to measure on a copy of a screen. Raises ``NodusError``:
@@ -63,7 +62,7 @@ def write_key_image(picture: np.ndarray, source: Dataset, path: Path | str, *, d
     path = Path(path)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or min(picture.shape[:2]) < 1:
         raise NodusError(f"A key image is 8-bit RGB, not {picture.dtype} {picture.shape}.", code="bad_shape")
-    ds = new_object(SECONDARY_CAPTURE, "OT", source, software_version=software_version, series_number=PICTURE_SERIES, description=description, now=now)
+    ds = new_object(SECONDARY_CAPTURE, "OT", source, stamp, series_number=PICTURE_SERIES, description=description)
     ds.ConversionType = "WSD"
     ds.SecondaryCaptureDeviceManufacturer = MANUFACTURER
     ds.BurnedInAnnotation = "NO"

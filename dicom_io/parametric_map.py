@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 from highdicom.sr.coding import CodedConcept
 
-from dicom_io.writing import INVESTIGATIONAL, MANUFACTURER, MODEL, not_as_written, own_uid, replaced_when_checked
+from dicom_io.writing import INVESTIGATIONAL, MANUFACTURER, MODEL, Stamp, identify, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 
@@ -22,7 +22,7 @@ FIELD_STRENGTH = CodedConcept("NODUS-E", "99NODUS", "Electric field strength, ma
 SQUARE = 1e-4  # how far from right angles the axes may be
 
 
-def write_field_map(field_v_per_m: np.ndarray, geometry: ImageGeometry, source_files: Sequence[Path], path: Path | str, *, software_version: str, description: str = "Electric field of the plan") -> Path:
+def write_field_map(field_v_per_m: np.ndarray, geometry: ImageGeometry, source_files: Sequence[Path], path: Path | str, stamp: Stamp, *, description: str = "Electric field of the plan") -> Path:
     """Write a field strength ``[k, j, i]`` in V/m on ``geometry`` as a Parametric Map (PS3.3 A.75) that refers to
     the series in ``source_files`` (its patient, study and frame of reference).
 
@@ -59,13 +59,13 @@ def write_field_map(field_v_per_m: np.ndarray, geometry: ImageGeometry, source_f
         made = hd.pm.ParametricMap(
             source_images=sources,
             pixel_array=values,
-            series_instance_uid=own_uid(),
+            series_instance_uid=stamp.uid("PM series"),
             series_number=SERIES_NUMBER,
-            sop_instance_uid=own_uid(),
+            sop_instance_uid=stamp.uid("PM instance"),
             instance_number=1,
             manufacturer=MANUFACTURER,
             manufacturer_model_name=MODEL,
-            software_versions=software_version,
+            software_versions=stamp.software_version,
             device_serial_number="0",
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
@@ -77,6 +77,7 @@ def write_field_map(field_v_per_m: np.ndarray, geometry: ImageGeometry, source_f
             plane_orientation=hd.PlaneOrientationSequence("PATIENT", [*direction[:, 0], *direction[:, 1]]),
             plane_positions=[hd.PlanePositionSequence("PATIENT", list(p)) for p in centres],
         )
+    identify(made, stamp, "PM")
     if "Laterality" not in made:
         made.Laterality = ""  # asked for where the source does not name an unpaired part of the body
     with replaced_when_checked(path) as partial:

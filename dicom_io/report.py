@@ -7,7 +7,6 @@ and each drawn outline a planar group (TID 1410).
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import warnings
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 
 from dicom_io import codes
-from dicom_io.writing import MANUFACTURER, MODEL, not_as_written, own_uid, replaced_when_checked
+from dicom_io.writing import MANUFACTURER, MODEL, Stamp, identify, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 
 SERIES_NUMBER = 905
@@ -164,13 +163,12 @@ def write_report(
     nodes: Sequence[NodeReport],
     evidence: Sequence[Dataset],
     path: Path | str,
+    stamp: Stamp,
     *,
     reader: str,
     modality: str,
-    software_version: str,
     role: str = "central",
     time_point: TimePoint | None = None,
-    now: dt.datetime | None = None,
 ) -> Path:
     """Write one reader's measurements of one visit as Comprehensive 3D SR.
 
@@ -181,9 +179,8 @@ def write_report(
     path = Path(path)
     if not nodes or not evidence:
         raise NodusError("There is no measurement to report.", code="nothing_to_write")
-    when = now or dt.datetime.now(dt.UTC)
     observer = sr.PersonObserverIdentifyingAttributes(name=_person_name(reader), role_in_procedure=codes.ADJUDICATOR if role == "adjudicator" else codes.READER)
-    device = sr.DeviceObserverIdentifyingAttributes(uid=own_uid(), name="Nodus", manufacturer_name=MANUFACTURER, model_name=MODEL)
+    device = sr.DeviceObserverIdentifyingAttributes(uid=stamp.uid("device"), name="Nodus", manufacturer_name=MANUFACTURER, model_name=MODEL)
     context = sr.ObservationContext(
         observer_person_context=sr.ObserverContext(hd.sr.CodedConcept("121006", "DCM", "Person"), observer),
         observer_device_context=sr.ObserverContext(hd.sr.CodedConcept("121007", "DCM", "Device"), device),
@@ -199,9 +196,9 @@ def write_report(
         made = sr.Comprehensive3DSR(
             evidence=list(evidence),
             content=content[0],
-            series_instance_uid=own_uid(),
+            series_instance_uid=stamp.uid("device"),
             series_number=SERIES_NUMBER,
-            sop_instance_uid=own_uid(),
+            sop_instance_uid=stamp.uid("device"),
             instance_number=1,
             manufacturer=MANUFACTURER,
             is_complete=True,
@@ -210,8 +207,8 @@ def write_report(
     _mend(made)
     made.SpecificCharacterSet = "ISO_IR 192"
     made.SeriesDescription = "Node measurements (Investigational use only)"
-    made.ManufacturerModelName, made.SoftwareVersions, made.DeviceSerialNumber = MODEL, software_version, "0"
-    made.ContentDate, made.ContentTime, made.TimezoneOffsetFromUTC = f"{when:%Y%m%d}", f"{when:%H%M%S}", "+0000"
+    made.ManufacturerModelName, made.SoftwareVersions, made.DeviceSerialNumber = MODEL, stamp.software_version, "0"
+    identify(made, stamp, "SR")
     with replaced_when_checked(path) as partial:
         made.save_as(partial)
         _compare(partial, path, nodes)

@@ -6,7 +6,6 @@ own, so that a reader who counts voxel centres inside an odd number of polygons 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicom_io.ct import read_stack, series_of_files
 from dicom_io.rtstruct import RTSTRUCT_SOP_CLASS, read_rtstruct
-from dicom_io.writing import INVESTIGATIONAL, new_object, not_as_written, replaced_when_checked
+from dicom_io.writing import INVESTIGATIONAL, Stamp, new_object, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
@@ -71,7 +70,7 @@ def _references(ds: Dataset, source: Dataset, uids: Sequence[tuple[str, str]]) -
     ds.ReferencedFrameOfReferenceSequence = [frame]
 
 
-def write_rtstruct(masks: Sequence[NodeMask], source_files: Sequence[Path], path: Path | str, *, software_version: str, label: str = "NODES", now: dt.datetime | None = None) -> Path:
+def write_rtstruct(masks: Sequence[NodeMask], source_files: Sequence[Path], path: Path | str, stamp: Stamp, *, label: str = "NODES") -> Path:
     """Write ``masks`` as one structure set (an ROI each, numbered from 1) on the series in ``source_files``.
 
     The masks must lie on the grid of the series, whose slices must be evenly spaced; empty ones are
@@ -95,7 +94,7 @@ def write_rtstruct(masks: Sequence[NodeMask], source_files: Sequence[Path], path
         raise NodusError("The series does not say in which frame of reference it lies; outlines cannot be placed in it.", code="frame_of_reference_missing")
     uids = [(str(headers[file].SOPClassUID), str(headers[file].SOPInstanceUID)) for file, _frame in series.slices]
 
-    ds = new_object(RTSTRUCT_SOP_CLASS, "RTSTRUCT", source, software_version=software_version, series_number=SERIES_NUMBER, description="Node outlines", now=now)
+    ds = new_object(RTSTRUCT_SOP_CLASS, "RTSTRUCT", source, stamp, series_number=SERIES_NUMBER, description="Node outlines")
     ds.OperatorsName = ""
     ds.PositionReferenceIndicator = source.get("PositionReferenceIndicator") or ""
     ds.FrameOfReferenceUID = source.FrameOfReferenceUID

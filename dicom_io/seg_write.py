@@ -6,8 +6,6 @@ under treatment is "Neoplasm, Secondary" (14799000, SCT) of the cervical lymph n
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,32 +15,28 @@ import numpy as np
 import pydicom
 from highdicom.sr.coding import CodedConcept
 
+from dicom_io.codes import CERVICAL_NODE, MORPHOLOGICALLY_ALTERED, NEOPLASM_SECONDARY
 from dicom_io.ct import read_geometry, series_of_files
 from dicom_io.seg import read_seg
+from dicom_io.writing import MANUFACTURER, MODEL, Stamp, identify, replaced_when_checked
 from volumetry.errors import NodusError
 from volumetry.mask import NodeMask
 
-MANUFACTURER = "Nodus"
-MODEL = "Nodus, investigational use only"
-CATEGORY = CodedConcept("49755003", "SCT", "Morphologically Altered Structure")
-NEOPLASM = CodedConcept("14799000", "SCT", "Neoplasm, Secondary")
-CERVICAL_NODE = CodedConcept("81105003", "SCT", "Cervical lymph node")
 
-
-def _described(mask: NodeMask, number: int, software_version: str, tracking_uid: str | None) -> hd.seg.SegmentDescription:
+def _described(mask: NodeMask, number: int, stamp: Stamp, tracking_uid: str | None) -> hd.seg.SegmentDescription:
     name = mask.name or f"node {mask.label}"
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name[:64],
-        segmented_property_category=CATEGORY,
-        segmented_property_type=NEOPLASM,
+        segmented_property_category=MORPHOLOGICALLY_ALTERED,
+        segmented_property_type=NEOPLASM_SECONDARY,
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name="Nodus segmentation", version=software_version, family=CodedConcept("123109", "DCM", "Manual Processing")
+            name="Nodus segmentation", version=stamp.software_version, family=CodedConcept("123109", "DCM", "Manual Processing")
         ),
         anatomic_regions=[CERVICAL_NODE],
         tracking_id=name,
-        tracking_uid=hd.UID(tracking_uid) if tracking_uid else hd.UID(),
+        tracking_uid=hd.UID(tracking_uid or stamp.uid(f"segment {number}")),
     )
 
 
@@ -50,8 +44,8 @@ def write_seg(
     masks: Sequence[NodeMask],
     source_files: Sequence[Path],
     path: Path | str,
+    stamp: Stamp,
     *,
-    software_version: str,
     tracking_uids: Sequence[str | None] | None = None,
     series_number: int = 900,
 ) -> Path:
@@ -84,30 +78,22 @@ def write_seg(
             source_images=sources,
             pixel_array=np.stack([m.array for m in masks], axis=-1).astype(np.uint8),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_described(m, n + 1, software_version, uids[n]) for n, m in enumerate(masks)],
-            series_instance_uid=hd.UID(),
+            segment_descriptions=[_described(m, n + 1, stamp, uids[n]) for n, m in enumerate(masks)],
+            series_instance_uid=stamp.uid("SEG series"),
             series_number=series_number,
-            sop_instance_uid=hd.UID(),
+            sop_instance_uid=stamp.uid("SEG instance"),
             instance_number=1,
             manufacturer=MANUFACTURER,
             manufacturer_model_name=MODEL,
-            software_versions=software_version,
+            software_versions=stamp.software_version,
             device_serial_number="0",
             content_label="NODES",
             content_description="Investigational use only",
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=".dcm", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
+    identify(segmentation, stamp, "SEG")
+    with replaced_when_checked(path) as partial:
         segmentation.save_as(partial)
         _compare(partial, masks)
-        os.replace(partial, path)
-    except OSError as error:
-        raise NodusError(f"{path.name} cannot be written: {error.strerror or error}.", code="write_failed") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -28,24 +31,57 @@ KEPT = (
 )  # fmt: skip
 
 
-def own_uid() -> UID:
-    """A new UID under the 2.25 root (a random UUID; PS3.5 B.2)."""
-    return UID(generate_uid(prefix=None))
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who writes an object and when. ``seed`` names what is written (a study, a reading and its version): the same
+    seed gives the same identities, so that writing the same thing twice gives the same bytes; without one they are random.
+    ``now`` is UTC; the clock's without it."""
+
+    software_version: str
+    seed: str | None = None
+    now: dt.datetime | None = None
+
+    @property
+    def when(self) -> dt.datetime:
+        """The time that goes into the object."""
+        return self.now or dt.datetime.now(dt.UTC)
+
+    def uid(self, what: str) -> UID:
+        """The UID of one part (``series``, ``instance`` ...), under the 2.25 root (PS3.5 B.2)."""
+        if self.seed is None:
+            return UID(generate_uid(prefix=None))
+        digest = hashlib.sha256(f"{self.seed}|{what}".encode()).digest()
+        return UID(f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}")
 
 
-def new_object(sop_class: str, modality: str, source: Dataset, *, software_version: str, series_number: int, description: str, now: dt.datetime | None = None) -> Dataset:
+def identify(ds: Dataset, stamp: Stamp, what: str) -> None:
+    """Give an object that a library made our identities and times, and none of its own."""
+    ds.SeriesInstanceUID, ds.SOPInstanceUID = stamp.uid(f"{what} series"), stamp.uid(f"{what} instance")
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    for item in [*ds.get("DimensionOrganizationSequence", []), *ds.get("DimensionIndexSequence", [])]:
+        item.DimensionOrganizationUID = stamp.uid(f"{what} dimensions")
+    for item in ds.get("ContributingEquipmentSequence", []):
+        item.ContributionDateTime = f"{stamp.when:%Y%m%d%H%M%S}"
+    ds.InstanceCreationDate = ds.ContentDate = f"{stamp.when:%Y%m%d}"
+    ds.InstanceCreationTime = ds.ContentTime = f"{stamp.when:%H%M%S}"
+    ds.TimezoneOffsetFromUTC = "+0000"
+    for keyword in ("SeriesDate", "SeriesTime"):
+        if keyword in ds:
+            setattr(ds, keyword, f"{stamp.when:%Y%m%d}" if keyword == "SeriesDate" else f"{stamp.when:%H%M%S}")
+
+
+def new_object(sop_class: str, modality: str, source: Dataset, stamp: Stamp, *, series_number: int, description: str) -> Dataset:
     """A data set of ``sop_class`` in a new series of the study that ``source`` (a header) belongs to.
 
-    It has the Patient, Study, Series, Equipment and SOP Common modules; dates and times of its own
-    content are ``now`` (UTC; the clock's without it). The caller adds the rest.
+    It has the Patient, Study, Series, Equipment and SOP Common modules. The caller adds the rest.
     """
-    when = now or dt.datetime.now(dt.UTC)
+    when = stamp.when
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.MediaStorageSOPClassUID = UID(sop_class)
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.SpecificCharacterSet = "ISO_IR 192"
-    ds.SOPClassUID, ds.SOPInstanceUID = UID(sop_class), own_uid()
+    ds.SOPClassUID, ds.SOPInstanceUID = UID(sop_class), stamp.uid(f"{modality} instance")
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     for keyword in PATIENT + STUDY:
         setattr(ds, keyword, source.get(keyword) or "")
@@ -55,13 +91,13 @@ def new_object(sop_class: str, modality: str, source: Dataset, *, software_versi
         if source.get(keyword):
             setattr(ds, keyword, source.get(keyword))
     ds.Modality = modality
-    ds.SeriesInstanceUID = own_uid()
+    ds.SeriesInstanceUID = stamp.uid(f"{modality} series")
     ds.SeriesNumber = series_number
     ds.SeriesDescription = f"{description[:38]} ({INVESTIGATIONAL[:24]})"
     ds.InstanceNumber = 1
     ds.Manufacturer, ds.ManufacturerModelName = MANUFACTURER, MODEL
     ds.DeviceSerialNumber = "0"
-    ds.SoftwareVersions = software_version
+    ds.SoftwareVersions = stamp.software_version
     ds.InstanceCreationDate = ds.ContentDate = ds.SeriesDate = f"{when:%Y%m%d}"
     ds.InstanceCreationTime = ds.ContentTime = ds.SeriesTime = f"{when:%H%M%S}"
     ds.TimezoneOffsetFromUTC = "+0000"

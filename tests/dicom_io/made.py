@@ -10,11 +10,14 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from dicom_io.writing import Stamp
+
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 US = "1.2.840.10008.5.1.4.1.1.6.1"
 US_LOOP = "1.2.840.10008.5.1.4.1.1.3.1"
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
+STAMP = Stamp("0.1")
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 

@@ -9,6 +9,7 @@ from highdicom.pm import ParametricMap
 
 from dicom_io.document import read_pdf, write_key_image, write_pdf
 from dicom_io.parametric_map import read_field_map, write_field_map
+from tests.dicom_io.made import STAMP
 from tests.dicom_io.test_seg_write import series
 from tests.dicom_io.validators import dciodvfy_errors
 from volumetry.errors import NodusError
@@ -29,7 +30,7 @@ def header(ct):
 
 def test_that_a_report_comes_back_byte_for_byte(tmp_path, header):
     assert len(PDF) % 2 == 1  # DICOM pads it; the length in the header takes the padding off again
-    path = write_pdf(PDF, header, tmp_path / "report.dcm", title="Follow-up S1", software_version="0.1")
+    path = write_pdf(PDF, header, tmp_path / "report.dcm", STAMP, title="Follow-up S1")
     assert read_pdf(path) == PDF
     ds = pydicom.dcmread(path)
     assert (ds.PatientID, ds.StudyInstanceUID) == (header.PatientID, header.StudyInstanceUID)
@@ -38,7 +39,7 @@ def test_that_a_report_comes_back_byte_for_byte(tmp_path, header):
 
 def test_that_what_is_no_pdf_is_refused(tmp_path, header, ct):
     with pytest.raises(NodusError) as refusal:
-        write_pdf(b"hello", header, tmp_path / "report.dcm", title="x", software_version="0.1")
+        write_pdf(b"hello", header, tmp_path / "report.dcm", STAMP, title="x")
     assert refusal.value.code == "not_a_pdf"
     with pytest.raises(NodusError) as refusal:
         read_pdf(ct.paths[0])
@@ -47,7 +48,7 @@ def test_that_what_is_no_pdf_is_refused(tmp_path, header, ct):
 
 def test_that_a_key_image_comes_back_pixel_for_pixel_and_carries_no_scale(tmp_path, header):
     picture = np.random.default_rng(1).integers(0, 256, (31, 41, 3), dtype=np.uint8)
-    path = write_key_image(picture, header, tmp_path / "key.dcm", description="Node N1", software_version="0.1")
+    path = write_key_image(picture, header, tmp_path / "key.dcm", STAMP, description="Node N1")
     ds = pydicom.dcmread(path)
     np.testing.assert_array_equal(ds.pixel_array, picture)
     assert "PixelSpacing" not in ds
@@ -56,7 +57,7 @@ def test_that_a_key_image_comes_back_pixel_for_pixel_and_carries_no_scale(tmp_pa
 
 def test_that_a_grey_picture_is_refused_as_a_key_image(tmp_path, header):
     with pytest.raises(NodusError) as refusal:
-        write_key_image(np.zeros((4, 4), np.uint8), header, tmp_path / "key.dcm", description="x", software_version="0.1")
+        write_key_image(np.zeros((4, 4), np.uint8), header, tmp_path / "key.dcm", STAMP, description="x")
     assert refusal.value.code == "bad_shape"
 
 
@@ -66,7 +67,7 @@ def test_that_a_field_map_gives_the_same_volts_per_metre_at_the_same_places(tmp_
     geometry = ImageGeometry.from_spacing((9, 8, 7), spacing, origin, np.diag([1.0, 1.0, -1.0 if turned else 1.0]))
     field = (np.random.default_rng(2).random(geometry.shape) * 1e5).astype(np.float32)
     field[0, 0, 0] = np.nan  # metal
-    path = write_field_map(field, geometry, ct.paths, tmp_path / "field.dcm", software_version="0.1")
+    path = write_field_map(field, geometry, ct.paths, tmp_path / "field.dcm", STAMP)
     back, placed = read_field_map(path)
     for index in ((1, 2, 3), (6, 7, 8), (0, 0, 4)):
         there = np.rint(placed.world_to_index(geometry.index_to_world(index))).astype(int)
@@ -80,7 +81,7 @@ def test_that_a_field_map_gives_the_same_volts_per_metre_at_the_same_places(tmp_
 def test_that_another_reader_gets_the_same_field(tmp_path, ct):
     geometry = ImageGeometry.from_spacing((3, 4, 5), (1.0, 1.0, 2.0))
     field = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
-    path = write_field_map(field, geometry, ct.paths, tmp_path / "field.dcm", software_version="0.1")
+    path = write_field_map(field, geometry, ct.paths, tmp_path / "field.dcm", STAMP)
     other = ParametricMap.from_dataset(pydicom.dcmread(path))
     volume = other.get_volume()
     assert volume.spacing == pytest.approx((2.0, 1.0, 1.0))
@@ -93,10 +94,10 @@ def test_that_a_sheared_grid_or_a_field_of_another_shape_is_refused(tmp_path, ct
     affine = np.eye(4)
     affine[1, 2] = 0.2
     with pytest.raises(NodusError) as refusal:
-        write_field_map(np.zeros((2, 2, 2)), ImageGeometry((2, 2, 2), affine), ct.paths, tmp_path / "x.dcm", software_version="0.1")
+        write_field_map(np.zeros((2, 2, 2)), ImageGeometry((2, 2, 2), affine), ct.paths, tmp_path / "x.dcm", STAMP)
     assert refusal.value.code == "wrong_grid"
     with pytest.raises(NodusError) as refusal:
-        write_field_map(np.zeros((2, 2, 3)), ImageGeometry((2, 2, 2), np.eye(4)), ct.paths, tmp_path / "x.dcm", software_version="0.1")
+        write_field_map(np.zeros((2, 2, 3)), ImageGeometry((2, 2, 2), np.eye(4)), ct.paths, tmp_path / "x.dcm", STAMP)
     assert refusal.value.code == "bad_shape"
     assert not (tmp_path / "x.dcm").exists()
 

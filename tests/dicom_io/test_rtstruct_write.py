@@ -9,7 +9,7 @@ import pytest
 from dicom_io.ct import read_volume
 from dicom_io.masks import read_masks
 from dicom_io.rtstruct_write import write_rtstruct
-from tests.dicom_io.made import ct_slice, save
+from tests.dicom_io.made import STAMP, ct_slice, save
 from tests.dicom_io.test_seg_write import PATIENT, series
 from tests.dicom_io.validators import dciodvfy_errors
 from volumetry.errors import NodusError
@@ -34,7 +34,7 @@ def awkward(geometry) -> list[NodeMask]:
 def test_that_every_voxel_of_every_outline_comes_back(tmp_path, kind):
     source = series(tmp_path / "ct", **kind)
     masks = awkward(read_volume(source).geometry)
-    path = write_rtstruct(masks, source.paths, tmp_path / "nodes.dcm", software_version="0.1")
+    path = write_rtstruct(masks, source.paths, tmp_path / "nodes.dcm", STAMP)
     back = read_masks(path, image=tmp_path / "ct")
     assert [m.name for m in back] == ["ring", "node 2", "noise", "dots", "gone"]
     for mask, other in zip(masks, back, strict=True):
@@ -47,7 +47,7 @@ def test_that_each_outline_names_the_picture_it_was_drawn_on(tmp_path):
     geometry = read_volume(source).geometry
     array = np.zeros(geometry.shape, dtype=bool)
     array[4, 2:4, 2:4] = True
-    ds = pydicom.dcmread(write_rtstruct([NodeMask(array, geometry)], source.paths, tmp_path / "nodes.dcm", software_version="0.1"))
+    ds = pydicom.dcmread(write_rtstruct([NodeMask(array, geometry)], source.paths, tmp_path / "nodes.dcm", STAMP))
     (contour,) = ds.ROIContourSequence[0].ContourSequence
     named = contour.ContourImageSequence[0].ReferencedSOPInstanceUID
     slices = {pydicom.dcmread(p).SOPInstanceUID: pydicom.dcmread(p).ImagePositionPatient[2] for p in source.paths}
@@ -58,7 +58,7 @@ def test_that_a_mask_on_another_grid_is_not_written(tmp_path):
     source = series(tmp_path / "ct")
     grid = ImageGeometry.from_spacing((7, 6, 5), (0.5, 0.8, 1.5), (1.0, 2.5, 0.0))
     with pytest.raises(NodusError) as refusal:
-        write_rtstruct([NodeMask(np.ones(grid.shape, dtype=bool), grid)], source.paths, tmp_path / "x.dcm", software_version="0.1")
+        write_rtstruct([NodeMask(np.ones(grid.shape, dtype=bool), grid)], source.paths, tmp_path / "x.dcm", STAMP)
     assert refusal.value.code == "wrong_grid"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ct"]
 
@@ -70,12 +70,12 @@ def test_that_a_series_with_a_gap_or_without_a_frame_of_reference_takes_no_outli
     geometry = read_volume(whole).geometry
     mask = NodeMask(np.ones((6, *geometry.shape[1:]), dtype=bool), ImageGeometry((6, *geometry.shape[1:]), geometry.affine))
     with pytest.raises(NodusError) as refusal:
-        write_rtstruct([mask], sorted((tmp_path / "gap").iterdir()), tmp_path / "x.dcm", software_version="0.1")
+        write_rtstruct([mask], sorted((tmp_path / "gap").iterdir()), tmp_path / "x.dcm", STAMP)
     assert refusal.value.code == "wrong_grid"
     for path in whole.paths:
         ds = pydicom.dcmread(path)
         del ds.FrameOfReferenceUID
         ds.save_as(path)
     with pytest.raises(NodusError) as refusal:
-        write_rtstruct([NodeMask(np.ones(geometry.shape, dtype=bool), geometry)], whole.paths, tmp_path / "x.dcm", software_version="0.1")
+        write_rtstruct([NodeMask(np.ones(geometry.shape, dtype=bool), geometry)], whole.paths, tmp_path / "x.dcm", STAMP)
     assert refusal.value.code == "frame_of_reference_missing"

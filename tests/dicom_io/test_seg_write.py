@@ -10,7 +10,7 @@ from dicom_io.ct import read_volume
 from dicom_io.masks import read_masks
 from dicom_io.scan import scan_folder
 from dicom_io.seg_write import write_seg
-from tests.dicom_io.made import ct_slice, save
+from tests.dicom_io.made import STAMP, ct_slice, save
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
@@ -44,7 +44,7 @@ def test_that_overlapping_sparse_and_empty_segments_come_back(tmp_path, kind):
     source = series(tmp_path / "ct", **kind)
     geometry = read_volume(source).geometry
     masks = nodes(geometry)
-    path = write_seg(masks, source.paths, tmp_path / "nodes.dcm", software_version="0.1")
+    path = write_seg(masks, source.paths, tmp_path / "nodes.dcm", STAMP)
     back = read_masks(path)
     assert [m.name for m in back] == ["II left", "node 2", "gone"]
     for mask, other in zip(masks, back, strict=True):
@@ -56,7 +56,7 @@ def test_that_overlapping_sparse_and_empty_segments_come_back(tmp_path, kind):
 def test_that_another_reader_gets_the_same_voxels(tmp_path):
     source = series(tmp_path / "ct")
     masks = nodes(read_volume(source).geometry)
-    path = write_seg(masks, source.paths, tmp_path / "nodes.dcm", software_version="0.1", tracking_uids=["1.2.3", None, None])
+    path = write_seg(masks, source.paths, tmp_path / "nodes.dcm", STAMP, tracking_uids=["1.2.3", None, None])
     other = hd.seg.segread(path)
     assert "1.2.3" in {uid for _, uid in other.get_tracking_ids()}
     volume = other.get_volume(combine_segments=False)
@@ -68,7 +68,7 @@ def test_that_a_mask_on_another_grid_is_not_written(tmp_path):
     grid = ImageGeometry.from_spacing((7, 6, 5), (0.5, 0.8, 1.5), (1.0, 2.5, 0.0))
     mask = NodeMask(np.ones(grid.shape, dtype=bool), grid)
     with pytest.raises(NodusError) as refusal:
-        write_seg([mask], source.paths, tmp_path / "x.dcm", software_version="0.1")
+        write_seg([mask], source.paths, tmp_path / "x.dcm", STAMP)
     assert refusal.value.code == "wrong_grid"
     assert not (tmp_path / "x.dcm").exists()
 
@@ -79,5 +79,5 @@ def test_that_nothing_is_not_written(tmp_path):
     empty = NodeMask(np.zeros(geometry.shape, dtype=bool), geometry)
     for masks in ([], [empty]):
         with pytest.raises(NodusError) as refusal:
-            write_seg(masks, source.paths, tmp_path / "x.dcm", software_version="0.1")
+            write_seg(masks, source.paths, tmp_path / "x.dcm", STAMP)
         assert refusal.value.code == "nothing_to_write"
