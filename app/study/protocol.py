@@ -60,6 +60,11 @@ class StudyProtocol:
         return self.content.get("reading", {}).get("allow_propagated_outlines", False) is True
 
     @property
+    def shows_other_visits(self) -> bool:
+        """False where a reader must not see a subject's other visits beside the one that is read; True unless stated."""
+        return self.content.get("reading", {}).get("compare_visits", True) is not False
+
+    @property
     def allows_model_outlines(self) -> bool:
         """True where a reading for an endpoint may rest on an outline that a trained model proposed; False unless stated."""
         return self.content.get("reading", {}).get("allow_model_outlines", False) is True
@@ -139,6 +144,8 @@ def check_protocol(content: Any) -> list[str]:
     for key in ("allow_propagated_outlines", "allow_model_outlines"):
         if not isinstance(reading.get(key, False), bool):
             faults.append(f"reading.{key} must be true or false")
+    if not isinstance(reading.get("compare_visits", True), bool):
+        faults.append("reading.compare_visits must be true or false")
     stated = reading.get("repeatability_cv_pct", {})
     if not isinstance(stated, dict):
         faults.append("reading.repeatability_cv_pct must be an object")

@@ -57,6 +57,7 @@ GESTURES = (
     ("Cut: drag a line", "The smaller side goes; Ctrl: the larger one"),
     ("Needle: drag or two clicks", "Entry to tip in any panes; Shift: tip first; Alt: parallel to the last needle"),
     ("Needle: drag end or shaft", "Move it in the pane's plane"),
+    ("Landmark: click, drag", "The same anatomical point in either visit, then in the other; a drag moves it"),
     ("3D: drag, middle drag, wheel", "Turn, pan, zoom"),
 )
 

@@ -43,9 +43,7 @@ class ComparePart:
     # ---- what may be compared ---------------------------------------------------------------
     def may_compare(self) -> bool:
         """False where the protocol keeps other visits from the reader (``reading.compare_visits`` false)."""
-        if self.study is None:
-            return True
-        return self.study.protocol.content.get("reading", {}).get("compare_visits", True) is not False
+        return self.study is None or self.study.protocol.shows_other_visits
 
     def comparable_visits(self) -> list:
         """Other visits of the subject with a volume of the kind on screen, in order."""

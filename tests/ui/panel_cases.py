@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from app.study.model import Reading, ReadingState, ReadingStatus, Side, TargetNode, Visit
+from app.study.protocol import load_protocol
 from app.ui.session import NodeState
 from app.usecases.mask_draft import MaskDraft
 from app.usecases.plan import NeedleDraft, PlanDraft
@@ -48,7 +49,7 @@ def fill(session) -> None:
         Finding("missing_slice", "One slice is missing.", "serious"),
     ]
     session.subject_id = "S-014"
-    session.study = SimpleNamespace(close=lambda: None)
+    session.study = SimpleNamespace(close=lambda: None, protocol=load_protocol("ire-cervical-ln"), get_setting=lambda key, default=None: default)
     session.visits = [Visit(f"v{n}", "S-014", name, n) for n, name in enumerate(VISITS)]
     session.visit = session.visits[1]
     session.subject_nodes = [
