@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from app.usecases.outline_picture import PictureOutline, PictureWire, outline_as_mask, outline_axes, outline_click, outline_livewire
+from app.usecases.outline_picture import PictureOutline, PictureWire, measured_outline, outline_as_mask, outline_axes, outline_click, outline_livewire
+from app.usecases.picture_draft import PictureDraft, load_draft, outline_record, pack_draft, save_draft, unpack_draft
 from volumetry.calibration import Calibration, PictureRegion
 from volumetry.errors import NodusError
 from volumetry.image import Cine
@@ -207,3 +209,41 @@ def test_that_the_mask_without_a_scale_says_so_and_a_hand_calibration_is_named()
     by_hand = Calibration(manual_mm_per_pixel=(0.1, 0.1))
     assert [f.code for f in outline_as_mask(outline, by_hand).findings] == ["spacing_unknown", "manual_calibration"]
     assert [f.code for f in outline_axes(outline, by_hand).findings] == ["manual_calibration"]
+
+
+# ---- kept in the study --------------------------------------------------------------------------
+def test_that_a_draft_comes_back_as_it_was_kept_and_a_damaged_one_is_refused(case):
+    cine = picture()
+    measured = measured_outline(outline_click(cine, CENTRE_PX, 52.0, anchors_px=((150.0, 70.0),)), cine.calibration)
+    caliper = {"points": [[1.0, 2.0], [3.0, 4.5]], "length_mm": 12.5, "label": "length", "plane": "longitudinal", "frame": 2, "source": "I-1", "warnings": []}
+    draft = PictureDraft({("I-1", 2): measured}, {("I-1", 2): "longitudinal"}, {"length": caliper})
+    store, node_id, visit_id = case.store, case.node.node_id, next(iter(case.visits.values())).visit_id
+    assert load_draft(store, node_id, visit_id, "Reader A") is None
+    save_draft(store, node_id, visit_id, "Reader A", draft)
+    back = load_draft(store, node_id, visit_id, "Reader A")
+    assert back.outlines[("I-1", 2)].axes == measured.axes
+    assert np.abs(back.outlines[("I-1", 2)].outline.points_px - measured.outline.points_px).max() < 1e-3
+    assert back.outlines[("I-1", 2)].outline.anchors_px == ((150.0, 70.0),)
+    assert (back.planes, back.calipers["length"]["points"]) == (draft.planes, ((1.0, 2.0), (3.0, 4.5)))
+    assert load_draft(store, node_id, visit_id, "Reader B") is None
+    for damaged in (b"", b"[]", b'{"outlines": [{}]}', pack_draft(draft)[:-9]):
+        assert refusal(lambda damaged=damaged: unpack_draft(damaged)) == "picture_draft_damaged"
+
+
+def test_that_saving_the_same_draft_again_writes_nothing(case):
+    draft = PictureDraft(planes={("I-1", 0): "transverse"})
+    place = (case.store, case.node.node_id, next(iter(case.visits.values())).visit_id, "Reader A", draft)
+    save_draft(*place)
+    events = len(case.store.events())
+    save_draft(*place)
+    assert len(case.store.events()) == events
+
+
+def test_that_what_a_reading_keeps_names_the_picture_the_plane_and_the_numbers():
+    cine = picture()
+    measured = measured_outline(outline_click(cine, CENTRE_PX, 52.0), cine.calibration)
+    record = outline_record(measured, series_uid="1.2.3", frame=4, plane="transverse", is_source=True)
+    assert (record["series_uid"], record["frame"], record["plane"], record["method"]) == ("1.2.3", 4, "transverse", "polar")
+    assert np.abs(np.array(record["polygon_px"]) - measured.outline.points_px).max() <= 0.005 + 1e-9
+    assert record["area_mm2"] == measured.axes.area_mm2
+    json.dumps(record, allow_nan=False)
