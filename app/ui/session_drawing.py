@@ -195,8 +195,8 @@ class DrawingPart:
             if state is None or state.draft is not draft:
                 self._forget_gestures()
                 return
-            if not np.array_equal(draft.array, before):
-                self._next_gesture()  # the reader's hand was on it meanwhile
+            if self._stroke is not None or not np.array_equal(draft.array, before):
+                self._next_gesture()  # the reader's hand is, or was meanwhile, on it
                 return
             self._gestures.pop(0)
             self._take_drawn(state, gesture, *result)

@@ -9,6 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from app.study.model import Reading, ReadingState, ReadingStatus, Side, TargetNode
+from app.ui.main_window import MainWindow
 from app.ui.session import NodeState
 from app.ui.tools.box import ToolBox
 from app.ui.tools.brush import step_size
@@ -467,6 +468,50 @@ def test_that_a_locked_reading_is_not_drawn_on(axial, session, qtbot, case, told
     assert np.array_equal(array_of(session), before)
     assert told
     assert "locked" in told[0][1]
+
+
+def test_that_every_drawing_tool_has_a_key_and_says_what_it_does(qtbot, session, case):
+    window = MainWindow(session)
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitExposed(window)
+    mouse.activate(qtbot, window)
+    session.image = case.image
+    session.image_changed.emit()
+    session.nodes["a"] = NodeState(TargetNode("a", "S-1", "N1", Side.LEFT, "II"))
+    session.current_node_id = "a"
+    seed(session, case)
+    session.nodes_changed.emit()
+    for name, key, modifier in (
+        ("contour", Qt.Key.Key_O, mouse.NONE), ("scribble", Qt.Key.Key_S, mouse.NONE), ("region", Qt.Key.Key_G, mouse.NONE),
+        ("threshold", Qt.Key.Key_T, mouse.NONE), ("cut", Qt.Key.Key_X, SHIFT),
+    ):  # fmt: skip
+        qtbot.keyClick(window, key, modifier)
+        assert session.tool == name
+        assert window.toolbox.current.hint()
+        qtbot.keyClick(window, Qt.Key.Key_Escape)
+        assert session.tool == "crosshair"
+    with qtbot.waitSignal(session.notice, timeout=WAIT_MS) as notice:
+        qtbot.keyClick(window, Qt.Key.Key_I)
+    assert "no gap" in notice.args[1]
+    window.close()
+
+
+def test_that_a_brush_stroke_and_a_contour_at_once_are_two_steps(axial, session, qtbot, case, told):
+    seed(session, case)
+    before = array_of(session)
+    session.set_tool("brush")
+    mouse.press(axial, axial.screen_of(near(11, 0, 0)))
+    session.draw_contour(0, 14, session_square(session, -11.0))
+    qtbot.wait(400)  # the contour is worked out while the button is down
+    mouse.move(axial, axial.screen_of(near(11, 4, 0)))
+    mouse.release(axial, axial.screen_of(near(11, 4, 0)))
+    settle(qtbot, session)
+    assert session.undo_stack.count() == 2
+    session.undo_stack.undo()
+    session.undo_stack.undo()
+    settle(qtbot, session)
+    assert np.array_equal(array_of(session), before)
 
 
 def test_that_what_another_visit_brings_is_not_drawn_on_by_a_late_job(axial, session, qtbot, case, told):
