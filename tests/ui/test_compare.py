@@ -348,6 +348,16 @@ def test_that_rail_and_follow_up_step_offer_it(qtbot, session, opened, quick):
     qtbot.waitUntil(lambda: session.comparison is not None, timeout=WAIT_MS)
 
 
+def test_that_the_section_fits_the_panel_whatever_the_visits_are_called(compared, session):
+    session.visits = [replace(v, name=f"Unscheduled visit after salvage number {n}") for n, v in enumerate(session.visits)]
+    session.comparison.visit = session.visits[0]
+    session.set_step("follow_up")
+    panel = compared.side.currentWidget()
+    panel.compare.refresh()
+    QApplication.processEvents()
+    assert panel.compare.minimumSizeHint().width() <= panel.scroll.viewport().width() - 20
+
+
 def test_that_a_protocol_can_keep_other_visits_from_the_reader(session, told, opened):
     window = opened("blinded")
     assert not session.may_compare()

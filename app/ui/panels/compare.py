@@ -24,6 +24,8 @@ class CompareSection(Section):
         self.session = session
         self.visits = QComboBox()
         self.visits.setAccessibleName(t("Visit to compare with"))
+        self.visits.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.visits.setMinimumContentsLength(8)
         self.start = QPushButton(t("Compare"))
         self.start.setToolTip(t("Lay that visit beside the one on screen, registered and linked (Ctrl+Alt+B)"))
         self.start.clicked.connect(self._start_or_end)
@@ -130,7 +132,8 @@ class CompareSection(Section):
     def _show_copy(self) -> None:
         session = self.session
         label = session.current.node.label if session.current is not None else ""
-        self.copy.setText(t("Copy outline of {label} from {visit}").format(label=label, visit=session.comparison.visit.name))
+        self.copy.setText(t("Copy outline of {label}").format(label=label))
+        self.copy.setAccessibleName(t("Copy outline of {label} from {visit}").format(label=label, visit=session.comparison.visit.name))
         why_not = session.why_no_copy()
         self.copy.setEnabled(not why_not)
         self.why_no_copy.show_text(why_not)

@@ -98,7 +98,7 @@ class ComparePane(SlicePane):
 
     def _partner_state(self) -> tuple:
         p, c = self.partner, self.comparison
-        return (tuple(p.crosshair_mm), p.slice_number, p.view.middle, p.view.px_per_mm, self.width(), self.height(), id(c.registration), c.method)
+        return (tuple(p.crosshair_mm), p.slice_number, p.view.middle, p.view.px_per_mm, self.width(), self.height(), c.registration, c.method)
 
     def _partner_painted(self) -> None:
         if self.view is not None and self.partner.view is not None and self._partner_state() != self._followed:
