@@ -14,6 +14,8 @@ class OutlinesPart:
 
     _stroke_box: tuple[slice, slice, slice] | None = None  # holds the outline and every dab of the stroke
     _stroke_was_empty = False
+    _segmenting: object | None = None  # the picture that a click or point is being worked out on
+    _pulls: tuple = ()  # (state, change, text) of points that wait their turn
     _stroke_waits = False  # dabs came while the numbers of earlier ones were worked out
 
     # ---- one click ---------------------------------------------------------------------------
@@ -44,6 +46,7 @@ class OutlinesPart:
         self.set_crosshair(seed_mm)
         state = self._node_for_editing()
         if state is not None:
+            self._pulls = ()
             self._segment(state, OutlineClick(_point(seed_mm), float(radius_mm), tuple(_point(a) for a in anchors_mm)), text)
 
     def _segment(self, state, click: OutlineClick, text: str, instead_of: OutlineClick | None = None) -> None:
@@ -54,8 +57,17 @@ class OutlinesPart:
         image, node_id = self.image, state.node.node_id
 
         def done(result) -> None:
-            if self.image is not image or self.nodes.get(node_id) is not state:
-                return
+            if self.image is image and self.nodes.get(node_id) is state:
+                take(result)
+                go_on()
+
+        def go_on() -> None:
+            self._segmenting = None
+            if instead_of is not None:
+                self._pulls = self._pulls[1:]
+            self._next_pull()
+
+        def take(result) -> None:
             self.preview = None
             self.preview_changed.emit()
             if self._refuse_locked(state):
@@ -75,42 +87,69 @@ class OutlinesPart:
             self.preview = None
             self.preview_changed.emit()
             self._on_refused(error)
+            go_on()
 
+        self._segmenting = image
         self.jobs.start("Outlining the node", lambda _context: segment_volume(image, *click), key="segment", on_done=done, on_refused=refused)
 
     # ---- anchor points -----------------------------------------------------------------------
     def add_anchor(self, point_mm) -> None:
         """Pull the surface of the last click through a point; one undo step."""
-        self._change_anchors(lambda anchors: (*anchors, _point(point_mm)), "Pull by a point", point_mm)
+        new = _point(point_mm)
+        self._pull("Pull by a point", lambda anchors: (*anchors, new), new)
 
     def move_anchor(self, index: int, point_mm) -> None:
         """Move one anchor point of the outline; one undo step."""
-        self._change_anchors(lambda anchors: (*anchors[:index], _point(point_mm), *anchors[index + 1 :]), "Move a point", point_mm)
+        old, new = self._anchor(index), _point(point_mm)
+        if old is not None:
+            self._pull("Move a point", lambda anchors: tuple(new if a == old else a for a in anchors), new)
 
     def remove_anchor(self, index: int) -> None:
         """Take one anchor point of the outline away; one undo step."""
-        self._change_anchors(lambda anchors: (*anchors[:index], *anchors[index + 1 :]), "Remove a point")
+        old = self._anchor(index)
+        if old is not None:
+            self._pull("Remove a point", lambda anchors: tuple(a for a in anchors if a != old))
 
     def anchor_in_reach(self, point_mm) -> bool:
         """True where the current outline's click is near enough for a point there to pull it."""
         from volumetry.segmentation.star_convex import REACH
 
-        state = self.current
-        return state is not None and state.click is not None and float(np.linalg.norm(np.subtract(point_mm, state.click.seed_mm))) <= REACH * state.click.radius_mm
+        click = None if self.current is None else self.current.click
+        return click is not None and float(np.linalg.norm(np.subtract(point_mm, click.seed_mm))) <= REACH * click.radius_mm
 
-    def _change_anchors(self, change, text: str, point_mm=None) -> None:
-        state = self.current
+    def _anchor(self, index: int) -> tuple[float, float, float] | None:
+        click = None if self.current is None else self.current.click
+        return click.anchors_mm[index] if click is not None and 0 <= index < len(click.anchors_mm) else None
+
+    def _pull(self, text: str, change, point_mm=None) -> None:
+        """Outline the current node again with changed points. Asked for again before the last one is
+        done, it waits its turn: no gesture is lost."""
+        state, refusal = self.current, None
         if state is None or state.click is None or self.image is None:
-            self.notice.emit("info", "Outline the node with a click first; then points pull its surface.")
-            return
-        if self._refuse_locked(state):
-            return
-        if point_mm is not None and not self.anchor_in_reach(point_mm):
+            refusal = "Outline the node with a click first; then points pull its surface."
+        elif point_mm is not None and not self.anchor_in_reach(point_mm):
+            refusal = f"This point is too far from {state.node.label} to pull its outline; drag from inside a node to outline anew."
+        if refusal is not None or self._refuse_locked(state):
             self.preview = None
             self.preview_changed.emit()
-            self.notice.emit("info", f"This point is too far from {state.node.label} to pull its outline; drag from inside a node to outline anew.")
+            if refusal is not None:
+                self.notice.emit("info", refusal)
             return
-        self._segment(state, state.click._replace(anchors_mm=change(state.click.anchors_mm)), text, state.click)
+        if self._segmenting is self.image and self.jobs.is_busy("segment"):
+            self._pulls = (*self._pulls, (state, change, text))
+        else:  # nothing is under way; what still waits belongs to a job that was dropped
+            self._pulls = ((state, change, text),)
+            self._next_pull()
+
+    def _next_pull(self) -> None:
+        """Work on the first waiting change of points, on the points as they are by then."""
+        while self._pulls:
+            state, change, text = self._pulls[0]
+            click = state.click
+            if self.nodes.get(state.node.node_id) is state and click is not None:
+                self._segment(state, click._replace(anchors_mm=change(click.anchors_mm)), text, click)
+                return
+            self._pulls = self._pulls[1:]
 
     # ---- numbers -----------------------------------------------------------------------------
     def _mask_edited(self, node_id: str) -> None:

@@ -57,14 +57,6 @@ def test_that_a_drag_outlines_from_the_seed_with_the_radius_in_millimetres(axial
     assert point[:2] == pytest.approx(scenes.CENTRE[:2], abs=0.01)
 
 
-def test_that_a_click_on_an_outlined_node_pulls_the_outline(axial, session, told):
-    scenes.add_node(session)
-    session.nodes["a"].outline_surface = (np.zeros((0, 3)), np.zeros((0, 3), int))
-    session.set_tool("node")
-    mouse.click(axial, axial.screen_of(scenes.near(11, 0, 0)))
-    assert names(told) == ["add_anchor"]
-
-
 def test_that_esc_drops_a_radius_under_way(axial, grid, session, told):
     session.set_tool("node")
     seed = axial.screen_of(scenes.CENTRE)

@@ -374,6 +374,31 @@ def test_that_points_are_added_moved_and_removed_each_as_one_step(windows):
     assert state.draft.array.sum() > plain.sum()
 
 
+def test_that_every_one_of_several_quick_points_counts(windows):
+    session = windows.open()
+    state = outline_by_click(windows, session)
+    a, b, c = at(10.0, 0, 0), at(0, 8.5, 0), at(0, -8.5, 0)
+    session.add_anchor(a)
+    session.add_anchor(b)
+    session.add_anchor(c)
+    windows.idle(session)
+    session.remove_anchor(0)
+    session.move_anchor(1, at(0, 8.0, 0))  # by what is on screen: b
+    windows.idle(session)
+    assert state.click.anchors_mm == (at(0, 8.0, 0), c)
+    assert session.undo_stack.count() == 6
+
+
+def test_that_a_point_set_while_the_click_is_worked_out_does_not_cost_the_click(windows):
+    session = windows.open()
+    state = outline_by_click(windows, session)
+    session.commit_segmentation(CENTRE, 8.0)
+    session.add_anchor(at(9.0, 0, 0))
+    windows.idle(session)
+    assert (state.click.radius_mm, state.click.anchors_mm) == (8.0, (at(9.0, 0, 0),))
+    assert session.undo_stack.count() == 3
+
+
 def test_that_points_go_on_pulling_after_a_reopening(windows):
     session = windows.open()
     outline_by_click(windows, session)
