@@ -48,7 +48,8 @@ GESTURES = (
     ("Middle drag, Space + drag", "Pan"),
     ("Click", "Crosshair everywhere; Shift + click also centres every pane"),
     ("Double click", "One pane large, and back"),
-    ("Node: drag", "Outline from the seed to the border; then a click pulls the outline through a point"),
+    ("Node: drag", "Outline from the seed to the border; Shift: also from the border of an outline"),
+    ("Node: drag border or point, click", "Pulls the outline there; Alt + click or Delete removes a point, Backspace the last"),
     ("Node or wire on ultrasound: Backspace", "Takes the last point back; Enter closes the wire"),
     ("Brush, eraser: Ctrl + drag", "The other one for this stroke"),
     ("Contour: drag, or clicks", "Freehand, or corners closed by Enter, a double click or the first corner; Ctrl: take away; Backspace: one back"),
@@ -84,6 +85,11 @@ def window_actions(window) -> list[Action]:
         state = s.nodes.get(s.current_node_id)
         return has_volume() and state is not None and state.draft is not None
 
+    def delete() -> None:
+        # A tool that has something under the mouse comes first.
+        if not window.toolbox.current.key_pressed(panes.active_pane(), Qt.Key.Key_Delete):
+            s.remove_caliper(len(s.calipers) - 1)
+
     def take(tool: str) -> Callable[[], None]:
         return lambda: s.set_tool("crosshair" if s.tool == tool else tool)
 
@@ -108,7 +114,7 @@ def window_actions(window) -> list[Action]:
         Action("shrink", t("Shrink by 0.5 mm"), "edit", lambda: s.edit_mask("shrink"), ("-",), group=1, enabled=has_outline),
         Action("smooth", t("Smooth the outline"), "edit", lambda: s.edit_mask("smooth"), group=1, enabled=has_outline),
         Action("clear", t("Clear the outline"), "edit", lambda: s.edit_mask("clear"), group=1, enabled=has_outline),
-        Action("drop_caliper", t("Remove the last caliper"), "edit", lambda: s.remove_caliper(len(s.calipers) - 1), ("Delete",), group=2, enabled=lambda: bool(s.calipers)),
+        Action("drop_caliper", t("Remove the last caliper"), "edit", delete, ("Delete",), group=2, enabled=lambda: bool(s.calipers)),
         Action("drop_needle", t("Remove the last needle"), "edit", window.remove_last_needle, group=2, enabled=lambda: bool(s.plan.needles)),
         Action("crosshair", t("Crosshair"), "tools", window.toolbox.escape, ("Esc",), "crosshair", tip=t("Puts any tool away; nothing is lost"), checked=holds("crosshair")),
         Action("node", t("Node"), "tools", take("node"), ("N",), "node", tip=t("Click in a node and drag a radius"), checked=holds("node"), enabled=lambda: has_volume() or has_picture()),
