@@ -33,7 +33,7 @@ from app.ui.widgets.labels import ElidedLabel
 STRIP_TOOLS = ("crosshair", "node", "brush", "eraser", "contour", "caliper", "ellipsoid", "needle")
 STRIP_LAYOUTS = ("reset", "layout_1", "layout_1x2", "layout_2x2", "layout_compare")
 SIDE_WIDTH = 316
-WIDE_STRIP = 980  # from this width on the tools show their names
+WIDE_STRIP = 1040  # from this width on the tools show their names
 WIDE_TOP = 1120  # from this width on the steps show their names
 
 
