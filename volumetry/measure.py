@@ -12,10 +12,9 @@ from volumetry.ellipsoid import ellipsoid_volume_ml
 from volumetry.errors import MeasurementRefused
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
-from volumetry.kernels.extent import slice_hulls
-from volumetry.kernels.scan import bounding_box, count_pieces, label_boxes
 from volumetry.mask import NodeMask
 from volumetry.mesh import measure_mesh
+from volumetry.node_numbers import GridFacts, NodeNumbers, count_nodes
 from volumetry.uncertainty import VolumeUncertainty, outlined_of, outlining, volume_uncertainty
 from volumetry.voxel import measure_voxels
 
@@ -105,10 +104,11 @@ def measure_node(mask: NodeMask, *, outlined: str | None = None) -> NodeMeasurem
     other word.
     """
     how = _way(mask, outlined)
-    whole = np.ascontiguousarray(mask.array).view(np.uint8)
-    box = tuple(int(v) for v in bounding_box(whole))
-    crop = np.ascontiguousarray(whole[box[0] : box[1], box[2] : box[3], box[4] : box[5]])
-    return _measure_crop(crop, box, mask.geometry, mask.label, mask.name, mask.coverage_volume_ml, how, _seen_in(mask, (box[5] - box[4], box[3] - box[2], box[1] - box[0])))
+    grid = GridFacts.of(mask.geometry)
+    numbers = count_nodes(np.ascontiguousarray(mask.array).view(np.uint8), grid).get(1)
+    if numbers is None:
+        return _nothing(mask.label, mask.name, mask.coverage_volume_ml)
+    return _measurement(numbers, grid, mask.label, mask.name, mask.coverage_volume_ml, how, _seen_in(mask, numbers.voxels_across))
 
 
 def _way(mask: NodeMask, outlined: str | None) -> str:
@@ -150,62 +150,45 @@ def measure_labels(labels: np.ndarray, geometry: ImageGeometry, names: Mapping[i
         if labels.dtype.kind not in "biu" or int(labels.min()) < 0 or int(labels.max()) > 65535:
             raise MeasurementRefused("Labels must be whole numbers from 0 to 65535.", code="bad_labels")
         labels = labels.astype(np.uint16)
-    labels = np.ascontiguousarray(labels)
     names = names or {}
-    top = max(int(labels.max()), *names, 0)
-    boxes = label_boxes(labels, top)
-    found = []
-    for label in range(1, top + 1):
-        box = tuple(int(v) for v in boxes[label])
-        if box[1] == 0 and label not in names:
-            continue
-        crop = (labels[box[0] : box[1], box[2] : box[3], box[4] : box[5]] == label).view(np.uint8)
-        found.append(_measure_crop(crop, box, geometry, label, names.get(label), None))
-    return tuple(found)
+    grid = GridFacts.of(geometry)
+    found = count_nodes(labels, grid)
+    asked = sorted({*found, *(n for n in names if n > 0)})
+    return tuple(_measurement(found[n], grid, n, names.get(n), None) if n in found else _nothing(n, names[n], None) for n in asked)
 
 
-def _measure_crop(
-    crop: np.ndarray,
-    box: tuple[int, ...],
-    geometry: ImageGeometry,
+def _nothing(label: int, name: str | None, coverage_volume_ml: float | None) -> NodeMeasurement:
+    """The answer for a mask without a voxel."""
+    return NodeMeasurement(
+        label,
+        name,
+        voxel_count=0,
+        voxel_volume_mm3=0.0,
+        coverage_volume_ml=coverage_volume_ml,
+        warnings=(Finding("empty", "The mask holds no voxel: there is nothing to measure."),),
+    )
+
+
+def _measurement(
+    numbers: NodeNumbers,
+    grid: GridFacts,
     label: int,
     name: str | None,
     coverage_volume_ml: float | None,
     outlined: str = "unstated",
     seen_in: tuple[int, int, int] | None = None,
 ) -> NodeMeasurement:
-    """All measurements of ``crop`` (uint8 [k, j, i], C-ordered), the node's box
-    ``(k0, k1, j0, j1, i0, i1)`` in a picture on ``geometry``."""
-    k0, k1, j0, j1, i0, i1 = box
-    if k1 == 0:
-        return NodeMeasurement(
-            label,
-            name,
-            voxel_count=0,
-            voxel_volume_mm3=0.0,
-            coverage_volume_ml=coverage_volume_ml,
-            warnings=(Finding("empty", "The mask holds no voxel: there is nothing to measure."),),
-        )
-    padded = np.zeros(tuple(n + 2 for n in crop.shape), np.uint8)
-    padded[1:-1, 1:-1, 1:-1] = crop
-    crop_grid = geometry.cropped((slice(k0, k1), slice(j0, j1), slice(i0, i1)))
-    affine = crop_grid.affine.copy()
-    affine[:3, 3] = crop_grid.index_to_world((-1, -1, -1))
-    padded_grid = ImageGeometry(padded.shape, affine)
-
-    voxels = measure_voxels(crop, crop_grid, first_slice=k0)
-    mesh = measure_mesh(padded, padded_grid)
-    hulls = slice_hulls(padded)
-    planar = planar_diameters(padded, padded_grid, hulls, first_slice=k0 - 1)
-    axes = oriented_axes(padded_grid, hulls)
-    pieces = int(count_pieces(crop))
-    step = geometry.affine[:3, :3]
-    pixel_mm2 = float(np.linalg.norm(np.cross(step[:, 0], step[:, 1])))
+    """Everything said about one node, from what was counted on it."""
+    k0, k1, j0, j1, i0, i1 = numbers.box
+    geometry = grid.geometry
+    voxels = measure_voxels(numbers, grid)
+    mesh = measure_mesh(numbers, grid)
+    planar = planar_diameters(numbers, grid)
+    axes = oriented_axes(numbers, grid)
     # Around the number that a reading stores: one definition of volume at all visits (voxels), so
     # the interval never leaves out the number it stands beside.
     volume_ml = voxels.volume_mm3 / 1000.0
-    spacing = (*geometry.spacing_mm[:2], geometry.voxel_size_mm3 / pixel_mm2)  # of a sheared stack, from plane to plane
-    uncertainty = volume_uncertainty(volume_ml, mesh.surface_mm2, spacing, seen_in or (i1 - i0, j1 - j0, k1 - k0), outlined)
+    uncertainty = volume_uncertainty(volume_ml, mesh.surface_mm2, grid.spacing_mm, seen_in or numbers.voxels_across, outlined)
     principal = voxels.principal_axes_mm or (None, None, None)
     touches = min(k0, j0, i0) == 0 or any(e == n for e, n in zip((k1, j1, i1), geometry.shape, strict=True))
     return NodeMeasurement(
@@ -241,10 +224,10 @@ def _measure_crop(
         centroid_mm=voxels.centroid_mm,
         volume_interval_ml=uncertainty.interval_ml,
         uncertainty=uncertainty,
-        pieces=pieces,
+        pieces=numbers.pieces,
         first_slice_index=k0,
-        slice_areas_mm2=tuple(n * pixel_mm2 for n in voxels.slice_counts),
-        warnings=_warnings(geometry, spacing, pieces, touches, principal[2]),
+        slice_areas_mm2=tuple(n * grid.pixel_mm2 for n in voxels.slice_counts),
+        warnings=_warnings(grid, numbers.pieces, touches, principal[2]),
     )
 
 
@@ -254,19 +237,18 @@ def warm_up() -> None:
     ball = (i - 2.6) ** 2 + (j - 2.5) ** 2 + (k - 2.4) ** 2 < 5
     geometry = ImageGeometry.from_spacing(ball.shape, (1.0, 1.0, 1.0))
     measure_node(NodeMask(ball, geometry))
-    measure_labels(ball.astype(np.uint8), geometry)
     measure_labels(ball.astype(np.uint16), geometry)
 
 
-def _warnings(geometry: ImageGeometry, spacing: tuple[float, ...], pieces: int, touches: bool, least_axis_mm: float | None) -> tuple[Finding, ...]:
+def _warnings(grid: GridFacts, pieces: int, touches: bool, least_axis_mm: float | None) -> tuple[Finding, ...]:
     found = []
     if pieces > 1:
         found.append(Finding("several_pieces", f"The node lies in {pieces} separate pieces; they are measured as one."))
     if touches:
         found.append(Finding("touches_border", "The node reaches the edge of the picture; a part may lie outside."))
-    slice_mm = max(spacing)
+    slice_mm = max(grid.spacing_mm)
     if least_axis_mm is None or least_axis_mm < THIN_SLICES * slice_mm:
         found.append(Finding("thin", f"Fewer than {THIN_SLICES} slices ({slice_mm:.3g} mm) lie across the node; its volume is unsure."))
-    if geometry.is_sheared:
+    if grid.is_sheared:
         found.append(Finding("sheared", "The slices are sheared (tilted gantry); volumes and lengths follow the true positions.", "info"))
     return tuple(found)

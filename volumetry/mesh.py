@@ -10,11 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from volumetry.geometry import ImageGeometry
-from volumetry.kernels.cell_table import cell_table
-from volumetry.kernels.scan import pattern_counts, patterns_area
+from volumetry.node_numbers import GridFacts, NodeNumbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +46,9 @@ class MeshMeasurement:
         return self.compactness_2 ** (-1 / 3) - 1
 
 
-def measure_mesh(padded: np.ndarray, geometry: ImageGeometry) -> MeshMeasurement:
-    """Mesh of ``padded`` (uint8 [k, j, i] with one empty voxel on every side, at least one set);
-    of ``geometry`` only the steps between voxels matter."""
-    starts, cross, weights, fractions = cell_table()
-    counts = pattern_counts(padded)
-    step = geometry.affine[:3, :3]
-    cofactor = np.ascontiguousarray(np.linalg.det(step) * np.linalg.inv(step).T)
+def measure_mesh(numbers: NodeNumbers, grid: GridFacts) -> MeshMeasurement:
+    """Mesh of a node of at least one voxel from the counts of its 2x2x2 patterns."""
     return MeshMeasurement(
-        volume_mm3=float(counts @ fractions) * geometry.voxel_size_mm3,
-        surface_mm2=float(patterns_area(counts, starts, cross, weights, cofactor)),
+        volume_mm3=float(numbers.pattern_counts @ grid.fractions) * grid.voxel_size_mm3,
+        surface_mm2=float(numbers.pattern_counts @ grid.pattern_areas_mm2),
     )

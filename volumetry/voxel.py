@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from volumetry.geometry import ImageGeometry
-from volumetry.kernels.scan import moments
+from volumetry.node_numbers import GridFacts, NodeNumbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,7 @@ class VoxelMeasurement:
     ``principal_axes_mm`` (major, minor, least) are 4 times the root of the covariance's
     eigenvalues, the covariance divided by N - 1 as the Image Biomarker Standardisation Initiative
     does (arXiv 1612.07003, "major axis length"); None for a single voxel. ``slice_counts`` are the
-    voxels of slices ``first_slice``, ``first_slice + 1``...; ``mean_chords_voxels`` the mean
-    unbroken run of voxels along i, j and k.
+    voxels of slices ``first_slice``, ``first_slice + 1``...
     """
 
     voxel_count: int
@@ -27,7 +26,6 @@ class VoxelMeasurement:
     principal_axes_mm: tuple[float, float, float] | None
     first_slice: int
     slice_counts: tuple[int, ...]
-    mean_chords_voxels: tuple[float, float, float]
 
     @property
     def elongation(self) -> float | None:
@@ -42,29 +40,24 @@ class VoxelMeasurement:
         return axes[2] / axes[0] if axes and axes[0] > 0 else None
 
 
-def measure_voxels(crop: np.ndarray, geometry: ImageGeometry, first_slice: int = 0) -> VoxelMeasurement:
-    """Count the voxels of ``crop`` (uint8 [k, j, i], C-ordered, at least one set) lying on
-    ``geometry``; ``first_slice`` is the crop's first slice in the whole picture."""
-    per_slice, sums, runs = moments(crop)
-    count = int(per_slice.sum())
-    mean = sums[:3] / count
-    centroid = geometry.index_to_world(mean)
+def measure_voxels(numbers: NodeNumbers, grid: GridFacts) -> VoxelMeasurement:
+    """Volume, centre and axes of a node of at least one voxel from its counts and sums."""
+    count, sums = numbers.count, numbers.sums
+    centroid = grid.geometry.index_to_world([s / count for s in sums[:3]])
     axes = None
     if count > 1:
-        s = sums.astype(object)  # whole numbers of any size: no cancellation before the division
         pairs = {(0, 0): 3, (1, 1): 4, (2, 2): 5, (0, 1): 6, (0, 2): 7, (1, 2): 8}
         covariance = np.zeros((3, 3))
         for (a, b), n in pairs.items():
-            covariance[a, b] = covariance[b, a] = (count * s[n] - s[a] * s[b]) / (count * (count - 1))
-        step = geometry.affine[:3, :3]
-        eigenvalues = np.linalg.eigvalsh(step @ covariance @ step.T)[::-1]
-        axes = tuple(float(4.0 * np.sqrt(max(v, 0.0))) for v in eigenvalues)
+            # Python's whole numbers of any size: no cancellation before the division
+            covariance[a, b] = covariance[b, a] = (count * sums[n] - sums[a] * sums[b]) / (count * (count - 1))
+        eigenvalues = np.linalg.eigvalsh(grid.step @ covariance @ grid.step.T)[::-1]
+        axes = tuple(4.0 * math.sqrt(max(v, 0.0)) for v in eigenvalues.tolist())
     return VoxelMeasurement(
         voxel_count=count,
-        volume_mm3=count * geometry.voxel_size_mm3,
-        centroid_mm=tuple(float(v) for v in centroid),
+        volume_mm3=count * grid.voxel_size_mm3,
+        centroid_mm=tuple(centroid.tolist()),
         principal_axes_mm=axes,
-        first_slice=first_slice,
-        slice_counts=tuple(int(n) for n in per_slice),
-        mean_chords_voxels=tuple(count / int(n) for n in runs),
+        first_slice=numbers.box[0],
+        slice_counts=numbers.slice_counts,
     )

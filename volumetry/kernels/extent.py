@@ -1,4 +1,4 @@
-"""How far a node reaches: convex outlines per slice, farthest pairs, the longest perpendicular chord.
+"""How far a node reaches: corners of its convex hull, farthest pairs, the longest perpendicular chord.
 
 Index points are doubled, ``(2i, 2j, 2k)``, so that edge midpoints of the mask's 0.5 surface are
 whole numbers.
@@ -9,136 +9,123 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+ONE_LENGTH = 1e-8  # relative difference below which two chords count as equally long
+
 
 @njit(cache=True, nogil=True)
-def slice_hulls(mask):
-    """Corners of the convex outline of the voxel centres of each slice.
+def row_extremes(starts, edges):
+    """First and last voxel of each row as int32 (rows, 2), from ``row_edges``; an empty row has the
+    first beyond the last."""
+    out = np.empty((starts.size - 1, 2), np.int32)
+    for r in range(starts.size - 1):
+        if starts[r] == starts[r + 1]:
+            out[r, 0] = 1
+            out[r, 1] = -1
+        else:
+            out[r, 0] = edges[starts[r]]
+            out[r, 1] = edges[starts[r + 1] - 1] - 1
+    return out
 
-    Returns ``(starts, points)``: ``points[starts[k]:starts[k + 1]]`` are ``(i, j)`` of slice ``k``.
-    Andrew's monotone chain over the first and last voxel of each row; only strict corners.
+
+@njit(cache=True, nogil=True)
+def _rows_hull(low, high, first_y, step_y, z, left, right, out, total):
+    """Append the corners ``(x, y, z)`` of the hull of rows ``low..high`` at rising y to ``out``;
+    the new total. Andrew's monotone chain on both sides, only strict corners. A row with
+    ``low > high`` is empty."""
+    nl = 0
+    nr = 0
+    for r in range(low.size):
+        if low[r] > high[r]:
+            continue
+        y = first_y + r * step_y
+        x = low[r]
+        while nl >= 2:
+            dx = left[nl - 1, 0] - left[nl - 2, 0]
+            dy = left[nl - 1, 1] - left[nl - 2, 1]
+            if dx * (y - left[nl - 2, 1]) - dy * (x - left[nl - 2, 0]) >= 0:
+                nl -= 1
+            else:
+                break
+        left[nl, 0] = x
+        left[nl, 1] = y
+        nl += 1
+        x = high[r]
+        while nr >= 2:
+            dx = right[nr - 1, 0] - right[nr - 2, 0]
+            dy = right[nr - 1, 1] - right[nr - 2, 1]
+            if dx * (y - right[nr - 2, 1]) - dy * (x - right[nr - 2, 0]) <= 0:
+                nr -= 1
+            else:
+                break
+        right[nr, 0] = x
+        right[nr, 1] = y
+        nr += 1
+    for n in range(nl):
+        out[total, 0] = left[n, 0]
+        out[total, 1] = left[n, 1]
+        out[total, 2] = z
+        total += 1
+    for n in range(nr):
+        # the two chains can only meet where they begin and end
+        if (n == 0 or n == nr - 1) and (
+            (right[n, 0] == left[0, 0] and right[n, 1] == left[0, 1]) or (right[n, 0] == left[nl - 1, 0] and right[n, 1] == left[nl - 1, 1])
+        ):
+            continue
+        out[total, 0] = right[n, 0]
+        out[total, 1] = right[n, 1]
+        out[total, 2] = z
+        total += 1
+    return total
+
+
+@njit(cache=True, nogil=True)
+def layer_corners(extremes, nk, nj):
+    """Edge midpoints of the 0.5 surface that can be corners of its convex hull: ``(starts, points)``.
+
+    ``extremes`` are those of ``row_extremes`` for a box of ``nk`` slices of ``nj`` rows. Layer
+    ``n`` lies at doubled height ``n - 1`` and has ``points[starts[n]:starts[n + 1]]``, doubled
+    index points ``(2i, 2j, 2k)``: even heights are the slices themselves (voxel centres moved by
+    half a step in the slice), odd ones lie half-way between two slices (centres of both).
     """
-    nk, nj, ni = mask.shape
-    starts = np.zeros(nk + 1, np.int64)
-    points = np.empty((2 * nk * nj, 2), np.int64)
-    left = np.empty((nj, 2), np.int64)
-    right = np.empty((nj, 2), np.int64)
-    total = 0
-    for k in range(nk):
-        nl = 0
-        nr = 0
-        for j in range(nj):
-            first = -1
-            last = -1
-            for i in range(ni):
-                if mask[k, j, i] != 0:
-                    if first < 0:
-                        first = i
-                    last = i
-            if first < 0:
-                continue
-            while nl >= 2:
-                dx = left[nl - 1, 0] - left[nl - 2, 0]
-                dy = left[nl - 1, 1] - left[nl - 2, 1]
-                if dx * (j - left[nl - 2, 1]) - dy * (first - left[nl - 2, 0]) >= 0:
-                    nl -= 1
-                else:
-                    break
-            left[nl, 0] = first
-            left[nl, 1] = j
-            nl += 1
-            while nr >= 2:
-                dx = right[nr - 1, 0] - right[nr - 2, 0]
-                dy = right[nr - 1, 1] - right[nr - 2, 1]
-                if dx * (j - right[nr - 2, 1]) - dy * (last - right[nr - 2, 0]) <= 0:
-                    nr -= 1
-                else:
-                    break
-            right[nr, 0] = last
-            right[nr, 1] = j
-            nr += 1
-        for n in range(nl):
-            points[total] = left[n]
-            total += 1
-        for n in range(nr):
-            # a row of one voxel is in both chains; it matters only at the ends
-            twice = False
-            for m in range(nl):
-                if left[m, 0] == right[n, 0] and left[m, 1] == right[n, 1]:
-                    twice = True
-                    break
-            if not twice:
-                points[total] = right[n]
-                total += 1
-        starts[k + 1] = total
-    return starts, points[:total].copy()
-
-
-@njit(cache=True, nogil=True)
-def _strict_hull(points, n, chain):
-    """Corners of the hull of the first ``n`` whole-number points, written to ``chain``; how many."""
-    order = np.argsort(points[:n, 0] * np.int64(1 << 32) + points[:n, 1])
-    total = 0
-    for sweep in range(2):
-        base = total
-        for m in range(n):
-            p = order[m] if sweep == 0 else order[n - 1 - m]
-            while total - base >= 2:
-                a, b = chain[total - 2], chain[total - 1]
-                turn = (points[b, 0] - points[a, 0]) * (points[p, 1] - points[a, 1]) - (points[b, 1] - points[a, 1]) * (points[p, 0] - points[a, 0])
-                if turn <= 0:
-                    total -= 1
-                else:
-                    break
-            chain[total] = p
-            total += 1
-        total -= 1  # the sweep's last point begins the other sweep
-    return max(total, 1)
-
-
-@njit(cache=True, nogil=True)
-def surface_corners(starts, points):
-    """Edge midpoints of the 0.5 surface that can be corners of its convex hull.
-
-    Takes the answer of ``slice_hulls`` and gives (n, 3) doubled index points ``(2i, 2j, 2k)``: the
-    corners of the convex outline of each slice (voxel centres moved by half a step in the slice)
-    and of each layer half-way between two slices (centres of both).
-    """
-    nk = starts.size - 1
-    widest = 0
-    for k in range(nk):
-        widest = max(widest, starts[k + 1] - starts[k])
-    layer = np.empty((4 * widest + 4, 2), np.int64)
-    chain = np.empty(2 * layer.shape[0] + 2, np.int64)
-    out = np.empty((8 * points.shape[0] + 16, 3), np.int64)
+    starts = np.zeros(2 * nk + 2, np.int64)
+    room = 4 * (2 * nj + 1)
+    out = np.empty((room * 4, 3), np.int64)
+    left = np.empty((2 * nj + 1, 2), np.int64)
+    right = np.empty((2 * nj + 1, 2), np.int64)
+    low = np.empty(2 * nj + 1, np.int64)
+    high = np.empty(2 * nj + 1, np.int64)
+    none = np.int64(1 << 40)
     total = 0
     for half in range(-1, 2 * nk):
-        n = 0
+        if total + room > out.shape[0]:
+            more = np.empty((2 * out.shape[0], 3), np.int64)
+            more[:total] = out[:total]
+            out = more
+        low[:] = none
+        high[:] = -none
         if half % 2 == 0:
             k = half // 2
-            for m in range(starts[k], starts[k + 1]):
-                for axis in range(2):
-                    for side in (-1, 1):
-                        layer[n, 0] = 2 * points[m, 0] + (side if axis == 0 else 0)
-                        layer[n, 1] = 2 * points[m, 1] + (side if axis == 1 else 0)
-                        n += 1
+            for j in range(nj):
+                a, b = np.int64(extremes[k * nj + j, 0]), np.int64(extremes[k * nj + j, 1])
+                if a > b:
+                    continue
+                low[2 * j + 1] = 2 * a - 1
+                high[2 * j + 1] = 2 * b + 1
+                for r in (2 * j, 2 * j + 2):
+                    low[r] = min(low[r], 2 * a)
+                    high[r] = max(high[r], 2 * b)
+            total = _rows_hull(low, high, -1, 1, half, left, right, out, total)
         else:
             below = (half - 1) // 2
-            for k in (below, below + 1):
-                if k < 0 or k >= nk:
-                    continue
-                for m in range(starts[k], starts[k + 1]):
-                    layer[n, 0] = 2 * points[m, 0]
-                    layer[n, 1] = 2 * points[m, 1]
-                    n += 1
-        if n == 0:
-            continue
-        corners = _strict_hull(layer, n, chain)
-        for m in range(corners):
-            out[total, 0] = layer[chain[m], 0]
-            out[total, 1] = layer[chain[m], 1]
-            out[total, 2] = half
-            total += 1
-    return out[:total].copy()
+            for k in range(max(below, 0), min(below + 2, nk)):
+                for j in range(nj):
+                    a, b = np.int64(extremes[k * nj + j, 0]), np.int64(extremes[k * nj + j, 1])
+                    if a <= b:
+                        low[j] = min(low[j], 2 * a)
+                        high[j] = max(high[j], 2 * b)
+            total = _rows_hull(low[:nj], high[:nj], 0, 2, half, left, right, out, total)
+        starts[half + 2] = total
+    return starts, out[:total]
 
 
 @njit(cache=True, nogil=True)
@@ -236,7 +223,15 @@ def slice_outline(plane):
     in index units of ``plane``. Where only two diagonal pixels are set they are kept apart.
     """
     nj, ni = plane.shape
-    segments = np.empty((2 * nj * ni, 4), np.float64)
+    room = 0
+    for j in range(nj - 1):
+        for i in range(ni - 1):
+            total = plane[j, i] + plane[j, i + 1] + plane[j + 1, i + 1] + plane[j + 1, i]
+            if total == 2:
+                room += 2
+            elif total != 0 and total != 4:
+                room += 1
+    segments = np.empty((room, 4), np.float64)
     n = 0
     for j in range(nj - 1):
         for i in range(ni - 1):
@@ -249,12 +244,9 @@ def slice_outline(plane):
                 continue
             # midpoints: south (a-b), east (b-c), north (c-d), west (d-a)
             if total == 2 and a == c:
-                if a != 0:
-                    segments[n] = np.array([i + 0.5, j, i, j + 0.5])
-                    segments[n + 1] = np.array([i + 1.0, j + 0.5, i + 0.5, j + 1.0])
-                else:
-                    segments[n] = np.array([i + 0.5, j, i + 1.0, j + 0.5])
-                    segments[n + 1] = np.array([i, j + 0.5, i + 0.5, j + 1.0])
+                west = 0.0 if a != 0 else 1.0  # the south midpoint is joined to the west one or the east one
+                segments[n, 0], segments[n, 1], segments[n, 2], segments[n, 3] = i + 0.5, j, i + west, j + 0.5
+                segments[n + 1, 0], segments[n + 1, 1], segments[n + 1, 2], segments[n + 1, 3] = i + 1.0 - west, j + 0.5, i + 0.5, j + 1.0
                 n += 2
                 continue
             m = 0
@@ -278,36 +270,57 @@ def slice_outline(plane):
 
 
 @njit(cache=True, nogil=True)
-def longest_chord(segments):
+def longest_chord(segments, middle):
     """Longest stretch inside an outline along the second axis: ``(length, t, s0, s1)``.
 
     ``segments`` (n, 4) are ``(t0, s0, t1, s1)``; the chord runs at constant ``t`` from ``s0`` to
     ``s1``. Between corners of the outline the length is linear in ``t``, so the longest chord
-    passes a corner; each corner is approached from both sides.
+    passes a corner; each corner is approached from both sides. Of chords of one length that nearest
+    to ``t = middle`` is answered. One sweep over rising ``t``, with
+    the segments that the line at ``t`` crosses kept at hand.
     """
     n = segments.shape[0]
+    begin = np.minimum(segments[:, 0], segments[:, 2])
+    end = np.maximum(segments[:, 0], segments[:, 2])
+    corners = np.concatenate((begin, end))
+    corners.sort()
+    step = 1e-9 * max(abs(corners[0] - segments[0, 0]), abs(corners[2 * n - 1] - segments[0, 0]))
+    order = np.argsort(begin)
+    active = np.empty(n, np.int64)
     cuts = np.empty(n, np.float64)
-    span = 0.0
-    for a in range(n):
-        span = max(span, abs(segments[a, 0] - segments[0, 0]), abs(segments[a, 2] - segments[0, 0]))
-    step = 1e-9 * span
     best, best_t, best_0, best_1 = 0.0, 0.0, 0.0, 0.0
-    for a in range(n):
-        for end in (0, 2):
-            for side in (-1.0, 1.0):
-                t = segments[a, end] + side * step
-                found = 0
-                for b in range(n):
-                    t0 = segments[b, 0]
-                    t1 = segments[b, 2]
-                    if (t0 < t) != (t1 < t):
-                        cuts[found] = segments[b, 1] + (segments[b, 3] - segments[b, 1]) * (t - t0) / (t1 - t0)
-                        found += 1
-                if found < 2:
+    count = 0
+    come = 0
+    for m in range(2 * n):
+        if m > 0 and corners[m] == corners[m - 1]:
+            continue
+        for side in (-1.0, 1.0):
+            t = corners[m] + side * step
+            while come < n and begin[order[come]] < t:
+                active[count] = order[come]
+                count += 1
+                come += 1
+            found = 0
+            kept = 0
+            for a in range(count):
+                b = active[a]
+                # two corners within a step of each other may turn the sweep back by that much
+                if end[b] < t - 2.0 * step:
                     continue
-                cuts[:found].sort()
-                for c in range(0, found - 1, 2):
-                    if cuts[c + 1] - cuts[c] > best:
-                        best = cuts[c + 1] - cuts[c]
-                        best_t, best_0, best_1 = t, cuts[c], cuts[c + 1]
+                active[kept] = b
+                kept += 1
+                if begin[b] < t <= end[b]:
+                    cut = segments[b, 1] + (segments[b, 3] - segments[b, 1]) * (t - segments[b, 0]) / (segments[b, 2] - segments[b, 0])
+                    at = found
+                    while at > 0 and cuts[at - 1] > cut:
+                        cuts[at] = cuts[at - 1]
+                        at -= 1
+                    cuts[at] = cut
+                    found += 1
+            count = kept
+            for c in range(0, found - 1, 2):
+                chord = cuts[c + 1] - cuts[c]
+                if chord > best * (1.0 + ONE_LENGTH) or (chord > best * (1.0 - ONE_LENGTH) and abs(t - middle) < abs(best_t - middle)):
+                    best_t, best_0, best_1 = t, cuts[c], cuts[c + 1]
+                best = max(best, chord)
     return best, best_t, best_0, best_1
