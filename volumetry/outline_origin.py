@@ -14,6 +14,7 @@ HAND = ("brush", "contours", "livewire", "by_hand")
 """Methods that are the reader's hand from the start: more of it is no repair."""
 
 NOT_RECORDED = "not_recorded"
+MODEL_RECORD = ("name", "version", "licence", "sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class OutlineOrigin:
     ``livewire``, ``brush``, ``by_hand``, ``propagated``, ``model``, ``file`` or ``not_recorded``.
 
     ``edited`` is True once a hand has changed what the method gave. ``details`` are plain values (texts,
-    numbers, lists) that belong to the method: of a model its name, version, licence and SHA-256.
+    numbers, lists) that belong to the method: of a model its name, version, licence and SHA-256; of an outline
+    carried over from another visit, ``outline`` is what ``as_dict`` gave of the one it was copied from.
     """
 
     method: str
@@ -47,6 +49,15 @@ class OutlineOrigin:
         if self.method in HAND or self.edited:
             return "brush" if self.method == "brush" else "manual"
         return "star_convex" if self.method == "star_convex" else "semi_automatic"
+
+    @property
+    def model(self) -> dict[str, Any] | None:
+        """``name``, ``version``, ``licence`` and ``sha256`` of the trained model that the outline rests on, also where
+        it was carried over from another visit; None where there is none."""
+        if self.method == "model":
+            return {key: self.details[key] for key in MODEL_RECORD}
+        before = origin_from(self.details.get("outline"))
+        return None if before is None else before.model
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values: ``{"method", "edited", ...details}``."""

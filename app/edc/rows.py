@@ -10,6 +10,7 @@ from app.study.endpoints import left_out
 from app.study.followup import counting_readings, respond
 from app.study.model import Reading, StudySnapshot
 from app.study.readings import LOCK_NOTE
+from volumetry.outline_origin import origin_from
 
 
 def locked_readings(snapshot: StudySnapshot) -> list[Reading]:
@@ -83,14 +84,14 @@ def reading_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
 
 def outline_columns(reading: Reading) -> dict[str, Any]:
     """How a reading's outline came about, and which trained model proposed it where one did."""
-    made = reading.measurement.get("segmentation") or {}
-    by_model = made if made.get("method") == "model" else {}
+    origin = origin_from(reading.measurement.get("segmentation"))
+    model = {} if origin is None else origin.model or {}
     return {
-        "outlined_by": made.get("method"),
-        "outline_edited": made.get("edited"),
-        "model_name": f"{by_model['name']} {by_model['version']}" if by_model else None,
-        "model_licence": by_model.get("licence"),
-        "model_sha256": by_model.get("sha256"),
+        "outlined_by": None if origin is None else origin.method,
+        "outline_edited": None if origin is None else origin.edited,
+        "model_name": f"{model['name']} {model['version']}" if model else None,
+        "model_licence": model.get("licence"),
+        "model_sha256": model.get("sha256"),
     }
 
 

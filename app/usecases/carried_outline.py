@@ -13,9 +13,12 @@ CARRIED = "propagated"
 PLAIN = Finding("propagated", "This outline was carried over from another visit: check it slice by slice.", "warning")
 
 
-def carried_origin(registration: RigidRegistration, findings: Iterable[Finding], source: dict | None) -> OutlineOrigin:
-    """The origin of an outline carried over by ``registration``; ``source`` says from where (plain values)."""
-    details = {"registration": registration_numbers(registration), "findings": [f.as_dict() for f in findings]}
+def carried_origin(registration: RigidRegistration, findings: Iterable[Finding], source: dict | None, outline: OutlineOrigin | None = None) -> OutlineOrigin:
+    """The origin of an outline carried over by ``registration``; ``source`` says from where (plain values),
+    ``outline`` how the one it was copied from came about."""
+    details: dict = {"registration": registration_numbers(registration), "findings": [f.as_dict() for f in findings]}
+    if outline is not None:
+        details["outline"] = outline.as_dict()
     return OutlineOrigin(CARRIED, details=details if source is None else {**details, "propagated_from": source})
 
 

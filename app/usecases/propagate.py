@@ -64,7 +64,7 @@ def propagate_mask(
         registration = register_volumes(fixed, moving, context.part(0.0, 0.9))
     context.report("Carrying the outline over", 0.9)
     carried = resample_mask(mask, registration, fixed.geometry)
-    carried = replace(carried, origin=carried_origin(registration, carried.findings, source))
+    carried = replace(carried, origin=carried_origin(registration, carried.findings, source, mask.origin))
     return PropagatedOutline(carried, registration, carried.findings)
 
 

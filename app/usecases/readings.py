@@ -151,9 +151,9 @@ def save_reading(
             warnings=(*changes["warnings"], *(w.as_warning() for w in measurement.warnings)),
             mask_sha256=store.put_blob(pack_mask(mask)),
         )
-        if mask.origin.method == "model":
+        if mask.origin.model is not None:
             check_model_outlines(store.protocol, role)
-            changes["warnings"] = (*changes["warnings"], model_finding(mask.origin).as_warning())
+            changes["warnings"] = (*changes["warnings"], model_finding(mask.origin.model).as_warning())
         if mask.origin.method == CARRIED:
             check_propagation(store.protocol, role)
             changes["measurement"] = {**changes["measurement"], **carried_entries(mask.origin)}

@@ -61,10 +61,9 @@ class ModelManifest:
         return OutlineOrigin("model", details={"name": self.name, "version": self.version, "licence": self.licence, "sha256": self.sha256})
 
 
-def model_finding(origin: OutlineOrigin) -> Finding:
-    """The warning ``model_outline`` that names the network."""
-    d = origin.details
-    return Finding("model_outline", f"This outline was proposed by the model {d['name']} {d['version']} ({d['sha256'][:12]}): check it slice by slice.", "warning")
+def model_finding(model: dict) -> Finding:
+    """The warning ``model_outline`` that names a network (``OutlineOrigin.model``)."""
+    return Finding("model_outline", f"This outline was proposed by the model {model['name']} {model['version']} ({model['sha256'][:12]}): check it slice by slice.", "warning")
 
 
 def manifest_from(content: Any) -> ModelManifest:
@@ -167,7 +166,7 @@ def mask_from_output(manifest: ModelManifest, answer: np.ndarray, patch: ImageGe
     array = _sampled(values.astype(np.float32), patch, image.geometry, 0.0) >= manifest.threshold
     if not array.any() or (values >= manifest.threshold).all():
         raise SegmentationRefused("The model found no node here.", code="no_boundary", hint="Use another tool, or outline it by hand.")
-    return NodeMask(array, image.geometry, findings=(model_finding(manifest.origin),), origin=manifest.origin)
+    return NodeMask(array, image.geometry, findings=(model_finding(manifest.origin.model),), origin=manifest.origin)
 
 
 def _sampled(array: np.ndarray, source: ImageGeometry, target: ImageGeometry, outside: float) -> np.ndarray:
