@@ -8,60 +8,19 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from app.jobs import JobContext
+from app.usecases.bench_rows import Row, best_of, compare, machine_name
+from app.usecases.bench_volumetry import bench_volumetry
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
-from volumetry.mask import NodeMask
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One comparison. ``ratio`` is peer time over ours (above 1 we are faster)."""
-
-    task: str
-    ours_s: float
-    peer: str | None = None
-    peer_s: float | None = None
-    ratio: float | None = None
-    same_result: bool | None = None
-
-
-def compare(task: str, ours_s: float, peer: str | None = None, peer_s: float | None = None, same: bool | None = None) -> Row:
-    """A row with its ratio."""
-    return Row(task, ours_s, peer, peer_s, None if not peer_s else peer_s / ours_s, same)
-
-
-def best_of(work: Callable[[], object], times: int = 5) -> tuple[float, object]:
-    """Shortest of several runs, and the last result; the shortest is the least disturbed."""
-    best, result = float("inf"), None
-    for _ in range(times):
-        started = time.perf_counter()
-        result = work()
-        best = min(best, time.perf_counter() - started)
-    return best, result
-
-
-def machine_name() -> str:
-    """CPU, cores, system and Python, for the report's head."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
 def run_bench(name: str | None, context: JobContext) -> dict:
@@ -119,77 +78,6 @@ def bench_dicom() -> list[Row]:
             compare("scan a folder of 150 CT slices (headers, findings)", scan_s, "SimpleITK GetGDCMSeriesFileNames (names only)", peer_scan_s, len(names) == len(files)),
             compare("load 150 CT slices", ours_s, "SimpleITK ImageSeriesReader", peer_s, same),
         ]
-
-
-def mask_of_ellipsoids(shape=(300, 512, 512), spacing=(0.75, 0.75, 1.0)) -> np.ndarray:
-    """Labels 1 to 11 in one volume: ten ellipsoids of 5 to 30 mm and one of 60 mm, deterministic."""
-    labels = np.zeros(shape, np.uint8)
-    lengths = [*np.linspace(5.0, 30.0, 10), 60.0]
-    for n, length in enumerate(lengths, start=1):
-        half = length / 2 * np.array([1.0, 0.8, 0.7])
-        # On a grid of places 60 mm apart the bodies never touch.
-        centre = np.array([50.0 + 65.0 * ((n - 1) % 5), 60.0 + 90.0 * ((n - 1) // 5), 60.0 + 80.0 * ((n - 1) // 5)])
-        low = np.maximum(((centre - length) / spacing).astype(int), 0)
-        high = np.minimum(((centre + length) / spacing).astype(int) + 1, shape[::-1])
-        x, y, z = (np.arange(low[a], high[a]) * spacing[a] - centre[a] for a in range(3))
-        inside = (x[None, None, :] / half[0]) ** 2 + (y[None, :, None] / half[1]) ** 2 + (z[:, None, None] / half[2]) ** 2 <= 1
-        view = labels[low[2] : high[2], low[1] : high[1], low[0] : high[0]]
-        view[inside & (view == 0)] = n
-    return labels
-
-
-def bench_volumetry() -> list[Row]:
-    """All measurements of eleven nodes against what peers measure of the same mask, one live update,
-    and one click."""
-    import SimpleITK as sitk
-    from skimage.measure import regionprops_table
-
-    from volumetry.measure import measure_labels, measure_node
-
-    spacing = (0.75, 0.75, 1.0)
-    labels = mask_of_ellipsoids(spacing=spacing)
-    geometry = ImageGeometry.from_spacing(labels.shape, spacing)
-    measure_labels(labels, geometry)
-    ours_s, measured = best_of(lambda: measure_labels(labels, geometry))
-    counts = {m.label: m.voxel_count for m in measured}
-    image = sitk.GetImageFromArray(labels)
-    image.SetSpacing(spacing)
-
-    def itk():
-        statistics = sitk.LabelShapeStatisticsImageFilter()
-        statistics.SetComputeFeretDiameter(True)
-        statistics.SetComputeOrientedBoundingBox(True)
-        statistics.Execute(image)
-        return {label: statistics.GetNumberOfPixels(label) for label in statistics.GetLabels()}
-
-    task = "all measurements of eleven nodes of 5 to 60 mm, 512x512x300"
-    peer_s, itk_counts = best_of(itk, 3)
-    rows = [compare(task, ours_s, "SimpleITK LabelShapeStatistics with Feret and oriented box (no mesh, no RECIST)", peer_s, itk_counts == counts)]
-    # The Feret diameter of scikit-image is left out: at 60 mm alone it takes seconds and gigabytes.
-    peer_s, table = best_of(lambda: regionprops_table(labels, properties=("label", "area", "bbox", "centroid", "inertia_tensor")), 3)
-    same = dict(zip(table["label"].tolist(), table["area"].astype(int).tolist())) == counts
-    rows.append(compare(task, ours_s, "scikit-image regionprops_table: area, box, centroid, inertia only", peer_s, same))
-    try:
-        import cc3d
-    except ImportError:
-        cc3d = None
-    if cc3d is not None:
-        peer_s, statistics = best_of(lambda: cc3d.statistics(labels), 3)
-        same = {n: int(c) for n, c in enumerate(statistics["voxel_counts"]) if n} == counts
-        rows.append(compare(task, ours_s, "cc3d.statistics: count, box, centroid only", peer_s, same))
-    rows.append(compare(task + " (against one plain read of the mask)", ours_s, "numpy sum of the mask as bytes", best_of(lambda: int(labels.view(np.uint64).sum()))[0], None))
-    thirty_mm = NodeMask(labels == 10, geometry, label=10)
-    one_s, _ = best_of(lambda: measure_node(thirty_mm))
-    rows.append(compare("live measurement of one 30 mm node", one_s))
-    from app.demo.phantoms import make_phantom
-    from volumetry.segmentation.star_convex import segment_node
-
-    phantom = make_phantom(np.random.default_rng(3), spacing_mm=(0.7, 0.7, 1.25))
-    volume, centre, radius = phantom.image, phantom.centre_mm, phantom.radius_mm
-    segment_node(volume, centre, radius)
-    click_s, _ = best_of(lambda: segment_node(volume, centre, radius))
-    rows.append(compare("one click to an outlined node (CT 0.7 x 0.7 x 1.25 mm)", click_s))
-    return rows
 
 
 def two_needle_plan(spacing_mm: float, size_mm: float = 64.0) -> dict:
