@@ -7,12 +7,14 @@ import hashlib
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from volumetry.errors import NodusError
@@ -68,6 +70,17 @@ def identify(ds: Dataset, stamp: Stamp, what: str) -> None:
     for keyword in ("SeriesDate", "SeriesTime"):
         if keyword in ds:
             setattr(ds, keyword, f"{stamp.when:%Y%m%d}" if keyword == "SeriesDate" else f"{stamp.when:%H%M%S}")
+
+
+def read_headers(paths: Sequence[Path]) -> list[Dataset]:
+    """Headers, without pixels, of the pictures that a written object belongs to. Raises ``NodusError`` (``not_dicom``)."""
+    out = []
+    for path in paths:
+        try:
+            out.append(pydicom.dcmread(path, stop_before_pixels=True))
+        except (OSError, InvalidDicomError) as error:
+            raise NodusError(f"{Path(path).name} cannot be read as DICOM.", code="not_dicom") from error
+    return out
 
 
 def new_object(sop_class: str, modality: str, source: Dataset, stamp: Stamp, *, series_number: int, description: str) -> Dataset:
