@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import multiprocessing
+import os
 import threading
 import time
 from multiprocessing.connection import Connection
@@ -144,8 +145,17 @@ def _end(child) -> None:
         child.join()
 
 
+def _end_with_parent() -> None:
+    """In the child: a program that was killed leaves no network running behind it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _work(line: Connection) -> None:
     """What the child does: one network, one tensor, one answer."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     data, tensor = line.recv()
     try:
         import onnxruntime

@@ -5,6 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +16,8 @@ import pytest
 
 from app.jobs import CancelToken, JobContext
 from app.jobs.model_worker import load_model, outline_with_model, run_network
-from tests.factories import ellipsoid_image
+from tests.factories import ellipsoid_image, write_ellipsoid_ct
+from tests.model_files import endless_network, model_folder
 from volumetry.errors import Cancelled, SegmentationRefused
 from volumetry.segmentation.model_slot import check_model, manifest_from, mask_from_output, model_input
 
@@ -141,6 +146,43 @@ def test_that_a_run_can_be_stopped_and_has_an_end():
     with pytest.raises(Cancelled):
         run_network(b"", np.zeros((1, 1, 2, 2, 2), np.float32), JobContext(token=token))
     assert refusal(lambda: run_network(b"", np.zeros((1, 1, 2, 2, 2), np.float32), JobContext(), longest_s=0.0)) == "model_failed"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_that_a_program_that_is_stopped_or_killed_leaves_no_network_running(tmp_path, how):
+    pytest.importorskip("onnxruntime")
+    folder = model_folder(tmp_path / "slot", endless_network())
+    case = write_ellipsoid_ct(tmp_path / "ct")
+    call = ["segment", str(case.folder), "--seed=12.3,-8.1,105.2", "--method=model", "--model", str(folder), "--out", str(tmp_path / "m.nii.gz")]
+    program = subprocess.Popen([sys.executable, "-m", "app", *call], stderr=subprocess.DEVNULL)
+
+    def worker() -> list[str]:
+        listed = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+        return [line.split()[0] for line in listed if "spawn_main" in line and line.split()[1] == str(program.pid)]
+
+    try:
+        ends_s = time.monotonic() + 60
+        while not worker() and time.monotonic() < ends_s:
+            time.sleep(0.2)
+        (pid,) = worker()
+        time.sleep(2.0)  # long enough that it is at work
+        program.send_signal(how)
+        assert program.wait(20) == (130 if how == signal.SIGINT else -signal.SIGKILL)
+        ends_s = time.monotonic() + 10
+        while is_running(pid) and time.monotonic() < ends_s:
+            time.sleep(0.2)
+        assert not is_running(pid)
+        assert not (tmp_path / "m.nii.gz").exists()
+    finally:
+        program.kill()
+        program.wait()
+
+
+def is_running(pid: str) -> bool:
+    """True while a process of that number works; one that has ended and waits to be noticed does not."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout.strip()
+    return bool(state) and not state.startswith("Z")
 
 
 def test_that_a_real_network_runs_and_outlines(ct, tmp_path):
