@@ -53,15 +53,22 @@ class EnhancingSessionPart:
         state = self.nodes.get(node_id)
         if state is None or self._refuse_locked(state):
             return
-        stated = state.enhancing or Enhancing()
-        source = source.strip() or STATED_BY_READER
-        if (stated.threshold_hu, stated.source, stated.keeps) == (threshold_hu, source, False) and state.enhancing is not None:
+        stated, source = self.enhancing_of(node_id), source.strip() or STATED_BY_READER
+        if (stated.threshold_hu, stated.source, stated.keeps) == (threshold_hu, source, False):
             return
         stated.threshold_hu, stated.source, stated.keeps = threshold_hu, source, False
-        state.enhancing = stated
         self._keep_enhancing(node_id, stated)
         self.look_inside(node_id)
         self.measurement_changed.emit(node_id)
+
+    def enhancing_of(self, node_id: str) -> Enhancing | None:
+        """What is stated of a node at this visit; None for a node that is not there."""
+        state = self.nodes.get(node_id)
+        if state is None:
+            return None
+        if state.enhancing is None:
+            state.enhancing = self._stated_before(state)
+        return state.enhancing
 
     def threshold_to_begin_with(self, node_id: str) -> tuple[float, str] | None:
         """(HU, where it is from): the protocol's, else the one this reader used last; None: state one."""
@@ -91,7 +98,7 @@ class EnhancingSessionPart:
         state, image = self.nodes.get(node_id), self.image
         if state is None or image is None or state.draft is None or state.draft.is_empty or state.measurement is None:
             return
-        stated = state.enhancing = state.enhancing or Enhancing()
+        stated = self.enhancing_of(node_id)
         if stated.measurement is state.measurement:
             return
         mask, measurement = state.draft.as_mask(), state.measurement
@@ -108,11 +115,9 @@ class EnhancingSessionPart:
 
     def _follow_enhancing(self, node_id: str) -> None:
         state = self.nodes.get(node_id)
-        if state is None:
+        stated = self.enhancing_of(node_id)
+        if stated is None:
             return
-        if state.enhancing is None:
-            state.enhancing = self._stated_before(state)
-        stated = state.enhancing
         if state.measurement is None:
             stated.values = stated.measurement = None
         elif stated.measurement is not state.measurement and (stated.threshold_hu is not None or stated.values is not None):
@@ -143,7 +148,7 @@ class EnhancingSessionPart:
     def _enhancing_work(self, state, image, mask):
         """A function that works out the part of ``mask`` as it is stated now, for a reading; it gives
         None where nothing was assessed."""
-        stated = state.enhancing or self._stated_before(state)
+        stated = self.enhancing_of(state.node.node_id) or self._stated_before(state)
         threshold, source = stated.threshold_hu, stated.source
         kept, store = state.reading if stated.keeps else None, self.study
 

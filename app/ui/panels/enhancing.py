@@ -110,7 +110,7 @@ class EnhancingSection(Section):
         if node_id != self._node_id:
             self._node_id, self._wants_threshold = node_id, None
         reading: Reading | None = None if state is None else state.reading
-        stated = None if state is None else state.enhancing
+        stated = None if state is None else self.session.enhancing_of(node_id)
         locked = reading is not None and reading.state == ReadingState.LOCKED
         outlined = state is not None and state.measurement is not None
         is_ct = self.session.image is not None and self.session.image.unit == "HU"
