@@ -236,7 +236,7 @@ class Walk:
             section.plane_buttons[plane].click()
             if session.tool != "node":
                 section.tools["node"].click()
-            Drag(frame, frame.screen_of(middle)).to(frame.screen_of((middle[0] + 50.0, middle[1]))).release()
+            Drag(frame, frame.screen_of(middle)).to(frame.screen_of((middle[0] + 65.0, middle[1]))).release()
             settle(session)
             self.panel.scroll.ensureWidgetVisible(section.use)
             self.album.take(self.window, f"ultrasound_{plane}_outline")
