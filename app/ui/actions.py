@@ -104,6 +104,7 @@ def window_actions(window) -> list[Action]:
         Action("import_images", t("Import images into the study…"), "study", window.ask_import, ("Ctrl+I",), group=1, enabled=has_study),
         Action("save", t("Save"), "study", s.save, ("Ctrl+S",), tip=t("Work is also saved by itself after every change"), group=1),
         Action("export_csv", t("Export readings (CSV)…"), "study", window.ask_export_csv, group=2, enabled=has_study),
+        Action("export_dicom", t("Export readings (DICOM SR and SEG)…"), "study", window.ask_export_dicom, group=2, enabled=has_study),
         Action("export_pdf", t("Export report (PDF)…"), "study", window.ask_export_pdf, group=2, enabled=has_study),
         Action("quit", t("Close Nodus"), "study", window.close, ("Ctrl+Q",), group=3),
         Action("undo", t("Undo"), "edit", s.undo_stack.undo, ("Ctrl+Z",), "undo", enabled=s.undo_stack.canUndo),

@@ -328,6 +328,10 @@ class MainWindow(QMainWindow):
         """Choose the folder for the tables."""
         self._ask_folder(t("Folder for the exported tables"), lambda folder: self.session.export("csv", folder))
 
+    def ask_export_dicom(self) -> None:
+        """Choose the folder for structured reports and segmentations."""
+        self._ask_folder(t("Folder for the DICOM files"), lambda folder: self.session.export("dicom-sr", folder))
+
     def ask_export_pdf(self) -> None:
         """Choose the file of the report."""
         dialog = QFileDialog(self, t("Report"))

@@ -487,7 +487,7 @@ class Session(NodesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, Re
 
     # ---- out -----------------------------------------------------------------------------
     def export(self, kind: str, path) -> None:
-        """``csv`` (into a folder) or ``pdf`` (one page a subject); a job; notice tells the place."""
+        """``csv`` or a ``dicom-`` format (into a folder) or ``pdf`` (one page a subject); a job; notice tells the place."""
         from app.usecases.export_edc import export_study
 
         store, subject = self.study, self.subject_id
@@ -499,7 +499,9 @@ class Session(NodesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, Re
         def done(receipt) -> None:
             names = ", ".join(Path(f["path"]).name for f in receipt["files"])
             self.last_exports = [*getattr(self, "last_exports", []), receipt]
-            self.notice.emit("info", f"Exported {receipt['readings']} locked readings: {names} in {path}")
+            what = names if len(names) < 160 else f"{len(receipt['files'])} files"
+            out = f"; {len(receipt['left_out'])} left out: {receipt['left_out'][0]['message']}" if receipt.get("left_out") else ""
+            self.notice.emit("warning" if out else "info", f"Exported {receipt['readings']} locked readings: {what} in {path}{out}")
             self._say_saved("export written")
             self.readings_changed.emit()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QPushButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
 from app import INVESTIGATIONAL_NOTICE
 from app.study.model import ReadingState
@@ -17,6 +17,15 @@ from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.sections import Section, StepPanel
 from app.ui.widgets.tables import ValueTable
+
+DICOM_KINDS = (  # format, name, what it is
+    ("dicom-sr", "Measurements (SR) with segmentations", "Structured reports, each naming the segmentation or the lines it was measured on"),
+    ("dicom-seg", "Segmentations (SEG)", "Outlines as voxels on their series"),
+    ("dicom-rtstruct", "Structure sets (RTSTRUCT)", "Outlines as contours on their series"),
+    ("dicom-pdf", "Report (Encapsulated PDF)", "The page of each subject"),
+    ("dicom-key-image", "Key images (Secondary Capture)", "The picture kept with each locked reading"),
+    ("dicom-field", "Field maps (Parametric Map, V/m)", "The field of each kept plan"),
+)
 
 
 class ReportPanel(StepPanel):
@@ -49,6 +58,16 @@ class ReportPanel(StepPanel):
         self.csv_button.setToolTip(t("Readings, volume reduction and data dictionary as CSV files in a folder"))
         self.csv_button.clicked.connect(lambda: self.ask_place("csv"))
         out.body.addWidget(self.csv_button)
+        self.dicom_button = QPushButton(t("Export DICOM"))
+        self.dicom_button.setAccessibleName(t("Export DICOM"))
+        kinds = QMenu(self.dicom_button)
+        kinds.setToolTipsVisible(True)
+        for kind, title, tip in DICOM_KINDS:
+            entry = kinds.addAction(t(title) + "…")
+            entry.setToolTip(t(tip))
+            entry.triggered.connect(lambda _checked=False, kind=kind: self.ask_place(kind))
+        self.dicom_button.setMenu(kinds)
+        out.body.addWidget(self.dicom_button)
         done = Section(t("Last exports"))
         self.no_exports = WrapLabel(t("Nothing exported in this session."), tone="muted")
         self.exports = ValueTable(
@@ -91,10 +110,11 @@ class ReportPanel(StepPanel):
 
     def ask_place(self, kind: str) -> None:
         """Ask where to write; the dialog does not block the window."""
-        title = t("Folder for the CSV files") if kind == "csv" else t("Export PDF")
+        into_folder = kind != "pdf"
+        title = t("Folder for the CSV files") if kind == "csv" else t("Folder for the DICOM files") if into_folder else t("Export PDF")
         chooser = QFileDialog(self.window(), title)
         chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        if kind == "csv":
+        if into_folder:
             chooser.setFileMode(QFileDialog.FileMode.Directory)
             chooser.setOption(QFileDialog.Option.ShowDirsOnly, True)
         else:
@@ -113,6 +133,8 @@ class ReportPanel(StepPanel):
         why = t("Open a study first.") if session.study is None else t("Lock a reading first: only locked readings are exported.") if not locked else t("An export is being written.") if busy else ""
         self.csv_button.setEnabled(not why)
         self.csv_button.setToolTip(why or t("Readings, volume reduction and data dictionary as CSV files in a folder"))
+        self.dicom_button.setEnabled(not why)
+        self.dicom_button.setToolTip(why or t("All subjects of the study; every file is read back and compared before it counts"))
         self.set_primary(t("Writing export…") if busy else t("Export PDF…"), not why, why or t("One page for this subject, with pictures"))
 
     def _open_missing(self, row) -> None:
