@@ -23,7 +23,7 @@ from volumetry.segmentation.drawn_outlines import DrawnOutlines
 CENTRE = np.array([12.3, -8.1, 105.2])
 AXES_MM = (9.0, 7.0, 8.0)
 TRUE_ML = 4 / 3 * np.pi * np.prod(AXES_MM) / 1000
-WAIT_MS = 30_000
+WAIT_MS = 120_000  # a first run compiles the kernels
 
 
 def near(x_mm: float, y_mm: float, z_mm: float) -> np.ndarray:
