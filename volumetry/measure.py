@@ -14,7 +14,7 @@ from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
 from volumetry.mesh import measure_mesh
-from volumetry.node_numbers import GridFacts, NodeNumbers, count_nodes
+from volumetry.node_numbers import GridFacts, NodeNumbers, count_nodes, scan
 from volumetry.uncertainty import VolumeUncertainty, outlined_of, outlining, volume_uncertainty
 from volumetry.voxel import measure_voxels
 
@@ -237,7 +237,7 @@ def warm_up() -> None:
     ball = (i - 2.6) ** 2 + (j - 2.5) ** 2 + (k - 2.4) ** 2 < 5
     geometry = ImageGeometry.from_spacing(ball.shape, (1.0, 1.0, 1.0))
     measure_node(NodeMask(ball, geometry))
-    measure_labels(ball.astype(np.uint16), geometry)
+    scan(ball.view(np.uint8), threads=2)  # a large picture is read by several threads
 
 
 def _warnings(grid: GridFacts, pieces: int, touches: bool, least_axis_mm: float | None) -> tuple[Finding, ...]:

@@ -6,17 +6,22 @@ compiled for, so that no picture ever makes a kernel compile a second time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numba
 import numpy as np
 
 from volumetry.geometry import ImageGeometry
 from volumetry.kernels.cell_table import cell_table
-from volumetry.kernels.node import node_numbers
-from volumetry.kernels.scan import pattern_areas, scan_labels
+from volumetry.kernels.node import count_node, span_node
+from volumetry.kernels.scan import join_tables, pattern_areas, scan_labels
 
 FIRST_GUESS = 255  # labels counted without knowing how many there are; a map with more is read again
+SMALL_BYTES = 4 << 20  # below this, and below so many rows in all boxes, a second thread costs more than it brings
+SMALL_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,28 +92,57 @@ def laid_out(labels: np.ndarray) -> tuple[np.ndarray, np.uint64, int, tuple[int,
     return words, rest.view(np.uint64)[0], lanes.bit_length() - 1, tuple(int(n) for n in labels.shape)
 
 
-def scan(labels: np.ndarray) -> np.ndarray:
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, numba.config.NUMBA_NUM_THREADS - 1), thread_name_prefix="volumetry")
+
+
+def _share(tasks: list[Callable[[], object]], threads: int) -> list:
+    """Answers of all tasks in order. The caller's thread and its helpers take one after the other; the
+    kernels let go of the interpreter, so they run at once. Which thread does what changes no number."""
+    answers: list = [None] * len(tasks)
+    waiting = iter(range(len(tasks)))
+
+    def work() -> None:
+        for n in waiting:
+            answers[n] = tasks[n]()
+
+    helpers = [_helpers().submit(work) for _ in range(min(threads, len(tasks)) - 1)]
+    work()
+    for helper in helpers:
+        helper.result()
+    return answers
+
+
+def scan(labels: np.ndarray, threads: int | None = None) -> np.ndarray:
     """One pass over a uint8 or uint16 label map ``[k, j, i]``: a row per label from 0 to the largest
-    (at least ``FIRST_GUESS``) with count, sums and box; see ``scan_labels``."""
-    arguments = laid_out(labels)
-    parts = min(numba.get_num_threads(), labels.shape[0])
-    table, largest = scan_labels(*arguments, FIRST_GUESS, parts)
-    if largest > FIRST_GUESS:
-        table, _ = scan_labels(*arguments, int(largest), parts)
-    return table
+    (at least ``FIRST_GUESS``) with count, sums and box; see ``scan_labels``. ``threads`` is for tests."""
+    laid = laid_out(labels)
+    parts = threads or (numba.config.NUMBA_NUM_THREADS if labels.nbytes > SMALL_BYTES else 1)
+    top = FIRST_GUESS
+    while True:
+        found = _share([partial(scan_labels, *laid, top, part, parts) for part in range(parts)], parts)
+        largest = max(most for _, most in found)
+        if largest <= top:
+            return found[0][0] if parts == 1 else join_tables(np.stack([table for table, _ in found]))
+        top = int(largest)
 
 
-def count_nodes(labels: np.ndarray, grid: GridFacts) -> dict[int, NodeNumbers]:
-    """Numbers of every label that occurs in a uint8 or uint16 label map ``[k, j, i]``, by label."""
-    table = scan(labels)
+def count_nodes(labels: np.ndarray, grid: GridFacts, threads: int | None = None) -> dict[int, NodeNumbers]:
+    """Numbers of every label that occurs in a uint8 or uint16 label map ``[k, j, i]``, by label.
+    ``threads`` is for tests."""
+    table = scan(labels, threads)
     present = np.flatnonzero(table[:, 0])
-    if present.size == 0:
-        return {}
-    boxes = np.ascontiguousarray(table[present, 10:])
-    parts = min(numba.get_num_threads(), 2 * present.size)
-    counts, slice_starts, slices, planar, own, pieces = node_numbers(*laid_out(labels), present, boxes, grid.step, parts)
+    rows = table[present].tolist()
+    laid = laid_out(labels)
+    # The largest first, so that no thread is left alone with it at the end.
+    cost = {label: (row[11] - row[10]) * (row[13] - row[12]) for label, row in zip(present.tolist(), rows, strict=True)}
+    order = sorted(cost, key=cost.__getitem__, reverse=True)
+    tasks = [partial(half, *laid, label, table[label, 10:], grid.step) for label in order for half in (span_node, count_node)]
+    answers = _share(tasks, threads or (numba.config.NUMBA_NUM_THREADS if sum(cost.values()) > SMALL_ROWS else 1))
+    own, counted = dict(zip(order, answers[::2], strict=True)), dict(zip(order, answers[1::2], strict=True))
     found = {}
-    for m, (label, row) in enumerate(zip(present.tolist(), table[present].tolist(), strict=True)):
-        per_slice = tuple(slices[slice_starts[m] : slice_starts[m + 1]].tolist())
-        found[label] = NodeNumbers(tuple(row[10:]), row[0], tuple(row[1:10]), per_slice, counts[m], planar[m], own[m], int(pieces[m]))
+    for label, row in zip(cost, rows, strict=True):
+        per_slice, patterns, pieces, planar = counted[label]
+        found[label] = NodeNumbers(tuple(row[10:]), row[0], tuple(row[1:10]), tuple(per_slice.tolist()), patterns, planar, own[label], pieces)
     return found

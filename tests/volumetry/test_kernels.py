@@ -10,13 +10,13 @@ from scipy.spatial import ConvexHull
 from skimage.measure import find_contours, marching_cubes
 
 from tests.reference import volumetry_twins as twins
+from volumetry.geometry import ImageGeometry
 from volumetry.kernels.cell_table import cell_table, surface_loops
 from volumetry.kernels.convex_hull import convex_hull
 from volumetry.kernels.diameters import longest_in_slices, own_axes
 from volumetry.kernels.extent import farthest_pairs, layer_corners, longest_chord, planar_hull, row_extremes, slice_outline
-from volumetry.kernels.node import node_numbers
 from volumetry.kernels.scan import count_pieces, pattern_areas, pattern_counts, row_edges, scan_labels, voxels_per_slice
-from volumetry.node_numbers import laid_out, scan
+from volumetry.node_numbers import GridFacts, count_nodes, laid_out, scan
 
 
 def _masks():
@@ -56,17 +56,17 @@ def corners_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-@pytest.mark.parametrize("parts", [1, 2, 5])
-def test_that_one_pass_counts_all_labels_like_the_twin(kind, parts):
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_that_one_pass_counts_all_labels_like_the_twin(kind, threads):
     rng = np.random.default_rng(9)
     for _ in range(30):
         shape = rng.integers(1, 90, 3) if rng.random() < 0.2 else rng.integers(1, 20, 3)
         labels = (rng.integers(0, 6, shape) * (rng.random(shape) < rng.random())).astype(kind)
-        table, largest = scan_labels(*laid_out(labels), 7, parts)
-        assert largest == labels.max()
+        table = scan(labels, threads)
         for label in range(1, 8):
             assert table[label].tolist() == twins.label_row(labels == label)
         assert not table[0].any()
+        assert scan_labels(*laid_out(labels), 3, 0, 1)[1] == labels.max()
 
 
 def test_that_a_map_of_more_labels_than_guessed_is_read_again():
@@ -190,21 +190,40 @@ def test_that_all_nodes_of_a_map_are_numbered_like_each_by_itself():
         k, j, i = (rng.integers(0, n - m + 1) for n, m in zip(labels.shape, mask.shape))
         view = labels[k : k + mask.shape[0], j : j + mask.shape[1], i : i + mask.shape[2]]
         view[(mask > 0) & (view == 0)] = label
-    table = scan(labels)
-    present = np.flatnonzero(table[:, 0])
-    answers = [node_numbers(*laid_out(labels), present, np.ascontiguousarray(table[present, 10:]), SHEARED, parts) for parts in (1, 2, 3)]
-    for other in answers[1:]:
-        for a, b in zip(answers[0], other, strict=True):
-            np.testing.assert_array_equal(a, b)  # not by a digit, however many threads
-    counts, slice_starts, slices, planar, own, pieces = answers[0]
-    assert len(present) > 4
-    for m, label in enumerate(present):
+    geometry = ImageGeometry.from_spacing(labels.shape, (1.0, 1.0, 1.0))
+    affine = geometry.affine.copy()
+    affine[:3, :3] = SHEARED
+    grid = GridFacts.of(ImageGeometry(labels.shape, affine))
+    answers = [count_nodes(labels, grid, threads) for threads in (1, 2, 3)]
+    assert len(answers[0]) > 4
+    for label, one in answers[0].items():
+        for other in answers[1:]:  # not by a digit, however many threads
+            assert (one.box, one.count, one.sums, one.slice_counts, one.pieces) == (
+                other[label].box,
+                other[label].count,
+                other[label].sums,
+                other[label].slice_counts,
+                other[label].pieces,
+            )
+            for name in ("pattern_counts", "planar", "own"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other[label], name))
         mask = boxed(labels == label).astype(np.uint8)
-        np.testing.assert_array_equal(counts[m], twins.pattern_counts(np.pad(mask, 1)))
-        np.testing.assert_array_equal(slices[slice_starts[m] : slice_starts[m + 1]], mask.sum(axis=(1, 2)))
-        assert planar[m, :2] == pytest.approx(twins.longest_in_slices(mask, SHEARED), rel=1e-7)
-        assert own[m, [0, 1, 2, 18]] == pytest.approx(twins.own_axes(mask, SHEARED), rel=1e-9)
-        assert pieces[m] == twins.count_pieces(mask)
+        np.testing.assert_array_equal(one.pattern_counts, twins.pattern_counts(np.pad(mask, 1)))
+        assert [one.count, *one.sums, *one.box] == twins.label_row(labels == label)
+        assert list(one.slice_counts) == mask.sum(axis=(1, 2)).tolist()
+        assert one.planar[:2] == pytest.approx(twins.longest_in_slices(mask, SHEARED), rel=1e-7)
+        assert one.own[[0, 1, 2, 18]] == pytest.approx(twins.own_axes(mask, SHEARED), rel=1e-9)
+        assert one.pieces == twins.count_pieces(mask)
+
+
+def test_that_the_facts_of_a_grid_follow_its_affine():
+    affine = np.eye(4)
+    affine[:3, :3] = SHEARED
+    grid = GridFacts.of(ImageGeometry((4, 5, 6), affine))
+    assert grid.voxel_size_mm3 == pytest.approx(abs(np.linalg.det(SHEARED)))
+    assert grid.pixel_mm2 * grid.spacing_mm[2] == pytest.approx(grid.voxel_size_mm3)
+    assert grid.is_sheared
+    assert grid.pattern_areas_mm2[[0, 255]].tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

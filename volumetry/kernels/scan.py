@@ -11,15 +11,9 @@ order or the number of threads.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 BLOCK = 64  # words looked at together where nothing is expected
-
-# Columns of a label's row in the table of ``scan_labels``
-COUNT = 0
-SUMS = 1  # i, j, k, ii, jj, kk, ij, ik, jk
-BOX = 10  # k0, k1, j0, j1, i0, i1
-COLUMNS = 16
 
 
 @njit(cache=True, nogil=True)
@@ -77,10 +71,16 @@ def _run_end(words, tail, shift, at, stop):
 
 
 @njit(cache=True, nogil=True)
-def _scan_slices(words, tail, shift, shape, first, step, table):
-    """Add slices ``first``, ``first + step``... to ``table``; the largest label met."""
+def scan_labels(words, tail, shift, shape, top, first, step):
+    """Count, moments and box of the labels 1 to ``top`` in the slices ``first``, ``first + step``... in one
+    pass: ``(table, largest)``.
+
+    ``table`` is int64 (top + 1, 16): the count, the sums of ``i j k ii jj kk ij ik jk`` and the
+    half-open box ``k0 k1 j0 j1 i0 i1``; zeros for a label that does not occur and for the
+    background. ``largest`` is the largest label met, also if it is above ``top``.
+    """
+    table = np.zeros((top + 1, 16), np.int64)
     nk, nj, ni = shape
-    top = table.shape[0] - 1
     largest = 0
     for k in range(first, nk, step):
         base = k * nj * ni
@@ -122,25 +122,15 @@ def _scan_slices(words, tail, shift, shape, first, step, table):
             one[7] += si * j
             one[8] += si * k
             one[9] += n * j * k
-    return largest
+    return table, largest
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def scan_labels(words, tail, shift, shape, top, parts):
-    """Count, moments and box of the labels 1 to ``top`` in one pass: ``(table, largest)``.
-
-    ``table`` is int64 (top + 1, 16): the count, the sums of ``i j k ii jj kk ij ik jk`` and the
-    half-open box ``k0 k1 j0 j1 i0 i1``; zeros for a label that does not occur and for the
-    background. ``largest`` is the largest label of the map, also if it is above ``top``. The slices
-    are dealt to ``parts`` threads like cards.
-    """
-    tables = np.zeros((parts, top + 1, 16), np.int64)
-    largest = np.zeros(parts, np.int64)
-    for part in prange(parts):
-        largest[part] = _scan_slices(words, tail, shift, shape, part, parts, tables[part])
-    table = tables[0]
-    for part in range(1, parts):
-        for label in range(1, top + 1):
+@njit(cache=True, nogil=True)
+def join_tables(tables):
+    """One table of several (parts, top + 1, 16) over different slices."""
+    table = tables[0].copy()
+    for part in range(1, tables.shape[0]):
+        for label in range(1, table.shape[0]):
             other = tables[part, label]
             if other[0] == 0:
                 continue
@@ -153,7 +143,7 @@ def scan_labels(words, tail, shift, shape, top, parts):
             for n in (10, 12, 14):
                 one[n] = min(one[n], other[n])
                 one[n + 1] = max(one[n + 1], other[n + 1])
-    return table, largest.max()
+    return table
 
 
 @njit(cache=True, nogil=True)
