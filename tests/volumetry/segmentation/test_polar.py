@@ -57,6 +57,21 @@ def test_that_a_shadow_through_the_node_does_not_open_it():
     assert dice(segment_ellipse_2d(picture, (128, 108), 33).mask, truth) > 0.85
 
 
+def test_that_an_outline_that_hangs_on_the_length_of_the_drag_is_told():
+    """A node whose lower border is missing over a second dark layer: some drags take that in, some do not."""
+    told = {"whole border": 0, "border missing": 0}
+    for seed in range(5):
+        picture, truth = speckled(seed=seed)
+        y, x = np.indices(picture.shape)
+        below = ~truth & (np.abs(x - 130) < 34) & (y > 110) & (y < 180)
+        open_below = np.where(below, speckled(seed=seed, ratio=1.0)[0], picture)
+        for drag in (28, 32, 36, 40):
+            for name, shown in (("whole border", picture), ("border missing", open_below)):
+                told[name] += "unsteady_outline" in [f.code for f in segment_ellipse_2d(shown, (130, 110), drag).findings]
+    assert told["whole border"] <= 1
+    assert told["border missing"] >= 8  # of 20
+
+
 def test_that_a_bright_lesion_is_found_too():
     picture, truth = speckled(seed=2)
     assert dice(segment_ellipse_2d(255 - picture, (129, 111), 33).mask, truth) > 0.88
