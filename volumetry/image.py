@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,7 +53,8 @@ class Cine:
     ``read_frame(n)`` decodes frame ``n`` on demand as uint8 ``[row, column]`` or
     ``[row, column, 3]`` (RGB), so that a long cine never has to fit in memory.
     ``frame_times_ms`` starts at 0; None where the file gives no time (then a finding says so) and
-    for stills. ``calibration`` answers lengths per point and frame, or refuses.
+    for stills. ``calibration`` answers lengths per point, or refuses; ``frame_calibrations`` holds those of
+    frames that differ from it: ask ``calibration_at``.
     """
 
     frame_count: int
@@ -63,6 +64,11 @@ class Cine:
     frame_times_ms: np.ndarray | None = None
     source: ImageSource = field(default_factory=ImageSource)
     findings: tuple[Finding, ...] = ()
+    frame_calibrations: Mapping[int, Calibration] = field(default_factory=dict)
+
+    def calibration_at(self, frame: int) -> Calibration:
+        """What pixels of frame ``frame`` are worth."""
+        return self.frame_calibrations.get(frame, self.calibration)
 
     @property
     def is_still(self) -> bool:

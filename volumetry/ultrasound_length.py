@@ -19,6 +19,8 @@ Point = tuple[float, float]
 
 # Deltas printed by different code paths of one machine differ in the last digits.
 SAME_SCALE = 1e-4
+# M-mode, spectrum, waveform, graphics: no reader's scale makes their axes lengths.
+NOT_TWO_DIMENSIONAL = (2, 3, 4, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +119,37 @@ def _refuse(calibration: Calibration, points: Sequence[Point]) -> CalibrationRef
     return CalibrationRefused("The line crosses from one part of the picture into another with its own scale.", code="crosses_regions")
 
 
+def _by_hand(calibration: Calibration, points: Sequence[Point]) -> LengthScale:
+    """The reader's own scale, where it holds: not outside its box, and not on a spectrum, a time axis or a
+    graphic that the header names (its boxes count only where they fit the picture)."""
+    sx, sy = calibration.manual_mm_per_pixel
+    if not (math.isfinite(sx) and math.isfinite(sy) and sx > 0 and sy > 0):
+        raise CalibrationRefused("The manual calibration is not a positive number.", code="uncalibrated")
+    scale = calibration.reader_scale
+    if scale is not None and scale.box is not None:
+        x0, y0, x1, y1 = scale.box
+        if not all(x0 - 0.5 <= x <= x1 + 0.5 and y0 - 0.5 <= y <= y1 + 0.5 for x, y in points):
+            raise CalibrationRefused("Part of the line lies outside the part of the picture that the reader scaled.", code="outside_regions")
+    if calibration.refusal is None:
+        segments = list(pairwise(points)) or [(points[0], points[0])]
+        named = next((r for r in calibration.regions if r.spatial_format in NOT_TWO_DIMENSIONAL and any(_crosses(r, a, b) for a, b in segments)), None)
+        if named is not None:
+            raise CalibrationRefused(f"The line lies in a {_name(named)} part of the picture, where pixels are not lengths.", code="not_a_length")
+    notes = scale.findings() if scale is not None else (Finding("manual_calibration", "Calibrated by hand against a drawn scale, not by the header.", "warning"),)
+    return LengthScale(sx, sy, None, notes)
+
+
 def resolve_length(calibration: Calibration, points: Sequence[Point]) -> LengthScale:
     """The scale that holds for a whole polyline or contour of (x, y) pixels (column, row; centres whole).
 
     Raises ``CalibrationRefused``: ``uncalibrated``, ``regions_do_not_fit``, ``outside_regions``,
-    ``not_a_length``, ``crosses_regions``. A manual calibration of the reader comes first and
-    carries the warning ``manual_calibration``.
+    ``not_a_length``, ``crosses_regions``. A manual calibration of the reader comes first (it exists only
+    where the header gives no lengths) and carries the warning ``manual_calibration``.
     """
     if not points or not all(math.isfinite(v) for p in points for v in p):
         raise CalibrationRefused("A length needs points inside the picture.", code="outside_regions")
     if calibration.manual_mm_per_pixel is not None:
-        sx, sy = calibration.manual_mm_per_pixel
-        if not (math.isfinite(sx) and math.isfinite(sy) and sx > 0 and sy > 0):
-            raise CalibrationRefused("The manual calibration is not a positive number.", code="uncalibrated")
-        note = Finding("manual_calibration", "Calibrated by hand against a drawn scale, not by the header.", "warning")
-        return LengthScale(sx, sy, None, (note,))
+        return _by_hand(calibration, points)
     if calibration.refusal is not None:
         raise CalibrationRefused(calibration.refusal[1], code=calibration.refusal[0])
     segments = list(pairwise(points)) or [(points[0], points[0])]

@@ -31,6 +31,11 @@ def register(commands) -> None:
     length.add_argument("image", type=Path, metavar="IMAGE", help="DICOM file of the picture")
     length.add_argument("--points", nargs=2, required=True, metavar="X,Y", type=parse_pair, help="the two ends, column and row")
     length.add_argument("--frame", type=int, default=0, metavar="N", help="frame of a loop, from 0")
+    length.add_argument(
+        "--scale", nargs=3, action="append", metavar=("X1,Y1", "X2,Y2", "MM"),
+        help="where the header gives no scale: the ends of a scale drawn in the picture and its length; again for one across and one down; marked manual_calibration",
+    )
+    length.add_argument("--scale-box", nargs=2, type=parse_pair, metavar="X,Y", help="two corners of the part of the picture that the scale holds for")
     add_json(length)
     length.set_defaults(work=run_length)
 
@@ -42,6 +47,14 @@ def parse_pair(text: str) -> tuple[float, float]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a point like 100,152.5") from None
     return x, y
+
+
+def parse_scale(values: list[str]) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """``X1,Y1 X2,Y2 MM`` as two points and a length."""
+    try:
+        return parse_pair(values[0]), parse_pair(values[1]), float(values[2])
+    except (ValueError, argparse.ArgumentTypeError):
+        raise NodusError(f"'{' '.join(values)}' is not a scale like 10,50 10,258 20.", code="scale_length_missing") from None
 
 
 def run_scan(args) -> int:
@@ -77,7 +90,10 @@ def run_length(args) -> int:
     """Give or refuse a length."""
     from app.usecases.open_images import picture_length
 
-    answer = picture_length(args.image, args.points[0], args.points[1], args.frame)
+    scale = [parse_scale(values) for values in args.scale or ()]
+    if args.scale_box and not scale:
+        raise NodusError("A part of the picture needs a scale.", code="scale_length_missing", hint="Give --scale too.")
+    answer = picture_length(args.image, args.points[0], args.points[1], args.frame, scale=scale, scale_box=args.scale_box)
     if answer.length_mm is None:
         raise NodusError("This picture gives no length.", code="uncalibrated")
     result = {
@@ -86,5 +102,6 @@ def run_length(args) -> int:
         "region": answer.region,
         "warnings": [w.as_warning() for w in answer.warnings],
     }
-    emit(result, as_json=args.json, human=f"{answer.length_mm:.2f} mm ({answer.length_px:.1f} px)")
+    human = f"{answer.length_mm:.2f} mm ({answer.length_px:.1f} px)" + "".join(f"\nwarning: {w.message} [{w.code}]" for w in answer.warnings)
+    emit(result, as_json=args.json, human=human)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.jobs import JobContext
@@ -9,6 +10,7 @@ from dicom_io.masks import open_image, read_image
 from dicom_io.scan import ScanResult, scan_folder
 from dicom_io.ultrasound import read_cine
 from dicom_io.volume_files import write_volume
+from volumetry.calibration import CalibrationRefused, ReaderScale, ScaleLine, calibrated_by_reader
 from volumetry.errors import NodusError
 from volumetry.image import Cine, ImageVolume
 from volumetry.ultrasound_length import PictureLength, length_on_picture
@@ -35,8 +37,20 @@ def convert(path: Path, series_uid: str | None, out: Path, context: JobContext) 
     return volume
 
 
-def picture_length(path: Path, start: tuple[float, float], end: tuple[float, float], frame: int) -> PictureLength:
-    """Length between two points of one frame of a picture, or ``CalibrationRefused``."""
+def picture_length(
+    path: Path,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    frame: int,
+    *,
+    scale: Sequence[tuple[tuple[float, float], tuple[float, float], float]] = (),
+    scale_box: Sequence[tuple[float, float]] | None = None,
+) -> PictureLength:
+    """Length between two points of one frame of a picture, or ``CalibrationRefused``.
+
+    ``scale`` is what a reader states of a scale drawn into the picture: one or two (end, end, mm); ``scale_box``
+    two corners of the part that it holds for. It is refused where the header gives lengths.
+    """
     if not path.is_file():
         raise NodusError(f"There is no picture file at {path}.", code="file_missing")
     if start == end:
@@ -44,4 +58,15 @@ def picture_length(path: Path, start: tuple[float, float], end: tuple[float, flo
     cine = read_cine(path)
     if not 0 <= frame < cine.frame_count:
         raise NodusError(f"The picture has frames 0 to {cine.frame_count - 1}, not {frame}.", code="frame_out_of_range")
-    return length_on_picture(cine.calibration, start, end)
+    calibration = cine.calibration_at(frame)
+    if scale:
+        box = None
+        if scale_box is not None:
+            (xa, ya), (xb, yb) = scale_box
+            box = (min(xa, xb), min(ya, yb), max(xa, xb), max(ya, yb))
+        rows, columns = cine.shape
+        ends = [end for line in scale for end in line[:2]] + [start, end]
+        if not all(-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5 for x, y in ends):
+            raise CalibrationRefused(f"The scale and the line must lie inside the picture of {columns} x {rows} pixels.", code="outside_regions")
+        calibration = calibrated_by_reader(calibration, ReaderScale(tuple(ScaleLine(*line) for line in scale), box))
+    return length_on_picture(calibration, start, end)

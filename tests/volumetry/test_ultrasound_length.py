@@ -6,7 +6,16 @@ import math
 
 import pytest
 
-from volumetry.calibration import Calibration, CalibrationRefused, PictureRegion
+from volumetry.calibration import (
+    Calibration,
+    CalibrationRefused,
+    PictureRegion,
+    ReaderScale,
+    ScaleLine,
+    calibrated_by_reader,
+    reader_scale_from,
+    without_reader_scale,
+)
 from volumetry.ultrasound_length import length_on_picture, resolve_length
 
 
@@ -105,3 +114,81 @@ def test_that_the_readers_own_scale_is_used_and_marked():
 def test_that_nonsense_points_are_refused():
     assert refused(Calibration((region(),)), (float("nan"), 1), (2, 2)) == "outside_regions"
     assert refused(Calibration(manual_mm_per_pixel=(0.0, 0.1)), (0, 0), (1, 1)) == "uncalibrated"
+
+
+def by_hand(*lines, box=None, calibration=Calibration()) -> Calibration:  # noqa: B008  (a frozen value)
+    return calibrated_by_reader(calibration, ReaderScale(tuple(ScaleLine(*line) for line in lines), box))
+
+
+def test_that_one_drawn_scale_makes_square_pixels_and_says_so():
+    found = length_on_picture(by_hand(((10, 20), (10, 228), 20.0)), (0, 0), (30, 40))
+    assert found.length_mm == pytest.approx(50 * 20 / 208)
+    assert [w.code for w in found.warnings] == ["manual_calibration", "square_pixels_assumed"]
+    assert "20 mm over 208 px; one pixel off is 0.5 %" in found.warnings[0].message
+
+
+def test_that_a_scale_across_and_one_down_give_each_direction_its_own():
+    found = length_on_picture(by_hand(((0, 5), (100, 5), 30.0), ((5, 0), (5, 100), 20.0)), (0, 0), (10, 0))
+    assert found.length_mm == pytest.approx(3.0)
+    down = length_on_picture(by_hand(((5, 0), (5, 100), 20.0), ((0, 5), (100, 5), 30.0)), (0, 0), (0, 10))
+    assert down.length_mm == pytest.approx(2.0)  # whichever was drawn first
+    assert [w.code for w in down.warnings] == ["manual_calibration"]
+
+
+def test_that_two_oblique_scales_are_solved_exactly():
+    sx, sy = 0.21, 0.16
+
+    def line(a, b):
+        return a, b, math.hypot(sx * (b[0] - a[0]), sy * (b[1] - a[1]))
+
+    scale = ReaderScale((ScaleLine(*line((10, 10), (120, 40))), ScaleLine(*line((10, 10), (40, 150)))))
+    assert scale.mm_per_pixel == pytest.approx((sx, sy), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ([((0, 0), (0, 9), 2.0)], "scale_too_short"),
+        ([((0, 0), (0, 100), 0.0)], "scale_length_missing"),
+        ([((0, 0), (0, 100), float("nan"))], "scale_length_missing"),
+        ([((0, 0), (0, float("inf")), 10.0)], "outside_regions"),
+        ([((0, 0), (0, 200), 1.0)], "implausible_scale"),  # one centimetre typed as 1
+        ([((0, 0), (0, 100), 20.0), ((0, 0), (30, 100), 20.0)], "scales_not_across"),
+        ([((0, 0), (87, 50), 10.0), ((0, 0), (50, 87), 60.0)], "implausible_scale"),
+        ([], "scale_length_missing"),
+    ],
+)
+def test_that_a_scale_that_cannot_be_meant_is_refused(lines, code):
+    with pytest.raises(CalibrationRefused) as refusal:
+        by_hand(*lines)
+    assert refusal.value.code == code
+
+
+def test_that_a_scale_of_the_machine_is_never_overruled_by_hand():
+    with pytest.raises(CalibrationRefused) as refusal:
+        by_hand(((0, 0), (0, 100), 20.0), calibration=Calibration((region(),)))
+    assert refusal.value.code == "already_calibrated"
+
+
+def test_that_a_resized_picture_can_be_calibrated_by_hand_and_back():
+    resized = Calibration((region(box=(0, 0, 20, 20), spatial=2),), refusal=("regions_do_not_fit", "resized"))
+    scaled = by_hand(((0, 0), (0, 100), 20.0), calibration=resized)
+    assert length_on_picture(scaled, (5, 5), (15, 5)).length_mm == pytest.approx(2.0)  # its boxes mean nothing
+    assert refused(without_reader_scale(scaled), (5, 5), (15, 5)) == "regions_do_not_fit"
+
+
+def test_that_a_scale_by_hand_holds_in_its_box_only():
+    half = by_hand(((0, 0), (0, 100), 20.0), box=(0, 0, 49, 99))
+    assert resolve_length(half, [(1, 1), (40, 90)]).mm_per_px_x == pytest.approx(0.2)
+    assert refused(half, (1, 1), (60, 1)) == "outside_regions"
+
+
+def test_that_no_scale_by_hand_makes_a_time_axis_a_length():
+    strip = by_hand(((0, 0), (0, 100), 20.0), calibration=Calibration((region(0, (0, 50, 99, 99), spatial=2, units=(4, 3)),)))
+    assert resolve_length(strip, [(1, 1), (40, 1)]).mm_per_px_x == pytest.approx(0.2)
+    assert refused(strip, (1, 1), (1, 90)) == "not_a_length"
+
+
+def test_that_a_kept_scale_comes_back_the_same():
+    scale = ReaderScale((ScaleLine((1.5, 2.25), (1.5, 90.0), 30.0), ScaleLine((0.0, 0.0), (77.0, 1.0), 25.0)), (0.0, 0.0, 50.0, 60.0))
+    assert reader_scale_from(scale.as_dict()) == scale
