@@ -16,7 +16,7 @@ import numpy as np
 
 from volumetry.geometry import ImageGeometry
 from volumetry.kernels.cell_table import cell_table
-from volumetry.kernels.node import count_node, span_node
+from volumetry.kernels.node import number_node
 from volumetry.kernels.scan import join_tables, pattern_areas, scan_labels
 
 FIRST_GUESS = 255  # labels counted without knowing how many there are; a map with more is read again
@@ -137,10 +137,20 @@ def count_nodes(labels: np.ndarray, grid: GridFacts, threads: int | None = None)
     laid = laid_out(labels)
     # The largest first, so that no thread is left alone with it at the end.
     cost = {label: (row[11] - row[10]) * (row[13] - row[12]) for label, row in zip(present.tolist(), rows, strict=True)}
-    order = sorted(cost, key=cost.__getitem__, reverse=True)
-    tasks = [partial(half, *laid, label, table[label, 10:], grid.step) for label in order for half in (span_node, count_node)]
-    answers = _share(tasks, threads or (numba.config.NUMBA_NUM_THREADS if sum(cost.values()) > SMALL_ROWS else 1))
-    own, counted = dict(zip(order, answers[::2], strict=True)), dict(zip(order, answers[1::2], strict=True))
+    # A node with more than one thread's part of the work is done in two halves.
+    total = sum(cost.values())
+    threads = threads or (numba.config.NUMBA_NUM_THREADS if total > SMALL_ROWS else 1)
+    whose, tasks = [], []
+    for label in sorted(cost, key=cost.__getitem__, reverse=True):
+        for halves in ((True, False), (False, True)) if cost[label] * threads > total and threads > 1 else ((True, True),):
+            whose.append((label, halves))
+            tasks.append(partial(number_node, *laid, label, table[label, 10:], grid.step, *halves))
+    counted, own = {}, {}
+    for (label, (has_counts, has_span)), answer in zip(whose, _share(tasks, threads), strict=True):
+        if has_counts:
+            counted[label] = answer[:4]
+        if has_span:
+            own[label] = answer[4]
     found = {}
     for label, row in zip(cost, rows, strict=True):
         per_slice, patterns, pieces, planar = counted[label]

@@ -14,7 +14,7 @@ from volumetry.geometry import ImageGeometry
 from volumetry.kernels.cell_table import cell_table, surface_loops
 from volumetry.kernels.convex_hull import convex_hull
 from volumetry.kernels.diameters import longest_in_slices, own_axes
-from volumetry.kernels.extent import farthest_pairs, layer_corners, longest_chord, planar_hull, row_extremes, slice_outline
+from volumetry.kernels.extent import far_points, farthest_pairs, layer_corners, longest_chord, planar_hull, row_extremes, slice_outline
 from volumetry.kernels.scan import count_pieces, pattern_areas, pattern_counts, row_edges, scan_labels, voxels_per_slice
 from volumetry.node_numbers import GridFacts, count_nodes, laid_out, scan
 
@@ -235,6 +235,19 @@ def test_that_the_farthest_pair_is_exact(dimensions):
         assert distance == pytest.approx(twins.farthest(points), rel=1e-12)
         a, b = pairs[0]
         assert np.linalg.norm(points[a] - points[b]) == pytest.approx(distance, rel=1e-9)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_that_no_far_point_drops_out(dimensions):
+    rng = np.random.default_rng(6)
+    for _ in range(20):
+        points = rng.integers(0, 7, (int(rng.integers(2, 60)), dimensions)).astype(float)
+        kept, radii = far_points(points, 0.0, 1e-9)
+        distance = np.linalg.norm(points[:, None] - points, axis=2)
+        assert set(np.argwhere(distance >= distance.max() * (1 - 1e-9)).ravel().tolist()) <= set(kept.tolist()) or distance.max() == 0
+        np.testing.assert_allclose(radii, np.linalg.norm(points - points.mean(axis=0), axis=1)[kept])
+        assert (np.diff(radii) <= 0).all()
+        assert far_points(points, 100.0, 1e-9)[0].size == 0  # nothing can be as long as that
 
 
 def test_that_nothing_is_reported_below_what_the_caller_has():

@@ -436,9 +436,9 @@ def test_that_warming_up_leaves_nothing_to_compile():
     warm_up()
     from volumetry.kernels import node, scan
 
-    kernels = (scan.scan_labels, scan.join_tables, scan.pattern_areas, node.count_node, node.span_node)
+    kernels = (scan.scan_labels, scan.join_tables, scan.pattern_areas, node.number_node)
     before = [f.signatures for f in kernels]
-    assert [len(s) for s in before] == [1] * 5
+    assert [len(s) for s in before] == [1] * 4
     rng = np.random.default_rng(2)
     mask = ellipsoid_mask(axes_for_volume(0.4, rng), random_rotation(rng), (0.5, 0.5, 1.0))
     measure_node(mask)

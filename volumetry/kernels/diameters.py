@@ -11,10 +11,11 @@ import numpy as np
 from numba import njit
 
 from volumetry.kernels.convex_hull import convex_hull
-from volumetry.kernels.extent import farthest_pairs, longest_chord, planar_hull, slice_outline
+from volumetry.kernels.extent import far_points, farthest_pairs, longest_chord, planar_hull, slice_outline
 
 TIE = 1e-9  # relative difference below which two lengths count as equal
 TIED_PAIRS = 64
+MANY = 100  # points to pair above which the convex hull is worth its sorting
 PARALLEL = 1.0 - 1e-12  # cosine above which two directions are one
 
 
@@ -138,7 +139,8 @@ def _extents_across(points, first, second, third):
     for n in range(points.shape[0]):
         flat[n, 0] = points[n, 0] * u[0] + points[n, 1] * u[1] + points[n, 2] * u[2]
         flat[n, 1] = points[n, 0] * v[0] + points[n, 1] * v[1] + points[n, 2] * v[2]
-    flat = flat[planar_hull(flat)]
+    if far_points(flat, 0.0, TIE)[0].size > MANY:
+        flat = flat[planar_hull(flat)]
     width, pairs = farthest_pairs(flat, 0.0, TIE, 16)
     best = -1.0
     for m in range(pairs.shape[0]):

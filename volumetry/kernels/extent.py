@@ -129,15 +129,28 @@ def layer_corners(extremes, nk, nj):
 
 
 @njit(cache=True, nogil=True)
-def farthest_pairs(points, at_least, tolerance, limit):
-    """Largest distance between rows of ``points`` (n, 2 or 3) and the pairs that reach it.
+def _distances2(points, a, out):
+    """Squared distances of all points (n, 2 or 3) from ``points[a]``, written to ``out``; the index of
+    the largest."""
+    n, d = points.shape
+    far = a
+    for b in range(n):
+        s = 0.0
+        for c in range(d):
+            s += (points[b, c] - points[a, c]) ** 2
+        out[b] = s
+        if s > out[far]:
+            far = b
+    return far
 
-    Returns ``(distance, pairs)`` with up to ``limit`` index pairs within the relative
-    ``tolerance`` of the largest distance. Where nothing exceeds ``at_least`` the distance is
-    ``at_least`` and there may be no pair: the caller has something longer already.
 
-    Exact: points are taken by falling distance from their mean, and two points are never further
-    apart than those two distances together, so most pairs need no look.
+@njit(cache=True, nogil=True)
+def far_points(points, at_least, tolerance):
+    """Those of ``points`` (n, 2 or 3) that can be one of two points as far apart as any, within the
+    relative ``tolerance``: ``(indices, radii)``, by falling distance from the mean of all (radii).
+
+    Two points are never further apart than their radii together, and a fairly long distance is found by going
+    from a point to the farthest one three times; so most points drop out before any are paired.
     """
     n, d = points.shape
     middle = np.zeros(d)
@@ -145,14 +158,42 @@ def farthest_pairs(points, at_least, tolerance, limit):
         for c in range(d):
             middle[c] += points[a, c] / n
     radius = np.zeros(n)
+    widest = 0
     for a in range(n):
         s = 0.0
         for c in range(d):
             s += (points[a, c] - middle[c]) ** 2
         radius[a] = np.sqrt(s)
-    order = np.argsort(-radius)
+        if radius[a] > radius[widest]:
+            widest = a
+    found = at_least * at_least
+    squares = np.empty(n)
+    at = widest
+    for _ in range(3):
+        squares[at] = 0.0
+        far = _distances2(points, at, squares)
+        found = max(found, squares[far])
+        at = far
+    least = np.sqrt(found) * (1.0 - 2.0 * tolerance) * (1.0 - 1e-12) - radius[widest]
+    kept = np.flatnonzero(radius >= least)
+    kept = kept[np.argsort(-radius[kept])]
+    return kept, radius[kept]
+
+
+@njit(cache=True, nogil=True)
+def farthest_pairs(points, at_least, tolerance, limit):
+    """Largest distance between rows of ``points`` (n, 2 or 3) and the pairs that reach it.
+
+    Returns ``(distance, pairs)`` with up to ``limit`` index pairs within the relative
+    ``tolerance`` of the largest distance. Where nothing exceeds ``at_least`` the distance is
+    ``at_least`` and there may be no pair: the caller has something longer already.
+
+    Exact: only pairs whose radii together (``far_points``) cannot reach far enough are left out.
+    """
+    d = points.shape[1]
+    order, radius = far_points(points, at_least, tolerance)
+    n = order.size
     ordered = points[order]
-    radius = radius[order]
     best = at_least * at_least
     reach = at_least
     for a in range(n):

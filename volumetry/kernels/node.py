@@ -1,4 +1,4 @@
-"""Everything that is counted or searched on one node of a label map, in two halves that can run at once."""
+"""Everything that is counted or searched on one node of a label map."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ from volumetry.kernels.scan import count_pieces, pattern_counts, row_edges, voxe
 
 
 @njit(cache=True, nogil=True)
-def count_node(words, tail, shift, shape, label, box, step):
-    """``(voxels per slice, pattern counts, pieces, planar)`` of a label in its half-open ``box``
-    ``k0 k1 j0 j1 i0 i1``. ``planar`` (15): long, short, slice in the box and the four end points of
-    ``longest_in_slices``."""
+def number_node(words, tail, shift, shape, label, box, step, counted, spanned):
+    """``(voxels per slice, pattern counts, pieces, planar, own)`` of a label in its half-open ``box``
+    ``k0 k1 j0 j1 i0 i1``.
+
+    ``planar`` (15): long, short, slice in the box and the four end points of ``longest_in_slices``;
+    ``own`` (19): L, W, H, the two ends of L, three directions and the hull in voxels of ``own_axes``.
+    A large node is done in two halves at once, by two threads: without ``counted`` only ``own`` is
+    worked out, without ``spanned`` only the others; what was not asked for is zero.
+    """
     nk, nj, ni = box[1] - box[0], box[3] - box[2], box[5] - box[4]
     starts, edges = row_edges(words, tail, shift, shape, label, box)
     layers, points = layer_corners(row_extremes(starts, edges), nk, nj)
-    planar = np.empty(15)
-    planar[0], planar[1], planar[2], ends = longest_in_slices(starts, edges, nk, nj, ni, layers, points, step)
-    planar[3:] = ends.ravel()
-    return voxels_per_slice(starts, edges, nk, nj), pattern_counts(starts, edges, nk, nj, ni), count_pieces(starts, edges, nk, nj), planar
-
-
-@njit(cache=True, nogil=True)
-def span_node(words, tail, shift, shape, label, box, step):
-    """L, W, H, the two ends of L, three directions and the hull in voxels, as ``own_axes`` gives them, in
-    one row of 19."""
-    starts, edges = row_edges(words, tail, shift, shape, label, box)
-    points = layer_corners(row_extremes(starts, edges), box[1] - box[0], box[3] - box[2])[1]
-    lengths, ends, directions, hull = own_axes(points, step)
-    own = np.empty(19)
-    own[:3] = lengths
-    own[3:9] = ends.ravel()
-    own[9:18] = directions.ravel()
-    own[18] = hull
-    return own
+    slices = np.zeros(nk, np.int64)
+    patterns = np.zeros(256, np.int64)
+    pieces = 0
+    planar = np.zeros(15)
+    own = np.zeros(19)
+    if counted:
+        slices = voxels_per_slice(starts, edges, nk, nj)
+        patterns = pattern_counts(starts, edges, nk, nj, ni)
+        pieces = count_pieces(starts, edges, nk, nj)
+        planar[0], planar[1], planar[2], ends = longest_in_slices(starts, edges, nk, nj, ni, layers, points, step)
+        planar[3:] = ends.ravel()
+    if spanned:
+        lengths, tips, directions, hull = own_axes(points, step)
+        own[:3] = lengths
+        own[3:9] = tips.ravel()
+        own[9:18] = directions.ravel()
+        own[18] = hull
+    return slices, patterns, pieces, planar, own
