@@ -3,6 +3,7 @@ once at import."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -70,17 +71,35 @@ def save_settings(settings: Settings) -> None:
     os.replace(fresh, place)
 
 
+KERNEL_ROOMS = ("volumetry/kernels", "planning/kernels", "app/demo/kernels")
+
+
+def kernel_stamp(root: Path | None = None) -> str:
+    """A short name for the present sources of all kernels.
+
+    Numba sees that the file of a kernel changed, not that a file it calls into did: after an update
+    a kernel from an older cache could answer with older code. In the frozen program there are no
+    source files; there Numba goes by the program file itself.
+    """
+    digest = hashlib.sha256()
+    root = root or Path(__file__).resolve().parents[1]
+    for room in KERNEL_ROOMS:
+        for source in sorted((root / room).glob("*.py")):
+            digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def prepare_process() -> None:
     """Environment for numba, OpenMP, BLAS and VTK; must run before any of them is imported.
 
     - compiled kernels go into the user's cache, because an installed program's folder may be
-      read-only;
+      read-only, each set of kernel sources into a folder of its own (``kernel_stamp``);
     - the OpenMP layer, because Numba's own ``workqueue`` aborts the process when two threads run
       parallel kernels at once; passive waiting, because spinning starves a busy render thread;
     - one BLAS thread, because BLAS and Numba threads fight over the same cores;
     - VTK draws off screen by EGL on Linux, which works with and without a display.
     """
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder() / "numba"))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder() / "numba" / kernel_stamp()))
     os.environ.setdefault("NUMBA_THREADING_LAYER", "omp")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
