@@ -18,6 +18,8 @@ NEAR_PX = 150  # ways are worked out this far around an anchor, and over the who
 FLOOR = 0.1  # cost of a pixel on the clearest edge: what length itself costs, so that no wire goes round the far side
 AWAY_PX, BACK = 4.0, 5.0  # on closing, pixels this near to what is drawn cost this much more
 ROUND_PX = 2.0  # sd along the wire that rounds off its pixel steps
+REACH_PX = 6.0  # how far across the way its edge is looked for
+SETTLE_PX = 4.0  # sd along the way over which neighbours look together
 STRONG_PCT = 97.0  # an edge as strong as this share of the picture's pixels is a clear one
 
 
@@ -79,7 +81,27 @@ class Livewire:
         # point reflection at both ends keeps them where they were set
         pad = min(len(steps) - 1, int(4 * ROUND_PX))
         long = np.vstack([2 * steps[0] - steps[pad:0:-1], steps, 2 * steps[-1] - steps[-2 : -2 - pad : -1]])
-        return ndimage.gaussian_filter1d(long, ROUND_PX, axis=0)[pad:-pad]
+        return self._settled(ndimage.gaussian_filter1d(long, ROUND_PX, axis=0)[pad:-pad])
+
+    def _settled(self, way: np.ndarray) -> np.ndarray:
+        """``way`` moved across itself to where the edge near it is strongest, both ends staying.
+
+        The cheapest way cuts corners, for length itself costs: round a node it runs to the inner side. The
+        middle of the edge's strength on a line across the way has no such lean. Neighbours settle together.
+        """
+        along = np.gradient(way, axis=0)
+        across = np.column_stack([-along[:, 1], along[:, 0]])
+        across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
+        off = np.arange(-REACH_PX, REACH_PX + 0.25, 0.5)
+        at = way[:, None] + off[:, None] * across[:, None]
+        strength = ndimage.map_coordinates(self.strength, [at[..., 1], at[..., 0]], order=1, mode="nearest")
+        # Along the way first: one grain of speckle is no edge.
+        strength = ndimage.gaussian_filter1d(strength, SETTLE_PX, axis=0, mode="nearest") * np.exp(-0.5 * (off / (0.5 * REACH_PX)) ** 2)
+        strength = np.clip(strength - 0.5 * strength.max(axis=1, keepdims=True), 0, None)
+        moved = (strength * off).sum(axis=1) / np.maximum(strength.sum(axis=1), 1e-9)
+        moved = ndimage.gaussian_filter1d(moved, ROUND_PX, mode="nearest")
+        ends = np.minimum(np.arange(len(way)), np.arange(len(way))[::-1])
+        return way + (moved * np.minimum(1.0, ends / (2 * ROUND_PX)))[:, None] * across
 
     def closed(self, points) -> np.ndarray:
         """(m, 2) ``points`` and the wire from the last of them back to the first (not repeated).
