@@ -15,7 +15,9 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_color_lut, get_decoder
 from pydicom.uid import UID
 
+from dicom_io.frame_spans import frame_spans
 from dicom_io.headers import MAX_FRAME_BYTES, DicomRefused, Header, integer, number, numbers, text, uid_name, value_of
+from volumetry.finding import Finding
 
 _PIXEL_KEYWORDS = (
     "SamplesPerPixel",
@@ -81,6 +83,30 @@ def storage_fault(header: Header) -> DicomRefused | None:
     return None
 
 
+def whole_frames(header: Header) -> int:
+    """How many frames of a file that was cut off are there whole; all of them where it is complete."""
+    if header.pixels is None:
+        return 0
+    if header.is_encapsulated:
+        return len(frame_spans(header).spans)
+    frame = header.frame_bytes()
+    return min(header.frames, int(header.pixels.length // frame)) if frame else 0
+
+
+def cut_off(header: Header) -> Finding | None:
+    """The finding ``truncated`` of a loop that lost frames at its end but has whole ones; None for all others,
+    also for those that are refused (``storage_fault``)."""
+    fault = storage_fault(header)
+    if fault is None or fault.code != "truncated" or header.frames < 2:
+        return None
+    whole = whole_frames(header)
+    if whole == 0:
+        return None
+    if whole == header.frames:
+        return Finding("truncated", "The file was cut off behind its last frame; all frames are whole.", "warning")
+    return Finding("truncated", f"The file was cut off: {whole} of its {header.frames} frames are whole and shown, the others are lost.", "serious")
+
+
 def surplus_bytes(header: Header) -> int:
     """Bytes stored beyond what the header declares (a single pad byte is legal); 0 where compressed."""
     frame = header.frame_bytes()
@@ -114,51 +140,20 @@ def _codestream_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _frame_spans(header: Header) -> list[list[tuple[int, int]]]:
-    """The fragments of each frame of an encapsulated file."""
-    block, frames = header.pixels, header.frames
-    parts = list(block.fragments)
-    if len(parts) == frames:
-        return [[part] for part in parts]
-    if frames == 1:
-        return [parts]
-    # Several fragments a frame: the offset table says where frames start (offsets count from the
-    # first item after the table).
-    if len(block.offset_table) == frames and parts:
-        base = parts[0][0] - 8
-        starts = {offset + base for offset in block.offset_table}
-        spans: list[list[tuple[int, int]]] = []
-        for part in parts:
-            if part[0] - 8 in starts or not spans:
-                spans.append([])
-            spans[-1].append(part)
-        if len(spans) == frames:
-            return spans
-    # No usable table: a frame ends where the next fragment opens a new stream.
-    spans = []
-    with open(header.path, "rb") as fp:
-        for offset, length in parts:
-            fp.seek(offset)
-            lead = fp.read(4)
-            if not spans or lead[:3] == b"\xff\xd8\xff" or lead == b"\xff\x4f\xff\x51":
-                spans.append([])
-            spans[-1].append((offset, length))
-    if len(spans) != frames:
-        raise DicomRefused(f"{header.path.name}: its {len(parts)} compressed pieces cannot be told apart into {frames} frames.", code="header_size_mismatch")
-    return spans
-
-
 class FrameDecoder:
     """Decodes any frame of one file on demand. Safe to call from several threads.
 
-    Raises ``DicomRefused`` when built (``codec_missing`` or why the stored pixels do not fit the
+    With ``whole_only`` a loop that was cut off is taken as the frames that are whole (``frames`` counts
+    them; see ``cut_off``); else it is refused. Raises ``DicomRefused`` when built (``codec_missing`` or why the stored pixels do not fit the
     header) and when a frame's stream is damaged (``decode_failed``) or disagrees with the header
     about its size (``header_size_mismatch``).
     """
 
-    def __init__(self, header: Header):
+    def __init__(self, header: Header, *, whole_only: bool = False):
         self.header = header
         fault = storage_fault(header)
+        if fault is not None and whole_only and cut_off(header) is not None:
+            fault = None
         if fault is not None and fault.code in ("unreadable", "not_an_image"):
             raise fault
         if not codec_available(header.transfer_syntax):
@@ -172,7 +167,8 @@ class FrameDecoder:
         self._decoder = get_decoder(UID(header.transfer_syntax))
         self._plugin = next((p for p in FAST_CODECS if p in self._decoder.available_plugins), "")
         self._lut: np.ndarray | None = None
-        self._spans = _frame_spans(header) if header.is_encapsulated else None
+        self._spans = frame_spans(header).spans if header.is_encapsulated else None
+        self._frames = whole_frames(header) if whole_only else header.frames
         values = {k: value_of(header.ds, k) for k in _PIXEL_KEYWORDS}
         self._template = {k: v for k, v in values.items() if v is not None}
         self._template.setdefault("SamplesPerPixel", 1)
@@ -183,7 +179,8 @@ class FrameDecoder:
 
     @property
     def frames(self) -> int:
-        return self.header.frames
+        """Frames that can be decoded."""
+        return self._frames
 
     def _plain_dtype(self) -> np.dtype | None:
         """Type of uncompressed one-sample pixels in whole bytes, which need no codec; else None."""

@@ -23,7 +23,7 @@ from dicom_io.headers import (
     text,
     uid_name,
 )
-from dicom_io.pixels import codec_available, storage_fault, surplus_bytes
+from dicom_io.pixels import codec_available, cut_off, storage_fault, surplus_bytes, whole_frames
 from dicom_io.planes import FramePlane, frame_planes, instance_number
 from dicom_io.ultrasound import (
     ENHANCED_US_VOLUME,
@@ -188,7 +188,9 @@ def read_facts(path: Path, name: str) -> FileFacts:
         raise DicomRefused(f"{name} is DICOM but its header is empty.", code="unreadable")
     findings: list[Finding] = []
     fault = storage_fault(header) if not (is_other and header.pixels is None) else None
-    if fault is not None:
+    is_picture = sop_class in US_SOP_CLASSES or (text(ds, "Modality") in ("US", "IVUS") and sop_class != ENHANCED_US_VOLUME)
+    cut = cut_off(header) if fault is not None and is_picture else None  # a loop keeps the frames that are whole
+    if fault is not None and cut is None:
         fault.message = fault.message.replace(path.name, name, 1)
         raise fault
     if header.pixels is not None and not codec_available(header.transfer_syntax):
@@ -196,12 +198,14 @@ def read_facts(path: Path, name: str) -> FileFacts:
     surplus = surplus_bytes(header)
     if surplus:
         findings.append(Finding("header_size_mismatch", f"{name} stores {surplus} bytes more than its header declares; they are ignored.", "info"))
-    is_picture = sop_class in US_SOP_CLASSES or (text(ds, "Modality") in ("US", "IVUS") and sop_class != ENHANCED_US_VOLUME)
+    if cut is not None:
+        findings.append(cut)
+    frames = whole_frames(header) if cut is not None else header.frames
     planes: list[FramePlane | None] = [] if is_other or is_picture else frame_planes(ds, header.frames)
     times, calibration = None, None
     if header.pixels is not None and not is_other:
         time_values, time_findings = read_frame_times(ds, header.frames) if not any(planes) else (None, ())
-        times = None if time_values is None else tuple(float(v) for v in time_values)
+        times = None if time_values is None else tuple(float(v) for v in time_values[:frames])
         findings += time_findings
         if is_picture:
             calibration = read_calibration(ds, header.columns, header.rows)
@@ -219,7 +223,7 @@ def read_facts(path: Path, name: str) -> FileFacts:
         transfer_syntax=header.transfer_syntax,
         rows=header.rows,
         columns=header.columns,
-        frames=header.frames,
+        frames=frames,
         instance=instance_number(ds),
         is_localizer="LOCALIZER" in image_type,
         planes=tuple(planes),

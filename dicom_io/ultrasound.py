@@ -12,7 +12,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from dicom_io.headers import Header, integer, items, number, numbers, read_header, text
-from dicom_io.pixels import FrameDecoder
+from dicom_io.pixels import FrameDecoder, cut_off
 from volumetry.calibration import Calibration, PictureRegion
 from volumetry.finding import Finding
 from volumetry.image import Cine, ImageSource
@@ -114,6 +114,16 @@ def read_calibration(ds: Dataset, columns: int, rows: int) -> Calibration:
     return Calibration(tuple(regions), findings=tuple(findings))
 
 
+def read_frame_calibrations(ds: Dataset, columns: int, rows: int) -> dict[int, Calibration]:
+    """Calibrations of single frames, where a multi-frame header gives a frame regions of its own.
+
+    The standard's ultrasound objects have one list of regions for all frames; a converter that keeps a
+    list with each frame means that frame by it, and the shared list must not be used there.
+    """
+    found = enumerate(items(ds, "PerFrameFunctionalGroupsSequence"))
+    return {n: read_calibration(one, columns, rows) for n, one in found if items(one, "SequenceOfUltrasoundRegions")}
+
+
 def read_frame_times(ds: Dataset, frames: int) -> tuple[np.ndarray | None, tuple[Finding, ...]]:
     """True time of each frame in ms from the first, and findings.
 
@@ -146,7 +156,8 @@ def read_frame_times(ds: Dataset, frames: int) -> tuple[np.ndarray | None, tuple
 
 
 def read_cine(path: Path | str, series: SeriesSummary | None = None) -> Cine:
-    """A still or loop as a ``Cine`` whose frames are decoded on demand.
+    """A still or loop as a ``Cine`` whose frames are decoded on demand; a loop that was cut off gives the
+    frames that are whole, with the serious finding ``truncated``.
 
     ``path`` is one DICOM file; with ``series`` the first file of that series is read where ``path``
     is its folder. Frames come as uint8 grey or RGB whatever the file holds. Raises ``DicomRefused``
@@ -160,11 +171,16 @@ def read_cine(path: Path | str, series: SeriesSummary | None = None) -> Cine:
 
 def cine_from_header(header: Header) -> Cine:
     """``read_cine`` for a header that was read already."""
-    decoder = FrameDecoder(header)
-    ds, frames = header.ds, header.frames
-    times, findings = read_frame_times(ds, frames)
+    decoder = FrameDecoder(header, whole_only=True)
+    ds, frames = header.ds, decoder.frames
+    times, findings = read_frame_times(ds, header.frames)
+    cut = cut_off(header)
+    if cut is not None:
+        findings, times = (cut, *findings), None if times is None else times[:frames]
+    per_frame: dict[int, Calibration] = {}
     if is_ultrasound(header):
         calibration = read_calibration(ds, header.columns, header.rows)
+        per_frame = read_frame_calibrations(ds, header.columns, header.rows)
     else:
         calibration = Calibration(findings=(Finding("uncalibrated", "Not an ultrasound picture: lengths are shown in pixels only.", "warning"),))
     return Cine(
@@ -175,6 +191,7 @@ def cine_from_header(header: Header) -> Cine:
         frame_times_ms=times,
         source=source_of(ds),
         findings=(*calibration.findings, *findings),
+        frame_calibrations=per_frame,
     )
 
 

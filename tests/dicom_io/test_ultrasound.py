@@ -151,8 +151,8 @@ def test_that_pixel_spacing_never_scales_an_ultrasound_picture(tmp_path):
         length_on_picture(cine.calibration, (1, 1), (10, 10))
 
 
-def test_that_a_truncated_loop_is_refused_not_shown(tmp_path):
-    path = save(us_picture(frames=5), tmp_path / "loop.dcm")
+def test_that_a_still_that_was_cut_off_is_refused_not_shown(tmp_path):
+    path = save(us_picture(), tmp_path / "still.dcm")
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(DicomRefused) as refusal:
         read_cine(path)
