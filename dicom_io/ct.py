@@ -16,6 +16,7 @@ from dicom_io.headers import DicomRefused, Header, ProgressReport, check_cancell
 from dicom_io.pixels import FrameDecoder
 from dicom_io.planes import FramePlane
 from dicom_io.scan import SeriesSummary, group, read_facts
+from dicom_io.sources import Source, ZipEntry
 from dicom_io.stack import StackLayout, lay_out
 from dicom_io.ultrasound import source_of
 from volumetry.errors import GeometryRefused, NodusError
@@ -29,13 +30,14 @@ UNITS = {"CT": "HU"}
 INT16 = np.iinfo(np.int16)
 
 
-def series_of_files(files: Sequence[Path]) -> SeriesSummary:
+def series_of_files(files: Sequence[Source]) -> SeriesSummary:
     """The one stack that these files are. Raises ``NodusError``: ``mixed_series`` where they are
     several, ``not_an_image`` where none has a place in the patient, or the files' own refusal."""
     if not files:
         raise NodusError("No files were given.", code="not_an_image")
-    root = Path(os.path.commonpath([p.resolve().parent for p in map(Path, files)]))
-    facts = [read_facts(Path(p).resolve(), Path(p).resolve().relative_to(root).as_posix()) for p in files]
+    sources = [p if isinstance(p, ZipEntry) else Path(p).resolve() for p in files]
+    root = Path(os.path.commonpath([p.parent for p in sources]))
+    facts = [read_facts(p, p.entry if isinstance(p, ZipEntry) else p.relative_to(root).as_posix()) for p in sources]
     series, _ = group(root, facts, [])
     stacks = [s for s in series if s.slices]
     if not stacks:

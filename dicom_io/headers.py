@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import math
-import os
+import stat
 import struct
 import warnings
 import zlib
@@ -19,11 +19,13 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from dicom_io.elements import BITES, Elements, read_elements
+from dicom_io.sources import Source, ZipEntry, as_source
 from volumetry.errors import Cancelled, NodusError
 
 ProgressReport = Callable[[str, float | None], object]
@@ -188,15 +190,17 @@ SLIM_KEYWORDS = (
     "BitsStored",
     "HighBit",
     "PixelRepresentation",
+    "ExtendedOffsetTable",
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Header:
-    """One DICOM file read up to its pixels."""
+    """One DICOM file read up to its pixels. ``ds`` answers ``get(keyword)``: a pydicom data set, the
+    quick reader's elements, or the few values that are kept for long."""
 
-    path: Path
-    ds: Dataset
+    path: Source
+    ds: Dataset | Elements | dict
     transfer_syntax: str | None
     pixels: PixelBlock | None
     file_bytes: int
@@ -206,23 +210,20 @@ class Header:
     def is_fresh(self) -> bool:
         """True while the file on disk is the one that was read."""
         try:
-            now = os.stat(self.path)
+            now = self.path.stat()
         except OSError:
             return False
         return (now.st_size, now.st_mtime_ns) == (self.file_bytes, self.mtime_ns)
 
     def slimmed(self) -> Header:
         """The same header with only what decoding and naming a volume need, to be kept for long."""
-        ds = Dataset()
-        for keyword in SLIM_KEYWORDS:
-            value = value_of(self.ds, keyword)
-            if value is not None:
-                setattr(ds, keyword, value)
+        values = {keyword: value_of(self.ds, keyword) for keyword in SLIM_KEYWORDS}
+        ds = {keyword: value for keyword, value in values.items() if value is not None}
         return Header(self.path, ds, self.transfer_syntax, self.pixels, self.file_bytes, self.mtime_ns)
 
     @property
     def sop_class(self) -> str | None:
-        return text(self.ds, "SOPClassUID") or text(getattr(self.ds, "file_meta", Dataset()), "MediaStorageSOPClassUID")
+        return text(self.ds, "SOPClassUID") or text(getattr(self.ds, "file_meta", {}), "MediaStorageSOPClassUID")
 
     @property
     def frames(self) -> int:
@@ -273,7 +274,11 @@ def _find_pixels(fp, file_bytes: int, syntax: str | None) -> PixelBlock | None:
     """Look at the element the reader stopped at; None where the header ends without pixel data."""
     at = fp.tell()
     fp.seek(at)
-    head = fp.read(12)
+    return _pixel_block(fp.read(12), at, fp, file_bytes, syntax)
+
+
+def _pixel_block(head: bytes, at: int, fp, file_bytes: int, syntax: str | None) -> PixelBlock | None:
+    """The pixel data whose first bytes are ``head``, at ``at``; ``fp`` is only asked for compressed data."""
     if len(head) < 8 or head[:4] not in PIXEL_TAGS + FLOAT_PIXEL_TAGS:
         return None
     big = head[0] == 0x7F
@@ -310,7 +315,7 @@ def _read_deflated(path: Path, raw: bytes) -> tuple[Dataset, PixelBlock | None]:
     if engine.unconsumed_tail:
         raise DicomRefused(f"{path.name} would unpack to more than 1 GB.", code="too_large")
     stream = io.BytesIO(body)
-    meta = pydicom.filereader.read_file_meta_info(path)
+    meta = FileMetaDataset(read_dataset(io.BytesIO(raw[132:start]), is_implicit_VR=False, is_little_endian=True))
     ds = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag == 0x7FE00010)
     block = _find_pixels(stream, len(body), None)
     ds.file_meta = meta
@@ -338,17 +343,49 @@ def _refuse_cut_values(path: Path, ds: Dataset, file_bytes: int) -> None:
             raise DicomRefused(f"{path.name} ends in the middle of its header.", code="truncated")
 
 
-def read_header(path: Path | str) -> Header:
+def _regular(path: Source) -> tuple[int, int]:
+    """Size and time of change; refused where opening it could wait for ever (pipes, devices)."""
+    status = path.stat()
+    if isinstance(path, Path) and not stat.S_ISREG(status.st_mode):
+        raise DicomRefused(f"{path.name} is not a file with contents of its own.")
+    return status.st_size, status.st_mtime_ns
+
+
+def look_at_header(path: Source | str) -> Header:
+    """``read_header`` for many files: an ordinary file is read by the quick reader, any other by the
+    full parser. The same refusals."""
+    path = as_source(path)
+    try:
+        file_bytes, mtime_ns = _regular(path)
+        if isinstance(path, ZipEntry):
+            found = next((f for f in (read_elements(io.BytesIO(path.head(size))) for size in BITES[:2]) if f is not None), None)
+            if found is not None:
+                fp = path.open() if found[2][8:12] == b"\xff\xff\xff\xff" else None
+                block = _pixel_block(found[2], found[1], fp, file_bytes, found[0].file_meta["TransferSyntaxUID"])
+        else:
+            with open(path, "rb", buffering=0) as fp:
+                found = read_elements(fp)
+                if found is not None:
+                    block = _pixel_block(found[2], found[1], fp, file_bytes, found[0].file_meta["TransferSyntaxUID"])
+    except OSError as error:
+        raise DicomRefused(f"{path.name} cannot be read: {error.strerror or error}.", code="unreadable") from error
+    except struct.error:
+        found = None
+    if found is None or block is None:
+        return read_header(path)
+    return Header(path, found[0], found[0].file_meta["TransferSyntaxUID"], block, file_bytes, mtime_ns)
+
+
+def read_header(path: Source | str) -> Header:
     """Read one file up to its pixels.
 
     Raises ``DicomRefused`` with a plain reason: not DICOM, a directory file, unreadable, ended too
     early inside the header. Never raises for strange values, which are read as absent later.
     """
-    path = Path(path)
+    path = as_source(path)
     try:
-        stat = os.stat(path)
-        file_bytes = stat.st_size
-        with open(path, "rb") as fp:
+        file_bytes, mtime_ns = _regular(path)
+        with path.open("rb") as fp:
             if str(DeflatedExplicitVRLittleEndian).encode() in fp.read(1024):
                 fp.seek(0)
                 ds, block = _read_deflated(path, fp.read())
@@ -378,4 +415,4 @@ def read_header(path: Path | str) -> Header:
     sop_class = text(ds.file_meta, "MediaStorageSOPClassUID")
     if sop_class == "1.2.840.10008.1.3.10":
         raise DicomRefused(f"{path.name} is a DICOM directory; the files it lists are read themselves.", code="dicomdir")
-    return Header(path, ds, syntax, block, file_bytes, stat.st_mtime_ns)
+    return Header(path, ds, syntax, block, file_bytes, mtime_ns)

@@ -6,25 +6,28 @@ rest, and no pixel is read.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dicom_io.dicomdir import ListedFile
 from dicom_io.grouping import Stack, split_series
 from dicom_io.headers import (
     DicomRefused,
     Header,
     ProgressReport,
     check_cancelled,
-    read_header,
+    look_at_header,
     report,
     text,
     uid_name,
 )
+from dicom_io.listing import Listing, SkippedFile, list_sources, missing_beside
 from dicom_io.pixels import codec_available, cut_off, storage_fault, surplus_bytes, whole_frames
 from dicom_io.planes import FramePlane, frame_planes, instance_number
+from dicom_io.sources import Source
 from dicom_io.ultrasound import (
     ENHANCED_US_VOLUME,
     US_SOP_CLASSES,
@@ -41,26 +44,14 @@ SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 REPORTS_PREFIX = "1.2.840.10008.5.1.4.1.1.88."
 WORKERS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedFile:
-    """A file that belongs to no series, and why."""
-
-    file: str
-    code: str
-    message: str
-
-    def to_dict(self) -> dict:
-        """The object listed under ``skipped`` by ``nodus scan``."""
-        return {"file": self.file, "code": self.code, "message": self.message}
+BATCH = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileFacts:
     """What grouping needs of one file; the header itself is let go."""
 
-    path: Path
+    path: Source
     name: str
     sop_class: str | None
     sop_uid: str | None
@@ -89,8 +80,9 @@ class FileFacts:
 class SeriesSummary:
     """One series, or one part of a series that really is several.
 
-    ``to_dict`` gives the fields of ``nodus scan --json``. Beyond them: ``root`` (folder that
-    ``files`` are relative to), ``slices`` (file index and frame of each plane in order of position;
+    ``to_dict`` gives the fields of ``nodus scan --json``. Beyond them: ``root`` (folder or archive that
+    ``files`` are relative to), ``paths`` (the files themselves, or entries of an archive, in the order
+    of ``files``), ``slices`` (file index and frame of each plane in order of position;
     empty for pictures without geometry) with their ``planes`` and slim ``headers``, so that a
     volume is read without parsing again; ``part`` of ``parts`` where a series was split.
     """
@@ -108,6 +100,7 @@ class SeriesSummary:
     findings: tuple[Finding, ...]
     files: tuple[str, ...]
     root: Path
+    paths: tuple[Source, ...] = ()
     slices: tuple[tuple[int, int], ...] = ()
     part: int = 1
     parts: int = 1
@@ -118,11 +111,6 @@ class SeriesSummary:
     synthetic: bool = False
     planes: tuple[FramePlane, ...] = field(default=(), repr=False)
     headers: tuple[Header, ...] = field(default=(), repr=False)
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files as absolute paths, in the order of ``files``."""
-        return tuple(self.root / name for name in self.files)
 
     @property
     def key(self) -> str | None:
@@ -179,9 +167,9 @@ def region_dict(calibration: Calibration) -> tuple[dict, ...]:
     )
 
 
-def read_facts(path: Path, name: str) -> FileFacts:
+def read_facts(path: Source, name: str) -> FileFacts:
     """Facts of one file. Raises ``DicomRefused`` with the reason to skip it."""
-    header = read_header(path)
+    header = look_at_header(path)
     ds, sop_class = header.ds, header.sop_class
     is_other = sop_class in SEGMENTATIONS or sop_class == RTSTRUCT or (sop_class or "").startswith(REPORTS_PREFIX)
     if len(ds) == 0 and header.pixels is None:
@@ -238,37 +226,39 @@ def read_facts(path: Path, name: str) -> FileFacts:
     )
 
 
-def _list_files(path: Path) -> tuple[Path, list[Path]]:
-    if path.is_file():
-        return path.parent, [path]
-    if not path.is_dir():
-        raise NodusError(f"There is nothing at {path}.", code="file_missing")
-    found = []
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        found += [Path(folder) / n for n in sorted(names)]
-    return path, found
-
-
 def scan_folder(
     path: Path | str,
     *,
     progress: ProgressReport | None = None,
     should_cancel: Callable[[], bool] | None = None,
 ) -> ScanResult:
-    """Read all headers under ``path`` (a folder, or one file) and group them into series.
+    """Read all headers under ``path`` and group them into series.
 
+    ``path`` is a folder with whatever lies below it (archives among it are looked into), one file,
+    a ZIP archive (its entries are read where they are, nothing is unpacked to the disk), or a
+    DICOMDIR (the files it lists; those missing, and those it does not list, are told).
     ``progress(message, fraction)`` is called as files are read; ``should_cancel()`` is asked
     between files and makes the scan raise ``Cancelled``. Raises ``NodusError`` (``file_missing``) for
-    an absent path only.
+    an absent path, ``ArchiveRefused`` and ``DicomRefused`` where the archive or the directory named
+    cannot be read at all.
     """
-    root, files = _list_files(Path(path))
-    facts: list[FileFacts] = []
-    skipped: list[SkippedFile] = []
+    listing = list_sources(Path(path), should_cancel)
+    facts, skipped = _read_all(listing, progress, should_cancel)
+    series, left_out = group(listing.root, facts, skipped)
+    if not listing.missing:
+        series, skipped = _with_missing_of_directories(listing, series, skipped)
+    else:
+        series = _say_missing(series, listing.missing)
+    skipped = sorted([*listing.skipped, *skipped, *left_out], key=lambda s: s.file)
+    return ScanResult(tuple(series), tuple(skipped))
 
-    def one(file: Path) -> FileFacts | SkippedFile:
+
+def _read_all(listing: Listing, progress: ProgressReport | None, should_cancel: Callable[[], bool] | None) -> tuple[list[FileFacts], list[SkippedFile]]:
+    """Facts of every file in the listing's order, and the refused ones. Threads wait for the disk or
+    the network side by side; the work on a header is so small that files are handed out in batches."""
+
+    def one(name: str, file: Source) -> FileFacts | SkippedFile:
         check_cancelled(should_cancel)
-        name = file.relative_to(root).as_posix()
         try:
             return read_facts(file, name)
         except NodusError as refusal:
@@ -276,15 +266,47 @@ def scan_folder(
         except RecursionError:
             return SkippedFile(name, "unreadable", f"{name} nests its header too deeply to be read.")
 
+    facts: list[FileFacts] = []
+    skipped: list[SkippedFile] = []
+    total = len(listing.files)
+    batches = [listing.files[n : n + BATCH] for n in range(0, total, BATCH)]
+    done = 0
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="scan") as pool:
-        for n, result in enumerate(pool.map(one, files)):
-            (skipped if isinstance(result, SkippedFile) else facts).append(result)
-            if n % 16 == 0 or n + 1 == len(files):
-                report(progress, f"Reading headers, {n + 1} of {len(files)}", (n + 1) / len(files))
-    series, left_out = group(root, facts, skipped)
-    skipped += left_out
-    skipped.sort(key=lambda s: s.file)
-    return ScanResult(tuple(series), tuple(skipped))
+        for results in pool.map(lambda batch: [one(name, file) for name, file in batch], batches):
+            for result in results:
+                (skipped if isinstance(result, SkippedFile) else facts).append(result)
+            done += len(results)
+            report(progress, f"Reading headers, {done} of {total}", done / total)
+    return facts, skipped
+
+
+def _with_missing_of_directories(listing: Listing, series: list[SeriesSummary], skipped: list[SkippedFile]) -> tuple[list[SeriesSummary], list[SkippedFile]]:
+    """Every DICOMDIR found in a heap is held against the files that are there."""
+    directories = {s.file for s in skipped if s.code == "dicomdir"}
+    if not directories:
+        return series, skipped
+    names = [name for name, _ in listing.files]
+    by_directory = {name: missing_beside(name, file, names) for name, file in listing.files if name in directories}
+    told = []
+    for one in skipped:
+        absent = by_directory.get(one.file)
+        if one.code == "dicomdir" and absent:
+            one = replace(one, message=f"{one.message} {len(absent)} of them are not there, the first: {absent[0].name}.")
+        told.append(one)
+    unique = {m.name: m for absent in by_directory.values() for m in absent}
+    return _say_missing(series, list(unique.values())), told
+
+
+def _say_missing(series: list[SeriesSummary], missing: Sequence[ListedFile]) -> list[SeriesSummary]:
+    """Tell each series how many of its files a DICOMDIR lists that are not there."""
+    counts = Counter(m.series_uid for m in missing if m.series_uid)
+    out = []
+    for one in series:
+        if counts.get(one.series_uid):
+            note = Finding("listed_file_missing", f"The DICOMDIR lists {counts[one.series_uid]} more file(s) of this series, which are not there.", "serious")
+            one = replace(one, findings=(*one.findings, note))
+        out.append(one)
+    return out
 
 
 def group(root: Path, facts: list[FileFacts], skipped: list[SkippedFile]) -> tuple[list[SeriesSummary], list[SkippedFile]]:
@@ -337,6 +359,7 @@ def _picture_summary(root: Path, fact: FileFacts, extra: tuple[Finding, ...]) ->
         findings=(*fact.findings, *extra),
         files=(fact.name,),
         root=root,
+        paths=(fact.path,),
         study_uid=fact.study_uid,
         frame_of_reference_uid=fact.frame_of_reference_uid,
         description=fact.description,
@@ -364,6 +387,7 @@ def _stack_summary(root: Path, stack: Stack, part: int, parts: int, extra: tuple
         findings=(*own.values(), *stack.findings, *extra),
         files=tuple(files),
         root=root,
+        paths=tuple({f.name: f.path for f in stack.facts}.values()),
         slices=tuple((where[f.name], p.frame) for f, p in zip(stack.facts, stack.planes, strict=True)),
         part=part,
         parts=parts,
