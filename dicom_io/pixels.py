@@ -12,11 +12,12 @@ import struct
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from dicom_io.frame_spans import frame_spans
 from dicom_io.headers import MAX_FRAME_BYTES, DicomRefused, Header, integer, number, numbers, text, uid_name, value_of
+from dicom_io.palette import colour_table
 from volumetry.finding import Finding
 
 _PIXEL_KEYWORDS = (
@@ -279,15 +280,9 @@ class FrameDecoder:
         return self._grey(array, photometric)
 
     def _palette(self, array: np.ndarray) -> np.ndarray:
-        """Colours of palette indices; the table is made 8 bit once."""
+        """Colours of palette indices; the table is made once."""
         if self._lut is None:
-            bits = min(integer(self.header.ds, "BitsAllocated") or 8, 16)
-            try:
-                lut = apply_color_lut(np.arange(1 << bits, dtype=np.uint16 if bits > 8 else np.uint8), self.header.ds)[..., :3]
-            except Exception as error:  # broken tables raise many kinds
-                raise DicomRefused(f"{self.header.path.name}: its colour table cannot be used ({type(error).__name__}).", code="decode_failed") from error
-            # 16-bit tables: some makers fill the whole range, some only its lower byte.
-            self._lut = _to_8_bit(lut, 16 if int(lut.max(initial=0)) > 255 else 8)
+            self._lut = colour_table(self.header)
         if array.dtype.kind == "i":
             array = array.view(np.dtype(f"u{array.itemsize}"))
         return self._lut[np.minimum(array, len(self._lut) - 1)]

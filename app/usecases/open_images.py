@@ -64,9 +64,9 @@ def picture_length(
         if scale_box is not None:
             (xa, ya), (xb, yb) = scale_box
             box = (min(xa, xb), min(ya, yb), max(xa, xb), max(ya, yb))
+        calibration = calibrated_by_reader(calibration, ReaderScale(tuple(ScaleLine(*line) for line in scale), box))
         rows, columns = cine.shape
         ends = [end for line in scale for end in line[:2]] + [start, end]
         if not all(-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5 for x, y in ends):
             raise CalibrationRefused(f"The scale and the line must lie inside the picture of {columns} x {rows} pixels.", code="outside_regions")
-        calibration = calibrated_by_reader(calibration, ReaderScale(tuple(ScaleLine(*line) for line in scale), box))
     return length_on_picture(calibration, start, end)
