@@ -1,0 +1,114 @@
+"""A real PACS for tests: Orthanc with its DICOMweb plug-in, on loopback, in a temporary folder, ended by its process id."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+PROGRAM = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
+PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+AE_TITLE, OURS = "ORTHANC", "NODUS"
+
+
+def missing() -> str | None:
+    """Why there is no PACS to test with, None where there is one."""
+    if not Path(PROGRAM).is_file():
+        return "Orthanc is not installed (package orthanc)"
+    return None if PLUGIN.is_file() else "Orthanc's DICOMweb plug-in is not installed (package orthanc-dicomweb)"
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Orthanc:
+    """Started by ``start``; ``kill`` ends it as a power cut would, ``stop`` as an administrator does; its pictures stay."""
+
+    def __init__(self, folder: Path, **options):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.dicom_port, self.http_port, self.move_port = free_port(), free_port(), free_port()
+        self.process: subprocess.Popen | None = None
+        self.user = next(iter(options.get("RegisteredUsers", {}).items()), None)
+        self.is_https = bool(options.get("SslEnabled"))
+        self.config = {
+            "Name": "test", "StorageDirectory": str(folder / "store"), "IndexDirectory": str(folder / "store"),
+            "DicomAet": AE_TITLE, "DicomPort": self.dicom_port, "HttpPort": self.http_port, "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False, "DicomCheckCalledAet": True, "DicomAlwaysAllowEcho": False, "DicomAlwaysAllowStore": False,
+            "DicomModalities": {"ours": {"AET": OURS, "Host": "127.0.0.1", "Port": self.move_port, "AllowEcho": True, "AllowFind": True, "AllowGet": True, "AllowMove": True, "AllowStore": True}},
+            "DicomCheckModalityHost": False, "DicomAlwaysAllowFind": False, "DicomAlwaysAllowGet": False, "DicomAlwaysAllowMove": False,
+            "Plugins": [str(PLUGIN)], "DicomWeb": {"Enable": True}, "OverwriteInstances": False, "ConcurrentJobs": 2, "HttpThreadsCount": 8,
+            **options,
+        }  # fmt: skip
+        if not self.is_https:
+            self.config["SslEnabled"] = False
+
+    @property
+    def url(self) -> str:
+        """Where DICOMweb is."""
+        return f"{'https' if self.is_https else 'http'}://{'localhost' if self.is_https else '127.0.0.1'}:{self.http_port}/dicom-web"
+
+    def start(self) -> Orthanc:
+        """Start it and wait until it answers."""
+        place = self.folder / "orthanc.json"
+        place.write_text(json.dumps(self.config))
+        log = (self.folder / "log.txt").open("ab")
+        with log:
+            self.process = subprocess.Popen([PROGRAM, str(place)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            assert self.process.poll() is None, (self.folder / "log.txt").read_text(errors="replace")[-2000:]
+            if all(_listens(port) for port in (self.dicom_port, self.http_port)):
+                return self
+            time.sleep(0.05)
+        raise AssertionError("Orthanc did not start within 30 s")
+
+    def kill(self) -> None:
+        """As a power cut."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As an administrator."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, how)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.kill(self.process.pid, signal.SIGKILL)
+                self.process.wait(10)
+        self.process = None
+
+    def rest(self, path: str, method: str = "GET"):
+        """Orthanc's own interface, for looking behind the protocols (without TLS and passwords)."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            content = answer.read()
+        return json.loads(content) if content else None
+
+    def count(self) -> int:
+        """Instances it holds."""
+        return self.rest("/statistics")["CountInstances"]
+
+    def empty(self) -> None:
+        """Remove everything it holds."""
+        for patient in self.rest("/patients"):
+            self.rest(f"/patients/{patient}", "DELETE")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as s:
+        s.settimeout(0.5)
+        return s.connect_ex(("127.0.0.1", port)) == 0
