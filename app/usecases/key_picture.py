@@ -86,4 +86,5 @@ def _bilinear(plane: np.ndarray, x: np.ndarray, y: np.ndarray, background: float
 
 def _text(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, font) -> None:
     """Text with a dark rim, readable on any grey."""
+    text = text.replace("–", "-")  # the library's own font has no dash
     draw.text(place, text, font=font, fill=TEXT_COLOUR, stroke_width=2, stroke_fill=(0, 0, 0))

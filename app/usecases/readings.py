@@ -158,6 +158,9 @@ def save_reading(
             check_propagation(store.protocol, role)
             changes["measurement"] = {**changes["measurement"], **carried_entries(mask.origin)}
             changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in mask.findings or carried_findings(mask.origin) if f.severity != "info"))
+        else:  # what was found when the outline was read (uneven slices, say) is a doubt about its number
+            told = {w["code"] for w in changes["warnings"]}
+            changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in mask.findings if f.severity != "info" and f.code not in told))
         if image is not None:
             changes["series_uid"] = image.source.series_uid
             changes["picture_sha256"] = store.put_blob(node_picture(image, mask, measurement, label=f"{node.label}  {visit.name}"))

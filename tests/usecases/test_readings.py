@@ -102,6 +102,13 @@ def test_that_doubts_about_outline_and_files_travel_with_the_reading(case, ct):
     assert "reversed_order" not in codes  # merely worth knowing
 
 
+def test_that_what_was_found_when_an_outline_was_read_from_a_file_travels_with_the_reading(case, ct):
+    noted = replace(ct.truth, findings=(Finding("uneven_spacing", "The slices are uneven.", "warning"), Finding("overlap", "Worth knowing.", "info")))
+    codes = [w["code"] for w in save(case, ct, mask=noted, image=None).warnings]
+    assert codes.count("uneven_spacing") == 1
+    assert "overlap" not in codes
+
+
 def test_that_saving_the_same_outline_again_needs_no_reason_and_changes_nothing(case, ct):
     first = save(case, ct)
     assert save(case, ct) == first
