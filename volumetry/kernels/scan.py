@@ -17,23 +17,39 @@ BLOCK = 64  # words looked at together where nothing is expected
 
 
 @njit(cache=True, nogil=True)
+def _from(words, tail, shift, at):
+    """The word with the voxel at place ``at`` as its lowest, the later ones of that word above it."""
+    word = words[at >> shift] if at >> shift < words.size else tail
+    return word >> np.uint64((at & ((1 << shift) - 1)) * (64 >> shift))
+
+
+@njit(cache=True, nogil=True)
 def _voxel(words, tail, shift, at):
     """The label at place ``at``."""
-    word = words[at >> shift] if at >> shift < words.size else tail
-    bits = 64 >> shift
-    lane = np.uint64((at & ((1 << shift) - 1)) * bits)
-    return (word >> lane) & np.uint64((1 << bits) - 1)
+    return _from(words, tail, shift, at) & np.uint64((1 << (64 >> shift)) - 1)
+
+
+@njit(cache=True, nogil=True)
+def _empty_before(word, shift):
+    """Background voxels before the first other one of a word that holds one."""
+    bits = np.uint64(64 >> shift)
+    lane = np.uint64((1 << (64 >> shift)) - 1)
+    n = 0
+    while word & lane == 0:
+        word >>= bits
+        n += 1
+    return n
 
 
 @njit(cache=True, nogil=True)
 def _next_set(words, tail, shift, at, stop):
     """First place from ``at`` on that is not background, or ``stop``."""
-    mask = (1 << shift) - 1
-    while at < stop and at & mask != 0:
-        if _voxel(words, tail, shift, at) != 0:
-            return at
-        at += 1
-    w = at >> shift
+    if at >= stop:
+        return stop
+    word = _from(words, tail, shift, at)
+    if word != 0:
+        return min(at + _empty_before(word, shift), stop)
+    w = (at >> shift) + 1
     last = stop >> shift
     while w + BLOCK <= last:
         together = np.uint64(0)
@@ -45,29 +61,31 @@ def _next_set(words, tail, shift, at, stop):
         w += BLOCK
     while w < last and words[w] == 0:
         w += 1
-    at = max(at, w << shift)
-    while at < stop and _voxel(words, tail, shift, at) == 0:
-        at += 1
-    return at
+    at = w << shift
+    if at >= stop:
+        return stop
+    word = _from(words, tail, shift, at)
+    return stop if word == 0 else min(at + _empty_before(word, shift), stop)
 
 
 @njit(cache=True, nogil=True)
 def _run_end(words, tail, shift, at, stop):
     """First place after ``at`` whose label is another than that at ``at``, or ``stop``."""
-    label = _voxel(words, tail, shift, at)
-    same = label * (np.uint64(0x0101010101010101) if shift == 3 else np.uint64(0x0001000100010001))
+    same = _voxel(words, tail, shift, at) * (np.uint64(0x0101010101010101) if shift == 3 else np.uint64(0x0001000100010001))
     lanes = 1 << shift
-    mask = lanes - 1
-    at += 1
-    while at < stop and at & mask != 0:
-        if _voxel(words, tail, shift, at) != label:
-            return at
-        at += 1
-    while at + lanes <= stop and words[at >> shift] == same:
-        at += lanes
-    while at < stop and _voxel(words, tail, shift, at) == label:
-        at += 1
-    return at
+    # What differs from the label is not zero; what was shifted in above counts as alike.
+    here = (at & (lanes - 1)) * (64 >> shift)
+    other = _from(words, tail, shift, at) ^ (same >> np.uint64(here))
+    if other != 0:
+        return min(at + _empty_before(other, shift), stop)
+    w = (at >> shift) + 1
+    while (w + 1) << shift <= stop and words[w] == same:
+        w += 1
+    at = w << shift
+    if at >= stop:
+        return stop
+    other = _from(words, tail, shift, at) ^ same
+    return stop if other == 0 else min(at + _empty_before(other, shift), stop)
 
 
 @njit(cache=True, nogil=True)
@@ -283,7 +301,7 @@ def count_pieces(starts, edges, nk, nj):
     Union-find over the runs of each row: two runs of neighbouring rows touch where they overlap
     within one voxel.
     """
-    parent = np.arange(edges.size // 2)
+    parent = np.arange(edges.size // 2).astype(np.int32)
     pieces = parent.size
     for row in range(nk * nj):
         if starts[row] == starts[row + 1]:
@@ -302,7 +320,7 @@ def count_pieces(starts, edges, nk, nj):
                 if edges[a] <= edges[b + 1] and edges[b] <= edges[a + 1]:
                     ra, rb = _root(parent, a // 2), _root(parent, b // 2)
                     if ra != rb:
-                        parent[ra] = rb
+                        parent[max(ra, rb)] = min(ra, rb)
                         pieces -= 1
                 if edges[a + 1] < edges[b + 1]:
                     a += 2
