@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dicom_io.enhanced_us import is_enhanced_us, unit_of
 from dicom_io.headers import DicomRefused, Header, ProgressReport, check_cancelled, integer, number, report, text
 from dicom_io.pixels import FrameDecoder
 from dicom_io.planes import FramePlane
@@ -98,20 +99,31 @@ def read_stack(series: SeriesSummary) -> tuple[ImageGeometry, StackLayout]:
     return stack_geometry([p for _, p in planes], series.shape[1], series.shape[0])
 
 
-def _rescaled(frame: np.ndarray, plane: FramePlane) -> np.ndarray:
-    """Stored values to real ones: int16 where all are whole numbers that fit, else float32."""
-    whole = float(plane.slope).is_integer() and float(plane.intercept).is_integer() and frame.dtype.kind in "iu"
+def _slice_into(out: np.ndarray, decoder: FrameDecoder, plane: FramePlane) -> np.ndarray | None:
+    """One slice of real values into ``out`` (int16) where all are whole numbers that fit; else they are
+    returned as float32 and ``out`` means nothing."""
+    whole = float(plane.slope).is_integer() and float(plane.intercept).is_integer()
+    direct = whole and decoder.plain is not None and decoder.plain.itemsize == 2 and decoder.plain.isnative
+    if direct:
+        # Bytes go from the file into the volume; no copy in between.
+        frame = out.view(decoder.plain)
+        low, high = decoder.read_plain(plane.frame, frame)
+    else:
+        frame, _ = decoder.raw(plane.frame)
+        low, high = (int(frame.min()), int(frame.max())) if frame.dtype.kind in "iu" else (0, 0)
+        whole = whole and frame.dtype.kind in "iu"
     if whole:
         slope, intercept = int(plane.slope), int(plane.intercept)
-        ends = (int(frame.min()) * slope + intercept, int(frame.max()) * slope + intercept)
+        ends = (low * slope + intercept, high * slope + intercept)
         if min(ends) >= INT16.min and max(ends) <= INT16.max:
             # The result fits, so arithmetic that wraps on the way still ends up right.
-            out = frame.astype(np.int16)
+            if not direct:
+                out[...] = frame.astype(np.int16)
             if slope != 1:
                 out *= np.array(slope).astype(np.int16)
             if intercept:
                 out += np.array(intercept).astype(np.int16)
-            return out
+            return None
     return (frame.astype(np.float64) * plane.slope + plane.intercept).astype(np.float32)
 
 
@@ -146,19 +158,23 @@ def read_volume(
     if integer(headers[0].ds, "SamplesPerPixel") not in (None, 1):
         raise NodusError("The slices are colour pictures; no volume of measured values can be made of them.", code="not_an_image")
 
-    def one(n: int) -> np.ndarray:
+    array = np.empty((count, rows, columns), dtype=np.int16)
+
+    def one(n: int) -> np.ndarray | None:
         check_cancelled(should_cancel)
         file, plane = placed[n]
-        raw, _ = decoders[file].raw(plane.frame)
-        return _rescaled(raw, plane)
+        return _slice_into(array[n], decoders[file], plane)
 
-    array = np.empty((count, rows, columns), dtype=np.int16)
+    other: dict[int, np.ndarray] = {}
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode") as pool:
         for n, values in enumerate(pool.map(one, range(count))):
-            if values.dtype != np.int16 and array.dtype == np.int16:
-                array = array.astype(np.float32)
-            array[n] = values
+            if values is not None:
+                other[n] = values
             report(progress, f"Reading slice {n + 1} of {count}", (n + 1) / count)
+    if other:
+        array = array.astype(np.float32)
+        for n, values in other.items():
+            array[n] = values
     if layout.source_index is not None:
         array = _interpolated(array, layout.source_index)
     ds = headers[0].ds
@@ -167,7 +183,7 @@ def read_volume(
     return ImageVolume(
         array,
         geometry,
-        unit=UNITS.get(series.modality or "", text(ds, "Units") or text(ds, "RescaleType") or "1"),
+        unit=unit_of(placed[0][1].group) if is_enhanced_us(headers[0]) else UNITS.get(series.modality or "", text(ds, "Units") or text(ds, "RescaleType") or "1"),
         source=source_of(ds, tuple(dict.fromkeys(u for u in uids if u))),
         findings=tuple(findings),
     )

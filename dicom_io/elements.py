@@ -42,6 +42,7 @@ _implicit_head = struct.Struct("<LL").unpack_from
 _length = struct.Struct("<L").unpack_from
 _TAGS: dict[str, int | None] = {}
 _VRS: dict[int, bytes] = {}
+_UNREAD = object()
 
 
 class _Unusual(Exception):
@@ -102,16 +103,11 @@ class Elements:
     def get(self, keyword: str, default=None):
         """The converted value, ``default`` where it is absent or empty. Raises ``ValueError`` and its
         kin for bytes that are no value of their VR, as a damaged file has."""
-        try:
-            return self._cache[keyword]
-        except KeyError:
-            pass
-        place = self._places.get(_tag(keyword))
-        if place is None:
-            return default
-        vr, start, length = place
-        value = self._value(vr, start, length)
-        self._cache[keyword] = value
+        value = self._cache.get(keyword, _UNREAD)
+        if value is _UNREAD:
+            place = self._places.get(_TAGS[keyword] if keyword in _TAGS else _tag(keyword))
+            value = None if place is None else self._value(*place)
+            self._cache[keyword] = value
         return default if value is None else value
 
     def _value(self, vr: bytes, start: int, length: int):
@@ -120,6 +116,8 @@ class Elements:
         raw = self._data[start : start + length]
         if vr in TEXT_VRS:
             if b"\\" not in raw:
+                if vr not in CHARACTER_VRS:
+                    return raw.decode("iso8859").rstrip(" \0") or None
                 return self._text(vr, raw) or None
             if vr in CHARACTER_VRS:
                 return [self._text(vr, part) for part in raw.split(b"\\")]
@@ -274,7 +272,7 @@ def read_elements(fp: BinaryIO) -> tuple[Elements, int, bytes] | None:
             continue
         except (_Unusual, struct.error):
             return None
-        if any(not vr for vr, _, _ in places.values()):
+        if not explicit and any(not vr for vr, _, _ in places.values()):
             _settle_ambiguous(data, places)
         return Elements(data[:at], places, explicit, meta), at, data[at : at + 12]
     return None

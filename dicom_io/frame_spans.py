@@ -100,7 +100,7 @@ def _by_streams(header: Header, parts: list[Span]) -> list[list[Span]]:
     """Frames by where a fragment opens a new stream. Of a file that was cut the last frame counts only where every
     frame is one piece, which then is whole, or where its stream is closed."""
     out: list[list[Span]] = []
-    with open(header.path, "rb") as fp:
+    with header.path.open("rb") as fp:
         for offset, length in parts:
             fp.seek(offset)
             if not out or _opens(fp.read(min(length, ITEM_HEAD)), header.transfer_syntax):
@@ -126,6 +126,6 @@ def _ends(header: Header, part: Span) -> bool:
     if header.transfer_syntax == RLE:
         return False
     offset, length = part
-    with open(header.path, "rb") as fp:
+    with header.path.open("rb") as fp:
         fp.seek(offset + max(0, length - 3))
         return b"\xff\xd9" in fp.read(min(length, 3))

@@ -54,11 +54,16 @@ def _alike(a: Slice, b: Slice) -> bool:
         return False
     return (
         fact_a.sop_class == fact_b.sop_class
+        and plane_a.group == plane_b.group
         and (fact_a.rows, fact_a.columns) == (fact_b.rows, fact_b.columns)
         and fact_a.frame_of_reference_uid == fact_b.frame_of_reference_uid
-        and np.abs(np.subtract(plane_a.orientation, plane_b.orientation)).max() <= SAME_DIRECTION
-        and np.abs(np.subtract(plane_a.pixel_spacing_mm, plane_b.pixel_spacing_mm)).max() <= SAME_SPACING * max(plane_a.pixel_spacing_mm)
+        and _apart(plane_a.orientation, plane_b.orientation) <= SAME_DIRECTION
+        and _apart(plane_a.pixel_spacing_mm, plane_b.pixel_spacing_mm) <= SAME_SPACING * max(plane_a.pixel_spacing_mm)
     )
+
+
+def _apart(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    return 0.0 if a == b else max(abs(x - y) for x, y in zip(a, b, strict=True))
 
 
 def _clusters(slices: list[Slice]) -> list[list[Slice]]:

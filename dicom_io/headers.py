@@ -73,6 +73,8 @@ def text(ds: Dataset, keyword: str) -> str | None:
     value = value_of(ds, keyword)
     if value is None:
         return None
+    if type(value) is str:
+        return value.strip() or None
     if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
         return "\\".join(str(v) for v in value).strip() or None
     return str(value).strip() or None
@@ -94,12 +96,12 @@ def numbers(ds: Dataset, keyword: str, count: int | None = None) -> list[float] 
     value = value_of(ds, keyword)
     if value is None:
         return None
-    items = list(value) if hasattr(value, "__iter__") and not isinstance(value, (str, bytes)) else [value]
+    items = value if type(value) is list else list(value) if hasattr(value, "__iter__") and not isinstance(value, (str, bytes)) else [value]
     try:
-        out = [float(v) for v in items]
+        out = list(map(float, items))
     except (ValueError, TypeError, OverflowError):
         return None
-    if not all(math.isfinite(v) for v in out) or (count is not None and len(out) != count):
+    if not all(map(math.isfinite, out)) or (count is not None and len(out) != count):
         return None
     return out
 
@@ -168,6 +170,7 @@ SLIM_KEYWORDS = (
     "SeriesInstanceUID",
     "StudyInstanceUID",
     "FrameOfReferenceUID",
+    "VolumeFrameOfReferenceUID",
     "Modality",
     "SeriesDescription",
     "StudyDescription",

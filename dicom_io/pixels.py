@@ -6,6 +6,7 @@ are compared with what is really stored before anything is allocated.
 
 from __future__ import annotations
 
+import functools
 import logging
 import struct
 
@@ -37,6 +38,7 @@ LOG = logging.getLogger(__name__)
 FAST_CODECS = ("pylibjpeg", "pillow", "pyjpegls")
 
 
+@functools.lru_cache(maxsize=64)
 def codec_available(transfer_syntax: str | None) -> bool:
     """True where this installation can decode the transfer syntax."""
     if not transfer_syntax:
@@ -196,19 +198,41 @@ class FrameDecoder:
             return None  # bytes may be swapped in pairs; left to the codec
         return np.dtype(f"{order}{'i' if self._template['PixelRepresentation'] else 'u'}{allocated // 8}")
 
-    def _plain_frame(self, data: bytes) -> np.ndarray:
-        frame = np.frombuffer(data, self._plain).reshape(self.header.rows, self.header.columns)
-        frame = frame.astype(self._plain.newbyteorder("="))
-        unused = 8 * self._plain.itemsize - self._template["BitsStored"]
-        if unused:
+    @property
+    def plain(self) -> np.dtype | None:
+        """Type of the stored pixels where they need no codec (see ``read_plain``), else None."""
+        return self._plain
+
+    def read_plain(self, index: int, out: np.ndarray) -> tuple[int, int]:
+        """Read frame ``index`` straight from the file into ``out`` (``[row, column]``, contiguous, of the
+        type ``plain``); returns its lowest and highest value."""
+        offset = int(self.header.frame_bytes() * index)
+        block = self.header.pixels
+        if block.inline is not None:
+            out.reshape(-1).view(np.uint8)[:] = np.frombuffer(block.inline, np.uint8, out.nbytes, offset)
+        else:
+            with self.header.path.open("rb", buffering=0) as fp:
+                fp.seek(block.start + offset)
+                rest = memoryview(out.reshape(-1).view(np.uint8))
+                while rest:
+                    got = fp.readinto(rest)
+                    if not got:
+                        raise DicomRefused(f"{self.header.path.name} is shorter than when it was listed.", code="file_changed", hint="Scan the folder again.")
+                    rest = rest[got:]
+        low, high = int(out.min()), int(out.max())
+        stored, width = self._template["BitsStored"], 8 * self._plain.itemsize
+        least, most = (-(1 << (stored - 1)), (1 << (stored - 1)) - 1) if self._plain.kind == "i" else (0, (1 << stored) - 1)
+        if low < least or high > most:
             # Bits beyond those stored may hold anything; shifting keeps the sign.
-            frame = (frame << unused) >> unused
-        return frame
+            np.left_shift(out, width - stored, out=out)
+            np.right_shift(out, width - stored, out=out)
+            low, high = int(out.min()), int(out.max())
+        return low, high
 
     def _bytes(self, index: int) -> bytes:
         block = self.header.pixels
         if self._spans is not None:
-            with open(self.header.path, "rb") as fp:
+            with self.header.path.open("rb") as fp:
                 pieces = []
                 for offset, length in self._spans[index]:
                     fp.seek(offset)
@@ -218,7 +242,7 @@ class FrameDecoder:
         start = int(self.header.frame_bytes() * index)
         if block.inline is not None:
             return block.inline[start : start + size]
-        with open(self.header.path, "rb") as fp:
+        with self.header.path.open("rb") as fp:
             fp.seek(block.start + start)
             return fp.read(size)
 
@@ -251,9 +275,11 @@ class FrameDecoder:
         photometric interpretation after decoding. ``colour`` asks for RGB in place of YBR."""
         if not 0 <= index < self.frames:
             raise DicomRefused(f"There is no frame {index}: the picture has {self.frames}.", code="frame_out_of_range")
-        data = self._bytes(index)
         if self._plain is not None:
-            return self._plain_frame(data), self._template["PhotometricInterpretation"]
+            frame = np.empty((self.header.rows, self.header.columns), self._plain)
+            self.read_plain(index, frame)
+            return frame.astype(self._plain.newbyteorder("="), copy=False), self._template["PhotometricInterpretation"]
+        data = self._bytes(index)
         if self._spans is not None:
             size = _codestream_size(data)
             if size is not None and size != (self.header.rows, self.header.columns):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from pydicom.dataset import Dataset
 
 from dicom_io.headers import integer, item, items, number, numbers, text
@@ -25,21 +27,26 @@ class FramePlane:
     marks: tuple = ()
 
 
-def _orthonormal(orientation: list[float]) -> bool:
-    row, column = np.array(orientation[:3]), np.array(orientation[3:])
-    return bool(abs(np.linalg.norm(row) - 1) < 1e-2 and abs(np.linalg.norm(column) - 1) < 1e-2 and abs(float(row @ column)) < 1e-2)
+def _unit_directions(orientation: Sequence[float]) -> tuple[float, ...] | None:
+    """Row and column directions of length one; None where they are not unit vectors at right angles."""
+    row, column = orientation[:3], orientation[3:]
+    lengths = math.hypot(*row), math.hypot(*column)
+    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(sum(map(operator.mul, row, column)))) >= 1e-2:
+        return None
+    return (*(float(v) / lengths[0] for v in row), *(float(v) / lengths[1] for v in column))
 
 
 def plane(ds: Dataset, frame: int, position, orientation, spacing, thickness, slope, intercept, marks=()) -> FramePlane | None:
     """A plane of checked numbers; None where position, direction or spacing is absent or impossible."""
-    if position is None or orientation is None or spacing is None or min(spacing) <= 0 or not _orthonormal(orientation):
+    if position is None or orientation is None or spacing is None or min(spacing) <= 0:
         return None
-    unit = np.array(orientation).reshape(2, 3)
-    unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+    unit = _unit_directions(orientation)
+    if unit is None:
+        return None
     return FramePlane(
         frame,
         tuple(position),
-        tuple(float(v) for v in unit.ravel()),
+        unit,
         tuple(spacing),
         thickness if thickness and thickness > 0 else None,
         1.0 if slope is None or slope == 0 else slope,
@@ -77,7 +84,7 @@ def _single(ds: Dataset) -> FramePlane | None:
     )
 
 
-def _group(frame: Dataset | None, shared: Dataset | None, keyword: str) -> Dataset:
+def group_of(frame: Dataset | None, shared: Dataset | None, keyword: str) -> Dataset:
     """A functional group macro of a frame, else the shared one, else an empty data set."""
     for holder in (frame, shared):
         found = item(holder, keyword) if holder is not None else None
@@ -98,26 +105,26 @@ def frame_planes(ds: Dataset, frames: int) -> list[FramePlane | None]:
     out: list[FramePlane | None] = []
     for n in range(frames):
         one = per_frame[n] if n < len(per_frame) else None
-        measures = _group(one, shared, "PixelMeasuresSequence")
-        rescale = _group(one, shared, "PixelValueTransformationSequence")
-        position = numbers(_group(one, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
-        orientation = numbers(_group(one, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+        measures = group_of(one, shared, "PixelMeasuresSequence")
+        rescale = group_of(one, shared, "PixelValueTransformationSequence")
+        position = numbers(group_of(one, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
+        orientation = numbers(group_of(one, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
         if position is None:
-            position = numbers(_group(one, shared, "PlanePositionVolumeSequence"), "ImagePositionVolume", 3)
-            orientation = numbers(_group(one, shared, "PlaneOrientationVolumeSequence"), "ImageOrientationVolume", 6)
-        content = _group(one, shared, "FrameContentSequence")
-        echo = _group(one, shared, "MREchoSequence")
-        timing = number(_group(one, shared, "TemporalPositionSequence"), "TemporalPositionTimeOffset")
+            position = numbers(group_of(one, shared, "PlanePositionVolumeSequence"), "ImagePositionVolume", 3)
+            orientation = numbers(group_of(one, shared, "PlaneOrientationVolumeSequence"), "ImageOrientationVolume", 6)
+        content = group_of(one, shared, "FrameContentSequence")
+        echo = group_of(one, shared, "MREchoSequence")
+        timing = number(group_of(one, shared, "TemporalPositionSequence"), "TemporalPositionTimeOffset")
         marks = (
             text(content, "FrameAcquisitionNumber"),
             None,
             text(echo, "EffectiveEchoTime"),
             text(content, "TemporalPositionIndex") or (str(timing) if timing is not None else None),
-            text(_group(one, shared, "CTImageFrameTypeSequence"), "FrameType") or text(_group(one, shared, "MRImageFrameTypeSequence"), "FrameType"),
-            text(_group(one, shared, "CTReconstructionSequence"), "ConvolutionKernel"),
-            text(_group(one, shared, "CTXRayDetailsSequence"), "KVP"),
-            text(_group(one, shared, "CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime"),
-            text(_group(one, shared, "MRDiffusionSequence"), "DiffusionBValue"),
+            text(group_of(one, shared, "CTImageFrameTypeSequence"), "FrameType") or text(group_of(one, shared, "MRImageFrameTypeSequence"), "FrameType"),
+            text(group_of(one, shared, "CTReconstructionSequence"), "ConvolutionKernel"),
+            text(group_of(one, shared, "CTXRayDetailsSequence"), "KVP"),
+            text(group_of(one, shared, "CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime"),
+            text(group_of(one, shared, "MRDiffusionSequence"), "DiffusionBValue"),
             None,
         )
         out.append(
@@ -141,7 +148,7 @@ def frame_time_offset_ms(ds: Dataset, frame: int) -> float | None:
     per_frame = items(ds, "PerFrameFunctionalGroupsSequence")
     if frame >= len(per_frame):
         return None
-    offset = number(_group(per_frame[frame], None, "TemporalPositionSequence"), "TemporalPositionTimeOffset")
+    offset = number(group_of(per_frame[frame], None, "TemporalPositionSequence"), "TemporalPositionTimeOffset")
     return None if offset is None else 1000.0 * offset
 
 

@@ -6,13 +6,15 @@ rest, and no pixel is read.
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dicom_io.dicomdir import ListedFile
+from dicom_io.enhanced_us import part_finding, transducer_mapping, volume_findings, volume_frame_of_reference, volume_planes
 from dicom_io.grouping import Stack, split_series
 from dicom_io.headers import (
     DicomRefused,
@@ -43,8 +45,10 @@ from volumetry.finding import Finding
 SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 REPORTS_PREFIX = "1.2.840.10008.5.1.4.1.1.88."
-WORKERS = 4
+WORKERS = 8
 BATCH = 16
+# A file that kept us waiting longer than this (beyond our own work on it) lies on a slow disk or far away.
+SLOW_FILE_S = 0.002
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +78,7 @@ class FileFacts:
     findings: tuple[Finding, ...] = ()
     calibration: Calibration | None = None
     frame_times_ms: tuple[float, ...] | None = None
+    volume_to_transducer: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +89,9 @@ class SeriesSummary:
     ``files`` are relative to), ``paths`` (the files themselves, or entries of an archive, in the order
     of ``files``), ``slices`` (file index and frame of each plane in order of position;
     empty for pictures without geometry) with their ``planes`` and slim ``headers``, so that a
-    volume is read without parsing again; ``part`` of ``parts`` where a series was split.
+    volume is read without parsing again; ``part`` of ``parts`` where a series was split. An ultrasound volume
+    lies in a frame of its own (``in_patient_space`` False), with ``volume_to_transducer`` (16 numbers, row by row)
+    where the header maps it.
     """
 
     series_uid: str | None
@@ -109,6 +116,8 @@ class SeriesSummary:
     description: str | None = None
     acquired_on: str | None = None
     synthetic: bool = False
+    in_patient_space: bool = True
+    volume_to_transducer: tuple[float, ...] | None = None
     planes: tuple[FramePlane, ...] = field(default=(), repr=False)
     headers: tuple[Header, ...] = field(default=(), repr=False)
 
@@ -135,6 +144,9 @@ class SeriesSummary:
             "files": list(self.files),
             "part": self.part,
             "parts": self.parts,
+            "frame_of_reference_uid": self.frame_of_reference_uid,
+            "in_patient_space": self.in_patient_space if self.slices else None,
+            "volume_to_transducer": None if self.volume_to_transducer is None else list(self.volume_to_transducer),
         }
 
 
@@ -189,7 +201,10 @@ def read_facts(path: Source, name: str) -> FileFacts:
     if cut is not None:
         findings.append(cut)
     frames = whole_frames(header) if cut is not None else header.frames
-    planes: list[FramePlane | None] = [] if is_other or is_picture else frame_planes(ds, header.frames)
+    is_volume = sop_class == ENHANCED_US_VOLUME and not is_other
+    planes: list[FramePlane | None] = [] if is_other or is_picture else volume_planes(ds, header.frames) if is_volume else frame_planes(ds, header.frames)
+    if is_volume and planes:
+        findings += volume_findings(ds)
     times, calibration = None, None
     if header.pixels is not None and not is_other:
         time_values, time_findings = read_frame_times(ds, header.frames) if not any(planes) else (None, ())
@@ -198,6 +213,7 @@ def read_facts(path: Source, name: str) -> FileFacts:
         if is_picture:
             calibration = read_calibration(ds, header.columns, header.rows)
             findings += calibration.findings
+    mapping = transducer_mapping(ds) if is_volume else None
     image_type = (text(ds, "ImageType") or "").upper().split("\\")
     return FileFacts(
         path=path,
@@ -206,7 +222,7 @@ def read_facts(path: Source, name: str) -> FileFacts:
         sop_uid=text(ds, "SOPInstanceUID"),
         series_uid=text(ds, "SeriesInstanceUID"),
         study_uid=text(ds, "StudyInstanceUID"),
-        frame_of_reference_uid=text(ds, "FrameOfReferenceUID"),
+        frame_of_reference_uid=volume_frame_of_reference(ds) if is_volume else text(ds, "FrameOfReferenceUID"),
         modality=text(ds, "Modality"),
         transfer_syntax=header.transfer_syntax,
         rows=header.rows,
@@ -223,6 +239,7 @@ def read_facts(path: Source, name: str) -> FileFacts:
         findings=tuple(findings),
         calibration=calibration,
         frame_times_ms=times,
+        volume_to_transducer=None if mapping is None else tuple(float(v) for v in mapping.ravel()),
     )
 
 
@@ -254,8 +271,12 @@ def scan_folder(
 
 
 def _read_all(listing: Listing, progress: ProgressReport | None, should_cancel: Callable[[], bool] | None) -> tuple[list[FileFacts], list[SkippedFile]]:
-    """Facts of every file in the listing's order, and the refused ones. Threads wait for the disk or
-    the network side by side; the work on a header is so small that files are handed out in batches."""
+    """Facts of every file in the listing's order, and the refused ones.
+
+    Files that answer at once are read one after the other: the work on a header is Python's, and
+    threads only get into each other's way (measured: a tenth to a third slower). Once a batch had
+    to wait for its disk or network, the rest is waited for side by side.
+    """
 
     def one(name: str, file: Source) -> FileFacts | SkippedFile:
         check_cancelled(should_cancel)
@@ -270,13 +291,27 @@ def _read_all(listing: Listing, progress: ProgressReport | None, should_cancel: 
     skipped: list[SkippedFile] = []
     total = len(listing.files)
     batches = [listing.files[n : n + BATCH] for n in range(0, total, BATCH)]
-    done = 0
+
+    def take(results: list[FileFacts | SkippedFile]) -> None:
+        for result in results:
+            (skipped if isinstance(result, SkippedFile) else facts).append(result)
+        done = len(facts) + len(skipped)
+        report(progress, f"Reading headers, {done} of {total}", done / total)
+
+    def read(batch: list[tuple[str, Source]]) -> list[FileFacts | SkippedFile]:
+        return [one(name, file) for name, file in batch]
+
+    waiting = deque(batches)
+    while waiting:
+        batch = waiting.popleft()
+        started, worked = time.perf_counter(), time.thread_time()
+        take(read(batch))
+        idle_s = time.perf_counter() - started - (time.thread_time() - worked)
+        if idle_s > SLOW_FILE_S * len(batch):
+            break
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="scan") as pool:
-        for results in pool.map(lambda batch: [one(name, file) for name, file in batch], batches):
-            for result in results:
-                (skipped if isinstance(result, SkippedFile) else facts).append(result)
-            done += len(results)
-            report(progress, f"Reading headers, {done} of {total}", done / total)
+        for results in pool.map(read, waiting):
+            take(results)
     return facts, skipped
 
 
@@ -373,6 +408,8 @@ def _stack_summary(root: Path, stack: Stack, part: int, parts: int, extra: tuple
     files = list(dict.fromkeys(f.name for f in stack.facts))
     where = {name: n for n, name in enumerate(files)}
     own = {f.code + f.message: f for fact in {id(f): f for f in stack.facts}.values() for f in fact.findings}
+    if stack.planes[0].group is not None and parts > 1:
+        extra = (part_finding(stack.planes), *extra)
     return SeriesSummary(
         series_uid=first.series_uid,
         modality=first.modality,
@@ -398,4 +435,6 @@ def _stack_summary(root: Path, stack: Stack, part: int, parts: int, extra: tuple
         description=first.description,
         acquired_on=first.acquired_on,
         synthetic=first.synthetic,
+        in_patient_space=first.sop_class != ENHANCED_US_VOLUME,
+        volume_to_transducer=first.volume_to_transducer,
     )

@@ -178,7 +178,7 @@ class _Frames:
         if block.inline is not None:
             data = block.inline[first:last]
         else:
-            with open(self.header.path, "rb") as fp:
+            with self.header.path.open("rb") as fp:
                 fp.seek(block.start + first)
                 data = fp.read(last - first)
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
