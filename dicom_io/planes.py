@@ -25,6 +25,7 @@ class FramePlane:
     slope: float
     intercept: float
     marks: tuple = ()
+    group: str | None = None  # planes of different groups (data types of an ultrasound volume) never share a stack
 
 
 def _unit_directions(orientation: Sequence[float]) -> tuple[float, ...] | None:

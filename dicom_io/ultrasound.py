@@ -222,15 +222,17 @@ def acquired_on(ds: Dataset) -> str | None:
 def source_of(ds: Dataset, sop_instance_uids: tuple[str, ...] | None = None) -> ImageSource:
     """Where a picture came from, without anything that names the patient."""
     uid = text(ds, "SOPInstanceUID")
+    own_frame = text(ds, "SOPClassUID") == ENHANCED_US_VOLUME
     return ImageSource(
         series_uid=text(ds, "SeriesInstanceUID"),
         study_uid=text(ds, "StudyInstanceUID"),
-        frame_of_reference_uid=text(ds, "FrameOfReferenceUID"),
+        frame_of_reference_uid=(text(ds, "VolumeFrameOfReferenceUID") if own_frame else None) or text(ds, "FrameOfReferenceUID"),
         modality=text(ds, "Modality"),
         description=text(ds, "SeriesDescription"),
         acquired_on=acquired_on(ds),
         sop_instance_uids=sop_instance_uids if sop_instance_uids is not None else ((uid,) if uid else ()),
         synthetic=is_synthetic(ds),
+        in_patient_space=not own_frame,
     )
 
 

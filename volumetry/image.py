@@ -25,6 +25,7 @@ class ImageSource:
     acquired_on: str | None = None  # ISO date of the true acquisition, kept in the store only
     sop_instance_uids: tuple[str, ...] = ()
     synthetic: bool = False
+    in_patient_space: bool = True  # False: a volume in a frame of its own, whose axes are not left, back and head
 
 
 @dataclass(frozen=True, slots=True, eq=False)
