@@ -31,6 +31,17 @@ SOURCES = {
 }
 
 
+def interval_causes(u) -> Figure:
+    """What the volume's interval is made of (a ``VolumeUncertainty`` or None), the widest cause first."""
+    if u is None:
+        return Figure(t("Interval made of"), None, reason=t("No interval."))
+    named = ((t("outline"), u.method_pct), (t("border"), u.boundary_pct), (t("slices"), u.slices_pct), (t("scale"), u.calibration_pct))
+    parts = sorted(((name, pct) for name, pct in named if pct is not None), key=lambda p: -p[1])
+    text = " · ".join(f"{name} {pct:.0f} %" for name, pct in parts[:2])
+    seen = " · ".join(f"{name} {pct:.1f} %" for name, pct in parts) + "\n" + t("Each is half the width of that cause's own 95 % interval.") + (" " + t("Seen in {n} slices.").format(n=u.slices) if u.slices is not None else "")
+    return Figure(t("Interval made of"), text or None, source=f"{seen}\n{u.method_source}", reason=t("No interval."))
+
+
 def measurement_figures(m) -> list[Figure]:
     """Rows for a ``NodeMeasurement``; unknown values keep their row and say why. Label, unit and
     decimals come from ``volumetry.quantity``."""
@@ -45,6 +56,7 @@ def measurement_figures(m) -> list[Figure]:
         of("short_axis_mm"),
         Figure(t("Slice of the axes"), None if m.axial_slice_index is None else str(m.axial_slice_index + 1), source=t("Counted from 1 at the first stored slice."), reason=empty),
         Figure(t("Diameters L × W × H"), m.ellipsoid_axes_mm, "mm", 1, source=t("L is the largest 3D diameter; W the largest extent at a right angle to L; H at a right angle to both."), reason=empty),
+        interval_causes(m.uncertainty),
         of("ellipsoid_volume_ml"),
         of("coverage_volume_ml", t("Dropped by a brush stroke: the voxel count is what counts.")),
         Figure(t("Voxels"), str(m.voxel_count), source=t("Their count times the size of a voxel is the volume.")),
