@@ -58,16 +58,33 @@ def load_settings() -> Settings:
 
 def save_settings(settings: Settings) -> None:
     """Keep the choices, whole or not at all; entries of another version stay. Raises ``OSError``."""
+    known = {f.name for f in fields(Settings)}
+    _rewrite({k: v for k, v in _entries().items() if k not in known} | asdict(settings))
+
+
+def load_entry(name: str):
+    """An entry of the settings that is no choice of ``Settings`` (the PACS list); None where absent or unreadable."""
+    return _entries().get(name)
+
+
+def save_entry(name: str, value) -> None:
+    """Keep such an entry (anything JSON can hold); all others stay. Raises ``OSError``."""
+    _rewrite(_entries() | {name: value})
+
+
+def _entries() -> dict:
+    try:
+        kept = json.loads(settings_file().read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _rewrite(content: dict) -> None:
     place = settings_file()
     place.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        kept = json.loads(place.read_text("utf-8"))
-    except (OSError, ValueError):
-        kept = {}
-    known = {f.name for f in fields(Settings)}
-    others = {k: v for k, v in kept.items() if k not in known} if isinstance(kept, dict) else {}
     fresh = place.with_name(place.name + ".new")
-    fresh.write_text(json.dumps({**others, **asdict(settings)}, indent=2, sort_keys=True) + "\n", "utf-8")
+    fresh.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
     os.replace(fresh, place)
 
 

@@ -33,7 +33,7 @@ class PacsRefused(NodusError):
     ``pacs_rejected`` (it does not know us), ``pacs_refused`` (it knows us and does not do it), ``pacs_not_supported``,
     ``pacs_interrupted``, ``pacs_busy``, ``pacs_incomplete``, ``pacs_nothing_found``, ``pacs_tls_failed``,
     ``pacs_sign_in_refused``, ``pacs_token_missing``, ``pacs_token_in_clear``, ``pacs_peer_invalid``, ``pacs_mismatch``,
-    ``pacs_stray_files``, ``pacs_port_taken``, ``pacs_query_invalid``, ``write_failed``, ``nothing_to_send``."""
+    ``pacs_stray_files``, ``pacs_port_taken``, ``pacs_request_invalid``, ``write_failed``, ``nothing_to_send``."""
 
     default_code = "pacs_refused"
 
@@ -207,13 +207,13 @@ class Query:
     def __post_init__(self) -> None:
         for text in (self.patient_id, self.patient_name, self.modality, self.description):
             if "\\" in text or not all(c.isprintable() for c in text) or len(text) > 64:
-                raise PacsRefused("A search text has up to 64 plain characters and no backslash.", code="pacs_query_invalid")
+                raise PacsRefused("A search text has up to 64 plain characters and no backslash.", code="pacs_request_invalid")
         if self.date_from and self.date_to and self.date_from > self.date_to:
-            raise PacsRefused("The first day lies after the last.", code="pacs_query_invalid")
+            raise PacsRefused("The first day lies after the last.", code="pacs_request_invalid")
         if self.study_uid:
             check_uid(self.study_uid)
         if not 1 <= self.limit <= 10_000:
-            raise PacsRefused("Between 1 and 10000 answers can be asked for.", code="pacs_query_invalid")
+            raise PacsRefused("Between 1 and 10000 answers can be asked for.", code="pacs_request_invalid")
 
     @property
     def level(self) -> Literal["study", "series"]:
@@ -301,10 +301,10 @@ def _count(text: str) -> int | None:
 
 
 def check_uid(uid: str) -> str:
-    """The UID itself. Raises ``PacsRefused`` (``pacs_query_invalid``) for what is none, so that no name of a file or address is ever
+    """The UID itself. Raises ``PacsRefused`` (``pacs_request_invalid``) for what is none, so that no name of a file or address is ever
     made of it."""
     if not UID_PATTERN.fullmatch(uid):
-        raise PacsRefused("That is not a UID of a study, a series or a picture.", code="pacs_query_invalid")
+        raise PacsRefused("That is not a UID of a study, a series or a picture.", code="pacs_request_invalid")
     return uid
 
 

@@ -250,7 +250,7 @@ def _already_there(pacs: Pacs, files: list[Outgoing], patience: Patience, should
                 patience.gained()
                 break
             except PacsRefused as error:
-                if error.code in ("pacs_refused", "pacs_not_supported", "pacs_query_invalid"):
+                if error.code in ("pacs_refused", "pacs_not_supported", "pacs_request_invalid"):
                     break  # some take files and answer no question; then all are sent
                 patience.after(error)
     return {f.sop_uid for f in files if f.sop_uid in there}
