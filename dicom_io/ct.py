@@ -31,9 +31,9 @@ UNITS = {"CT": "HU"}
 INT16 = np.iinfo(np.int16)
 
 
-def series_of_files(files: Sequence[Source]) -> SeriesSummary:
-    """The one stack that these files are. Raises ``NodusError``: ``mixed_series`` where they are
-    several, ``not_an_image`` where none has a place in the patient, or the files' own refusal."""
+def stacks_of_files(files: Sequence[Source]) -> list[SeriesSummary]:
+    """The stacks that these files (or entries of an archive) hold, in the order of a scan. Raises ``NodusError``:
+    ``not_an_image`` where none has a place in the patient, or the files' own refusal."""
     if not files:
         raise NodusError("No files were given.", code="not_an_image")
     sources = [p if isinstance(p, ZipEntry) else Path(p).resolve() for p in files]
@@ -43,9 +43,29 @@ def series_of_files(files: Sequence[Source]) -> SeriesSummary:
     stacks = [s for s in series if s.slices]
     if not stacks:
         raise NodusError("These files give no position in the patient; they are pictures, not a volume.", code="not_an_image")
-    if len(stacks) > 1:
-        raise NodusError(f"These files are {len(stacks)} separate stacks, not one volume.", code="mixed_series", hint="Choose one series.")
-    return stacks[0]
+    return stacks
+
+
+def series_of_files(files: Sequence[Source], *, part: int | None = None, on_grid: ImageGeometry | None = None) -> SeriesSummary:
+    """The one stack that these files are. Where they hold several, ``part`` (from 1) or the grid ``on_grid``
+    says which. Raises ``NodusError``: ``mixed_series`` where nothing does, and as ``stacks_of_files``."""
+    stacks = stacks_of_files(files)
+    if len(stacks) == 1:
+        return stacks[0]
+    if part is not None and 1 <= part <= len(stacks):
+        return stacks[part - 1]
+    if on_grid is not None:
+        for stack in stacks:
+            if stack.shape[:2] == on_grid.shape[:0:-1] and _lies_on(stack, on_grid):
+                return stack
+    raise NodusError(f"These files are {len(stacks)} separate stacks, not one volume.", code="mixed_series", hint="Choose one series.")
+
+
+def _lies_on(stack: SeriesSummary, grid: ImageGeometry) -> bool:
+    try:
+        return read_geometry(stack).same_grid(grid)
+    except NodusError:
+        return False
 
 
 def _load_planes(series: SeriesSummary) -> tuple[tuple[Header, ...], list[tuple[int, FramePlane]]]:
@@ -128,22 +148,24 @@ def _slice_into(out: np.ndarray, decoder: FrameDecoder, plane: FramePlane) -> np
 
 
 def read_volume(
-    series: SeriesSummary | Sequence[Path],
+    series: SeriesSummary | Sequence[Source],
     *,
+    part: int | None = None,
     progress: ProgressReport | None = None,
     should_cancel: Callable[[], bool] | None = None,
 ) -> ImageVolume:
     """Decode a series into ``array[k, j, i]``: int16 where every value is a whole number that fits,
     else float32; CT in HU.
 
-    ``series`` comes from ``scan_folder``, or is a list of files that are one stack. Frames are
+    ``series`` comes from ``scan_folder``, or is a list of files that are one stack (or ``part`` of them,
+    from 1, where they hold several). Frames are
     decoded in threads; ``should_cancel()`` is asked between them (raises ``Cancelled``). Padding
     keeps its stored value and is told by the finding ``padding``. Small gaps between slices are
     interpolated onto a regular grid and carry a serious finding. Raises ``GeometryRefused``
     (``missing_slice``, ``uneven_spacing``), ``DicomRefused`` (``codec_missing``, ``decode_failed``...).
     """
     if not isinstance(series, SeriesSummary):
-        series = series_of_files(list(series))
+        series = series_of_files(list(series), part=part)
     if not series.slices or series.shape is None:
         raise NodusError("This series gives no position in the patient; it is not a volume.", code="not_an_image")
     report(progress, "Reading headers", 0.0)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dicom_io.ct import read_stack, read_volume
-from dicom_io.headers import DicomRefused, Header, ProgressReport, read_header, text
+from dicom_io.headers import DicomRefused, Header, ProgressReport, items, read_header, text
+from dicom_io.listing import is_container
 from dicom_io.rtstruct import RTSTRUCT_SOP_CLASS, read_rtstruct, referenced_series
 from dicom_io.scan import SEGMENTATIONS, ScanResult, SeriesSummary, scan_folder
 from dicom_io.seg import read_seg
@@ -109,7 +110,7 @@ def _reference_grid(header: Header, image: Path | None) -> tuple[ImageGeometry, 
     found = [s for s in scan_folder(image if image is not None else header.path.parent).series if s.slices and s.kind != "other"]
     chosen = [s for s in found if s.series_uid in wanted]
     if not chosen and image is not None:
-        frames = {text(f, "FrameOfReferenceUID") for f in header.ds.get("ReferencedFrameOfReferenceSequence", [])}
+        frames = {text(f, "FrameOfReferenceUID") for f in items(header.ds, "ReferencedFrameOfReferenceSequence")}
         chosen = [s for s in found if s.frame_of_reference_uid and s.frame_of_reference_uid in frames]
         chosen = chosen or (found if len(found) == 1 and not wanted else [])
     if not chosen:
@@ -175,7 +176,7 @@ def open_image(
         raise NodusError(f"There is nothing at {path.name}.", code="file_missing")
     if path.is_file() and sniff_volume_file(path) is not None:
         return read_image_file(path)
-    if path.is_file():
+    if path.is_file() and not is_container(path):
         header = read_header(path)
         if is_ultrasound(header):
             return cine_from_header(header)

@@ -81,7 +81,7 @@ def write_rtstruct(masks: Sequence[NodeMask], source_files: Sequence[Path], path
     path = Path(path)
     if not masks:
         raise NodusError("There is no mask to write.", code="nothing_to_write")
-    series = series_of_files(list(source_files))
+    series = series_of_files(list(source_files), on_grid=masks[0].geometry)
     grid, layout = read_stack(series)
     if layout.source_index is not None:
         raise NodusError("The series has gaps between its slices; outlines cannot refer to slices that are not there.", code="wrong_grid")

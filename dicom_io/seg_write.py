@@ -59,7 +59,7 @@ def write_seg(
     path = Path(path)
     if not masks:
         raise NodusError("There is no mask to write.", code="nothing_to_write")
-    series = series_of_files(list(source_files))
+    series = series_of_files(list(source_files), on_grid=masks[0].geometry)
     grid = read_geometry(series)
     if grid.shape[0] != len(series.slices):
         raise NodusError("The series has gaps between its slices; a segmentation cannot refer to slices that are not there.", code="wrong_grid")

@@ -180,7 +180,7 @@ class _Export:
         for reading in group.readings:
             segment = None
             if reading.reading_id in numbers:
-                segment = SegmentReference(str(seg.SOPClassUID), str(seg.SOPInstanceUID), numbers[reading.reading_id], str(group.series_uid))
+                segment = SegmentReference(str(seg.SOPClassUID), str(seg.SOPInstanceUID), numbers[reading.reading_id], str(evidence[0].SeriesInstanceUID))
             reports.append(self._node_report(reading, segment, stills))
         evidence += [] if seg is None else [seg]
         evidence += stills.used

@@ -15,10 +15,13 @@ from app.jobs import JobContext
 from app.study.model import SeriesRecord, Visit
 from app.study.store import StudyStore
 from dicom_io.deidentify import CleanedFile, clean_copy
-from dicom_io.scan import SeriesSummary, SkippedFile, scan_folder
+from dicom_io.listing import SkippedFile
+from dicom_io.scan import SeriesSummary, scan_folder
 from volumetry.errors import NodusError
 
 PICTURE_KINDS = ("volume", "cine", "still", "volume_cine")
+# Behind the UID of a stack that shares its files with others: which of them it is, from 1.
+PART = "#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def import_folder(
     context: JobContext,
     describe: Callable[[SeriesSummary], str] = plain_description,
 ) -> ImportResult:
-    """Import every picture series under ``path`` for one subject and visit.
+    """Import every picture series under ``path`` (folder, file, ZIP archive, DICOMDIR) for one subject and visit.
 
     Refuses a folder without pictures (``nothing_to_import``). A series that is already there is
     left as it is. One that cannot be copied clean is left out whole, told among ``skipped``, and
@@ -88,20 +91,23 @@ def import_folder(
         raise NodusError("The folder holds no pictures that can be imported.", code="nothing_to_import", hint="Choose a folder of DICOM files.")
     ensure_subject(store, subject_id)
     salt = study_salt(store)
-    base = path if path.is_dir() else path.parent
     visit: Visit | None = None
     known: set[str] = set()
     records = []
     left_out: list[SkippedFile] = []
     first_refusal: NodusError | None = None
-    holders = Counter(f for s in pictures for f in s.files)
+    holders: dict[str, set[tuple[str, ...]]] = {}
+    for one in pictures:
+        for file in one.files:
+            holders.setdefault(file, set()).add(one.files)
+    shared = Counter(s.files for s in pictures)
     for n, summary in enumerate(pictures):
         context.report(f"Importing {summary.modality} {n + 1} of {len(pictures)}", 0.2 + 0.8 * n / len(pictures))
         with store.stage_series() as staged:
             try:
-                if any(holders[f] > 1 for f in summary.files):
-                    raise NodusError(f"{summary.files[0]} holds several stacks in one file; they cannot be stored apart.", code="mixed_series")
-                cleaned = clean_copy([base / f for f in summary.files], staged, subject_id, salt, should_cancel=lambda: context.token.is_cancelled)
+                if any(len(holders[f]) > 1 for f in summary.files):
+                    raise NodusError(f"{summary.files[0]} holds parts of several stacks; they cannot be stored apart.", code="mixed_series")
+                cleaned = clean_copy(summary.paths, staged, subject_id, salt, should_cancel=lambda: context.token.is_cancelled)
             except NodusError as refusal:
                 left_out.append(SkippedFile(summary.files[0], refusal.code, refusal.message))
                 first_refusal = first_refusal or refusal
@@ -110,6 +116,8 @@ def import_folder(
                 visit = ensure_visit(store, subject_id, visit_name, first_date(cleaned))
                 known = {r.series_uid for r in store.series(visit.visit_id)}
             uid = picture_uid(cleaned, summary)
+            if shared[summary.files] > 1:
+                uid = f"{uid}{PART}{summary.part}"
             if uid in known:
                 continue
             known.add(uid)
@@ -145,6 +153,12 @@ def picture_uid(cleaned: tuple[CleanedFile, ...], summary: SeriesSummary) -> str
     return series if whole else f"{series}/{first}"
 
 
+def part_of(record: SeriesRecord) -> int | None:
+    """Which of the stacks in the record's files it is, where they hold several; else None."""
+    head, found, number = record.series_uid.rpartition(PART)
+    return int(number) if found and head and number.isdigit() else None
+
+
 def open_record(store: StudyStore, record: SeriesRecord, context: JobContext):
     """Read a stored series back: ``ImageVolume`` for volumes, ``Cine`` for ultrasound."""
     from dicom_io.ct import read_volume
@@ -155,6 +169,6 @@ def open_record(store: StudyStore, record: SeriesRecord, context: JobContext):
     if record.kind in ("still", "cine"):
         opened = read_cine(files[0])
     else:
-        opened = read_volume(files, progress=context.report, should_cancel=lambda: context.token.is_cancelled)
+        opened = read_volume(files, part=part_of(record), progress=context.report, should_cancel=lambda: context.token.is_cancelled)
     # The stored header has no free text; the record's own words name the picture.
     return replace(opened, source=replace(opened.source, description=record.description or opened.source.description))
