@@ -32,9 +32,9 @@ from dicom_io.planes import FramePlane, frame_planes, instance_number
 from dicom_io.sources import Source
 from dicom_io.ultrasound import (
     ENHANCED_US_VOLUME,
-    US_SOP_CLASSES,
     acquired_on,
     is_synthetic,
+    is_ultrasound,
     read_calibration,
     read_frame_times,
 )
@@ -188,7 +188,7 @@ def read_facts(path: Source, name: str) -> FileFacts:
         raise DicomRefused(f"{name} is DICOM but its header is empty.", code="unreadable")
     findings: list[Finding] = []
     fault = storage_fault(header) if not (is_other and header.pixels is None) else None
-    is_picture = sop_class in US_SOP_CLASSES or (text(ds, "Modality") in ("US", "IVUS") and sop_class != ENHANCED_US_VOLUME)
+    is_picture = is_ultrasound(header)
     cut = cut_off(header) if fault is not None and is_picture else None  # a loop keeps the frames that are whole
     if fault is not None and cut is None:
         fault.message = fault.message.replace(path.name, name, 1)

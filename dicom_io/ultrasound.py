@@ -196,8 +196,8 @@ def cine_from_header(header: Header) -> Cine:
 
 
 def is_ultrasound(header: Header) -> bool:
-    """True for ultrasound objects, and for pictures that an ultrasound machine stored as captures."""
-    return header.sop_class in US_SOP_CLASSES or text(header.ds, "Modality") in ("US", "IVUS")
+    """True for ultrasound pictures, and for captures that an ultrasound machine stored; not for volumes."""
+    return header.sop_class in US_SOP_CLASSES or (text(header.ds, "Modality") in ("US", "IVUS") and header.sop_class != ENHANCED_US_VOLUME)
 
 
 def iso_date(value: str | None) -> str | None:
