@@ -1,0 +1,130 @@
+"""Looking for writing inside a picture, so that a person is asked about it.
+
+Overlay text is drawn in one flat colour, in thin strokes, brighter than what lies around it, in figures of one height
+on one line. Speckle, scale ticks and needles lack at least one of these. The check finds most printed text of
+``LEAST_HEIGHT_PX`` and more; it does not read it, and it misses faint, hand-drawn, single or very large characters and
+text along other directions. It is a reason to ask, never a proof that nothing is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+LEAST_HEIGHT_PX, MOST_HEIGHT_PX = 6, 48
+# Grey levels of 255 by which a stroke stands out from what the window of its width leaves, and from its rim.
+STROKE_CONTRAST, RIM_CONTRAST = 40, 30
+STROKE_WINDOW_PX = 9
+FLAT_WITHIN, FLAT_SHARE = 8, 0.5
+SAME_COLOUR_WITHIN = 16
+LEAST_CHARACTERS = 3
+_EIGHT = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, slots=True)
+class _Glyph:
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    colour: np.ndarray
+    characters: int
+
+    @property
+    def height(self) -> int:
+        return self.y1 - self.y0
+
+
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels, the last ones included."""
+
+
+def find_text(picture: np.ndarray, kept: np.ndarray | None = None, *, dark_too: bool = False) -> tuple[Box, ...]:
+    """Boxes of lines that look like writing in ``picture`` (uint8 ``[row, column]`` or ``[row, column, 3]``), from the top.
+
+    Only pixels where ``kept`` (bool ``[row, column]``) is true are looked at. ``dark_too`` looks for dark writing on a
+    light ground as well, as documents have it.
+    """
+    rgb = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
+    inside = np.ones(rgb.shape[:2], dtype=bool) if kept is None else kept
+    found = _lines(_glyphs(rgb, inside))
+    if dark_too:
+        found += _lines(_glyphs(255 - rgb, inside))
+    return tuple(sorted(found, key=lambda b: (b[1], b[0])))
+
+
+def _glyphs(rgb: np.ndarray, inside: np.ndarray) -> list[_Glyph]:
+    """Pieces that could be a character, or several that touch."""
+    grey = rgb.max(axis=-1)
+    hat = grey.astype(np.int16) - ndimage.grey_opening(grey, size=(STROKE_WINDOW_PX, STROKE_WINDOW_PX))
+    labels, _ = ndimage.label((hat >= STROKE_CONTRAST) & inside, structure=_EIGHT)
+    found = []
+    for n, place in enumerate(ndimage.find_objects(labels), start=1):
+        glyph = _glyph(rgb, grey, labels, n, place)
+        if glyph is not None:
+            found.append(glyph)
+    return found
+
+
+def _glyph(rgb: np.ndarray, grey: np.ndarray, labels: np.ndarray, n: int, place: tuple[slice, slice]) -> _Glyph | None:
+    rows, columns = place
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    if not LEAST_HEIGHT_PX <= height <= MOST_HEIGHT_PX or width > 16 * height:
+        return None
+    wide = (slice(max(rows.start - 3, 0), rows.stop + 3), slice(max(columns.start - 3, 0), columns.stop + 3))
+    piece, level = labels[wide] == n, grey[wide].astype(np.int16)
+    if piece.sum() < 7:
+        return None
+    drawn = np.percentile(level[piece], 80)
+    core = piece & (np.abs(level - drawn) <= FLAT_WITHIN)
+    if core.sum() < FLAT_SHARE * piece.sum():
+        return None
+    rim = ndimage.binary_dilation(piece, _EIGHT, 2) & ~ndimage.binary_dilation(piece, _EIGHT, 1) & (labels[wide] == 0)
+    if not rim.any() or drawn - np.percentile(level[rim], 75) < RIM_CONTRAST:
+        return None
+    half_stroke = ndimage.distance_transform_cdt(np.pad(piece, 1), "chessboard").max()
+    if half_stroke > max(2.0, 0.22 * height + 0.6):
+        return None
+    strokes_a_row = (np.diff(np.pad(piece, ((0, 0), (1, 0))).astype(np.int8), axis=1) == 1).sum() / height
+    touching = width > 1.6 * height and strokes_a_row >= 2.2
+    colour = np.median(rgb[wide][core], axis=0)
+    return _Glyph(columns.start, rows.start, columns.stop, rows.stop, colour, max(1, round(width / height / 0.8)) if touching else 1)
+
+
+def _side_by_side(a: _Glyph, b: _Glyph) -> bool:
+    """Do two pieces stand on one line, of one size and colour? ``a`` begins left of ``b``."""
+    tall = max(a.height, b.height)
+    if not a.x1 - 1 <= b.x0 <= a.x1 + tall or min(a.height, b.height) < 0.6 * tall:
+        return False
+    if min(abs(a.y1 - b.y1), abs(a.y0 - b.y0)) > 0.2 * tall:
+        return False
+    return bool(np.abs(a.colour - b.colour).max() <= SAME_COLOUR_WITHIN)
+
+
+def _lines(glyphs: Sequence[_Glyph]) -> list[Box]:
+    """Groups of pieces on one line that hold enough characters."""
+    ordered = sorted(glyphs, key=lambda g: g.x0)
+    parent = list(range(len(ordered)))
+
+    def root(n: int) -> int:
+        while parent[n] != n:
+            n = parent[n]
+        return n
+
+    for n, a in enumerate(ordered):
+        for m in range(n + 1, len(ordered)):
+            if ordered[m].x0 > a.x1 + MOST_HEIGHT_PX:
+                break
+            if _side_by_side(a, ordered[m]):
+                parent[root(m)] = root(n)
+    groups: dict[int, list[_Glyph]] = {}
+    for n, glyph in enumerate(ordered):
+        groups.setdefault(root(n), []).append(glyph)
+    return [
+        (min(g.x0 for g in group), min(g.y0 for g in group), max(g.x1 for g in group) - 1, max(g.y1 for g in group) - 1)
+        for group in groups.values()
+        if sum(g.characters for g in group) >= LEAST_CHARACTERS
+    ]

@@ -1,0 +1,199 @@
+"""What is done to which element: the standard's table for what it lists, "nothing is kept unless it is known to be
+harmless" for the rest.
+
+``resources/deidentify/actions.json`` holds the basic profile of PS3.15 Table E.1-1; the profiles beside it name the
+options that are taken with it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from importlib import resources
+
+from pydicom.datadict import dictionary_keyword, dictionary_VM, dictionary_VR
+from pydicom.tag import BaseTag
+
+from volumetry.errors import NodusError
+
+
+class Action(Enum):
+    """What becomes of one element."""
+
+    KEEP = "keep"
+    ENTER = "enter"  # a sequence: its items are cleaned
+    REMOVE = "removed"
+    EMPTY = "emptied"
+    DUMMY = "replaced"
+    MAP = "mapped"
+    SHIFT = "shifted"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The basic profile with some of its options. ``codes`` are (CID 7050 code, meaning)."""
+
+    name: str
+    title: str
+    codes: tuple[tuple[str, str], ...]
+    kept: frozenset[str]
+
+    @property
+    def shifts_dates(self) -> bool:
+        """True where dates are moved, False where they are taken out."""
+        return any(code == "113107" for code, _ in self.codes)
+
+
+def _folder():
+    return resources.files("resources") / "deidentify"
+
+
+def profile_names() -> tuple[str, ...]:
+    """The profiles that ship with the program."""
+    return tuple(sorted(f.name[:-5] for f in _folder().iterdir() if f.name.endswith(".json") and f.name != "actions.json"))
+
+
+@cache
+def load_profile(name: str) -> Profile:
+    """A profile by name. Raises ``NodusError`` (``profile_missing``)."""
+    if name not in profile_names():
+        raise NodusError(f"There is no de-identification profile {name!r}.", code="profile_missing", hint=f"Use one of {', '.join(profile_names())}.")
+    content = json.loads((_folder() / f"{name}.json").read_text("utf-8"))
+    return Profile(name, content["title"], tuple(content["options"].items()), frozenset(content["kept_elements"]))
+
+
+@cache
+def table() -> dict[int, tuple[str, str, str]]:
+    """The standard's table: tag -> (keyword, VR, action of the basic profile). VR is empty where the dictionary has none."""
+    content = json.loads((_folder() / "actions.json").read_text("utf-8"))
+    return {int(tag, 16): tuple(row) for tag, row in content["actions"].items()}
+
+
+# Text that an image needs and that names nobody.
+KEEP_TEXT = frozenset(
+    [
+        "Manufacturer", "ManufacturerModelName", "ConvolutionKernel", "FilterType", "RescaleType", "SequenceName", "PulseSequenceName", "StackID",
+        "DimensionDescriptionLabel", "SegmentAlgorithmName", "AlgorithmName", "AlgorithmVersion", "ModalityLUTType", "ImagedNucleus", "ContrastBolusRoute",
+        "MIMETypeOfEncapsulatedDocument", "RadiopharmaceuticalRoute", "AttenuationCorrectionMethod", "ReconstructionMethod", "ScatterCorrectionMethod",
+    ]
+)  # fmt: skip
+KEEP_BINARY = frozenset(
+    ["LUTData", "VectorGridData"]
+    + [f"{s}{c}PaletteColorLookupTableData" for s in ("", "Segmented") for c in ("Red", "Green", "Blue")]
+)
+# Pixels are written apart, after the header.
+PIXELS = frozenset(["PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"])
+# About the person or the place, though the standard's table does not list them.
+DROP = frozenset(
+    [
+        "PatientSpeciesDescription", "PatientBreedDescription", "MeasuredAPDimension", "MeasuredLateralDimension", "PatientBodyMassIndex", "QualityControlSubject",
+        "TypeOfPatientID", "PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar", "PatientAlternativeCalendar", "BodyPartThickness",
+        "CodingSchemeURL", "ContextIdentifier", "ContextGroupVersion", "ContextGroupLocalVersion", "ContextGroupExtensionFlag", "ContextGroupExtensionCreatorUID",
+        "ContextUID", "MappingResource", "MappingResourceUID", "MappingResourceName", "CodingSchemeResourcesSequence", "EquivalentCodeSequence",
+        "GraphicAnnotationSequence", "WaveformAnnotationSequence", "FlowIdentifierSequence", "WaveformSequence", "PersonIdentificationCodeSequence",
+        "OperatorIdentificationSequence", "SpecificCharacterSet", "TimezoneOffsetFromUTC", "ReferencedFileID", "EncryptedAttributesSequence",
+    ]
+)  # fmt: skip
+# Dates that say nothing about when a picture was made, or too much about a person: never moved, always taken out.
+NEVER_SHIFTED = frozenset(
+    ["PatientBirthDate", "PatientBirthTime", "LastMenstrualDate", "GPSDateStamp", "GPSTimeStamp", "FunctionalSyncPulse", "TemplateVersion", "TemplateLocalVersion",
+     "CurveDate", "CurveTime", "OverlayDate", "OverlayTime", "EthicsCommitteeApprovalEffectivenessStartDate", "EthicsCommitteeApprovalEffectivenessEndDate"]
+)  # fmt: skip
+# Where the table leaves a choice, an element that images of the newer kinds may not leave empty gets a dummy.
+PREFER_DUMMY = frozenset(["ContentDate", "ContentTime", "DeviceSerialNumber", "AcquisitionDateTime", "StartAcquisitionDateTime", "EndAcquisitionDateTime"])
+
+TEXT_VRS = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "UR"})
+NUMBER_VRS = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT"})
+DATE_VRS = frozenset({"DA", "TM", "DT"})
+_LEGAL = {
+    "CS": re.compile(r"[A-Z0-9 _]{0,16}"),
+    "DS": re.compile(r" *([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)? *"),
+    "IS": re.compile(r" *([+-]?\d+)? *"),
+}
+_ASCII = re.compile(r"[ -~]{0,64}")
+_LABEL = re.compile(r"[A-Za-z]{0,3}[-_ ]?\d{1,3}[A-Za-z]?|[Nn]ode \d{1,3}|[Ss]egment \d{1,3}")
+
+
+def is_left_out_whole(tag: BaseTag) -> bool:
+    """Private elements, group lengths, command, file and directory groups, curves, overlays, signatures and padding."""
+    return tag.is_private or tag.elem == 0 or tag.group in (0x0000, 0x0002, 0x0004, 0x0006, 0xFFFA, 0xFFFC) or tag.group & 0xFF00 in (0x5000, 0x6000)
+
+
+def values_of(value) -> list:
+    """The values of an element as a list."""
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue" else [value]
+
+
+def is_label(text: str) -> bool:
+    """True for names like N1, A 12 or node 3: too short and too plain to name a person."""
+    return bool(_LABEL.fullmatch(text.strip()))
+
+
+def _known(tag: BaseTag) -> tuple[str, frozenset[str]] | None:
+    """(keyword, VRs) of the dictionary; None for an element that it does not know."""
+    try:
+        return dictionary_keyword(tag), frozenset(dictionary_VR(tag).replace(" or ", " ").split())
+    except KeyError:
+        return None
+
+
+def _too_many(tag: BaseTag, value, vr: str) -> bool:
+    """True where more values stand there than the element can have: room to hide something."""
+    most = dictionary_VM(tag).split("-")[-1]
+    if isinstance(value, bytes):
+        return most.isdigit() and len(value) > 2 * int(most)
+    return most.isdigit() and len(values_of(value)) > int(most)
+
+
+def decide(tag: BaseTag, vr: str, value, profile: Profile) -> Action:
+    """What is done to one element that could be read. ``vr`` is the file's own word for it."""
+    if is_left_out_whole(tag):
+        return Action.REMOVE
+    known, listed = _known(tag), table().get(int(tag))
+    if known is None:
+        return Action.REMOVE
+    keyword, vrs = known
+    if keyword in DROP or keyword in PIXELS:
+        return Action.REMOVE
+    if listed is not None and keyword not in profile.kept:
+        return _listed(keyword, listed[2], min(vrs), profile)
+    own = frozenset(vr.replace(" or ", " ").split())
+    if not own & vrs and not (own <= NUMBER_VRS and vrs <= NUMBER_VRS):
+        return Action.REMOVE  # something else than the element is meant to hold
+    return _unlisted(tag, keyword, vrs, value, profile)
+
+
+def _listed(keyword: str, action: str, vr: str, profile: Profile) -> Action:
+    if vr in DATE_VRS and profile.shifts_dates and keyword not in NEVER_SHIFTED:
+        return Action.SHIFT
+    if vr == "SQ":
+        return Action.REMOVE if action in ("X", "X/D") else Action.EMPTY if action in ("Z", "X/Z", "X/Z/D") else Action.ENTER
+    choices = action.split("/")
+    if "U" in choices or "U*" in choices:
+        return Action.MAP
+    if "D" in choices and (len(choices) == 1 or keyword in PREFER_DUMMY):
+        return Action.DUMMY
+    return Action.EMPTY if "Z" in choices else Action.REMOVE
+
+
+def _unlisted(tag: BaseTag, keyword: str, vrs: frozenset[str], value, profile: Profile) -> Action:
+    if "SQ" in vrs:
+        return Action.ENTER
+    if "UI" in vrs:
+        return Action.MAP
+    if vrs & TEXT_VRS:
+        plain = all(_ASCII.fullmatch(str(v)) for v in values_of(value))
+        return Action.KEEP if plain and (keyword in KEEP_TEXT or keyword in profile.kept) else Action.EMPTY
+    for kind, legal in _LEGAL.items():
+        if kind in vrs:
+            return Action.KEEP if all(legal.fullmatch(str(v)) for v in values_of(value)) and not _too_many(tag, value, kind) else Action.EMPTY
+    if keyword in KEEP_BINARY:
+        return Action.KEEP
+    if vrs <= NUMBER_VRS:
+        return Action.REMOVE if _too_many(tag, value, "US") else Action.KEEP
+    return Action.EMPTY if vrs & {"PN", "AE", "AS"} | vrs & DATE_VRS else Action.REMOVE
