@@ -15,6 +15,7 @@ from app.ui.text import t
 from app.ui.tools.base import draft_mask
 from app.ui.views import overlays
 from app.ui.views.colour_tables import MARGIN_RANGE_MM, margin_colours
+from app.ui.views.plane import axis_names
 
 SKIN_COLOUR = (0.80, 0.66, 0.58)
 BONE_COLOUR = (0.90, 0.87, 0.80)
@@ -367,10 +368,10 @@ class ScenePane(QWidget):
     def _draw_directions(self, painter: QPainter) -> None:
         """Which way the patient lies: six letters round a point, those behind it dim."""
         centre, reach = QPointF(self.width() - 46, self.height() - 66), 26.0
-        turned = self.scene.directions()
+        turned, image = self.scene.directions(), self.session.image
         painter.setFont(pixel_font(12, bold=True))
         marks = []
-        for axis, (plus, minus) in enumerate((("L", "R"), ("P", "A"), ("S", "I"))):
+        for axis, (plus, minus) in enumerate(axis_names(image is None or image.source.in_patient_space)):
             right, up, toward = turned[:, axis]
             marks += [(toward, plus, right, up), (-toward, minus, -right, -up)]
         for toward, letter, right, up in sorted(marks):
