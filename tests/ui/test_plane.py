@@ -100,3 +100,12 @@ def test_that_the_patient_is_found_in_a_large_field_of_view():
 def test_that_a_picture_without_hounsfield_units_shows_all_of_itself():
     array = np.zeros((3, 4, 5), np.float32)
     assert body_box(ImageVolume(array, ImageGeometry.from_spacing(array.shape, (1, 1, 1)), unit="a.u.")) is None
+
+
+def test_that_a_volume_in_a_frame_of_its_own_has_no_left_and_no_head():
+    geometry = ImageGeometry.from_spacing((4, 5, 6), (1.0, 1.0, 2.0), (-3.0, 4.0, 5.0))
+    axes = plane_axes(geometry, "axial", in_patient=False)
+    assert axes.letters() == ("−x", "+x", "−y", "+y")
+    assert axes.title == "Plane x-y"
+    assert axes.position_text((-3.0, 4.0, 5.0)) == "+z 5.0 mm"
+    assert plane_axes(geometry, "axial").title == "Axial"

@@ -92,7 +92,7 @@ class ComparePane(SlicePane):
             self.geometry = image.geometry
             self._array = kernels.paintable(image.array)
             self._body = body_box(image)
-            self.view = PlaneView(plane_axes(image.geometry, self.plane), (0, 0), 1.0, max(1, self.width()), max(1, self.height()))
+            self.view = PlaneView(plane_axes(image.geometry, self.plane, in_patient=image.source.in_patient_space), (0, 0), 1.0, max(1, self.width()), max(1, self.height()))
             self.view.fit(self._body)
         self.update()
 
@@ -167,7 +167,7 @@ class ComparePane(SlicePane):
             low.insert(0, ("! " + t("This place is not in the picture beside"), WARNING))
         overlays.draw_corners(painter, w, h, {
             "tl": left,
-            "tr": [(t(PLANE_TITLES[self.plane]), TEXT), (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED)],
+            "tr": [(t(axes.title), TEXT), (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED)],
             "bl": low,
             "br": [(t("Investigational use"), MUTED)],
         })  # fmt: skip

@@ -22,6 +22,15 @@ _SCREEN = {
     "sagittal": ((1, 1), (2, -1), 0),
 }
 _LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))
+# A volume in a frame of its own (3D ultrasound) has axes, but no left, front or head.
+_OWN_AXES = (("+x", "−x"), ("+y", "−y"), ("+z", "−z"))
+_TITLES = {"axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
+_OWN_TITLES = {"axial": "Plane x-y", "coronal": "Plane x-z", "sagittal": "Plane y-z"}
+
+
+def axis_names(in_patient: bool) -> tuple[tuple[str, str], ...]:
+    """What the plus and minus sides of x, y and z are called."""
+    return _LETTERS if in_patient else _OWN_AXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,17 @@ class PlaneAxes:
     right: str
     top: str
     bottom: str
+    in_patient: bool = True
+
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """What the plus and minus sides of x, y and z are called."""
+        return axis_names(self.in_patient)
+
+    @property
+    def title(self) -> str:
+        """What the plane is called, to be translated."""
+        return (_TITLES if self.in_patient else _OWN_TITLES)[self.plane]
 
     def slice_of(self, array: np.ndarray, number: int) -> np.ndarray:
         """View ``[down, across]`` of one slice of ``array[k, j, i]``."""
@@ -55,10 +75,10 @@ class PlaneAxes:
         return plane if self.down > self.across else plane.T
 
     def position_text(self, point_mm) -> str:
-        """Where the slice through an LPS point lies, as ``S 12.5 mm``."""
+        """Where the slice through an LPS point lies, as ``S 12.5 mm`` (in a frame of its own ``+z 12.5 mm``)."""
         patient = {"axial": 2, "coronal": 1, "sagittal": 0}[self.plane]
         value = float(point_mm[patient])
-        return f"{_LETTERS[patient][0 if value >= 0 else 1]} {abs(value):.1f} mm"
+        return f"{self.names[patient][0 if value >= 0 else 1]} {abs(value):.1f} mm"
 
     def letters(self) -> tuple[str, str, str, str]:
         """Letters at the left, right, top and bottom edge."""
@@ -71,8 +91,9 @@ def _at(axis: int, number: int) -> tuple:
     return tuple(where)
 
 
-def plane_axes(geometry: ImageGeometry, plane: str) -> PlaneAxes:
-    """Cut ``geometry`` as ``plane`` (one of PLANES); works for any oblique direction."""
+def plane_axes(geometry: ImageGeometry, plane: str, *, in_patient: bool = True) -> PlaneAxes:
+    """Cut ``geometry`` as ``plane`` (one of PLANES); works for any oblique direction. ``in_patient`` False: a frame
+    of its own, whose sides carry the names of its axes."""
     direction = geometry.direction
     # The assignment of index axes to patient axes that agrees best overall, so that even a very
     # oblique stack has one pane a plane.
@@ -89,16 +110,16 @@ def plane_axes(geometry: ImageGeometry, plane: str) -> PlaneAxes:
         plane, across, down, axes[through], across_sense, down_sign, through_sense,
         spacing[across], spacing[down], spacing[axes[through]],
         sizes[across], sizes[down], sizes[axes[through]],
-        direction_letters(-to_right), direction_letters(to_right), direction_letters(-to_bottom), direction_letters(to_bottom),
+        *(direction_letters(v, axis_names(in_patient)) for v in (-to_right, to_right, -to_bottom, to_bottom)), in_patient,
     )  # fmt: skip
 
 
-def direction_letters(vector) -> str:
+def direction_letters(vector, names=_LETTERS) -> str:
     """Orientation letters of an LPS direction: the main one, and a second where it leans more than
     about 20 degrees that way (``"LA"``)."""
     vector = np.asarray(vector, float) / np.linalg.norm(vector)
     order = np.argsort(-np.abs(vector))
-    letters = [_LETTERS[a][0 if vector[a] > 0 else 1] for a in order if a == order[0] or abs(vector[a]) > 0.34]
+    letters = [names[a][0 if vector[a] > 0 else 1] for a in order if a == order[0] or abs(vector[a]) > 0.34]
     return "".join(letters[:2])
 
 

@@ -123,7 +123,7 @@ class SlicePane(QWidget):
             self._array = kernels.paintable(image.array)
             self._body = body_box(image)
             if self.view is None or old is None or not old.same_grid(image.geometry):
-                self.view = PlaneView(plane_axes(image.geometry, self.plane), (0, 0), 1.0, max(1, self.width()), max(1, self.height()))
+                self.view = PlaneView(plane_axes(image.geometry, self.plane, in_patient=image.source.in_patient_space), (0, 0), 1.0, max(1, self.width()), max(1, self.height()))
                 self.fit()
         self.update()
 
@@ -362,7 +362,7 @@ class SlicePane(QWidget):
             low = [*field_overlay.uncovered_note(self._field), *([(t("preview of the field"), WARNING)] if s.field_is_preview else []), *low]
         overlays.draw_corners(painter, w, h, {
             "tl": left,
-            "tr": [(t(PLANE_TITLES[self.plane]), TEXT), (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED)],
+            "tr": [(t(axes.title), TEXT), (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED)],
             "bl": low,
             "br": [(t("Investigational use"), MUTED)],
         })  # fmt: skip
@@ -496,7 +496,7 @@ class SlicePane(QWidget):
         point = self.point_at(position.x(), position.y())
         value = self.value_at(point)
         unit = self.image.unit
-        text = "  ".join(f"{pair[0 if v >= 0 else 1]} {abs(v):.1f}" for v, pair in zip(point, ("LR", "PA", "SI"), strict=True)) + " mm"
+        text = "  ".join(f"{pair[0 if v >= 0 else 1]} {abs(v):.1f}" for v, pair in zip(point, self.view.axes.names, strict=True)) + " mm"
         text += f" · {value:.0f} {unit}" if value is not None else " · " + t("outside")
         text += f" · {t('zoom')} {100 * self.view.px_per_mm / self._fitted_px_per_mm:.0f} %"
         self.hovered.emit(Pointer(text))
