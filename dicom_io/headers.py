@@ -25,7 +25,7 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from dicom_io.elements import BITES, Elements, read_elements
-from dicom_io.sources import Source, ZipEntry, as_source
+from dicom_io.sources import Source, ZipEntry, as_source, open_bounded
 from volumetry.errors import Cancelled, NodusError
 
 ProgressReport = Callable[[str, float | None], object]
@@ -388,7 +388,7 @@ def read_header(path: Source | str) -> Header:
     path = as_source(path)
     try:
         file_bytes, mtime_ns = _regular(path)
-        with path.open("rb") as fp:
+        with open_bounded(path) as fp:
             if str(DeflatedExplicitVRLittleEndian).encode() in fp.read(1024):
                 fp.seek(0)
                 ds, block = _read_deflated(path, fp.read())

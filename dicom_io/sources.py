@@ -148,6 +148,29 @@ def as_source(source: Source | str) -> Source:
     return source if isinstance(source, ZipEntry) else Path(source)
 
 
+class Bounded(io.BufferedReader):
+    """A stream that is never asked for more bytes than it has: a parser that reads the length a damaged
+    header declares would have gigabytes set aside before it finds that they are not there."""
+
+    SMALL = 1 << 20
+
+    def __init__(self, raw: io.RawIOBase):
+        super().__init__(raw)
+        self._end = self.seek(0, io.SEEK_END)
+        self.seek(0)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self.SMALL:
+            size = min(size, max(0, self._end - self.tell()))
+        return super().read(size)
+
+
+def open_bounded(source: Source) -> BinaryIO:
+    """The bytes of a source as a seekable stream for parsers (see ``Bounded``)."""
+    fp = source.open("rb")
+    return Bounded(fp.detach()) if isinstance(fp, io.BufferedReader) else fp
+
+
 class _Window(io.RawIOBase):
     """A part of a file as a stream of its own."""
 
