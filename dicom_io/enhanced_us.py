@@ -105,11 +105,16 @@ def volume_findings(ds: Dataset) -> tuple[Finding, ...]:
     return (OWN_FRAME,)
 
 
-def part_finding(planes: Sequence[FramePlane]) -> Finding:
-    """Which of several volumes of one file this is, in words."""
+def part_words(planes: Sequence[FramePlane]) -> str:
+    """Which of several volumes of one file these planes are: ``tissue intensity at 0.25 s``."""
     kind, mark = planes[0].group or TISSUE, planes[0].marks[0] if planes[0].marks else ""
     when = f"at {mark}" if mark.endswith(" s") else f"of sweep {int(mark.split()[0]) + 1}" if mark else ""
-    return Finding("volume_part", f"The volume of {words_of(kind)} {when}".strip() + ".", "info")
+    return f"{words_of(kind)} {when}".strip()
+
+
+def part_finding(planes: Sequence[FramePlane]) -> Finding:
+    """The same as a finding."""
+    return Finding("volume_part", f"The volume of {part_words(planes)}.", "info")
 
 
 def words_of(data_type: str) -> str:

@@ -14,7 +14,7 @@ class ReadingsPart(EnhancingSessionPart):
         if ellipsoid:
             return "US"
         modality = None if self.image is None else self.image.source.modality
-        return modality if modality in ("CT", "MR", "PT") else "CT"
+        return modality if modality in ("CT", "MR", "PT", "US") else "CT"
 
     def _outline_work(self, state, reason: str | None, otherwise: str | None, status: ReadingStatus = ReadingStatus.MEASURED):
         """A function that saves the outline as it stands now, with what the reader said was seen."""

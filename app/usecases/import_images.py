@@ -15,6 +15,7 @@ from app.jobs import JobContext
 from app.study.model import SeriesRecord, Visit
 from app.study.store import StudyStore
 from dicom_io.deidentify import CleanedFile, clean_copy
+from dicom_io.enhanced_us import part_words
 from dicom_io.listing import SkippedFile
 from dicom_io.scan import SeriesSummary, scan_folder
 from volumetry.errors import NodusError
@@ -63,6 +64,8 @@ def study_salt(store: StudyStore) -> bytes:
 def plain_description(summary: SeriesSummary) -> str:
     """What the rail calls a series. The header's own description is free text that may name a
     person, so it is not taken over."""
+    if summary.parts > 1 and summary.planes and summary.planes[0].group is not None:
+        return f"{summary.modality} volume, {part_words(summary.planes)}"  # from the standard's own terms
     if summary.kind == "volume" and summary.shape:
         return f"{summary.modality or 'Image'} volume, {summary.shape[2]} slices"
     return f"{summary.modality or 'Image'} {summary.kind}" + (f", {summary.frames} frames" if summary.frames > 1 else "")
