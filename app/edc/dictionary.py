@@ -8,6 +8,7 @@ from typing import Any
 from app.study.model import LEVELS, METHODS, MODALITIES, PART_SOURCES, ROLES, ReadingStatus, Side
 
 YES_NO = ("0", "1")
+Y_N = ("Y", "N")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ READINGS = _columns(
     ("visit", "Visit", "text"),
     ("visit_order", "Place of the visit among the subject's visits", "integer"),
     ("scan_date", "Date of the scan", "date"),
-    ("dates_shifted", "Dates were shifted before they reached the study (1) or are true (0)", "integer", "", YES_NO),
+    ("dates_shifted", "Dates were shifted before they reached the study (Y) or are true (N)", "text", "", Y_N),
     ("reader", "Reader", "text"),
     ("role", "Role of the reader", "text", "", ROLES),
     ("modality", "Modality", "text", "", MODALITIES),
@@ -128,6 +129,7 @@ VRR = _columns(
     ("parts_comparable", "Parts come by in the same way at both visits (1) or not (0); empty where no part has a rate", "integer", "", YES_NO),
     ("in_endpoints", "Counts in endpoint tables (1) or not (0)", "integer", "", YES_NO),
     ("left_out_because", "Why it does not count, separated by semicolons", "text"),
+    ("dates_shifted", "Scan dates were shifted before they reached the study (Y) or are true (N): days are counted from them", "text", "", Y_N),
 )
 
 DICTIONARY = _columns(

@@ -29,7 +29,7 @@ def reading_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
     """Rows of ``readings.csv``."""
     visits = {v.visit_id: v for v in snapshot.visits}
     nodes = {n.node_id: n for n in snapshot.nodes}
-    shifted = {s.subject_id: s.dates_shifted for s in snapshot.subjects}
+    shifted = dates_shifted(snapshot)
     rows = []
     for r in locked_readings(snapshot):
         visit, node = visits[r.visit_id], nodes[r.node_id]
@@ -82,6 +82,11 @@ def reading_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
     return rows
 
 
+def dates_shifted(snapshot: StudySnapshot) -> dict[str, str]:
+    """Subject -> Y where the dates were moved before they reached the study, N where they are true."""
+    return {s.subject_id: "Y" if s.dates_shifted else "N" for s in snapshot.subjects}
+
+
 def outline_columns(reading: Reading) -> dict[str, Any]:
     """How a reading's outline came about, and which trained model proposed it where one did."""
     origin = origin_from(reading.measurement.get("segmentation"))
@@ -98,6 +103,7 @@ def outline_columns(reading: Reading) -> dict[str, Any]:
 def vrr_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
     """Rows of ``vrr.csv``: follow-up readings against their baselines, both locked."""
     rows = []
+    shifted = dates_shifted(snapshot)
     answer = respond(snapshot, locked_only=True)
     out = {(r["reading_id"], r["version"]): r["reasons"] for r in left_out(answer.nodes, answer.endpoints)}
     for response in answer.nodes:
@@ -109,6 +115,7 @@ def vrr_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
             parts_comparable=None if part_rates == (None, None) else response.parts_comparable,
             in_endpoints=reasons is None,
             left_out_because=reasons,
+            dates_shifted=shifted[response.subject],
             study=snapshot.name,
             vrr_lo_pct=lo,
             vrr_hi_pct=hi,

@@ -49,6 +49,14 @@ class RecordsPart:
             trail.insert(schema.subjects, row, action="subject_added")
         return Subject(subject_id, dates_shifted)
 
+    def mark_dates_shifted(self, subject_id: str, *, reason: str) -> None:
+        """Note that a subject's dates were moved before they reached the study; every export says so. Raises
+        ``subject_missing``, ``reason_missing``."""
+        reason = rules.check_text(reason, "a reason for the change", "reason_missing")
+        with self._write() as trail:
+            need(trail.connection, schema.subjects, subject_id, "subject")
+            trail.update(schema.subjects, {"subject_id": subject_id}, {"dates_shifted": 1}, action="subject_changed", reason=reason)
+
     def subjects(self) -> list[Subject]:
         """All subjects, by pseudonym."""
         query = sa.select(schema.subjects).order_by(schema.subjects.c.subject_id)
