@@ -83,7 +83,7 @@ def window_actions(window) -> list[Action]:
 
     def has_outline() -> bool:
         state = s.nodes.get(s.current_node_id)
-        return has_volume() and state is not None and state.draft is not None
+        return has_volume() and state is not None and state.draft is not None and not state.draft.is_empty
 
     def delete() -> None:
         # A tool that has something under the mouse comes first.
@@ -107,8 +107,8 @@ def window_actions(window) -> list[Action]:
         Action("export_dicom", t("Export readings (DICOM SR and SEG)…"), "study", window.ask_export_dicom, group=2, enabled=has_study),
         Action("export_pdf", t("Export report (PDF)…"), "study", window.ask_export_pdf, group=2, enabled=has_study),
         Action("quit", t("Close Nodus"), "study", window.close, ("Ctrl+Q",), group=3),
-        Action("undo", t("Undo"), "edit", s.undo_stack.undo, ("Ctrl+Z",), "undo", enabled=s.undo_stack.canUndo),
-        Action("redo", t("Redo"), "edit", s.undo_stack.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo", enabled=s.undo_stack.canRedo),
+        Action("undo", t("Undo"), "edit", s.undo, ("Ctrl+Z",), "undo", enabled=s.undo_stack.canUndo),
+        Action("redo", t("Redo"), "edit", s.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo", enabled=s.undo_stack.canRedo),
         Action("fill", t("Fill holes"), "edit", lambda: s.edit_mask("fill"), ("F",), group=1, enabled=has_outline),
         Action("keep_largest", t("Keep the largest piece"), "edit", lambda: s.edit_mask("keep_largest"), ("K",), group=1, enabled=has_outline),
         Action("grow", t("Grow by 0.5 mm"), "edit", lambda: s.edit_mask("grow"), ("+", "="), group=1, enabled=has_outline),
@@ -125,6 +125,7 @@ def window_actions(window) -> list[Action]:
         *drawing_actions(window, has_volume, has_outline),
         Action("caliper", t("Caliper"), "tools", take("caliper"), ("C",), "caliper", tip=t("Measure a length"), checked=holds("caliper")),
         Action("ellipsoid", t("Ellipsoid"), "tools", take("ellipsoid"), ("Shift+C",), "ellipsoid", tip=t("Three diameters in two planes"), checked=holds("ellipsoid")),
+        Action("scale", t("Scale by hand"), "tools", take("scale"), ("Shift+S",), tip=t("Drag along marks drawn into a picture that gives no scale, then state their length"), checked=holds("scale"), enabled=s.needs_scale),
         Action("needle", t("Needle"), "tools", take("needle"), ("P",), "needle", tip=t("Place entry and tip"), checked=holds("needle"), enabled=has_volume),
         Action("structure", t("Structure at risk"), "tools", take("structure"), (), "", tip=t("Click inside a vessel"), checked=holds("structure"), enabled=has_volume),
         Action("plane_longitudinal", t("This still is longitudinal"), "tools", lambda: s.state_plane("longitudinal"), ("Shift+L",), group=1, enabled=has_picture),

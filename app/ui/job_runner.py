@@ -49,6 +49,7 @@ class _Job(QRunnable):
         self.stale = False
         self.on_done: Callable | None = None
         self.on_refused: Callable | None = None
+        self.on_lost: Callable | None = None
         self._last_event = 0.0
 
     def _report(self, event: Progress) -> None:
@@ -69,11 +70,13 @@ class _Job(QRunnable):
 
 class JobRunner(QObject):
     """Starts jobs and reports them. ``progressed`` carries ``JobEvent``; ``refused`` a
-    ``NodusError``; ``failed`` the exception and its traceback text (a bug)."""
+    ``NodusError``; ``failed`` the exception and its traceback text (a bug); ``ended`` the key of a
+    job of which nothing more comes."""
 
     progressed = Signal(object)
     refused = Signal(object)
     failed = Signal(object, str)
+    ended = Signal(object)  # key, after whoever asked has its answer
 
     def __init__(self, parent: QObject | None = None):
         super().__init__(parent)
@@ -93,17 +96,17 @@ class JobRunner(QObject):
         """Titles of jobs that a person should know about, oldest first."""
         return [j.title for j in self._running.values() if not j.quiet]
 
-    def start(self, title: str, work: Callable[[JobContext], object], *, key: str | None = None, quiet: bool = False, write: bool = False, on_done: Callable | None = None, on_refused: Callable | None = None) -> int:
+    def start(self, title: str, work: Callable[[JobContext], object], *, key: str | None = None, quiet: bool = False, write: bool = False, on_done: Callable | None = None, on_refused: Callable | None = None, on_lost: Callable | None = None) -> int:
         """Run ``work(context)`` in a thread; ``on_done(result)`` follows on the GUI thread.
 
         ``quiet`` keeps live updates out of the status bar. ``write`` puts the job in the line of
         writes instead of replacing an earlier one of its key. ``on_refused(error)`` replaces the
-        general ``refused`` signal for this job.
+        general ``refused`` signal for this job; ``on_lost()`` follows where it was cancelled or ended in a bug.
         """
         if key is not None and not write:
             self.drop(key)
         job = _Job(next(self._ids), key, title, work, self._relay, quiet, write)
-        job.on_done, job.on_refused = on_done, on_refused
+        job.on_done, job.on_refused, job.on_lost = on_done, on_refused, on_lost
         self._running[job.job_id] = job
         if not quiet:
             self.progressed.emit(JobEvent(job.job_id, title, "", None))
@@ -154,12 +157,21 @@ class JobRunner(QObject):
             return
         if not job.quiet:
             self.progressed.emit(JobEvent(job.job_id, job.title, "", 1.0, finished=True))
-        if job.stale or isinstance(problem, Cancelled):
-            return
+        try:
+            if not job.stale:
+                self._answer(job, result, problem)
+        finally:
+            self.ended.emit(job.key)
+
+    def _answer(self, job: _Job, result, problem) -> None:
         if problem is None:
             if job.on_done is not None:
                 job.on_done(result)
-        elif isinstance(problem, NodusError):
+            return
+        if isinstance(problem, NodusError) and not isinstance(problem, Cancelled):
             (job.on_refused or self.refused.emit)(problem)
-        else:
+            return
+        if not isinstance(problem, Cancelled):
             self.failed.emit(problem, "".join(traceback.format_exception(problem)))
+        if job.on_lost is not None:
+            job.on_lost()

@@ -423,6 +423,9 @@ class MainWindow(QMainWindow):
         written the window stays: nothing is thrown away behind the reader's back."""
         if not self._closed:
             self.toolbox.current.cancel()
+            if self.session.when_drawn(self.close):  # an outline that was asked for is finished first
+                event.ignore()
+                return
             problems = self.session.close()
             if problems:
                 event.ignore()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from app.ui.session_values import Caliper
 from volumetry.errors import NodusError
 
 
@@ -14,7 +15,6 @@ class CalipersPart:
         """Measure two points: LPS mm on a volume, pixels on a picture. ``role`` length, width or
         depth files it under the current node's ellipsoid. The plane of a still is what the reader stated
         for it; while none is stated, nothing is filed."""
-        from app.ui.session import Caliper
         from volumetry.ultrasound_length import length_on_picture
 
         if role is not None and self.current is not None and self._refuse_locked(self.current):
@@ -29,7 +29,7 @@ class CalipersPart:
         if self.picture is not None:
             length, refusal, warnings = None, None, ()
             try:
-                measured = length_on_picture(self.picture.calibration, *pairs)
+                measured = length_on_picture(self.picture.calibration_at(self.frame_index), *pairs)
                 length, warnings = measured.length_mm, measured.warnings
             except NodusError as error:
                 refusal = error.message

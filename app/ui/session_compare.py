@@ -294,8 +294,8 @@ class ComparePart:
     def copy_outline(self, node_id: str | None = None) -> None:
         """Carry the current node's outline at the other visit over to this one as a draft marked
         ``propagated``; a job, one undo step. Refused aloud where protocol, reading or link forbid it."""
-        from app.usecases.mask_draft import MaskDraft
         from app.usecases.propagate import propagate_mask
+        from volumetry.segmentation.editing import bounding_box
 
         c, state = self.comparison, self.nodes.get(node_id or self.current_node_id or "")
         why_not = self.why_no_copy(node_id)
@@ -307,24 +307,21 @@ class ComparePart:
         if outline.reading is not None:
             source |= {"reading_id": outline.reading.reading_id, "version": outline.reading.version, "mask_sha256": outline.reading.mask_sha256}
 
-        def done(carried) -> None:
+        def work(context):
+            carried = propagate_mask(image, c.there, outline.mask, registration=registration, source=source, context=context)
+            return carried, bounding_box(carried.mask.array), carried.mask.geometry.index_to_world(np.argwhere(carried.mask.array).mean(axis=0)[::-1])
+
+        def done(result) -> None:
+            carried, box, inside = result
             if self.image is not image or self.nodes.get(node_id) is not state or self._refuse_locked(state):
                 return
-            if state.draft is None:
-                state.draft = MaskDraft(image.geometry)
-            step = state.draft.replace(carried.mask, t("Copy outline from {visit}").format(visit=c.visit.name))
-            if step is None:
+            if not self._take_whole(state, carried.mask, t("Copy outline from {visit}").format(visit=c.visit.name), box):
                 return
-            self._did(node_id, step)
-            inside = carried.mask.geometry.index_to_world(np.argwhere(carried.mask.array).mean(axis=0)[::-1])
             self.set_crosshair(inside)
             for finding in carried.findings:
                 self.notice.emit(finding.severity, finding.message)
 
-        self.jobs.start(
-            t("Copying the outline of {label}").format(label=state.node.label),
-            lambda context: propagate_mask(image, c.there, outline.mask, registration=registration, source=source, context=context), key="copy", on_done=done,
-        )  # fmt: skip
+        self.jobs.start(t("Copying the outline of {label}").format(label=state.node.label), work, key="copy", on_done=done)
 
     def why_no_copy(self, node_id: str | None = None) -> str:
         """The sentence that says why a node's outline cannot be copied from the other visit; empty where it can."""

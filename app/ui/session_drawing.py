@@ -1,48 +1,23 @@
-"""The session's part for drawing on a volume: contours, scribbles, regions in a ball, cuts.
-
-Every gesture is handed over once and waits its turn: none is lost, and each is one undo step. It is
-worked out in a job on a copy of the outline; where that changed meanwhile, it is worked out anew on
-what is there now. What an outline was drawn with (lines, strokes, a ball) is remembered by the
-voxels it gave: after an undo or another tool's edit it holds exactly where the voxels do.
-"""
+"""The session's part for drawing on a volume: contours, scribbles, regions in a ball, cuts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
+from dataclasses import replace
 
 import numpy as np
 
+from app.ui.session_gestures import Gesture, point_of
 from app.usecases import drawing
-from app.usecases.mask_draft import MaskDraft
-from volumetry.mask import NodeMask
-
-DRAW_KEY = "draw"
-KEPT = 100  # states of one outline whose lines or strokes are remembered
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Gesture:
-    """One gesture in line: ``work(before, known)`` gives a ``drawing.Drawn``."""
-
-    node_id: str
-    draft: MaskDraft
-    text: str
-    work: Callable
 
 
 class DrawingPart:
-    """Mixed into ``Session``; uses its signals, jobs and undo stack."""
+    """Mixed into ``Session``; uses its signals, jobs and ``GesturesPart``."""
 
     def _begin_drawing(self) -> None:
-        self._gestures: list[_Gesture] = []
-        self._drawn: WeakKeyDictionary = WeakKeyDictionary()  # draft -> list of drawing.Memo
-        self._drawn_now: dict[str, object] = {}
         self.scribble_radius_mm = 0.8
         self.threshold_range: tuple[float, float] | None = None  # HU on CT; None until the first click
         self.outline_points_mm: tuple | None = None  # (points (n, 3), ml each) while a cut is aimed
-        self.mask_changed.connect(lambda node_id: self._drawn_now.pop(node_id, None))
 
     # ---- what is there ---------------------------------------------------------------------
     def can_draw(self) -> bool:
@@ -54,22 +29,6 @@ class DrawingPart:
             self.notice.emit("info", "The outlines kept for this visit are still being loaded; draw in a moment.")
             return False
         return self.current is None or not self._refuse_locked(self.current)
-
-    @property
-    def is_drawing(self) -> bool:
-        """True while a gesture is being worked out or waits."""
-        return bool(self._gestures) or self.jobs.is_busy(DRAW_KEY)
-
-    def current_drawing(self):
-        """What the current node's outline was drawn with as it stands: ``DrawnOutlines``,
-        ``drawing.Strokes``, ``drawing.Ball``, or None."""
-        state = self.current
-        if state is None or state.draft is None or not self._drawn.get(state.draft):
-            return None
-        node_id = state.node.node_id
-        if node_id not in self._drawn_now:
-            self._drawn_now[node_id] = drawing.recall(self._drawn[state.draft], state.draft.array)
-        return self._drawn_now[node_id]
 
     # ---- gestures ----------------------------------------------------------------------------
     def draw_contour(self, axis: int, number: int, outline, *, take_away: bool = False) -> None:
@@ -100,7 +59,7 @@ class DrawingPart:
         """Outline what is like the click and connected to it in a ball (``hu_range``: what lies in that
         range). ``how`` is ``anew``, ``add`` or ``take_away``; one undo step."""
         image = self.image
-        ball = drawing.Ball(tuple(float(v) for v in seed_mm), float(radius_mm), how, hu_range)
+        ball = drawing.Ball(point_of(seed_mm), float(radius_mm), how, hu_range)
         self.jobs.drop("preview")
         if image is not None:
             self.set_crosshair(seed_mm)
@@ -111,7 +70,7 @@ class DrawingPart:
         image = self.image
         if image is None:
             return
-        ball = drawing.Ball(tuple(float(v) for v in seed_mm), float(radius_mm), "anew", hu_range)
+        ball = drawing.Ball(point_of(seed_mm), float(radius_mm), "anew", hu_range)
 
         def done(mask) -> None:
             if self.image is image:
@@ -131,8 +90,7 @@ class DrawingPart:
         image, known = self.image, self.current_drawing()
         if isinstance(known, drawing.Ball) and known.hu_range is not None:
             ball = replace(known, hu_range=(low, high))
-            self._gestures[1:] = [g for g in self._gestures[1:] if g.text != "Threshold"]  # the latest limits win
-            self._draw("Threshold", lambda _geometry: lambda before, known: drawing.grown(drawing.without(before, known), image, ball))
+            self._draw("Threshold", lambda _geometry: lambda before, known: drawing.grown(drawing.without(before, known), image, ball), kind="range", instead_of="range")
 
     def cut(self, point_mm, normal, *, larger_goes: bool = False) -> None:
         """Cut the outline by a plane: the smaller side goes (``larger_goes``: the other); one undo step."""
@@ -145,13 +103,13 @@ class DrawingPart:
         self.outline_points_mm = None
         if state is None or state.draft is None:
             return
-        draft = state.draft
+        array, geometry = state.draft.copy_array(), state.draft.geometry
 
         def done(points) -> None:
             self.outline_points_mm = points
             self.display_changed.emit()
 
-        self.jobs.start("Aiming", lambda _context: drawing.outline_points(draft.array, draft.geometry), key="aim", quiet=True, on_done=done)
+        self.jobs.start("Aiming", lambda _context: drawing.outline_points(array, geometry), key="aim", quiet=True, on_done=done)
 
     # ---- working them out ----------------------------------------------------------------------
     def _has_outline(self, otherwise: str) -> bool:
@@ -161,89 +119,14 @@ class DrawingPart:
         self.notice.emit("info", otherwise)
         return False
 
-    def _draw(self, text: str, make: Callable) -> None:
-        """Put a gesture in line; ``make(geometry)`` gives its work."""
+    def _draw(self, text: str, make: Callable, **more) -> None:
+        """Put a gesture in line; ``make(geometry)`` gives its work, ``more`` as for ``Gesture``."""
         if not self.can_draw():
             return
         state = self._node_for_editing()
-        if state is None:
-            return
-        if state.draft is None:
-            state.draft = MaskDraft(self.image.geometry)
-        if not self.jobs.is_busy(DRAW_KEY):
-            self._gestures.clear()  # left over where a job ended in a fault
-        self._gestures.append(_Gesture(state.node.node_id, state.draft, text, make(state.draft.geometry)))
-        if len(self._gestures) == 1:
-            self._next_gesture()
-
-    def _next_gesture(self) -> None:
-        """Work on the first gesture in line, on the outline as it is by then."""
-        if not self._gestures:
-            return
-        gesture = self._gestures[0]
-        draft = gesture.draft
-        before, memos = draft.array.copy(), tuple(self._drawn.get(draft, ()))
-
-        def work(_context):
-            drawn = gesture.work(before, drawing.recall(memos, before))
-            return drawn, None if drawn.value is None else drawing.Memo.of(drawn.array, drawn.value)
-
-        def done(result) -> None:
-            if not self._gestures or self._gestures[0] is not gesture:
-                return  # another visit is on screen by now
-            state = self.nodes.get(gesture.node_id)
-            if state is None or state.draft is not draft:
-                self._forget_gestures()
-                return
-            if self._stroke is not None or not np.array_equal(draft.array, before):
-                self._next_gesture()  # the reader's hand is, or was meanwhile, on it
-                return
-            self._gestures.pop(0)
-            self._take_drawn(state, gesture, *result)
-            self._next_gesture()
-
-        def refused(error) -> None:
-            if self._gestures and self._gestures[0] is gesture:
-                self._gestures.pop(0)
-            self._drop_preview()
-            self._on_refused(error)
-            self._next_gesture()
-
-        self.jobs.start(gesture.text, work, key=DRAW_KEY, quiet=True, on_done=done, on_refused=refused)
-
-    def _take_drawn(self, state, gesture: _Gesture, drawn: drawing.Drawn, memo: drawing.Memo | None) -> None:
-        """Take over what a gesture gave: undo step, what it was drawn with, what is worth knowing."""
-        self._drop_preview()
-        if self._refuse_locked(state):
-            return
-        if memo is not None:
-            self._drawn[gesture.draft] = [*self._drawn.get(gesture.draft, ()), memo][-KEPT:]
-            self._drawn_now.pop(gesture.node_id, None)
-        if drawn.repairs:
-            step = gesture.draft.edit(drawn.array, gesture.text, method=drawn.origin.method)
-        else:
-            step = gesture.draft.replace(NodeMask(drawn.array, gesture.draft.geometry, coverage_volume_ml=drawn.coverage_volume_ml, origin=drawn.origin), gesture.text)
-        for finding in drawn.findings:
-            self.notice.emit(finding.severity, finding.message)
-        if drawn.problem is not None:
-            self._on_refused(drawn.problem)
-        if step is not None:
-            self._did(gesture.node_id, step)
-        else:
-            if drawn.problem is None and not drawn.findings and not isinstance(drawn.value, drawing.Strokes):
-                self.notice.emit("info", f"{gesture.text}: the outline of {state.node.label} stays as it is.")
-            self.display_changed.emit()
-
-    def _drop_preview(self) -> None:
-        if self.preview is not None:
-            self.preview = None
-            self.preview_changed.emit()
-
-    def _forget_gestures(self) -> None:
-        """Another picture comes: what was not worked out belongs to the one before."""
-        self._gestures.clear()
-        self._drawn_now.clear()
-        self.outline_points_mm = None
+        if state is not None:
+            work = make(self.image.geometry)
+            self._ask(Gesture(state, self.image, text, lambda: self._before(state)(work), **more))
 
 
 def _strokes(known) -> tuple:

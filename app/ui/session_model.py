@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from app.settings import Settings, load_settings, save_settings
-from app.usecases.mask_draft import MaskDraft
 from volumetry.errors import NodusError
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
+from volumetry.segmentation.editing import bounding_box
 
 MODEL_KEY = "model"
 ROLE = "central"  # of the readings that are kept in the window
@@ -24,6 +24,7 @@ class Proposal:
     mask: NodeMask
     image: ImageVolume
     volume_ml: float
+    box: tuple[slice, slice, slice] | None  # around its voxels
 
     @property
     def model(self) -> str:
@@ -108,7 +109,7 @@ class ModelPart:
 
         def work(context):
             mask = outline_by_model(image, point, folder, enabled=self.model_is_on, protocol=None if store is None else store.protocol, role=ROLE, context=context)
-            return Proposal(mask, image, float(np.count_nonzero(mask.array)) * mask.geometry.voxel_size_mm3 / 1000.0)
+            return Proposal(mask, image, float(np.count_nonzero(mask.array)) * mask.geometry.voxel_size_mm3 / 1000.0, bounding_box(mask.array))
 
         def done(proposal: Proposal) -> None:
             if self.image is image and self.tool == "model":
@@ -136,12 +137,8 @@ class ModelPart:
         state = self._node_for_editing()
         if state is None:
             return
-        if state.draft is None:
-            state.draft = MaskDraft(proposal.image.geometry)
         self._propose(None)
-        step = state.draft.replace(proposal.mask, "Outline by model")
-        if step is not None:
-            self._did(state.node.node_id, step)
+        if self._take_whole(state, proposal.mask, "Outline by model", proposal.box):
             for finding in proposal.mask.findings:
                 self.notice.emit(finding.severity, finding.message)
         else:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from app.study.model import UNKNOWN_LEVEL, ReadingState, Side
 from app.ui.session_drafts import DraftsPart
 from app.ui.session_outlines import OutlinesPart
+from app.ui.session_values import NodeState
 
 
 class NodesPart(OutlinesPart, DraftsPart):
@@ -15,8 +16,6 @@ class NodesPart(OutlinesPart, DraftsPart):
     # ---- nodes -----------------------------------------------------------------------------
     def _load_nodes(self) -> None:
         """States of all the subject's nodes at the current visit, with this reader's readings."""
-        from app.ui.session import NodeState
-
         own = {}
         for reading in self.subject_readings:
             if self.visit is None or reading.visit_id != self.visit.visit_id or reading.reader != self.reader or reading.state == ReadingState.SUPERSEDED:
@@ -34,7 +33,6 @@ class NodesPart(OutlinesPart, DraftsPart):
         by a job; where it refuses, the node goes again and the reason is shown."""
         from app.study.ids import new_id
         from app.study.model import TargetNode
-        from app.ui.session import NodeState
 
         store, subject = self.study, self.subject_id
         node = TargetNode(new_id("N"), subject or "", label, Side(side), level)

@@ -61,13 +61,13 @@ class PicturesPart:
         """Outline while the radius is dragged: quiet job, latest wins, emits ``outlines_changed``."""
         cine = self.picture
         if cine is not None:
-            self._preview(frame, lambda: measured_outline(outline_click(cine, seed_px, radius_px, frame=frame), cine.calibration))
+            self._preview(frame, lambda: measured_outline(outline_click(cine, seed_px, radius_px, frame=frame), cine.calibration_at(frame)))
 
     def commit_picture_click(self, frame: int, seed_px, radius_px: float) -> None:
         """Outline the current node on this still (a new one is made if none is current); one undo step."""
         cine = self.picture
         if cine is not None:
-            self._commit(frame, "Outline on the picture", lambda: measured_outline(outline_click(cine, seed_px, radius_px, frame=frame), cine.calibration))
+            self._commit(frame, "Outline on the picture", lambda: measured_outline(outline_click(cine, seed_px, radius_px, frame=frame), cine.calibration_at(frame)))
 
     # ---- anchors -----------------------------------------------------------------------------
     def preview_picture_anchors(self, frame: int, anchors_px) -> None:
@@ -101,8 +101,8 @@ class PicturesPart:
         outline, anchors = measured.outline, tuple(tuple(float(v) for v in a) for a in anchors_px)
         if outline.method == "livewire":
             wire = self._wire_of(frame)
-            return lambda: measured_outline(wire.closed(anchors), cine.calibration)
-        return lambda: measured_outline(outline_click(cine, outline.seed_px, outline.radius_px, frame=frame, anchors_px=anchors), cine.calibration)
+            return lambda: measured_outline(wire.closed(anchors), cine.calibration_at(frame))
+        return lambda: measured_outline(outline_click(cine, outline.seed_px, outline.radius_px, frame=frame, anchors_px=anchors), cine.calibration_at(frame))
 
     # ---- by a wire ---------------------------------------------------------------------------
     def add_wire_point(self, frame: int, point_px) -> None:
@@ -135,7 +135,7 @@ class PicturesPart:
         def work():
             path = wire.path(way)
             try:
-                return measured_outline(PictureOutline(path, cine.shape, "livewire"), cine.calibration), path
+                return measured_outline(PictureOutline(path, cine.shape, "livewire"), cine.calibration_at(frame)), path
             except NodusError:
                 return None, path  # too short to hold anything yet
 
@@ -156,7 +156,7 @@ class PicturesPart:
             if self.open_wires.get(key) == points:  # nothing was clicked meanwhile
                 self._set_wire(key, ())
 
-        self._commit(frame, "Wire on the picture", lambda: measured_outline(wire.closed(points), cine.calibration), closed)
+        self._commit(frame, "Wire on the picture", lambda: measured_outline(wire.closed(points), cine.calibration_at(frame)), closed)
 
     def _set_wire(self, key, points) -> None:
         self.open_wires.pop(key, None)

@@ -143,7 +143,7 @@ class ReadingsPart(EnhancingSessionPart):
         """True while the outline or the numbers of a node on screen are still to change."""
         if self.is_outlining_picture(node_id):
             return True
-        return bool(self._edits) or self.is_drawing or self._stroke is not None or self.jobs.is_busy("segment") or self.jobs.is_busy("copy") or self.jobs.is_busy(f"measure-{node_id}") or self.jobs.is_busy(f"enhancing-{node_id}")
+        return self.is_drawing or self._stroke is not None or any(self.jobs.is_busy(key) for key in ("copy", f"measure-{node_id}", f"enhancing-{node_id}"))
 
     def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None) -> None:
         """Save what is on screen and lock it with a typed name: one job, so that no half of it can

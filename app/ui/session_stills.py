@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.ui.session_scale import ScalePart
+from app.ui.session_values import Caliper
 from app.usecases.picture_draft import PictureDraft, load_draft, outline_record, save_draft
 from volumetry.errors import NodusError
 from volumetry.finding import Finding
@@ -28,7 +30,7 @@ class ProposedCaliper:
     length_mm: float
 
 
-class StillsPart:
+class StillsPart(ScalePart):
     """Mixed into ``Session``; uses its signals, jobs and undo stack, and ``PicturesPart``.
 
     ``still_planes`` maps a still to the plane the reader stated; ``ellipsoid_refusals`` a node to why
@@ -41,6 +43,7 @@ class StillsPart:
         self._kept_calipers: dict[tuple, dict] = {}  # (visit, reader, node) -> slot -> Caliper
         self._pictures_known: set[tuple] = set()  # (visit, reader, node) whose drafts were read
         self._pictures_of = None  # the study that all this belongs to
+        self._start_scales()
         self.visit_changed.connect(self._take_up_pictures)
         self.study_changed.connect(self._forget_pictures)
 
@@ -113,7 +116,6 @@ class StillsPart:
     def use_as_calipers(self) -> None:
         """The axes of the outline on screen become the two diameters of this still; one undo step. Only
         with a plane that the reader stated, and where both axes have a length."""
-        from app.ui.session import Caliper
 
         state, measured = self.current, self.outline_on()
         if state is None or measured is None:
@@ -132,7 +134,7 @@ class StillsPart:
         made = {}
         try:
             for p in self.proposed_calipers():
-                length = length_on_picture(self.picture.calibration, *p.points)
+                length = length_on_picture(self.picture.calibration_at(frame), *p.points)
                 made[p.slot] = Caliper(p.points, length.length_mm, p.role, plane, frame, None, name, measured.axes.findings)
         except NodusError as refusal:  # an axis of the ellipse may end beyond the outline, out of the scale's region
             self._on_refused(refusal)
@@ -171,7 +173,7 @@ class StillsPart:
             ends = (measured.axes.long_px, measured.axes.short_px)
             is_source = len(mine) == 2 and all(any(self._is_of(c, points, still) for points in ends) for c in mine)
             outlines.append(outline_record(measured, series_uid=uids.get(still[0], still[0]), frame=still[1], plane=self.still_planes.get(still), is_source=is_source))
-        return {"calipers": calipers, **({"picture_outlines": outlines} if outlines else {})}
+        return {"calipers": calipers, **({"picture_outlines": outlines} if outlines else {}), **self.scale_evidence(stills)}
 
     def _keep_pictures(self, node_id: str) -> None:
         """Keep a node's outlines, planes and diameters on pictures in the study as they are now; quiet job."""
@@ -242,7 +244,6 @@ class StillsPart:
         self.jobs.start("Loading outlines on pictures", work, key="picture-drafts", quiet=True, on_done=done)
 
     def _take_up_draft(self, node_id: str, draft: PictureDraft | None) -> None:
-        from app.ui.session import Caliper
 
         state, key = self.nodes.get(node_id), (self.visit.visit_id, self.reader, node_id)
         was_quicker = key in self._pictures_known  # the reader drew before this was read: what is on screen is newer

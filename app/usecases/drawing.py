@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from app.usecases.segment import segment_volume
 from app.usecases.segment_methods import stroke_ball
 from volumetry.errors import NodusError, SegmentationRefused
 from volumetry.finding import Finding
@@ -19,7 +20,8 @@ from volumetry.mask import MaskPatch, NodeMask
 from volumetry.outline_origin import OutlineOrigin
 from volumetry.planimetry import enclosed_area
 from volumetry.segmentation.drawn_outlines import DrawnOutlines, interpolate_outlines, outlines_of_mask, plane_metric
-from volumetry.segmentation.editing import Box, bounding_box, cut_by_plane, paint, paint_line, threshold_in_ball
+from volumetry.segmentation.editing import Box, bounding_box, cut_by_plane, fill_holes, grow, keep_largest, paint, paint_line, smooth, threshold_in_ball
+from volumetry.segmentation.history import OutlineClick
 from volumetry.segmentation.interpolation import mask_from_contours
 
 SMALLEST_BALL_MM = 8.0  # of strokes: a short first stroke does not fence the node in
@@ -59,7 +61,8 @@ class Ball:
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
     """What a gesture gave. ``repairs`` is True where it changed an outline of another origin.
-    ``value`` is what the outline as a whole was drawn with, ``problem`` why it could not be found yet."""
+    ``value`` is what the outline as a whole was drawn with, ``problem`` why it could not be found yet.
+    ``click`` and ``surface`` (vertices_mm, faces) are those of an outline by a click."""
 
     array: np.ndarray
     origin: OutlineOrigin
@@ -68,11 +71,13 @@ class Drawn:
     repairs: bool = False
     findings: tuple[Finding, ...] = field(default=())
     problem: NodusError | None = None
+    click: OutlineClick | None = None
+    surface: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memo:
-    """What an outline was drawn with, known by its voxels: the box around them and their number."""
+    """What an outline was drawn with (None: not known), by its voxels: the box around them and their number."""
 
     box: Box | None
     voxels: np.ndarray | None
@@ -87,15 +92,33 @@ class Memo:
         return cls(box, voxels, 0 if voxels is None else int(np.count_nonzero(voxels)), value)
 
 
-def recall(memos: Iterable[Memo], array: np.ndarray):
-    """The value of the latest memo of exactly these voxels; None where there is none."""
+def recall(memos: Iterable[Memo], array: np.ndarray, box: Box | None = None):
+    """The value of the latest memo of exactly these voxels; None where there is none. ``box`` holds all
+    of them, where the caller knows it."""
     count = None
     for memo in reversed(tuple(memos)):
         if count is None:
-            count = int(np.count_nonzero(array))
+            count = int(np.count_nonzero(array if box is None else array[box]))
         if memo.count == count and (memo.box is None or np.array_equal(array[memo.box], memo.voxels)):
             return memo.value
     return None
+
+
+# ---- clicks and repairs of the whole -------------------------------------------------------------
+def clicked(image: ImageVolume, click: OutlineClick) -> Drawn:
+    """The outline of a click and the points that pull it."""
+    result = segment_volume(image, *click)
+    mask = result.mask
+    return Drawn(mask.array, mask.origin, coverage_volume_ml=mask.coverage_volume_ml, findings=result.findings, click=click, surface=(result.vertices_mm, result.faces))
+
+
+def repaired(before: np.ndarray, geometry: ImageGeometry, operation: str, step_mm: float) -> Drawn:
+    """The outline after ``fill``, ``keep_largest``, ``grow`` and ``shrink`` (by ``step_mm``), ``smooth`` or ``clear``."""
+    if operation in ("grow", "shrink"):
+        array = grow(before, geometry, step_mm if operation == "grow" else -step_mm)
+    else:
+        array = {"fill": fill_holes, "keep_largest": keep_largest, "clear": np.zeros_like, "smooth": lambda old: smooth(old, geometry)}[operation](before)
+    return Drawn(array, OutlineOrigin("by_hand"), repairs=True)
 
 
 # ---- contours ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import EllipsisType
 
 import numpy as np
 
@@ -20,13 +21,16 @@ from volumetry.geometry import ImageGeometry
 from volumetry.mask import MaskPatch, NodeMask
 from volumetry.measure import NodeMeasurement, measure_node
 from volumetry.outline_origin import NOT_RECORDED, OutlineOrigin
+from volumetry.segmentation.editing import Box, bounding_box, paint
 from volumetry.segmentation.history import EditHistory, EditStep, OutlineClick, OutlineNote
 
 
 class MaskDraft:
     """The working outline of one node on one image grid.
 
-    ``array`` is bool ``[k, j, i]``. ``note`` is what holds of the outline beside its voxels:
+    ``array`` is bool ``[k, j, i]``, to be read only: it changes through the methods here, which keep ``box`` and
+    ``version`` true. All of them work in the box around the outline, because a copy of a whole large picture
+    takes longer than a hand may be held up. ``note`` is what holds of the outline beside its voxels:
 
     - ``coverage_volume_ml``, the volume of the surface that the mask was rastered from, and ``click``, the
       click and anchor points that drew it: any hand edit drops them, because they no longer describe the voxels;
@@ -35,16 +39,23 @@ class MaskDraft:
       them**, however much it repairs. They go only with the outline itself: when a new one is made from the
       picture (``replace``), or drawn after nothing was left of the old one.
 
-    ``history`` holds the steps. ``edit``, ``replace`` and ``finish_stroke`` add to it; ``undo`` and ``redo``
-    go along it.
+    ``history`` holds the steps. ``edit``, ``replace`` and ``end_stroke`` add to it; ``undo`` and ``redo`` go
+    along it, never in the middle of a stroke.
     """
 
     def __init__(self, geometry: ImageGeometry, mask: NodeMask | None = None, *, click: OutlineClick | None = None, history: EditHistory | None = None):
         self.geometry = geometry
-        self.array = np.zeros(geometry.shape, dtype=bool) if mask is None else mask.array.copy()
+        self._array = np.zeros(geometry.shape, dtype=bool) if mask is None else mask.array.copy()
+        self.array = self._array.view()
+        self.array.setflags(write=False)
+        self.box: Box | None = None if mask is None else bounding_box(self._array)
+        """(k, j, i) slices that hold every voxel of the outline; None while it is empty."""
+        self.version = 0
+        """Counts changes of the voxels: the same number means the same voxels."""
         self.name = None if mask is None else mask.name
         self.note = OutlineNote() if mask is None else _note_of(mask, click)
         self.history = EditHistory(None) if history is None else history
+        self._stroke: tuple[Box | None, np.ndarray | None] | None = None  # the box before a stroke, and what lay in it
 
     @classmethod
     def resumed(cls, mask: NodeMask, history: EditHistory | None, *, locks: int = 0) -> MaskDraft:
@@ -81,16 +92,23 @@ class MaskDraft:
     @property
     def is_empty(self) -> bool:
         """True while nothing is outlined."""
-        return not self.array.any()
+        return self.box is None or not self._array[self.box].any()
+
+    def copy_array(self) -> np.ndarray:
+        """The voxels as they stand, as an array of one's own."""
+        out = np.zeros(self.geometry.shape, dtype=bool)
+        if self.box is not None:
+            out[self.box] = self._array[self.box]
+        return out
 
     def as_mask(self, label: int = 1, name: str | None = None) -> NodeMask:
         """A read-only copy as a value."""
-        return NodeMask(self.array.copy(), self.geometry, label, name or self.name, self.coverage_volume_ml, self.findings, self.origin)
+        return NodeMask(self.copy_array(), self.geometry, label, name or self.name, self.coverage_volume_ml, self.findings, self.origin)
 
-    def mask_in_stroke(self, box: tuple[slice, slice, slice], was_empty: bool) -> Callable[[], NodeMask]:
+    def mask_in_stroke(self, box: Box, was_empty: bool) -> Callable[[], NodeMask]:
         """The outline in the middle of a stroke, to be measured in another thread: the voxels in ``box``
         (which must hold all of them) are copied now, the mask is made when the function is called."""
-        crop, geometry, note = self.array[box].copy(), self.geometry, self._after_hand(was_empty, "brush")
+        crop, geometry, note = self._array[box].copy(), self.geometry, self._after_hand(was_empty, "brush")
 
         def make() -> NodeMask:
             array = np.zeros(geometry.shape, dtype=bool)
@@ -103,28 +121,62 @@ class MaskDraft:
         """All numbers of the outline as it stands."""
         return measure_node(self.as_mask())
 
-    def replace(self, new: NodeMask, text: str, *, click: OutlineClick | None = None) -> EditStep | None:
-        """Take over a whole new outline (a click, a loaded mask) with what is known of it; None if nothing changed."""
+    def replace(self, new: NodeMask, text: str, *, click: OutlineClick | None = None, box: Box | EllipsisType | None = ...) -> EditStep | None:
+        """Take over a whole new outline (a click, a loaded mask) with what is known of it; None if nothing changed.
+        ``box`` holds all its voxels (None: there are none), where the caller has looked already."""
         after = _note_of(new, click)
         if after.origin is None:
             after = replace(after, origin=OutlineOrigin(NOT_RECORDED))
-        patch = MaskPatch.between(self.array, new.array)
+        patch = self._difference(new.array, box)
         if patch is None and _alike(self.note, after):
             return None
         return self._record(text, patch, self.note, after)
 
-    def edit(self, new: np.ndarray, text: str, *, method: str = "by_hand") -> EditStep | None:
+    def edit(self, new: np.ndarray, text: str, *, method: str = "by_hand", box: Box | EllipsisType | None = ...) -> EditStep | None:
         """Take over hand-edited voxels; the sub-voxel volume no longer holds. None if no voxel changed.
-        ``method`` is the origin's where nothing was outlined before."""
-        patch = MaskPatch.between(self.array, new)
+        ``method`` is the origin's where nothing was outlined before, ``box`` as for ``replace``."""
+        patch = self._difference(new, box)
         return None if patch is None else self._record(text, patch, self.note, self._after_hand(self.is_empty, method))
 
-    def finish_stroke(self, before: np.ndarray, coverage_before_ml: float | None, text: str) -> EditStep | None:
-        """Close a stroke that painted into ``array`` in place; ``before`` is the copy taken at its start."""
-        patch = MaskPatch.between(before, self.array)
-        if patch is None:
+    def _difference(self, new: np.ndarray, box: Box | EllipsisType | None) -> MaskPatch | None:
+        within = _around(self.box, bounding_box(new) if box is ... else box)
+        if within is None:
             return None
-        return self._record(text, patch, replace(self.note, coverage_volume_ml=coverage_before_ml), self._after_hand(not before.any(), "brush"))
+        patch = MaskPatch.between(self._array[within], new[within])
+        return None if patch is None else replace(patch, box=_inside(within, patch.box))
+
+    # ---- strokes ---------------------------------------------------------------------------------
+    def begin_stroke(self) -> None:
+        """A stroke begins: dabs paint in place until ``end_stroke``."""
+        self._stroke = (self.box, None if self.box is None else self._array[self.box].copy())
+
+    def paint(self, point_mm, radius_mm: float, *, value: bool = True, plane_axis: int | None = None) -> Box | None:
+        """A dab of the stroke, as ``editing.paint``; the box touched, or None beside the picture."""
+        touched = paint(self._array, self.geometry, point_mm, radius_mm, value=value, plane_axis=plane_axis)
+        if touched is not None:
+            self.box = _around(self.box, touched)
+            self.version += 1
+        return touched
+
+    @property
+    def stroke_began_empty(self) -> bool:
+        """True where nothing was outlined when the stroke under way began."""
+        return self._stroke is not None and (self._stroke[1] is None or not self._stroke[1].any())
+
+    def end_stroke(self, text: str) -> EditStep | None:
+        """The stroke ends; None where it changed no voxel."""
+        was_empty, (box, crop), self._stroke = self.stroke_began_empty, self._stroke, None
+        within = self.box  # holds the box before and every dab
+        if within is None:
+            return None
+        before = np.zeros([s.stop - s.start for s in within], dtype=bool)
+        if box is not None:
+            before[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, within, strict=True))] = crop
+        patch = MaskPatch.between(before, self._array[within])
+        if patch is None:
+            self.box = box
+            return None
+        return self._record(text, replace(patch, box=_inside(within, patch.box)), self.note, self._after_hand(was_empty, "brush"))
 
     def _after_hand(self, was_empty: bool, method: str) -> OutlineNote:
         """What is known after a hand edit; see the class for what it may drop."""
@@ -135,20 +187,34 @@ class MaskDraft:
     def _record(self, text: str, patch: MaskPatch | None, before: OutlineNote, after: OutlineNote) -> EditStep:
         step = EditStep(text, patch, before, after, time.time())
         if patch is not None:
-            patch.apply(self.array)
+            patch.apply(self._array)
+            self._changed(patch)
         self.note = after
         self.history.push(step)
         return step
 
+    def _changed(self, patch: MaskPatch) -> None:
+        """Voxels in the patch's box are others now."""
+        self.version += 1
+        within = _around(self.box, patch.box)
+        tight = bounding_box(self._array[within])
+        self.box = None if tight is None else _inside(within, tight)
+
     def redo(self, step: EditStep) -> None:
         """Do a step again; it must be the next one of ``history``."""
-        _expect(self.history.redo(self.array), step)
+        self._move(self.history.redo(self._array), step)
         self.note = step.after
 
     def undo(self, step: EditStep) -> None:
         """Take a step back, exactly; it must be the last one done in ``history``."""
-        _expect(self.history.undo(self.array), step)
+        self._move(self.history.undo(self._array), step)
         self.note = step.before
+
+    def _move(self, moved: EditStep | None, step: EditStep) -> None:
+        if moved is not step:
+            raise ValueError(f"the step '{step.text}' is not where the history stands")
+        if step.patch is not None:
+            self._changed(step.patch)
 
 
 def _note_of(mask: NodeMask, click: OutlineClick | None) -> OutlineNote:
@@ -162,9 +228,16 @@ def _alike(a: OutlineNote, b: OutlineNote) -> bool:
     return (a.coverage_volume_ml, a.click, a.findings, method(a)) == (b.coverage_volume_ml, b.click, b.findings, method(b))
 
 
-def _expect(moved: EditStep | None, step: EditStep) -> None:
-    if moved is not step:
-        raise ValueError(f"the step '{step.text}' is not where the history stands")
+def _around(a: Box | None, b: Box | None) -> Box | None:
+    """The box around two boxes."""
+    if a is None or b is None:
+        return a or b
+    return tuple(slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+
+
+def _inside(outer: Box, inner: Box) -> Box:
+    """A box given inside another one, in the picture."""
+    return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
 
 
 # ---- keeping -------------------------------------------------------------------------------------

@@ -182,7 +182,7 @@ def test_that_uncovered_target_is_hatched_and_said_in_words(axial, session):
     axial.grab()
     assert axial._field.uncovered > 100  # 500 V/cm reaches 14 mm, the node 18 mm
     assert field_overlay.uncovered_note(axial._field)
-    session.nodes["a"].draft.array[:] = scenes.distances_mm(session.image.geometry) < 12.0
+    session.nodes["a"].draft.edit(scenes.distances_mm(session.image.geometry) < 12.0, "Shrink")
     session.mask_changed.emit("a")
     axial.grab()
     assert axial._field.uncovered == 0

@@ -166,14 +166,15 @@ def test_that_another_visit_never_shows_the_picture_of_the_one_before(qtbot, out
     assert outlined.visit.name == "Day 30"
 
 
-def test_that_an_outline_still_being_drawn_is_not_filed_under_the_visit_opened_meanwhile(qtbot, opened):
+def test_that_an_outline_still_being_drawn_is_kept_at_its_own_visit_and_nowhere_else(qtbot, opened):
+    here, other = opened.visit.visit_id, opened.visits[1].visit_id
     opened.commit_segmentation(CENTRE, RADIUS_MM)
-    other = opened.visits[1].visit_id
     opened.open_visit(other)
-    qtbot.waitUntil(lambda: opened.image is not None, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: opened.visit.visit_id == other and opened.image is not None, timeout=WAIT_MS)
     settle(qtbot, opened)
     assert opened.current.draft is None
     assert opened.study.load_draft_mask(opened.current_node_id, other, reader=opened.reader) is None
+    assert opened.study.load_draft_mask(opened.current_node_id, here, reader=opened.reader) is not None
 
 
 def test_that_a_still_takes_the_place_of_the_volume_and_the_volume_comes_back(qtbot, opened):

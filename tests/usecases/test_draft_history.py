@@ -19,11 +19,13 @@ from app.study.store import StudyStore
 from app.usecases.mask_draft import MaskDraft, fingerprint, pack_draft, unpack_draft
 from app.usecases.readings import pack_mask, unpack_mask, unpack_undo
 from tests.study.builders import CaseBuilder
+from tests.usecases.strokes import stroke
 from volumetry.errors import NodusError
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
 from volumetry.outline_origin import OutlineOrigin
+from volumetry.segmentation.editing import bounding_box
 from volumetry.segmentation.history import EditHistory, OutlineClick
 
 GRID = ImageGeometry.from_spacing((6, 8, 10), (1.0, 1.0, 2.0))
@@ -40,9 +42,7 @@ def drawn(seed: int = 0) -> MaskDraft:
     draft = MaskDraft(GRID)
     draft.replace(mask_of(seed, coverage_volume_ml=0.5, origin=OutlineOrigin("star_convex")), "Outline by click", click=CLICK)
     draft.edit(np.roll(draft.array, 1, axis=1), "Smooth")
-    before = draft.array.copy()
-    draft.array[2, 3:6, 4:8] ^= True
-    draft.undo(draft.finish_stroke(before, draft.coverage_volume_ml, "Brush"))
+    draft.undo(stroke(draft, (2, 3, 4), value=not draft.array[2, 3, 4]))
     return draft
 
 
@@ -149,9 +149,7 @@ def test_that_no_repair_by_hand_takes_the_mark_of_a_copy_away():
     draft = MaskDraft(GRID)
     draft.replace(mask_of(1, findings=(CARRIED,), origin=OutlineOrigin("propagated")), "Copy outline")
     draft.edit(np.roll(draft.array, 1, axis=0), "Smooth")
-    before = draft.array.copy()
-    draft.array[:5] = False
-    draft.finish_stroke(before, None, "Eraser")
+    assert stroke(draft, *np.argwhere(draft.array[:5]), value=False) is not None
     for d in (draft, reopened(draft)):
         assert d.as_mask().findings == (CARRIED,)
         assert (d.origin.method, d.origin.edited) == ("propagated", True)
@@ -166,9 +164,7 @@ def test_that_the_mark_goes_with_the_copy_itself_and_undo_brings_both_back(how):
     else:
         draft.edit(np.zeros_like(draft.array), "Clear outline")
         assert draft.findings == (CARRIED,)
-        before = draft.array.copy()
-        draft.array[2, 2:5, 2:5] = True
-        draft.finish_stroke(before, None, "Brush")
+        stroke(draft, (2, 2, 2), (2, 3, 3), (2, 4, 4))
     assert draft.as_mask().findings == ()
     assert draft.origin.method != "propagated"
     again = reopened(draft)
@@ -251,17 +247,15 @@ class Editing(RuleBasedStateMachine):
     def outline(self, seed, click):
         self.did(self.draft.replace(mask_of(seed, coverage_volume_ml=seed / 10), "Outline by click", click=click))
 
-    @rule(box=st.tuples(*(st.tuples(st.integers(0, n - 1), st.integers(1, 4)) for n in GRID.shape)), value=st.booleans(), stroke=st.booleans())
-    def paint(self, box, value, stroke):
-        before = self.draft.array.copy()
-        new = before.copy()
+    @rule(box=st.tuples(*(st.tuples(st.integers(0, n - 1), st.integers(1, 4)) for n in GRID.shape)), value=st.booleans(), looked=st.booleans())
+    def repair(self, box, value, looked):
+        new = self.draft.copy_array()
         new[tuple(slice(a, a + n) for a, n in box)] = value
-        if stroke:
-            coverage = self.draft.coverage_volume_ml
-            self.draft.array[...] = new
-            self.did(self.draft.finish_stroke(before, coverage, "Brush"))
-        else:
-            self.did(self.draft.edit(new, "Repair"))
+        self.did(self.draft.edit(new, "Repair", **({"box": bounding_box(new)} if looked else {})))
+
+    @rule(dabs=st.lists(st.tuples(*(st.integers(0, n - 1) for n in GRID.shape)), max_size=4), value=st.booleans(), radius_mm=st.sampled_from([0.1, 1.5, 4.0]))
+    def paint(self, dabs, value, radius_mm):
+        self.did(stroke(self.draft, *dabs, value=value, radius_mm=radius_mm))
 
     @precondition(lambda self: self.at > 0)
     @rule()
@@ -317,6 +311,9 @@ class Editing(RuleBasedStateMachine):
         if self.states:
             array, note = self.states[self.at]
             assert np.array_equal(self.draft.array, array)
+            assert np.array_equal(self.draft.copy_array(), array)
+            assert self.draft.is_empty == (not array.any())
+            assert self.draft.box == bounding_box(array)
             assert self.draft.note == note
             assert self.draft.history.done_count == self.at
             assert len(self.draft.history.steps) == len(self.states) - 1

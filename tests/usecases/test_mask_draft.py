@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.usecases.mask_draft import MaskDraft
+from tests.usecases.strokes import stroke
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
 
@@ -55,9 +56,8 @@ def test_that_any_row_of_steps_is_undone_and_redone_exactly():
             new[tuple(rng.integers(0, s, 5) for s in GRID.shape)] ^= True
             step = draft.edit(new, "Edit")
         else:
-            before, coverage = draft.array.copy(), draft.coverage_volume_ml
-            draft.array[tuple(rng.integers(0, s) for s in GRID.shape)] ^= True
-            step = draft.finish_stroke(before, coverage, "Brush")
+            at = tuple(int(rng.integers(0, s)) for s in GRID.shape)
+            step = stroke(draft, at, value=not draft.array[at])
         assert step is not None
         steps.append(step)
         states.append((draft.array.copy(), draft.coverage_volume_ml))
@@ -75,9 +75,7 @@ def test_that_any_row_of_steps_is_undone_and_redone_exactly():
 
 def test_that_a_step_holds_what_changed_and_not_the_picture():
     draft = MaskDraft(GRID)
-    before = draft.array.copy()
-    draft.array[2, 3, 4] = True
-    step = draft.finish_stroke(before, None, "Brush")
+    step = stroke(draft, (2, 3, 4))
     assert step.patch.before.size == step.patch.after.size == 1
 
 
@@ -85,7 +83,10 @@ def test_that_a_step_holds_what_changed_and_not_the_picture():
 def test_that_nothing_changed_is_no_step_and_keeps_the_outlines_volume(coverage):
     draft = MaskDraft(GRID, mask_of(1, coverage))
     assert draft.edit(draft.array.copy(), "Fill holes") is None
-    assert draft.finish_stroke(draft.array.copy(), coverage, "Brush") is None
+    draft.begin_stroke()
+    assert draft.end_stroke("Brush") is None
+    inside = tuple(np.argwhere(draft.array)[0])
+    assert stroke(draft, inside) is None
     assert draft.replace(mask_of(1, coverage), "Click") is None
     assert draft.coverage_volume_ml == coverage
 

@@ -81,7 +81,7 @@ class ToolKeys(QWidget):
         self._place(self.size, 2)
 
     def _make_repair(self) -> None:
-        edit, stack = self.session.edit_mask, self.session.undo_stack
+        edit = self.session.edit_mask
         self._caption(t("Repair"))
         self._tool("cut", t("Cut"), "⇧X", t("Drag a line across the outline: the smaller side goes, with Ctrl the larger"))
         self.buttons["cut"].setToolTip(self.buttons["cut"].toolTip().replace("⇧X", "Shift+X"))
@@ -91,7 +91,7 @@ class ToolKeys(QWidget):
         self._key("grow", t("Grow"), "+", t("Grow the outline by 0.5 mm"), lambda: edit("grow"))
         self._key("shrink", t("Shrink"), "−", t("Shrink the outline by 0.5 mm"), lambda: edit("shrink"))
         self._key("clear", t("Clear"), "", t("Remove the outline of this node at this visit; undo brings it back"), lambda: edit("clear"))
-        for name, text, key, tip, do in (("undo", t("Undo"), "Ctrl+Z", t("Undo the last edit"), stack.undo), ("redo", t("Redo"), "Shift+Ctrl+Z", t("Redo what was undone"), stack.redo)):
+        for name, text, key, tip, do in (("undo", t("Undo"), "Ctrl+Z", t("Undo the last edit"), self.session.undo), ("redo", t("Redo"), "Shift+Ctrl+Z", t("Redo what was undone"), self.session.redo)):
             button = self._key(name, text, key, tip, do, columns=1)
             button.setIcon(icon(name))
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)

@@ -7,6 +7,7 @@ import numpy as np
 from app.jobs import JobContext
 from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageVolume
+from volumetry.segmentation.editing import bounding_box
 
 Surface = tuple[np.ndarray, np.ndarray]  # vertices (n, 3) float32 LPS mm, faces (m, 3) int64
 
@@ -44,14 +45,11 @@ def mask_surface(array: np.ndarray, geometry: ImageGeometry) -> Surface:
     """Smooth-looking surface of a bool mask ``[k, j, i]``, cropped to the node first."""
     from scipy.ndimage import gaussian_filter
 
-    box = []
-    for axis in range(3):
-        hits = np.flatnonzero(array.any(axis=tuple(a for a in range(3) if a != axis)))
-        if hits.size == 0:
-            return np.empty((0, 3), np.float32), np.empty((0, 3), np.int64)
-        box.append(slice(int(hits[0]), int(hits[-1]) + 1))
+    box = bounding_box(array)
+    if box is None:
+        return np.empty((0, 3), np.float32), np.empty((0, 3), np.int64)
     pad = 3
-    crop = np.pad(array[tuple(box)].astype(np.float32), pad)
+    crop = np.pad(array[box].astype(np.float32), pad)
     corner = np.array([box[2].start - pad, box[1].start - pad, box[0].start - pad], float)
     affine = geometry.affine.copy()
     affine[:3, 3] = geometry.index_to_world(corner)

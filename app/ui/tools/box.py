@@ -17,6 +17,7 @@ from app.ui.tools.needle import NeedleTool
 from app.ui.tools.node import NodeTool
 from app.ui.tools.picture_outline import PictureOutlineTool
 from app.ui.tools.region import RegionTool, ThresholdTool
+from app.ui.tools.scale import ScaleTool
 from app.ui.tools.scribble import ScribbleTool
 from app.ui.tools.structure import StructureTool
 
@@ -48,6 +49,7 @@ class ToolBox(QObject):
                 ModelTool(session),
                 LivewireTool(session),
                 LandmarkTool(session),
+                ScaleTool(session),
             )
         }
         self._on_pictures: dict[str, Tool] = {"node": PictureOutlineTool(session)}
@@ -73,7 +75,7 @@ class ToolBox(QObject):
         """True while a radius is dragged or the outline that followed it is still being made. A
         preview that comes in later than that must not stay on screen."""
         dragging = any(self.tools[name].is_dragging for name in ("node", "region", "threshold"))
-        return dragging or self.session.jobs.is_busy("segment") or self.session.is_drawing
+        return dragging or self.session.is_drawing
 
     def escape(self) -> None:
         """Drop what was begun and put the tool away."""

@@ -151,7 +151,7 @@ class ScenePane(QWidget):
         self._surfaces_of[node_id] = made_of
         from app.ui.scene.surfaces import mask_surface, nearest_values
 
-        array, geometry = draft.array.copy(), draft.geometry
+        array, geometry = draft.copy_array(), draft.geometry
 
         def work(_context):
             surface = mask_surface(array, geometry)
