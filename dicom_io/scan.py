@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dicom_io.codecs import codec_available
 from dicom_io.dicomdir import ListedFile
 from dicom_io.enhanced_us import part_finding, transducer_mapping, volume_findings, volume_frame_of_reference, volume_planes
 from dicom_io.grouping import Stack, split_series
@@ -27,7 +28,7 @@ from dicom_io.headers import (
     uid_name,
 )
 from dicom_io.listing import Listing, SkippedFile, list_sources, missing_beside
-from dicom_io.pixels import codec_available, cut_off, storage_fault, surplus_bytes, whole_frames
+from dicom_io.pixels import cut_off, storage_fault, surplus_bytes, whole_frames
 from dicom_io.planes import FramePlane, frame_planes, instance_number
 from dicom_io.sources import Source
 from dicom_io.ultrasound import (
@@ -205,6 +206,8 @@ def read_facts(path: Source, name: str) -> FileFacts:
     planes: list[FramePlane | None] = [] if is_other or is_picture else volume_planes(ds, header.frames) if is_volume else frame_planes(ds, header.frames)
     if is_volume and planes:
         findings += volume_findings(ds)
+    if any(planes) and not all(planes):
+        findings.append(Finding("frames_without_position", f"{planes.count(None)} of the {header.frames} frames do not say where they lie in the patient; they are left out.", "serious"))
     times, calibration = None, None
     if header.pixels is not None and not is_other:
         time_values, time_findings = read_frame_times(ds, header.frames) if not any(planes) else (None, ())
