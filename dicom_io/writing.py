@@ -28,7 +28,8 @@ STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName",
 # Kept where the source has them: a trial's identity (C.7.1.3, C.7.2.3) and what was done to hide another.
 KEPT = (
     "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
-    "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID", "ClinicalTrialTimePointDescription", "PatientIdentityRemoved", "DeidentificationMethod",
+    "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID", "ClinicalTrialTimePointDescription", "LongitudinalTemporalOffsetFromEvent",
+    "LongitudinalTemporalEventType", "PatientIdentityRemoved", "DeidentificationMethod",
     "DeidentificationMethodCodeSequence", "LongitudinalTemporalInformationModified", "StudyDescription",
 )  # fmt: skip
 
@@ -101,8 +102,9 @@ def new_object(sop_class: str, modality: str, source: Dataset, stamp: Stamp, *, 
     if not ds.StudyInstanceUID:
         raise NodusError("The pictures name no study to which this could belong.", code="study_uid_missing")
     for keyword in KEPT:
-        if source.get(keyword):
-            setattr(ds, keyword, source.get(keyword))
+        value = source.get(keyword)
+        if value or value == 0:
+            setattr(ds, keyword, value)
     ds.Modality = modality
     ds.SeriesInstanceUID = stamp.uid(f"{modality} series")
     ds.SeriesNumber = series_number

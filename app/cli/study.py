@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from app.study.model import EVENT_KINDS, LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
 from volumetry.errors import NodusError
@@ -35,6 +36,8 @@ def register(commands) -> None:
     bring.add_argument("path", type=Path, metavar="FOLDER", help="folder (or file) of DICOM")
     bring.add_argument("--subject", required=True, help="pseudonym")
     bring.add_argument("--visit", required=True, help="the visit's name, for example Baseline")
+    bring.add_argument("--site", metavar="ID", help="site that the subject belongs to, written into the trial modules of what is stored and exported")
+    add_confirmations(bring, "FOLDER")
     bring.set_defaults(work=run_import)
 
     node = add_command(verbs, "add-node", help="add a target node to a subject")
@@ -164,16 +167,19 @@ def run_init(args) -> int:
 def run_import(args) -> int:
     """Import pictures."""
     from app.usecases.import_images import import_folder
+    from app.usecases.trial_identity import set_site
 
     with opened(args.study) as store:
-        result = import_folder(store, args.subject, args.visit, args.path, progress_context())
+        if args.site:
+            set_site(store, args.subject, args.site)
+        result = import_folder(store, args.subject, args.visit, args.path, progress_context(), confirmed=confirmations(args), confirm_all=args.confirm_all)
     answer = {
         "visit": result.visit.name,
         "actual_date": result.visit.actual_date,
         "series": [{"series_id": s.series_id, "series_uid": s.series_uid, "modality": s.modality, "kind": s.kind, "files": len(s.files), "findings": list(s.findings)} for s in result.series],
         "skipped": [s.to_dict() for s in result.skipped],
     }
-    emit(answer, as_json=args.json, human=f"{len(result.series)} series imported for {args.subject}, {result.visit.name}; {len(result.skipped)} files left out")
+    emit(answer, as_json=args.json, human=f"{len(result.series)} series imported for {args.subject}, {result.visit.name}; {len(result.skipped)} files left out" + "".join(f"\n  {s.file}: {s.message} [{s.code}]" for s in result.skipped if s.code == "needs_review"))
     return 0
 
 

@@ -27,6 +27,7 @@ from app.study.model import PlanRun, Reading, SeriesRecord, StudySnapshot
 from app.study.store import StudyStore
 from app.usecases.readings import mask_of_reading
 from app.usecases.report import choose_pictures, render_subject_report
+from app.usecases.trial_identity import shifted_moment, shifted_snapshot, study_key
 from dicom_io.document import write_key_image, write_pdf
 from dicom_io.parametric_map import write_field_map
 from dicom_io.report import NodeReport, PictureLine, SegmentReference, TimePoint, write_report
@@ -61,6 +62,7 @@ class _Export:
         self.rows = {(r.reading_id, r.version): r for r in respond(snapshot, locked_only=True).nodes}
         self.files: list[dict[str, Any]] = []
         self.left_out: list[dict[str, str]] = []
+        self.key = study_key(store)
 
     # -- pictures ------------------------------------------------------------------------------
     def series(self, visit_id: str, series_uid: str | None) -> SeriesRecord | None:
@@ -89,8 +91,10 @@ class _Export:
                 return path
         raise StudyRefused("The folder holds too many files of one name.", code="export_failed")
 
-    def stamp(self, *seed: str, when: str | None = None) -> Stamp:
-        """The same locked readings give the same identities and times."""
+    def stamp(self, *seed: str, when: str | None = None, subject_id: str | None = None) -> Stamp:
+        """The same locked readings give the same identities and times; times move with all dates of the subject."""
+        if when and subject_id:
+            when = shifted_moment(when, subject_id, self.key)
         now = dt.datetime.fromisoformat(when.replace("Z", "+00:00")) if when else dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
         return Stamp(__version__, "|".join((self.snapshot.study_id, *seed)), now)
 
@@ -101,7 +105,7 @@ class _Export:
     def group_stamp(self, group: _Group) -> Stamp:
         """Of all objects made from one group."""
         versions = ",".join(f"{r.reading_id}@{r.version}" for r in group.readings)
-        return self.stamp(group.subject_id, group.visit_id, group.reader, group.role, group.modality, str(group.series_uid), versions, when=max(r.locked_utc for r in group.readings))
+        return self.stamp(group.subject_id, group.visit_id, group.reader, group.role, group.modality, str(group.series_uid), versions, when=max(r.locked_utc for r in group.readings), subject_id=group.subject_id)
 
     def wrote(self, path: Path, rows: int) -> None:
         """Note a file for the receipt."""
@@ -201,6 +205,7 @@ class _Export:
         return NodeReport(
             node.label, self.tracking_uid(node.node_id), str(node.side), node.level, str(reading.status), reading.method, reading.volume_ml, reading.volume_interval_ml,
             reading.long_axis_mm, reading.short_axis_mm, None if row is None else row.vrr_pct, reading.viable_ml, reading.ablated_ml, segment, diameters, outlines,
+            calibrated_by_reader=any(w["code"] == "manual_calibration" for w in reading.warnings),
         )
 
 
@@ -301,9 +306,10 @@ def _documents(export: _Export, locked: list[Reading]) -> None:
             for reading in mine:
                 export.leave_out(reading, "no_pictures", "The study holds no picture of this subject that a report could belong to.")
             continue
-        pdf = render_subject_report(export.snapshot, subject, pictures=choose_pictures(export.store, export.snapshot, subject))
+        # A document inside DICOM tells the shifted dates, as the pictures do; it says so on the page.
+        pdf = render_subject_report(shifted_snapshot(export.snapshot, subject, export.key), subject, pictures=choose_pictures(export.store, export.snapshot, subject))
         path = export.name(subject, "report", kind="pdf")
-        stamp = export.stamp("report", subject, hashlib.sha256(pdf).hexdigest(), when=max(r.locked_utc for r in mine))
+        stamp = export.stamp("report", subject, hashlib.sha256(pdf).hexdigest(), when=max(r.locked_utc for r in mine), subject_id=subject)
         write_pdf(pdf, header, path, stamp, title=f"Node volumetry {subject}")
         export.wrote(path, len(mine))
 
@@ -318,7 +324,7 @@ def _key_images(export: _Export, locked: list[Reading]) -> None:
         picture = np.asarray(Image.open(io.BytesIO(export.store.get_blob(reading.picture_sha256))).convert("RGB"))
         visit, label = export.visits[reading.visit_id].name, export.nodes[reading.node_id].label
         path = export.name(reading.subject_id, visit, label, reading.reader, kind="key")
-        stamp = export.stamp("key", reading.reading_id, str(reading.version), reading.picture_sha256, when=reading.locked_utc)
+        stamp = export.stamp("key", reading.reading_id, str(reading.version), reading.picture_sha256, when=reading.locked_utc, subject_id=reading.subject_id)
         write_key_image(picture, header, path, stamp, description=f"{label} {visit}")
         export.wrote(path, 1)
 
@@ -339,7 +345,7 @@ def _field(export: _Export, run: PlanRun) -> None:
     with np.load(io.BytesIO(export.store.get_blob(digest)), allow_pickle=False) as kept:
         field, affine = kept["e_max_v_per_cm"] * np.float32(100.0), kept["affine"]
     path = export.name(run.subject_id, export.visits[run.visit_id].name, run.plan_run_id, kind="field")
-    write_field_map(field, ImageGeometry(field.shape, affine), export.paths(records[0]), path, export.stamp("plan", run.plan_run_id, when=run.created_utc))
+    write_field_map(field, ImageGeometry(field.shape, affine), export.paths(records[0]), path, export.stamp("plan", run.plan_run_id, when=run.created_utc, subject_id=run.subject_id))
     export.wrote(path, 1)
 
 

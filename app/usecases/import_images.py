@@ -7,18 +7,20 @@ acquisition date goes into the store alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.jobs import JobContext
 from app.study.model import SeriesRecord, Visit
 from app.study.store import StudyStore
-from dicom_io.deidentify import CleanedFile, clean_copy
+from app.usecases.trial_identity import study_key, trial_of
+from dicom_io.deidentify import CleanedFile, Confirmed, clean_copy
 from dicom_io.enhanced_us import part_words
 from dicom_io.listing import SkippedFile
 from dicom_io.scan import SeriesSummary, scan_folder
 from volumetry.errors import NodusError
+from volumetry.finding import Finding
 
 PICTURE_KINDS = ("volume", "cine", "still", "volume_cine")
 # Behind the UID of a stack that shares its files with others: which of them it is, from 1.
@@ -50,17 +52,6 @@ def ensure_visit(store: StudyStore, subject_id: str, name: str, date: str | None
     return store.add_visit(subject_id, name, actual_date=date)
 
 
-def study_salt(store: StudyStore) -> bytes:
-    """Key of this study's UID map: made once, kept in the store, never exported with pictures."""
-    text = store.get_setting("uid_key")
-    if text is None:
-        import secrets
-
-        text = secrets.token_hex(32)
-        store.set_setting("uid_key", text)
-    return bytes.fromhex(text)
-
-
 def plain_description(summary: SeriesSummary) -> str:
     """What the rail calls a series. The header's own description is free text that may name a
     person, so it is not taken over."""
@@ -78,6 +69,9 @@ def import_folder(
     path: Path,
     context: JobContext,
     describe: Callable[[SeriesSummary], str] = plain_description,
+    *,
+    confirmed: Mapping[str, Confirmed] | None = None,
+    confirm_all: bool = False,
 ) -> ImportResult:
     """Import every picture series under ``path`` (folder, file, ZIP archive, DICOMDIR) for one subject and visit.
 
@@ -85,6 +79,10 @@ def import_folder(
     left as it is. One that cannot be copied clean is left out whole, told among ``skipped``, and
     does not stop the others; where it was the only one, its refusal is raised. A cancelled import
     leaves whole series or none.
+
+    Ultrasound is masked outside its regions. A picture that a person has to look at first (``needs_review``) is left
+    out unless ``confirmed`` names it (file as in the scan) or ``confirm_all`` says that somebody looked at all of them.
+    Dates in the stored copies are shifted by the subject's own number of days; the true date goes into the store.
     """
     if not path.exists():
         raise NodusError(f"There is no {path.name} to import.", code="file_missing")
@@ -93,7 +91,9 @@ def import_folder(
     if not pictures:
         raise NodusError("The folder holds no pictures that can be imported.", code="nothing_to_import", hint="Choose a folder of DICOM files.")
     ensure_subject(store, subject_id)
-    salt = study_salt(store)
+    key = study_key(store)
+    trial = trial_of(store, subject_id, visit_name, min((s.acquired_on for s in pictures if s.acquired_on), default=None))
+    looked_at = _looked_at(pictures, confirmed or {}, confirm_all)
     visit: Visit | None = None
     known: set[str] = set()
     records = []
@@ -110,13 +110,16 @@ def import_folder(
             try:
                 if any(len(holders[f]) > 1 for f in summary.files):
                     raise NodusError(f"{summary.files[0]} holds parts of several stacks; they cannot be stored apart.", code="mixed_series")
-                cleaned = clean_copy(summary.paths, staged, subject_id, salt, should_cancel=lambda: context.token.is_cancelled)
+                cleaned = clean_copy(
+                    summary.paths, staged, subject_id, key, trial=trial, confirmed=looked_at, should_cancel=lambda: context.token.is_cancelled
+                )
             except NodusError as refusal:
                 left_out.append(SkippedFile(summary.files[0], refusal.code, refusal.message))
                 first_refusal = first_refusal or refusal
                 continue
+            date, unlike = visit_date(store, subject_id, cleaned)
             if visit is None:
-                visit = ensure_visit(store, subject_id, visit_name, first_date(cleaned))
+                visit = ensure_visit(store, subject_id, visit_name, date)
                 known = {r.series_uid for r in store.series(visit.visit_id)}
             uid = picture_uid(cleaned, summary)
             if shared[summary.files] > 1:
@@ -132,13 +135,37 @@ def import_folder(
                     kind=summary.kind,
                     description=describe(summary),
                     staged=staged,
-                    findings=tuple(f.as_dict() for f in summary.findings),
+                    findings=tuple(f.as_dict() for f in (*summary.findings, *unlike)),
                 )
             )
     if visit is None:
         raise first_refusal
     context.report("Imported", 1.0)
     return ImportResult(visit, tuple(records), (*found.skipped, *left_out))
+
+
+def _looked_at(pictures: list[SeriesSummary], confirmed: Mapping[str, Confirmed], confirm_all: bool) -> dict:
+    """The confirmations by the file itself rather than its name in the scan."""
+    named = ((file, source) for s in pictures for file, source in zip(s.files, s.paths, strict=True))
+    return {source: confirmed.get(file, Confirmed()) for file, source in named if confirm_all or file in confirmed}
+
+
+def visit_date(store: StudyStore, subject_id: str, cleaned: tuple[CleanedFile, ...]) -> tuple[str | None, tuple[Finding, ...]]:
+    """The date that a visit gets from its pictures, and what there is to say about it.
+
+    Pictures whose dates were shifted elsewhere mark their subject. Shifted and true dates of one subject do not count
+    from the same day, so whichever comes second gives no date.
+    """
+    date = first_date(cleaned)
+    arrived = any(c.dates_arrived_shifted for c in cleaned)
+    subject = next(s for s in store.subjects() if s.subject_id == subject_id)
+    if date is None or arrived == subject.dates_shifted:
+        return date, ()
+    if arrived and not any(v.actual_date for v in store.visits(subject_id)):
+        store.mark_dates_shifted(subject_id, reason="the pictures say that their dates were shifted before they came")
+        return date, ()
+    which = "were shifted before they came, those of the other visits were not" if arrived else "are true, those of the other visits were shifted before they came"
+    return None, (Finding("dates_mixed", f"The dates of these pictures {which}: the visit was given no date, as intervals would be wrong.", "warning"),)
 
 
 def first_date(cleaned: tuple[CleanedFile, ...]) -> str | None:
@@ -173,5 +200,5 @@ def open_record(store: StudyStore, record: SeriesRecord, context: JobContext):
         opened = read_cine(files[0])
     else:
         opened = read_volume(files, part=part_of(record), progress=context.report, should_cancel=lambda: context.token.is_cancelled)
-    # The stored header has no free text; the record's own words name the picture.
-    return replace(opened, source=replace(opened.source, description=record.description or opened.source.description))
+    # The stored header has no free text and a shifted date; the record's own words name the picture, the visit tells its date.
+    return replace(opened, source=replace(opened.source, description=record.description or opened.source.description, acquired_on=None))

@@ -257,6 +257,8 @@ class _Report:
         labels = {n.node_id: n.label for n in self.snapshot.nodes}
         told = [f"{e.kind} {e.date}" + (f" ({labels[e.node_id]})" if e.node_id else "") for e in events]
         text = "Events: " + "; ".join(told) if told else "No ablation is recorded."
+        if any(s.dates_shifted for s in self.snapshot.subjects if s.subject_id == self.subject_id):
+            text = f"Dates are shifted, intervals are true.  {text}"
         page.text(left, y - 36, fit(text, self.width, 7.5), 7.5, colour=GREY)
         page.line(left, y - 42, right, y - 42, colour=INK, width=0.8)
         return y - 46

@@ -19,6 +19,7 @@ from dicom_io.deidentify.rules import Profile, load_profile
 from dicom_io.deidentify.uids import map_uid
 from dicom_io.headers import DicomRefused, Header, ProgressReport, check_cancelled, read_header, report, text
 from dicom_io.pixels import storage_fault
+from dicom_io.sources import Source, as_source, open_bounded
 from dicom_io.trial_modules import Trial
 from dicom_io.ultrasound import acquired_on, iso_date
 from volumetry.errors import NodusError
@@ -46,7 +47,7 @@ class CleanedFile:
     person should look at it, whether or not one has.
     """
 
-    source: Path
+    source: Source
     path: Path
     sop_instance_uid: str
     series_instance_uid: str | None
@@ -71,14 +72,14 @@ def clean_dataset(ds: Dataset, *, subject: str, salt: bytes, profile: str = DEFA
 
 
 def clean_copy(
-    files: Sequence[Path],
+    files: Sequence[Source],
     out_dir: Path,
     subject: str,
     salt: bytes,
     *,
     profile: str = DEFAULT_PROFILE,
     trial: Trial | None = None,
-    confirmed: Mapping[Path, Confirmed] | None = None,
+    confirmed: Mapping[Source, Confirmed] | None = None,
     progress: ProgressReport | None = None,
     should_cancel: Callable[[], bool] | None = None,
 ) -> tuple[CleanedFile, ...]:
@@ -92,7 +93,7 @@ def clean_copy(
     identity, rules = Identity(subject, salt, trial), load_profile(profile)
     done: list[CleanedFile] = []
     try:
-        for n, source in enumerate(map(Path, files)):
+        for n, source in enumerate(map(as_source, files)):
             check_cancelled(should_cancel)
             report(progress, f"Taking names out of file {n + 1} of {len(files)}", n / len(files))
             done.append(clean_file(source, out_dir, identity, rules, confirmed=(confirmed or {}).get(source), should_cancel=should_cancel))
@@ -105,10 +106,18 @@ def clean_copy(
 
 
 def clean_file(
-    source: Path, out_dir: Path, identity: Identity, profile: Profile, *, confirmed: Confirmed | None = None, should_cancel: Callable[[], bool] | None = None
+    source: Source,
+    out_dir: Path,
+    identity: Identity,
+    profile: Profile,
+    *,
+    confirmed: Confirmed | None = None,
+    should_cancel: Callable[[], bool] | None = None,
+    header: Header | None = None,
 ) -> CleanedFile:
-    """Write a clean copy of one file into ``out_dir`` (which exists). Raises as ``clean_copy`` does."""
-    header = read_header(source)
+    """Write a clean copy of one file into ``out_dir`` (which exists); ``header`` where it was read already. Raises as
+    ``clean_copy`` does."""
+    header = header or read_header(source)
     if (header.sop_class or "").startswith(DOCUMENTS):
         raise DicomRefused(f"{source.name} is a document inside DICOM; what it says cannot be cleaned.", code="not_cleanable")
     fault = storage_fault(header) if header.pixels is not None or header.rows else None
@@ -167,12 +176,12 @@ def _boxes(found: Review, confirmed: Confirmed | None):
     return None if found.boxes is None or not found.boxes else found.boxes
 
 
-def _whole_header(source: Path, header: Header) -> Dataset:
+def _whole_header(source: Source, header: Header) -> Dataset:
     """The header with long values too, and without the pixels."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open_bounded(source) as stream:
             warnings.simplefilter("ignore")
-            ds = pydicom.dcmread(source, stop_before_pixels=True, force="SOPClassUID" in header.ds)
+            ds = pydicom.dcmread(stream, stop_before_pixels=True, force="SOPClassUID" in header.ds)
     except Exception as error:  # as the parser pleases
         raise DicomRefused(f"{source.name} cannot be read ({type(error).__name__}).", code="unreadable") from error
     if len(ds) == 0:
@@ -210,7 +219,7 @@ def _write_picture(path: Path, header: Header, boxes, clean: Dataset, log, shoul
     return written.masked_pixels
 
 
-def _check(path: Path, clean: Dataset, subject: str, source: Path) -> None:
+def _check(path: Path, clean: Dataset, subject: str, source: Source) -> None:
     back = read_header(path)
     if str(back.ds.get("PatientID")) != subject or str(back.ds.get("SOPInstanceUID", "")) != str(clean.get("SOPInstanceUID", "")):
         raise NodusError(f"{source.name} did not read back as it was written.", code="write_failed")

@@ -173,7 +173,7 @@ def append_bytes(stream: BinaryIO, header: Header) -> None:
     if block.inline is not None:
         stream.write(block.inline[:need])
     else:
-        with open(header.path, "rb") as source:
+        with header.path.open("rb") as source:
             source.seek(block.start)
             left = need
             while left:

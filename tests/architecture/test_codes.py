@@ -17,7 +17,7 @@ PAGE = ROOT / "resources" / "docs" / "codes.md"
 CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 # Which argument of a call is the code, where it is not named ``code=``.
 PLACES = {
-    "Finding": 0, "Constraint": 0, "AuditFault": 0, "_warn": 0, "fault": 0, "SkippedFile": 1, "check_text": 2, "_refuse": 2,
+    "Finding": 0, "Constraint": 0, "AuditFault": 0, "_warn": 0, "fault": 0, "Reason": 0, "SkippedFile": 1, "check_text": 2, "_refuse": 2,
 }  # fmt: skip
 # Functions that work a code out of a word; these are the words.
 FORMED = {
