@@ -58,6 +58,10 @@ BASELINE = CodedConcept("C1442488", "UMLS", "Baseline")
 POSTTREATMENT = CodedConcept("126074", "DCM", "Posttreatment")
 UNSCHEDULED = CodedConcept("C1699701", "UMLS", "Unscheduled")
 
+# Where a picture's header gave no scale and the reader stated one.
+CALIBRATION = CodedConcept("122505", "DCM", "Calibration")
+BY_READER = CodedConcept("NODUS-BY-READER", "99NODUS", "By the reader against a drawn scale")
+
 STATUS = CodedConcept("NODUS-STATUS", "99NODUS", "Reading status")
 STATUSES = {
     "measured": "Measured", "too_small": "Present, too small to measure", "disappeared_assessed": "Disappeared, assessed", "merged_into": "Merged into another node",

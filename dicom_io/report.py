@@ -72,6 +72,7 @@ class NodeReport:
     segment: SegmentReference | None = None
     diameters: dict[str, tuple[float, PictureLine | None]] = field(default_factory=dict)
     outlines: tuple[PictureLine, ...] = ()
+    calibrated_by_reader: bool = False  # its lengths rest on a scale that the reader drew (manual_calibration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,8 @@ def _groups(node: NodeReport, when: TimePoint | None) -> list:
     common = {"time_point_context": context, "finding_sites": [_site(node)]}
     tracking = sr.TrackingIdentifier(uid=node.tracking_uid, identifier=node.label)
     status = [sr.QualitativeEvaluation(codes.STATUS, codes.status_code(node.status))]
+    if node.calibrated_by_reader:
+        status.append(sr.QualitativeEvaluation(codes.CALIBRATION, codes.BY_READER))
     whole = {**common, "tracking_identifier": tracking, "finding_type": codes.NEOPLASM_SECONDARY, "measurements": _measurements(node), "qualitative_evaluations": status}
     if node.segment is not None:
         s = node.segment
@@ -242,6 +245,7 @@ class ReadGroup:
     values: dict[str, tuple[float, str]]
     segment: tuple[str, int] | None
     lines: tuple[tuple[tuple[float, ...], str], ...]
+    calibrated_by_reader: bool = False
 
 
 def read_report(path: Path | str) -> tuple[ReadGroup, ...]:
@@ -251,7 +255,7 @@ def read_report(path: Path | str) -> tuple[ReadGroup, ...]:
         raise NodusError(f"{Path(path).name} is not a structured report.", code="not_a_report")
     groups = []
     for container in _containers(ds, "125007"):
-        texts, uids, finding, values, segment, lines = None, None, None, {}, None, []
+        texts, uids, finding, values, segment, lines, by_reader = None, None, None, {}, None, [], False
         for item in container.get("ContentSequence", []):
             name = item.ConceptNameCodeSequence[0].CodeValue if item.get("ConceptNameCodeSequence") else None
             if name == "112039":
@@ -260,6 +264,8 @@ def read_report(path: Path | str) -> tuple[ReadGroup, ...]:
                 uids = item.UID
             elif name == "121071" and item.ValueType == "CODE":
                 finding = item.ConceptCodeSequence[0].CodeValue
+            elif name == codes.CALIBRATION.value and item.ValueType == "CODE":
+                by_reader = item.ConceptCodeSequence[0].CodeValue == codes.BY_READER.value
             elif item.ValueType == "NUM" and item.get("MeasuredValueSequence"):
                 measured = item.MeasuredValueSequence[0]
                 values[item.ConceptNameCodeSequence[0].CodeMeaning] = (float(measured.NumericValue), measured.MeasurementUnitsCodeSequence[0].CodeValue)
@@ -270,7 +276,7 @@ def read_report(path: Path | str) -> tuple[ReadGroup, ...]:
                 segment = (str(reference.ReferencedSOPInstanceUID), int(number if isinstance(number, int) else number[0]))
             elif item.ValueType == "SCOORD":
                 lines += _lines(item, itself=True)
-        groups.append(ReadGroup(texts, uids, finding, values, segment, tuple(lines)))
+        groups.append(ReadGroup(texts, uids, finding, values, segment, tuple(lines), by_reader))
     return tuple(groups)
 
 
@@ -303,6 +309,8 @@ def _compare(partial: Path, path: Path, nodes: Sequence[NodeReport]) -> None:
             there = None if group is None else group.values.get(name, (None,))[0]
             if (there is None) != (value is None) or (value is not None and not math.isclose(there, value, rel_tol=1e-8, abs_tol=1e-12)):
                 raise not_as_written(path, f"the {name.lower()} of {node.label}")
+        if group.calibrated_by_reader != node.calibrated_by_reader:
+            raise not_as_written(path, f"who calibrated {node.label}")
         if group.tracking_uid != node.tracking_uid or (node.segment is not None) != (group.segment is not None):
             raise not_as_written(path, f"the identity of {node.label}")
         drawn = [next(back, None) for _ in node.outlines]

@@ -194,7 +194,7 @@ class PictureWire:
 def outline_livewire(cine: Cine, points_px, *, frame: int = 0) -> NodeMask:
     """Outline along the edges through the clicked ``points_px`` (at least three), closed, as a
     one-slice mask; grid and findings as in ``outline_as_mask``, refusals as in ``PictureWire``."""
-    return outline_as_mask(PictureWire(cine, frame).closed(points_px), cine.calibration)
+    return outline_as_mask(PictureWire(cine, frame).closed(points_px), cine.calibration_at(frame))
 
 
 def outline_scale(outline: PictureOutline, calibration: Calibration) -> LengthScale:

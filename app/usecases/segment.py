@@ -38,7 +38,7 @@ def rounded(point) -> list[float]:
 def segment_picture(cine: Cine, seed_px, radius_px: float, frame: int = 0, anchors_px=()) -> NodeMask:
     """Polar outline on one frame of an ultrasound picture, as a one-slice mask; grid and findings as in
     ``outline_picture.outline_as_mask``."""
-    mask = outline_as_mask(outline_click(cine, seed_px, radius_px, frame=frame, anchors_px=anchors_px), cine.calibration)
+    mask = outline_as_mask(outline_click(cine, seed_px, radius_px, frame=frame, anchors_px=anchors_px), cine.calibration_at(frame))
     details = {"seed_px": rounded(seed_px), "radius_px": round(float(radius_px), 3), "anchors_px": [rounded(a) for a in anchors_px]}
     return replace(mask, origin=OutlineOrigin("polar", details=details))
 

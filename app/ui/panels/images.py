@@ -39,19 +39,19 @@ def series_figures(session: Session) -> list[Figure]:
         out += [
             Figure(t("Ultrasound"), t("still") if cine.is_still else t("cine, {n} frames").format(n=cine.frame_count)),
             Figure(t("Columns × rows"), f"{columns} × {rows}"),
-            _scale(cine),
+            _scale(cine, session.frame_index),
         ]
         if not cine.is_still:
             out.append(_duration(cine))
     return out
 
 
-def _scale(cine: Cine) -> Figure:
+def _scale(cine: Cine, frame: int) -> Figure:
     """Millimetres a pixel where the header supports lengths."""
-    calibration = cine.calibration
+    calibration = cine.calibration_at(frame)
     name = t("Pixel")
     if calibration.manual_mm_per_pixel is not None:
-        return Figure(name, calibration.manual_mm_per_pixel, "mm", 3, source=t("Set by the reader against a drawn scale."))
+        return Figure(name, calibration.manual_mm_per_pixel, "mm", 4, source=t("Set by the reader against a drawn scale."))
     if calibration.refusal is not None:
         return Figure(name, None, reason=calibration.refusal[1])
     lengths = [r for r in calibration.regions if r.is_length]

@@ -15,6 +15,7 @@ from app.ui.models.nodes import measure_columns, node_rows, node_volume, status_
 from app.ui.panels.ellipsoid import EllipsoidSection
 from app.ui.panels.enhancing import EnhancingSection, part_words
 from app.ui.panels.picture_outline import PictureSection
+from app.ui.panels.picture_scale import ScaleSection
 from app.ui.panels.tool_keys import ToolKeys
 from app.ui.session import NodeState, Session
 from app.ui.text import t
@@ -72,6 +73,7 @@ class MeasurePanel(StepPanel):
         tools = self.volume_tools = Section(t("Outline"))
         tools.body.addWidget(self.tools)
         self.volume = BigFigure(t("Volume"))
+        self.scale = ScaleSection(session)
         self.picture = PictureSection(session)
         self.enhancing = EnhancingSection(session)
         self.ellipsoid = EllipsoidSection(session)
@@ -103,7 +105,7 @@ class MeasurePanel(StepPanel):
         seen.body.addWidget(self.locked_note)
         seen.body.addWidget(self.correct)
         seen.body.addLayout(row)
-        for part in (nodes, tools, self.picture, self.volume, self.warnings, self.enhancing, self.ellipsoid, seen, self.numbers):
+        for part in (nodes, tools, self.scale, self.picture, self.volume, self.warnings, self.enhancing, self.ellipsoid, seen, self.numbers):
             self.content.addWidget(part)
         self.content.addStretch(1)
         self.status.activated.connect(self._status_chosen)

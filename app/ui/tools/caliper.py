@@ -70,7 +70,7 @@ class CaliperTool(Tool):
             return f"{np.linalg.norm(end.point - start.point):.1f} mm", None
         pixels = float(np.hypot(*(end.point - start.point)))
         try:
-            return f"{length_on_picture(self.session.picture.calibration, tuple(start.point), tuple(end.point)).length_mm:.1f} mm", None
+            return f"{length_on_picture(self.session.picture.calibration_at(start.pane.shown_frame), tuple(start.point), tuple(end.point)).length_mm:.1f} mm", None
         except CalibrationRefused as refused:
             return f"{pixels:.0f} px", refused.message
 

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from app.ui.style import ACCENT, MUTED, TEXT, WARNING, pixel_font
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent
+from app.ui.tools.scale import draw_scale_lines
 from app.ui.views import overlays, picture_outlines
 from app.ui.views.calibration_words import calibration_state, pixel_aspect, region_words
 from app.ui.views.slice_pane import Pointer
@@ -70,7 +71,7 @@ class FramePane(QWidget):
         self.problem = ""
         cine = self.session.picture
         if cine is not None:
-            self.aspect = pixel_aspect(cine.calibration)
+            self.aspect = pixel_aspect(cine.calibration_at(self.session.frame_index))
             self.fit()
             self.want(self.session.frame_index)
         self._take_tool()
@@ -200,6 +201,7 @@ class FramePane(QWidget):
             if caliper.refusal:
                 painter.setFont(pixel_font(11))
                 overlays.shadow_text(painter, QRectF(min(a.x(), b.x()), max(a.y(), b.y()) + 8, 320, 34), caliper.refusal, WARNING, Qt.TextFlag.TextWordWrap)
+        draw_scale_lines(painter, self, self.session)
         tool.paint(painter, self)
         self._draw_corners(painter, cine)
         if tool.at is not None and tool.at.pane is self:
@@ -226,7 +228,7 @@ class FramePane(QWidget):
         overlays.draw_corners(painter, w, h, {
             "tl": left + overlays.finding_lines(cine.findings)[:1],
             "tr": frame,
-            "bl": [calibration_state(cine.calibration)],
+            "bl": [calibration_state(cine.calibration_at(self._shown))],
             "br": [(t("Investigational use"), MUTED)],
         })  # fmt: skip
         if self._drag is None and self.underMouse():
@@ -236,7 +238,7 @@ class FramePane(QWidget):
         at = self.toolbox.current.at
         if at is None or at.pane is not self or not self.toolbox.current.works_on_pictures:
             return
-        for region in cine.calibration.regions:
+        for region in cine.calibration_at(self._shown).regions:
             if region.holds(*at.point):
                 x0, y0 = self.screen_of((region.x0 - 0.5, region.y0 - 0.5))
                 x1, y1 = self.screen_of((region.x1 + 0.5, region.y1 + 0.5))
@@ -348,6 +350,6 @@ class FramePane(QWidget):
         text = t("column {x:.0f}  row {y:.0f}").format(x=x, y=y)
         rows, columns = cine.shape
         if 0 <= round(x) < columns and 0 <= round(y) < rows:
-            text += " · " + region_words(cine.calibration, float(x), float(y))
+            text += " · " + region_words(cine.calibration_at(self._shown or 0), float(x), float(y))
         text += f" · {t('zoom')} {100 * self.px_per_px / self._fitted:.0f} %"
         self.hovered.emit(Pointer(text))

@@ -257,7 +257,7 @@ def draw_caliper(painter: QPainter, view: PlaneView, geometry: ImageGeometry, nu
 def caliper_text(caliper) -> str:
     """Label and length of a caliper; where millimetres were refused, pixels."""
     if caliper.length_mm is not None:
-        text = f"{caliper.length_mm:.1f} mm"
+        text = f"{caliper.length_mm:.1f} mm" + (" " + t("(scale by hand)") if any(w.code == "manual_calibration" for w in caliper.warnings) else "")
     else:
         (x0, y0), (x1, y1) = caliper.points[0][:2], caliper.points[1][:2]
         text = f"{math.hypot(x1 - x0, y1 - y0):.0f} px"

@@ -38,7 +38,7 @@ def advice(code: str) -> tuple[str, str]:
         ),
         "uncalibrated": (
             t("The picture does not say how many millimetres a pixel is. Lengths are shown in pixels only."),
-            t("Ask for the original export of the machine, with its region calibration, or use another series."),
+            t("Ask for the original export of the machine, with its region calibration. Where marks are drawn into the picture, state a scale by hand (Shift+S)."),
         ),
         "crosses_regions": (
             t("The line runs over two regions with different scales, so it has no single length."),
