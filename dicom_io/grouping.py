@@ -7,6 +7,7 @@ block far away. Each becomes a stack of its own; nothing is thrown together beca
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ from volumetry.finding import Finding
 if TYPE_CHECKING:
     from dicom_io.scan import FileFacts
 
+# Values of slices that differ in these cannot be compared.
+NEVER_ONE_STACK = frozenset({"EchoNumbers", "EchoTime", "ConvolutionKernel", "DiffusionBValue"})
 # Directions agree within this (about 0.06 degrees); pixel spacings within this share.
 SAME_DIRECTION = 1e-3
 SAME_SPACING = 1e-3
@@ -92,21 +95,66 @@ def _instance(one: Slice) -> tuple[int, int, str]:
     return (fact.instance if fact.instance is not None else 1 << 40, plane.frame, fact.name)
 
 
+def _families(slices: list[Slice], marks: tuple[int, ...]) -> list[list[Slice]] | None:
+    """Slices by the values of these marks; None where they do not tell anything apart."""
+    found: dict[tuple, list[Slice]] = {}
+    for one in slices:
+        found.setdefault(tuple(one[1].marks[n] if n < len(one[1].marks) else None for n in marks), []).append(one)
+    # A mark that differs from slice to slice (a time) would tear every slice off.
+    telling = len(found) > 1 and (min(len(f) for f in found.values()) > 1 or len(slices) == len(found) == 2)
+    return list(found.values()) if telling else None
+
+
+def _side_by_side(families: list[list[Slice]]) -> bool:
+    """True where all families lie over more than a quarter of the shortest one's length."""
+    ends = [(float(a.min()), float(a.max())) for a in map(_along, families)]
+    shared = min(high for _, high in ends) - max(low for low, _ in ends)
+    return shared > 0.25 * min(high - low for low, high in ends)
+
+
+def _layout(family: list[Slice]) -> StackLayout:
+    return lay_out(np.array([p.position_mm for _, p in family]), np.array(family[0][1].orientation))
+
+
+def _is_even(layout: StackLayout) -> bool:
+    return layout.step_mm is not None and layout.source_index is None
+
+
+def _interleaved(slices: list[Slice]) -> list[list[Slice]] | None:
+    """Several stacks whose slices lie between each other's, or behind one another with steps of their own;
+    None for one stack. Slices of two echoes or kernels are never one stack, whatever their places."""
+    if len(slices) < 4:
+        return None
+    for n in range(len(MARKS)):
+        families = _families(slices, (n,))
+        if families and MARKS[n] in NEVER_ONE_STACK and _side_by_side(families):
+            return families
+    if _is_even(_layout(slices)):
+        return None
+    for n in range(len(MARKS)):
+        families = _families(slices, (n,))
+        if not families or min(map(len, families)) < 3:
+            continue
+        layouts = [_layout(f) for f in families]
+        if not all(map(_is_even, layouts)):
+            continue
+        steps = [float(np.linalg.norm(layout.step_mm)) for layout in layouts]
+        if _side_by_side(families) or max(steps) > 1.05 * min(steps):
+            return families
+    return None
+
+
 def _untangle(slices: list[Slice]) -> tuple[list[list[Slice]], list[tuple[str, str]], tuple[Finding, ...]]:
     """Separate slices lying in the same places; else keep one of each place.
 
     Returns stacks, (file, message) left out, findings.
     """
     if not _repeats(slices):
-        return [slices], [], ()
-    for n in range(len(MARKS)):
-        families: dict[object, list[Slice]] = {}
-        for one in slices:
-            families.setdefault(one[1].marks[n] if n < len(one[1].marks) else None, []).append(one)
-        # A mark that differs from slice to slice (a time) would tear every slice off.
-        telling = len(families) > 1 and (min(len(f) for f in families.values()) > 1 or len(slices) == len(families) == 2)
-        if telling and not any(_repeats(f) for f in families.values()):
-            return list(families.values()), [], ()
+        return _interleaved(slices) or [slices], [], ()
+    for marks in [*combinations(range(len(MARKS)), 1), *combinations(range(len(MARKS)), 2)]:
+        families = _families(slices, marks)
+        if families and not any(_repeats(f) for f in families):
+            return families, [], ()
     ordered = sorted(slices, key=_instance)
     along = _along(ordered)
     place = np.round((along - along.min()) / max(SAME_PLANE_MM * 10, 1e-9)).astype(int)

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicom_io.ct import read_stack, series_of_files
 from dicom_io.rtstruct import RTSTRUCT_SOP_CLASS, read_rtstruct
+from dicom_io.seg_sources import Reference, plane_reference
 from dicom_io.writing import INVESTIGATIONAL, Stamp, new_object, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
@@ -32,16 +33,24 @@ def _decimal(value: float) -> str:
     return "0" if text in ("-0", "") else text
 
 
-def _contours(mask: NodeMask, slice_uids: Sequence[tuple[str, str]]) -> list[Dataset]:
+def _picture(reference: tuple[str, str, int | list[int] | None]) -> Dataset:
+    """What names a picture: file, and frame or frames within it where it holds several."""
+    sop_class, sop_uid, frame = reference
+    image = Dataset()
+    image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = sop_class, sop_uid
+    if frame is not None:
+        image.ReferencedFrameNumber = frame
+    return image
+
+
+def _contours(mask: NodeMask, planes: Sequence[Reference]) -> list[Dataset]:
     """The closed outlines of a mask, slice by slice, each naming the picture it was drawn on."""
     out = []
     for k in np.flatnonzero(mask.array.any(axis=(1, 2))):
         for index in outlines_in_slice(mask.array, 0, int(k)):
             points = mask.geometry.index_to_world(index[:-1])  # the last repeats the first
-            image = Dataset()
-            image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = slice_uids[int(k)]
             contour = Dataset()
-            contour.ContourImageSequence = [image]
+            contour.ContourImageSequence = [_picture(planes[int(k)])]
             contour.ContourGeometricType = "CLOSED_PLANAR"
             contour.NumberOfContourPoints = len(points)
             contour.ContourNumber = len(out) + 1
@@ -50,13 +59,12 @@ def _contours(mask: NodeMask, slice_uids: Sequence[tuple[str, str]]) -> list[Dat
     return out
 
 
-def _references(ds: Dataset, source: Dataset, uids: Sequence[tuple[str, str]]) -> None:
+def _references(ds: Dataset, source: Dataset, planes: Sequence[Reference]) -> None:
     """The frame of reference, study, series and pictures that the outlines lie on."""
-    images = []
-    for sop_class, uid in uids:
-        image = Dataset()
-        image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = sop_class, uid
-        images.append(image)
+    frames: dict[tuple[str, str], list[int]] = {}
+    for sop_class, sop_uid, frame in planes:
+        frames.setdefault((sop_class, sop_uid), []).extend([] if frame is None else [frame])
+    images = [_picture((*file, sorted(used) or None)) for file, used in frames.items()]
     series = Dataset()
     series.SeriesInstanceUID = source.SeriesInstanceUID
     series.ContourImageSequence = images
@@ -92,7 +100,7 @@ def write_rtstruct(masks: Sequence[NodeMask], source_files: Sequence[Path], path
     source = headers[0]
     if not source.get("FrameOfReferenceUID"):
         raise NodusError("The series does not say in which frame of reference it lies; outlines cannot be placed in it.", code="frame_of_reference_missing")
-    uids = [(str(headers[file].SOPClassUID), str(headers[file].SOPInstanceUID)) for file, _frame in series.slices]
+    planes = [plane_reference(headers[file], frame) for file, frame in series.slices]
 
     ds = new_object(RTSTRUCT_SOP_CLASS, "RTSTRUCT", source, stamp, series_number=SERIES_NUMBER, description="Node outlines")
     ds.OperatorsName = ""
@@ -103,7 +111,7 @@ def write_rtstruct(masks: Sequence[NodeMask], source_files: Sequence[Path], path
     ds.StructureSetDate, ds.StructureSetTime = ds.ContentDate, ds.ContentTime
     del ds.ContentDate, ds.ContentTime  # of images, not of structure sets
     ds.ApprovalStatus = "UNAPPROVED"
-    _references(ds, source, list(dict.fromkeys(uids)))
+    _references(ds, source, planes)
     rois, outlines, observations = [], [], []
     for number, mask in enumerate(masks, start=1):
         roi = Dataset()
@@ -114,7 +122,7 @@ def write_rtstruct(masks: Sequence[NodeMask], source_files: Sequence[Path], path
         drawn = Dataset()
         drawn.ReferencedROINumber = number
         drawn.ROIDisplayColor = list(COLOURS[(number - 1) % len(COLOURS)])
-        contours = _contours(mask, uids)
+        contours = _contours(mask, planes)
         if contours:
             drawn.ContourSequence = contours
         outlines.append(drawn)

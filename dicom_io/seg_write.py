@@ -12,15 +12,18 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
-import pydicom
 from highdicom.sr.coding import CodedConcept
 
 from dicom_io.codes import CERVICAL_NODE, MORPHOLOGICALLY_ALTERED, NEOPLASM_SECONDARY
 from dicom_io.ct import read_geometry, series_of_files
 from dicom_io.seg import read_seg
+from dicom_io.seg_sources import name_true_frames, segmentation_sources
 from dicom_io.writing import MANUFACTURER, MODEL, Stamp, identify, replaced_when_checked
 from volumetry.errors import NodusError
 from volumetry.mask import NodeMask
+
+# Sizes of voxels agree within this share: positions are written to about ten digits.
+SAME_SIZE = 1e-5
 
 
 def _described(mask: NodeMask, number: int, stamp: Stamp, tracking_uid: str | None) -> hd.seg.SegmentDescription:
@@ -49,12 +52,13 @@ def write_seg(
     tracking_uids: Sequence[str | None] | None = None,
     series_number: int = 900,
 ) -> Path:
-    """Write ``masks`` as one BINARY segmentation of the series in ``source_files``.
+    """Write ``masks`` as one BINARY segmentation of the series in ``source_files`` (single slices or
+    multi-frame files; of several stacks in them the one that the masks lie on).
 
     Segments are numbered from 1 in the order given and may overlap or be empty. The masks must lie
-    on the grid of the series. Written under a temporary name, read back, compared voxel for voxel,
-    then moved into place. Raises ``NodusError``: ``wrong_grid``, ``nothing_to_write``,
-    ``write_failed``.
+    on the grid of the series. Written under a temporary name, read back, compared voxel for voxel and
+    in the size of a voxel, then moved into place. Raises ``NodusError``: ``wrong_grid``,
+    ``nothing_to_write``, ``frame_of_reference_missing``, ``write_failed``.
     """
     path = Path(path)
     if not masks:
@@ -68,9 +72,7 @@ def write_seg(
             raise NodusError(f"The mask {mask.name or mask.label} does not lie on the slices of this series.", code="wrong_grid")
     if not any(m.array.any() for m in masks):
         raise NodusError("All masks are empty; a segmentation needs at least one voxel.", code="nothing_to_write")
-    if len(series.files) != len(series.slices):
-        raise NodusError("Segmentations of multi-frame series are not written yet.", code="wrong_grid")
-    sources = [pydicom.dcmread(p, stop_before_pixels=True) for p in series.paths]
+    sources, references = segmentation_sources(series, grid)
     uids = list(tracking_uids) if tracking_uids is not None else [None] * len(masks)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -90,6 +92,8 @@ def write_seg(
             content_label="NODES",
             content_description="Investigational use only",
         )
+    if any(frame is not None for _, _, frame in references):
+        name_true_frames(segmentation, references)
     identify(segmentation, stamp, "SEG")
     with replaced_when_checked(path) as partial:
         segmentation.save_as(partial)
@@ -101,6 +105,8 @@ def _compare(path: Path, masks: Sequence[NodeMask]) -> None:
     """Refuse where what was written is not what was meant: every voxel at its place in the patient."""
     back = read_seg(path)
     for mask, other in zip(masks, back, strict=True):
+        if mask.geometry.shape[0] > 1 and abs(other.geometry.voxel_size_mm3 / mask.geometry.voxel_size_mm3 - 1) > SAME_SIZE:
+            raise NodusError(f"The voxels of segment {mask.name or mask.label} did not read back in their size.", code="write_failed")
         placed = np.argwhere(other.array)[:, ::-1]
         found = np.rint(mask.geometry.world_to_index(other.geometry.index_to_world(placed))).astype(int)[:, ::-1]
         back_in_place = np.zeros_like(mask.array)

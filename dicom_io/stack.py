@@ -127,7 +127,8 @@ def lay_out(positions_mm: np.ndarray, orientation: np.ndarray, instance_numbers:
 def _uneven(order: np.ndarray, along: np.ndarray, slope: np.ndarray, slack: float, findings: list[Finding]) -> StackLayout:
     """Layout of planes that are not evenly spaced: interpolated where the gaps are small, else none."""
     steps = np.diff(along)
-    usual, smallest, widest = float(np.median(steps)), float(steps.min()), float(steps.max())
+    # The usual step is one that occurs: the mean of the two middle ones may be none of them.
+    usual, smallest, widest = float(np.sort(steps)[(len(steps) - 1) // 2]), float(steps.min()), float(steps.max())
     ratio = steps / usual
     whole = np.round(ratio)
     lost = bool(((whole >= 1) & (np.abs(ratio - whole) <= max(0.05, slack / usual))).all() and (whole > 1).any())
