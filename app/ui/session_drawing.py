@@ -103,13 +103,13 @@ class DrawingPart:
         self.outline_points_mm = None
         if state is None or state.draft is None:
             return
-        array, geometry = state.draft.copy_array(), state.draft.geometry
+        copy, geometry = state.draft.copy_later(), state.draft.geometry
 
         def done(points) -> None:
             self.outline_points_mm = points
             self.display_changed.emit()
 
-        self.jobs.start("Aiming", lambda _context: drawing.outline_points(array, geometry), key="aim", quiet=True, on_done=done)
+        self.jobs.start("Aiming", lambda _context: drawing.outline_points(copy(), geometry), key="aim", quiet=True, on_done=done)
 
     # ---- working them out ----------------------------------------------------------------------
     def _has_outline(self, otherwise: str) -> bool:

@@ -101,7 +101,7 @@ class EnhancingSessionPart:
         stated = self.enhancing_of(node_id)
         if stated.measurement is state.measurement:
             return
-        mask, measurement = state.draft.as_mask(), state.measurement
+        mask_of, measurement = state.draft.mask_later(), state.measurement
 
         def take(values: OutlineValues | None, refusal: str) -> None:
             if self.image is image and self.nodes.get(node_id) is state and state.enhancing is stated:
@@ -109,7 +109,7 @@ class EnhancingSessionPart:
                 self.measurement_changed.emit(node_id)
 
         self.jobs.start(
-            "Reading the outline", lambda _context: values_in_outline(image, mask), key=f"enhancing-{node_id}", quiet=True,
+            "Reading the outline", lambda _context: values_in_outline(image, mask_of()), key=f"enhancing-{node_id}", quiet=True,
             on_done=lambda values: take(values, ""), on_refused=lambda error: take(None, error.message),
         )  # fmt: skip
 

@@ -206,8 +206,13 @@ class GesturesPart:
     def _before(self, state) -> Callable[[Callable], Callable[[], drawing.Drawn]]:
         """The outline as it stands, handed to ``work(before, known)`` in a thread."""
         draft = self._draft_of(state)
-        before, memos = draft.copy_array(), tuple(self._drawn.get(draft, ()))
-        return lambda work: lambda: work(before, drawing.recall(memos, before))
+        copy, memos, box = draft.copy_later(), tuple(self._drawn.get(draft, ())), draft.box
+
+        def on_copy(work):
+            before = copy()
+            return work(before, drawing.recall(memos, before, box))
+
+        return lambda work: lambda: on_copy(work)
 
 
 def _version(state) -> int:

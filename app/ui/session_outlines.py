@@ -149,9 +149,14 @@ class OutlinesPart:
         self._stroke_waits = False
         draft = self.nodes[node_id].draft
         if draft.box is not None:
-            self._measure_later(node_id, draft, draft.mask_in_stroke(draft.box, draft.stroke_began_empty))
+            self._measure_later(node_id, draft, draft.mask_in_stroke())
 
     # ---- brush -------------------------------------------------------------------------------
+    @property
+    def is_painting(self) -> bool:
+        """True while a brush or eraser is down."""
+        return self._stroke is not None
+
     def begin_stroke(self, text: str) -> None:
         """A brush or eraser stroke begins; all dabs until ``end_stroke`` are one undo step."""
         state = self._node_for_editing()

@@ -186,7 +186,7 @@ def _brushing(labels: np.ndarray, geometry: ImageGeometry) -> list[Row]:
     array[box] = ball
     fine = NodeMask(array, ImageGeometry.from_spacing(array.shape, (0.5, 0.5, 0.5)))
     draft = MaskDraft(fine.geometry, fine)
-    brush_s, _ = best_of(lambda: measure_node(draft.mask_in_stroke(box, False)()), OFTEN)
+    brush_s, _ = best_of(lambda: measure_node(draft.mask_in_stroke()()), OFTEN)
     small = NodeMask(np.pad(ball, 8), ImageGeometry.from_spacing(tuple(n + 16 for n in ball.shape), (0.5, 0.5, 0.5)))
     small_s, _ = best_of(lambda: measure_node(small), OFTEN)
     return [

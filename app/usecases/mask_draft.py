@@ -92,30 +92,40 @@ class MaskDraft:
     @property
     def is_empty(self) -> bool:
         """True while nothing is outlined."""
-        return self.box is None or not self._array[self.box].any()
+        return self.box is None or (self._stroke is not None and not self._array[self.box].any())  # else the box is tight
 
     def copy_array(self) -> np.ndarray:
         """The voxels as they stand, as an array of one's own."""
-        out = np.zeros(self.geometry.shape, dtype=bool)
-        if self.box is not None:
-            out[self.box] = self._array[self.box]
-        return out
+        return self.copy_later()()
+
+    def copy_later(self) -> Callable[[], np.ndarray]:
+        """The same for another thread: the voxels in the box are copied now, the array is made when the
+        function is called."""
+        shape, box = self.geometry.shape, self.box
+        crop = None if box is None else self._array[box].copy()
+
+        def make() -> np.ndarray:
+            out = np.zeros(shape, dtype=bool)
+            if crop is not None:
+                out[box] = crop
+            return out
+
+        return make
 
     def as_mask(self, label: int = 1, name: str | None = None) -> NodeMask:
         """A read-only copy as a value."""
-        return NodeMask(self.copy_array(), self.geometry, label, name or self.name, self.coverage_volume_ml, self.findings, self.origin)
+        return self.mask_later(label, name)()
 
-    def mask_in_stroke(self, box: Box, was_empty: bool) -> Callable[[], NodeMask]:
-        """The outline in the middle of a stroke, to be measured in another thread: the voxels in ``box``
-        (which must hold all of them) are copied now, the mask is made when the function is called."""
-        crop, geometry, note = self._array[box].copy(), self.geometry, self._after_hand(was_empty, "brush")
+    def mask_later(self, label: int = 1, name: str | None = None) -> Callable[[], NodeMask]:
+        """The same for another thread, as ``copy_later``."""
+        make, note, geometry, name = self.copy_later(), self.note, self.geometry, name or self.name
+        return lambda: NodeMask(make(), geometry, label, name, note.coverage_volume_ml, note.findings, note.origin)
 
-        def make() -> NodeMask:
-            array = np.zeros(geometry.shape, dtype=bool)
-            array[box] = crop
-            return NodeMask(array, geometry, 1, self.name, None, note.findings, note.origin)
-
-        return make
+    def mask_in_stroke(self) -> Callable[[], NodeMask]:
+        """The outline in the middle of a stroke, for another thread: its voxels with what would be known of
+        them if the stroke ended now."""
+        make, note, geometry, name = self.copy_later(), self._after_hand(self._began_empty, "brush"), self.geometry, self.name
+        return lambda: NodeMask(make(), geometry, 1, name, None, note.findings, note.origin)
 
     def measure(self) -> NodeMeasurement:
         """All numbers of the outline as it stands."""
@@ -159,13 +169,13 @@ class MaskDraft:
         return touched
 
     @property
-    def stroke_began_empty(self) -> bool:
+    def _began_empty(self) -> bool:
         """True where nothing was outlined when the stroke under way began."""
         return self._stroke is not None and (self._stroke[1] is None or not self._stroke[1].any())
 
     def end_stroke(self, text: str) -> EditStep | None:
         """The stroke ends; None where it changed no voxel."""
-        was_empty, (box, crop), self._stroke = self.stroke_began_empty, self._stroke, None
+        was_empty, (box, crop), self._stroke = self._began_empty, self._stroke, None
         within = self.box  # holds the box before and every dab
         if within is None:
             return None

@@ -134,8 +134,9 @@ class ScenePane(QWidget):
         self._changed()
 
     def _take_node(self, node_id: str) -> None:
-        """Surface of one node from its outline, made in a job; the last wins."""
-        if self.scene is None:
+        """Surface of one node from its outline, made in a job; the last wins. Not in the middle of a stroke:
+        a view is slow to render without a graphics card, and the hand comes first."""
+        if self.scene is None or self.session.is_painting:
             return
         draft = draft_mask(self.session.nodes.get(node_id))
         if draft is None:
@@ -151,10 +152,10 @@ class ScenePane(QWidget):
         self._surfaces_of[node_id] = made_of
         from app.ui.scene.surfaces import mask_surface, nearest_values
 
-        array, geometry = draft.copy_array(), draft.geometry
+        copy, geometry = draft.copy_later(), draft.geometry
 
         def work(_context):
-            surface = mask_surface(array, geometry)
+            surface = mask_surface(copy(), geometry)
             values = None if margin is None else nearest_values(surface[0], margin.points_mm, margin.distance_mm)
             return node_id, surface, values
 
