@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
@@ -15,9 +13,10 @@ from app.ui.tools.base import PaneEvent
 from app.ui.tools.scale import draw_scale_lines
 from app.ui.views import overlays, picture_outlines
 from app.ui.views.calibration_words import calibration_state, pixel_aspect, region_words
+from app.ui.views.frame_ahead import FramesAhead
 from app.ui.views.slice_pane import Pointer
 
-KEPT_FRAMES = 24
+DECODING = 2  # frames decoded at a time: enough to keep up, and a thread is left for the hand
 CORNER_ROOM = 38
 
 
@@ -36,11 +35,10 @@ class FramePane(QWidget):
         self.aspect = 1.0  # height of a picture pixel over its width
         self.middle = (0.0, 0.0)
         self._fitted = 1.0
-        self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._frames = FramesAhead()
         self._shown: int | None = None
         self._qimage: QImage | None = None
-        self._wanted: int | None = None
-        self._loading = False
+        self._decoding: set[tuple[int, int]] = set()  # (id of the cine, frame) on their way
         self._drag: tuple | None = None
         self._space = False
         self._wheel = 0.0
@@ -65,50 +63,61 @@ class FramePane(QWidget):
 
     # ---- frames ----------------------------------------------------------------------
     def _take_picture(self) -> None:
-        self._frames.clear()
-        self._shown = self._wanted = None
+        self._shown = None
         self._qimage = None
         self.problem = ""
         cine = self.session.picture
+        self._frames = FramesAhead()
         if cine is not None:
+            self._frames = FramesAhead(cine.frame_count, 3 * cine.shape[0] * cine.shape[1])
             self.aspect = pixel_aspect(cine.calibration_at(self.session.frame_index))
             self.fit()
             self.want(self.session.frame_index)
         self._take_tool()
 
     def want(self, index: int) -> None:
-        """Show frame ``index`` as soon as it is decoded; only one is decoded at a time and frames
-        that nobody waits for any more are skipped."""
-        self._wanted = index
+        """Show frame ``index`` as soon as it is decoded. Those that follow it are decoded ahead, a few at a time;
+        frames that nobody waits for any more are skipped."""
+        self._frames.want(index)
         if index in self._frames:
             self._show(index)
-            return
-        if not self._loading and self.session.picture is not None:
-            self._loading = True
-            cine = self.session.picture
+        self._decode_on()
+
+    def _decode_on(self) -> None:
+        cine = self.session.picture
+        while cine is not None and len(self._decoding) < DECODING:
+            index = self._frames.next_to_decode({n for c, n in self._decoding if c == id(cine)})
+            if index is None:
+                return
+            self._decoding.add((id(cine), index))
             self.session.jobs.start(
-                t("Reading frame"), lambda _: (cine, index, cine.read_frame(index)), quiet=True, on_done=self._loaded, on_refused=self._refused
-            )
+                t("Reading frame"), lambda _, cine=cine, index=index: cine.read_frame(index), quiet=True,
+                on_done=lambda pixels, cine=cine, index=index: self._decoded(cine, index, pixels),
+                on_refused=lambda error, cine=cine, index=index: self._refused(cine, index, error),
+            )  # fmt: skip
 
-    def _refused(self, error) -> None:
-        self._loading = False
-        self.problem = error.message
-        self.update()
-
-    def _loaded(self, result) -> None:
-        cine, index, pixels = result
-        self._loading = False
+    def _refused(self, cine, index: int, error) -> None:
+        self._decoding.discard((id(cine), index))
         if cine is self.session.picture:
-            self._frames[index] = pixels
-            while len(self._frames) > KEPT_FRAMES:
-                self._frames.popitem(last=False)
-            self._show(index)
-        if self._wanted is not None and self._wanted not in self._frames:
-            self.want(self._wanted)
+            self._frames.fail(index)
+            if index == self._frames.wanted:
+                self.problem = error.message
+                self._qimage = None  # no other frame stands in for it
+                self.update()
+                return
+        self._decode_on()
+
+    def _decoded(self, cine, index: int, pixels: np.ndarray) -> None:
+        self._decoding.discard((id(cine), index))
+        if cine is self.session.picture:
+            self._frames.put(index, np.ascontiguousarray(pixels))  # QImage looks into it
+            if index == self._frames.wanted:
+                self._show(index)
+        self._decode_on()
 
     def _show(self, index: int) -> None:
-        pixels = np.ascontiguousarray(self._frames[index])
-        self._frames[index] = pixels  # QImage looks into it
+        pixels = self._frames[index]
+        self.problem = ""
         h, w = pixels.shape[:2]
         if pixels.ndim == 2:
             self._qimage = QImage(pixels.data, w, h, w, QImage.Format.Format_Grayscale8)
@@ -259,7 +268,7 @@ class FramePane(QWidget):
 
     def mousePressEvent(self, event) -> None:
         """Middle or Space pans; left is the tool where it works on pictures."""
-        if self.session.picture is None:
+        if self.session.picture is None or self._qimage is None:  # nothing is drawn on a frame that is not seen
             return
         button = event.button()
         if button == Qt.MouseButton.MiddleButton or (button == Qt.MouseButton.LeftButton and self._space):
