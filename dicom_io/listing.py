@@ -6,6 +6,7 @@ Nothing that lies there is passed over in silence: what is not looked at is list
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,7 @@ def _is_dicomdir(path: Path) -> bool:
             head = fp.read(1024)
     except OSError:
         return False
-    return head[128:132] == b"DICM" and b"1.2.840.10008.1.3.10\0" in head[132:512]
+    return head[128:132] == b"DICM" and re.search(rb"1\.2\.840\.10008\.1\.3\.10(?![.0-9])", head[132:512]) is not None
 
 
 def _walk(root: Path, listing: Listing, should_cancel: Callable[[], bool] | None) -> Iterable[tuple[str, Path]]:
@@ -99,14 +100,17 @@ def _walk(root: Path, listing: Listing, should_cancel: Callable[[], bool] | None
 
 
 def _add_folder(listing: Listing, should_cancel: Callable[[], bool] | None) -> None:
+    """Plain files first: of a picture that lies in an archive too, the plain file is used."""
+    archives = []
     for name, file in _walk(listing.root, listing, should_cancel):
-        if name.lower().endswith(ARCHIVE_SUFFIX) and file.is_file() and is_archive(file):
-            try:
-                _add_archive(listing, file, name + "/")
-            except ArchiveRefused as refusal:
-                listing.skipped.append(SkippedFile(name, refusal.code, refusal.message))
-        else:
-            listing.files.append((name, file))
+        packed = name.lower().endswith(ARCHIVE_SUFFIX) and file.is_file() and is_archive(file)
+        (archives if packed else listing.files).append((name, file))
+    for name, file in archives:
+        check_cancelled(should_cancel)
+        try:
+            _add_archive(listing, file, name + "/")
+        except ArchiveRefused as refusal:
+            listing.skipped.append(SkippedFile(name, refusal.code, refusal.message))
 
 
 def _add_archive(listing: Listing, path: Path, prefix: str) -> None:
