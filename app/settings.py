@@ -88,7 +88,7 @@ def _rewrite(content: dict) -> None:
     os.replace(fresh, place)
 
 
-KERNEL_ROOMS = ("volumetry/kernels", "planning/kernels", "app/demo/kernels")
+KERNEL_ROOMS = ("volumetry/kernels", "planning/kernels", "dicom_io/kernels", "app/demo/kernels")
 
 
 def kernel_stamp(root: Path | None = None) -> str:

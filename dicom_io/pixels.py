@@ -226,7 +226,7 @@ class FrameDecoder:
             return frame.astype(self._plain.newbyteorder("="), copy=False), self._template["PhotometricInterpretation"]
         data = self._bytes(index)
         if self._spans is not None:
-            self._codec.check(data, self.header.rows, self.header.columns, self._template["SamplesPerPixel"], self._template["BitsAllocated"])
+            self._codec.check(data, self.header.rows, self.header.columns, self._template["SamplesPerPixel"])
         array, meta = self._codec.decode(self._dataset(data), raw=not colour)
         if array.shape[:2] != (self.header.rows, self.header.columns):
             raise DicomRefused(f"{self.header.path.name}: frame {index} decodes to another size than declared.", code="header_size_mismatch")
