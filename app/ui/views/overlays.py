@@ -242,7 +242,8 @@ def draw_length(painter: QPainter, a: QPointF, b: QPointF, text: str, colour: st
     painter.drawLines(ticks)
     painter.setFont(pixel_font(12, bold=True))
     end = b if b.x() >= a.x() else a
-    shadow_text(painter, end + QPointF(9, -5), text, colour)
+    room = painter.window().right() - 4 - painter.fontMetrics().horizontalAdvance(text)
+    shadow_text(painter, QPointF(min(end.x() + 9, room), end.y() - 5), text, colour)
 
 
 def draw_caliper(painter: QPainter, view: PlaneView, geometry: ImageGeometry, number: int, caliper) -> None:
