@@ -99,7 +99,8 @@ class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, P
         self.current_series_id: str | None = None
         self.frame_index = 0
         self.crosshair_mm = np.zeros(3)
-        self.window = WINDOW_PRESETS["Neck contrast"]
+        self.window = self._hu_window = WINDOW_PRESETS["Neck contrast"]
+        self._window_unit = "HU"  # of the volume that the window was set for
         self.tool = "crosshair"
         self.brush_radius_mm = 3.0
         self.brush_3d = False

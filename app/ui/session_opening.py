@@ -186,6 +186,7 @@ class OpeningPart:
             if self.image is not None and not self.image.geometry.same_grid(opened.geometry):
                 self._lay_outlines_aside()
             keep = self.image is not None and self.image.source.frame_of_reference_uid == opened.source.frame_of_reference_uid and opened.geometry.contains(self.crosshair_mm)
+            self._suit_window(opened)
             self.image = opened
             self.calipers = [c for c in self.calipers if c.source is None]
             self.picture_changed.emit()
@@ -195,6 +196,20 @@ class OpeningPart:
                 self._centre_crosshair()
         self.calipers_changed.emit()
         self.findings_changed.emit()
+
+    def _suit_window(self, opened: ImageVolume) -> None:
+        """Window of a volume in another unit than the one before: the presets are for HU, echoes and signals are
+        windowed by their own values (a coarse grid of them)."""
+        before, self._window_unit = self._window_unit, opened.unit
+        if opened.unit == before:
+            return
+        if opened.unit == "HU":
+            self.set_window(*self._hu_window)
+            return
+        if before == "HU":
+            self._hu_window = self.window
+        low, high = np.percentile(opened.array[tuple(slice(None, None, max(1, n // 64)) for n in opened.array.shape)], (0.5, 99.5))
+        self.set_window((low + high) / 2, max(float(high - low), 1.0))
 
     def _centre_crosshair(self) -> None:
         """Start at the current node where it has an outline, else in the middle of the volume."""

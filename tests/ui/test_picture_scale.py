@@ -294,3 +294,18 @@ def test_that_a_volume_made_with_it_is_marked_in_reading_table_report_and_dicom(
     export_study(session.study, "pdf", out / "pdf")
     (page,) = (out / "pdf").rglob("*.pdf")
     assert "drawn scale" in " ".join(" ".join(p.extract_text().split()) for p in PdfReader(page).pages)
+
+
+def test_that_a_volume_of_echoes_is_windowed_by_its_own_values(session):
+    from volumetry.geometry import ImageGeometry
+    from volumetry.image import ImageSource, ImageVolume
+
+    grid = ImageGeometry.from_spacing((6, 30, 30), (0.5, 0.5, 0.5))
+    ramp = np.linspace(0, 200, 6 * 30 * 30).reshape(grid.shape).astype(np.int16)
+    session.set_window(50.0, 350.0)
+    session._show(ImageVolume(ramp, grid, "grey", ImageSource(modality="US", in_patient_space=False)))
+    centre, width = session.window
+    assert (centre, width) == (pytest.approx(100, abs=6), pytest.approx(200, abs=12))
+    session._clear_screen()  # between visits
+    session._show(ImageVolume(ramp, grid, "HU", ImageSource(modality="CT")))
+    assert session.window == (50.0, 350.0)

@@ -60,6 +60,18 @@ def advice(code: str) -> tuple[str, str]:
             t("The scale was drawn by the reader against a ruler in the picture, not given by the machine."),
             t("Use a calibrated picture where there is one; the reading carries this warning."),
         ),
+        "square_pixels_assumed": (
+            t("The scale was drawn in one direction only, so the other one was given the same."),
+            t("Draw a second scale across the first where the picture has one."),
+        ),
+        "own_frame_of_reference": (
+            t("The machine made this volume in a frame of its own. Distances and volumes in it are true; where the patient's left, front and head lie is not stored."),
+            t("State the node's side yourself. The sides of the panes carry the volume's own axes."),
+        ),
+        "volume_part": (
+            t("The file holds several volumes, for example one for each time point. This says which one is on screen."),
+            t("Choose the one that you mean in the list of series."),
+        ),
         "frame_times_missing": (
             t("The cine has no frame times. It plays at an assumed speed, and no time curve is computed from it."),
             t("Ask for the original cine of the machine."),
