@@ -16,6 +16,7 @@ from app.ui.style import ACCENT, CALIPER_COLOUR, CROSSHAIR_COLOUR, DANGER, TEXT,
 from app.ui.text import t
 from app.ui.views.plane import PlaneView
 from volumetry.geometry import ImageGeometry
+from volumetry.segmentation.editing import bounding_box
 
 HALO = QColor(0, 0, 0, 150)
 
@@ -32,24 +33,32 @@ def outline_segments(mask, geometry: ImageGeometry, view: PlaneView, number: int
     number -= int(whole[axes.through])
     if not 0 <= number < mask.array.shape[2 - axes.through]:
         return np.empty((0, 4))
-    plane = axes.slice_of(mask.array, number)
+    box = getattr(mask, "box", (slice(None),) * 3)  # a draft knows where its voxels are; most of a large slice is empty
+    if box is None:
+        return np.empty((0, 4))
+    across_from, down_from = box[2 - axes.across].start or 0, box[2 - axes.down].start or 0
+    plane = axes.slice_of(mask.array, number)[box[2 - axes.down], box[2 - axes.across]]
     down, across = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
     if down.size == 0:
         return np.empty((0, 4))
     crop = plane[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
     segments = kernels.contour_segments(np.pad(crop.astype(np.float32), 1), 0.5)
-    corner = (across[0] + whole[axes.across] - 1, down[0] + whole[axes.down] - 1)
+    corner = (across_from + across[0] + whole[axes.across] - 1, down_from + down[0] + whole[axes.down] - 1)
     return segments + np.array(corner * 2)
 
 
 def _resampled_segments(mask, geometry: ImageGeometry, axes, number: int) -> np.ndarray:
     """The same for a mask on a grid of another spacing or direction: the slice is sampled in it."""
+    box = bounding_box(mask.array, 1)  # of a large picture only what is outlined is turned into numbers
+    if box is None:
+        return np.empty((0, 4))
     corners = np.zeros((3, 3))
     corners[:, axes.through] = number
     corners[1, axes.across] = corners[2, axes.down] = 1
     start, right, below = mask.geometry.world_to_index(geometry.index_to_world(corners))
+    right, below, start = right - start, below - start, start - [s.start for s in box[::-1]]
     samples = np.empty((axes.rows, axes.columns), np.float32)
-    kernels.sample_volume(np.ascontiguousarray(mask.array, np.float32), np.ascontiguousarray(start), right - start, below - start, samples)
+    kernels.sample_volume(np.ascontiguousarray(mask.array[box], np.float32), np.ascontiguousarray(start), right, below, samples)
     return kernels.contour_segments(np.nan_to_num(samples), 0.5)
 
 
