@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
+from dicom_io.headers import integer, read_header, value_of
 from dicom_io.writing import MANUFACTURER, Stamp, new_object, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 
@@ -44,13 +45,14 @@ def write_pdf(pdf: bytes, source: Dataset, path: Path | str, stamp: Stamp, *, ti
 
 
 def read_pdf(path: Path | str) -> bytes:
-    """The PDF inside an Encapsulated PDF object. Raises ``NodusError`` (``not_a_pdf``)."""
-    ds = pydicom.dcmread(path)
-    data = ds.get("EncapsulatedDocument")
-    if not data or not bytes(data).startswith(b"%PDF-"):
+    """The PDF inside an Encapsulated PDF object. Raises ``NodusError`` (``not_a_pdf``, or why the
+    file cannot be read)."""
+    ds = read_header(path).ds
+    data = value_of(ds, "EncapsulatedDocument")
+    if not isinstance(data, bytes) or not data.startswith(b"%PDF-"):
         raise NodusError(f"{Path(path).name} holds no PDF document.", code="not_a_pdf")
-    length = ds.get("EncapsulatedDocumentLength")
-    return bytes(data)[: int(length)] if length else bytes(data)
+    length = integer(ds, "EncapsulatedDocumentLength")
+    return data[:length] if length and len(b"%PDF-") <= length <= len(data) else data
 
 
 def write_key_image(picture: np.ndarray, source: Dataset, path: Path | str, stamp: Stamp, *, description: str) -> Path:

@@ -11,11 +11,14 @@ import numpy as np
 import pydicom
 from highdicom.sr.coding import CodedConcept
 
+from dicom_io.headers import DicomRefused, Header, integer, item, items, number, read_header
+from dicom_io.planes import frame_planes
 from dicom_io.writing import INVESTIGATIONAL, MANUFACTURER, MODEL, Stamp, identify, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 
 SERIES_NUMBER = 904
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 VOLT_PER_METRE = CodedConcept("V/m", "UCUM", "V/m")
 # No public code names the strength of an electric field in tissue; a private one says whose it is.
 FIELD_STRENGTH = CodedConcept("NODUS-E", "99NODUS", "Electric field strength, maximum over pulse pairs")
@@ -90,24 +93,52 @@ def write_field_map(field_v_per_m: np.ndarray, geometry: ImageGeometry, source_f
 
 def read_field_map(path: Path | str) -> tuple[np.ndarray, ImageGeometry]:
     """Values ``[k, j, i]`` as the file's real-world mapping states them, and their grid (k along row x column), of
-    a Parametric Map with one frame a plane. Raises ``NodusError`` (``not_a_map``)."""
-    ds = pydicom.dcmread(path)
-    frames = ds.get("PerFrameFunctionalGroupsSequence")
-    if ds.get("FloatPixelData") is None or not frames:
-        raise NodusError(f"{Path(path).name} is not a map of floating-point values.", code="not_a_map")
-    shared = ds.SharedFunctionalGroupsSequence[0]
-    orientation = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, dtype=float)
-    measures = shared.PixelMeasuresSequence[0]
-    row_mm, column_mm = (float(v) for v in measures.PixelSpacing)
-    positions = np.array([f.PlanePositionSequence[0].ImagePositionPatient for f in frames], dtype=float)
+    a Parametric Map with one frame a plane, all of one direction and size of a pixel. Raises ``NodusError``
+    (``not_a_map``, or why the file cannot be read)."""
+    header = read_header(path)
+    ds, block = header.ds, header.pixels
+    refusal = NodusError(f"{Path(path).name} is not a map of floating-point values, or does not say where they lie.", code="not_a_map")
+    # Implicit files do not say OF; a map's other kind of pixels has 16 bits.
+    floats = block is not None and (block.vr == "OF" or (header.sop_class == PARAMETRIC_MAP and integer(ds, "BitsAllocated") == 32))
+    if not floats or header.is_encapsulated or not header.rows or not header.columns or min(header.rows, header.columns) < 1:
+        raise refusal
+    rows, columns, count = header.rows, header.columns, header.frames
+    if block.length != 4 * rows * columns * count:
+        raise DicomRefused(f"{Path(path).name} stores {block.length} bytes of values where its header declares {4 * rows * columns * count}.", code="header_size_mismatch")
+    planes = frame_planes(ds, count)
+    if any(p is None for p in planes):
+        raise refusal
+    first = planes[0]
+    if any(np.abs(np.subtract(p.orientation, first.orientation)).max() > SQUARE or p.pixel_spacing_mm != first.pixel_spacing_mm for p in planes):
+        raise refusal
+    orientation, positions = np.array(first.orientation), np.array([p.position_mm for p in planes])
     normal = np.cross(orientation[:3], orientation[3:])
     order = np.argsort(positions @ normal, kind="stable")
     positions = positions[order]
-    step = (positions[-1] - positions[0]) / (len(frames) - 1) if len(frames) > 1 else normal * float(measures.SliceThickness)
+    if count == 1 and first.thickness_mm is None:
+        raise refusal
+    step = (positions[-1] - positions[0]) / (count - 1) if count > 1 else normal * first.thickness_mm
+    row_mm, column_mm = first.pixel_spacing_mm
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2], affine[:3, 3] = orientation[:3] * column_mm, orientation[3:] * row_mm, step, positions[0]
-    array = np.frombuffer(ds.FloatPixelData, dtype="<f4").reshape(len(frames), ds.Rows, ds.Columns)[order]
-    where = shared.get("RealWorldValueMappingSequence") or frames[0].get("RealWorldValueMappingSequence")
-    slope, intercept = (float(where[0].RealWorldValueSlope), float(where[0].RealWorldValueIntercept)) if where else (1.0, 0.0)
-    array = array if (slope, intercept) == (1.0, 0.0) else array * np.float32(slope) + np.float32(intercept)
-    return array, ImageGeometry(array.shape, affine)
+    geometry = ImageGeometry((count, rows, columns), affine)
+    array = _stored_values(header).reshape(geometry.shape)[order]
+    holders = [item(ds, "SharedFunctionalGroupsSequence"), *items(ds, "PerFrameFunctionalGroupsSequence")[:1]]
+    mapping = next((m for m in (item(h, "RealWorldValueMappingSequence") for h in holders if h is not None) if m is not None), None)
+    slope = 1.0 if mapping is None else number(mapping, "RealWorldValueSlope")
+    intercept = 0.0 if mapping is None else number(mapping, "RealWorldValueIntercept")
+    if slope is None or intercept is None:
+        raise refusal
+    return (array if (slope, intercept) == (1.0, 0.0) else (array * slope + intercept).astype(np.float32)), geometry
+
+
+def _stored_values(header: Header) -> np.ndarray:
+    """The float32 values of a file as they are stored."""
+    block = header.pixels
+    if block.inline is not None:
+        data = block.inline
+    else:
+        with header.path.open("rb") as fp:
+            fp.seek(block.start)
+            data = fp.read(block.length)
+    return np.frombuffer(data, dtype=">f4" if header.transfer_syntax == "1.2.840.10008.1.2.2" else "<f4").astype(np.float32)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
-import pydicom
 from highdicom import sr
 from pydicom.dataset import Dataset
 
 from dicom_io import codes
+from dicom_io.headers import item, items, number, numbers, read_header, text
 from dicom_io.writing import MANUFACTURER, MODEL, Stamp, identify, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 
@@ -249,51 +249,67 @@ class ReadGroup:
 
 
 def read_report(path: Path | str) -> tuple[ReadGroup, ...]:
-    """Measurement groups of a TID 1500 report, ours or another maker's. Raises ``NodusError`` (``not_a_report``)."""
-    ds = pydicom.dcmread(path)
-    if ds.get("ValueType") != "CONTAINER" or "ContentSequence" not in ds:
+    """Measurement groups of a TID 1500 report, ours or another maker's; what in it makes no sense is left out.
+    Raises ``NodusError`` (``not_a_report``, or why the file cannot be read)."""
+    ds = read_header(path).ds
+    if text(ds, "ValueType") != "CONTAINER" or "ContentSequence" not in ds:
         raise NodusError(f"{Path(path).name} is not a structured report.", code="not_a_report")
-    groups = []
-    for container in _containers(ds, "125007"):
-        texts, uids, finding, values, segment, lines, by_reader = None, None, None, {}, None, [], False
-        for item in container.get("ContentSequence", []):
-            name = item.ConceptNameCodeSequence[0].CodeValue if item.get("ConceptNameCodeSequence") else None
-            if name == "112039":
-                texts = item.TextValue
-            elif name == "112040":
-                uids = item.UID
-            elif name == "121071" and item.ValueType == "CODE":
-                finding = item.ConceptCodeSequence[0].CodeValue
-            elif name == codes.CALIBRATION.value and item.ValueType == "CODE":
-                by_reader = item.ConceptCodeSequence[0].CodeValue == codes.BY_READER.value
-            elif item.ValueType == "NUM" and item.get("MeasuredValueSequence"):
-                measured = item.MeasuredValueSequence[0]
-                values[item.ConceptNameCodeSequence[0].CodeMeaning] = (float(measured.NumericValue), measured.MeasurementUnitsCodeSequence[0].CodeValue)
-                lines += _lines(item)
-            elif item.ValueType == "IMAGE" and item.ReferencedSOPSequence[0].get("ReferencedSegmentNumber") is not None:
-                reference = item.ReferencedSOPSequence[0]
-                number = reference.ReferencedSegmentNumber
-                segment = (str(reference.ReferencedSOPInstanceUID), int(number if isinstance(number, int) else number[0]))
-            elif item.ValueType == "SCOORD":
-                lines += _lines(item, itself=True)
-        groups.append(ReadGroup(texts, uids, finding, values, segment, tuple(lines), by_reader))
-    return tuple(groups)
+    return tuple(_group(container) for container in _containers(ds, "125007"))
 
 
-def _containers(item: Dataset, code: str) -> list[Dataset]:
+def _code(of: Dataset, keyword: str, part: str = "CodeValue") -> str | None:
+    """Value, or another part, of a coded entry; None where there is none."""
+    entry = item(of, keyword)
+    return None if entry is None else text(entry, part)
+
+
+def _group(container: Dataset) -> ReadGroup:
+    texts, uids, finding, values, segment, lines, by_reader = None, None, None, {}, None, [], False
+    for child in items(container, "ContentSequence"):
+        name, kind = _code(child, "ConceptNameCodeSequence"), text(child, "ValueType")
+        reference, measured = item(child, "ReferencedSOPSequence"), item(child, "MeasuredValueSequence")
+        if name == "112039":
+            texts = text(child, "TextValue")
+        elif name == "112040":
+            uids = text(child, "UID")
+        elif name == "121071" and kind == "CODE":
+            finding = _code(child, "ConceptCodeSequence")
+        elif name == codes.CALIBRATION.value and kind == "CODE":
+            by_reader = _code(child, "ConceptCodeSequence") == codes.BY_READER.value
+        elif kind == "NUM" and measured is not None:
+            meaning, value = _code(child, "ConceptNameCodeSequence", "CodeMeaning"), number(measured, "NumericValue")
+            if meaning is not None and value is not None:
+                values[meaning] = (value, _code(measured, "MeasurementUnitsCodeSequence") or "")
+            lines += _lines(child)
+        elif kind == "IMAGE" and reference is not None:
+            segment_number = numbers(reference, "ReferencedSegmentNumber")
+            if segment_number:
+                segment = (text(reference, "ReferencedSOPInstanceUID") or "", int(segment_number[0]))
+        elif kind == "SCOORD":
+            lines += _lines(child, itself=True)
+    return ReadGroup(texts, uids, finding, values, segment, tuple(lines), by_reader)
+
+
+def _containers(of: Dataset, code: str) -> list[Dataset]:
     """All containers of that concept, depth first."""
-    out = []
-    for child in item.get("ContentSequence", []):
-        if child.ValueType == "CONTAINER":
-            if child.get("ConceptNameCodeSequence") and child.ConceptNameCodeSequence[0].CodeValue == code:
+    out, waiting = [], items(of, "ContentSequence")[::-1]
+    while waiting:
+        child = waiting.pop()
+        if text(child, "ValueType") == "CONTAINER":
+            if _code(child, "ConceptNameCodeSequence") == code:
                 out.append(child)
-            out += _containers(child, code)
+            waiting += items(child, "ContentSequence")[::-1]
     return out
 
 
-def _lines(item: Dataset, *, itself: bool = False) -> list[tuple[tuple[float, ...], str]]:
-    found = [item] if itself else [c for c in item.get("ContentSequence", []) if c.ValueType == "SCOORD"]
-    return [(tuple(float(v) for v in f.GraphicData), str(f.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)) for f in found]
+def _lines(of: Dataset, *, itself: bool = False) -> list[tuple[tuple[float, ...], str]]:
+    found = []
+    for drawn in [of] if itself else [c for c in items(of, "ContentSequence") if text(c, "ValueType") == "SCOORD"]:
+        points, picture = numbers(drawn, "GraphicData"), item(drawn, "ContentSequence")
+        reference = None if picture is None else item(picture, "ReferencedSOPSequence")
+        if points and reference is not None:
+            found.append((tuple(points), text(reference, "ReferencedSOPInstanceUID") or ""))
+    return found
 
 
 def _compare(partial: Path, path: Path, nodes: Sequence[NodeReport]) -> None:
