@@ -121,7 +121,8 @@ class Elements:
                 return self._text(vr, raw) or None
             if vr in CHARACTER_VRS:
                 return [self._text(vr, part) for part in raw.split(b"\\")]
-            return self._text(vr, raw).split("\\")
+            parts = self._text(vr, raw).split("\\")
+            return [part.strip() for part in parts] if vr in (b"DS", b"IS") else parts
         if vr in WHOLE_TEXT_VRS:
             return self._text(vr, raw) or None
         if vr == b"AT":
@@ -281,7 +282,7 @@ def read_elements(fp: BinaryIO) -> tuple[Elements, int, bytes] | None:
 def _settle_ambiguous(data: bytes, places: dict[int, tuple[bytes, int, int]]) -> None:
     """Elements that are signed or unsigned as the pixels are (implicit files; PS3.5 annex A.1)."""
     signed = places.get(_tag("PixelRepresentation"))
-    vr = b"SS" if signed is not None and data[signed[1]] == 1 else b"US"
+    vr = b"SS" if signed is not None and any(data[signed[1] : signed[1] + 2]) else b"US"
     for tag, (known, start, length) in places.items():
         if not known:
             places[tag] = (vr if length in (2, 4, 6) else b"OW", start, length)
