@@ -14,7 +14,7 @@ from volumetry.geometry import ImageGeometry
 from volumetry.kernels.cell_table import cell_table, surface_loops
 from volumetry.kernels.convex_hull import convex_hull
 from volumetry.kernels.diameters import longest_in_slices, own_axes
-from volumetry.kernels.extent import far_points, farthest_pairs, layer_corners, longest_chord, planar_hull, row_extremes, slice_outline
+from volumetry.kernels.extent import far_points, farthest_pairs, layer_corners, longest_chord, planar_hull, rising_order, row_extremes, slice_outline
 from volumetry.kernels.scan import count_pieces, pattern_areas, pattern_counts, row_edges, scan_labels, voxels_per_slice
 from volumetry.node_numbers import GridFacts, count_nodes, laid_out, scan
 
@@ -235,6 +235,13 @@ def test_that_the_farthest_pair_is_exact(dimensions):
         assert distance == pytest.approx(twins.farthest(points), rel=1e-12)
         a, b = pairs[0]
         assert np.linalg.norm(points[a] - points[b]) == pytest.approx(distance, rel=1e-9)
+
+
+def test_that_the_order_is_that_of_a_stable_sort():
+    rng = np.random.default_rng(13)
+    for n in (0, 1, 2, 3, 17, 64, 100):
+        values = rng.integers(0, 20, n).astype(float)
+        np.testing.assert_array_equal(rising_order(values), np.argsort(values, kind="stable"))
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

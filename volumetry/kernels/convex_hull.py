@@ -71,8 +71,10 @@ def _first_four(points):
     if fourth < 0:
         return none
     if furthest > 0:  # the first face shall look away from the fourth corner
-        return np.array([a, third, b, fourth])
-    return np.array([a, b, third, fourth])
+        b, third = third, b
+    first = np.empty(4, np.int64)
+    first[0], first[1], first[2], first[3] = a, b, third, fourth
+    return first
 
 
 @njit(cache=True, nogil=True)
@@ -204,7 +206,8 @@ def convex_hull(points):
             if head[fresh[m]] >= 0:
                 if waits == waiting.size:
                     more = np.empty(2 * waits, np.int32)
-                    more[:waits] = waiting
+                    for w in range(waits):
+                        more[w] = waiting[w]
                     waiting = more
                 waiting[waits] = fresh[m]
                 waits += 1
@@ -217,4 +220,10 @@ def convex_hull(points):
         p, q, r = vertex[f, 0], vertex[f, 1], vertex[f, 2]
         corner[p] = corner[q] = corner[r] = True
         six += plane[f, 3] - plane[f, 0] * x0 - plane[f, 1] * y0 - plane[f, 2] * z0
-    return np.flatnonzero(corner), six
+    corners = np.empty(n, np.int64)
+    total = 0
+    for p in range(n):
+        if corner[p]:
+            corners[total] = p
+            total += 1
+    return corners[:total], six

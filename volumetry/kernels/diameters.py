@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from volumetry.kernels.convex_hull import convex_hull
-from volumetry.kernels.extent import far_points, farthest_pairs, longest_chord, planar_hull, slice_outline
+from volumetry.kernels.extent import far_points, farthest_pairs, longest_chord, planar_hull, rising_order, slice_outline
 
 TIE = 1e-9  # relative difference below which two lengths count as equal
 TIED_PAIRS = 64
@@ -73,27 +73,30 @@ def longest_in_slices(starts, edges, nk, nj, ni, layer_starts, points, step):
         reach[k] = np.sqrt((high_x - low_x) ** 2 + (high_y - low_y) ** 2)
     longest = np.zeros(nk)
     best = 0.0
-    for k in np.argsort(-reach):
+    for k in rising_order(-reach):
         if reach[k] < best * (1.0 - TIE) or reach[k] == 0.0:
             break  # even the box around this slice is shorter
         longest[k] = farthest_pairs(flat[layer_starts[2 * k + 1] : layer_starts[2 * k + 2]], best * (1.0 - 2.0 * TIE), TIE, 0)[0]
         best = max(best, longest[k])
-    tied = np.flatnonzero(longest >= best * (1.0 - TIE))
-    middle = tied.mean()
+    middle, tied = 0.0, 0
+    for k in range(nk):
+        if longest[k] >= best * (1.0 - TIE):
+            middle += k
+            tied += 1
+    middle /= tied
     ends = np.zeros((4, 3))
     short, chosen_k = 0.0, -1
-    for _ in range(min(2, tied.size)):
-        near = 0
-        for n in range(tied.size):
-            if abs(tied[n] - middle) < abs(tied[near] - middle):
-                near = n
-        k = tied[near]
-        tied = np.delete(tied, near)
+    for _ in range(min(2, tied)):
+        k = -1
+        for n in range(nk):
+            if longest[n] >= best * (1.0 - TIE) and (k < 0 or abs(n - middle) < abs(k - middle)):
+                k = n
+        longest[k] = 0.0  # looked at
         first = layer_starts[2 * k + 1]
         here = flat[first : layer_starts[2 * k + 2]]
         pairs = farthest_pairs(here, best * (1.0 - 2.0 * TIE), TIE, TIED_PAIRS)[1]
         outline = slice_outline(_slice_plane(starts, edges, k, nj, ni))
-        turned = np.empty_like(outline)
+        turned = np.empty(outline.shape)
         for m in range(pairs.shape[0]):
             a, b = pairs[m, 0], pairs[m, 1]
             x, y = here[b, 0] - here[a, 0], here[b, 1] - here[a, 1]
@@ -126,21 +129,37 @@ def longest_in_slices(starts, edges, nk, nj, ni, layer_starts, points, step):
 
 
 @njit(cache=True, nogil=True)
+def _cross(a, b, out):
+    out[0] = a[1] * b[2] - a[2] * b[1]
+    out[1] = a[2] * b[0] - a[0] * b[2]
+    out[2] = a[0] * b[1] - a[1] * b[0]
+
+
+@njit(cache=True, nogil=True)
 def _extents_across(points, first, second, third):
     """(W, H): the largest extent of ``points`` (n, 3) at right angles to the unit vector ``first``, and
     that at right angles to both; their directions are written to ``second`` and ``third``."""
-    least = np.argmin(np.abs(first))
-    helper = np.zeros(3)
+    least = 0
+    for c in range(3):
+        if abs(first[c]) < abs(first[least]):
+            least = c
+    helper, u, v = np.zeros(3), np.empty(3), np.empty(3)
     helper[least] = 1.0
-    u = np.cross(first, helper)
-    u /= np.sqrt(u[0] ** 2 + u[1] ** 2 + u[2] ** 2)
-    v = np.cross(first, u)
+    _cross(first, helper, u)
+    size = np.sqrt(u[0] ** 2 + u[1] ** 2 + u[2] ** 2)
+    for c in range(3):
+        u[c] /= size
+    _cross(first, u, v)
     flat = np.empty((points.shape[0], 2))
     for n in range(points.shape[0]):
         flat[n, 0] = points[n, 0] * u[0] + points[n, 1] * u[1] + points[n, 2] * u[2]
         flat[n, 1] = points[n, 0] * v[0] + points[n, 1] * v[1] + points[n, 2] * v[2]
     if far_points(flat, 0.0, TIE)[0].size > MANY:
-        flat = flat[planar_hull(flat)]
+        corners = planar_hull(flat)
+        outer = np.empty((corners.size, 2))
+        for n in range(corners.size):
+            outer[n, 0], outer[n, 1] = flat[corners[n], 0], flat[corners[n], 1]
+        flat = outer
     width, pairs = farthest_pairs(flat, 0.0, TIE, 16)
     best = -1.0
     for m in range(pairs.shape[0]):
@@ -152,8 +171,9 @@ def _extents_across(points, first, second, third):
             low, high = min(low, s), max(high, s)
         if high - low > best * (1.0 + TIE):
             best = high - low
-            second[:] = x * u + y * v
-    third[:] = np.cross(first, second)
+            for c in range(3):
+                second[c] = x * u[c] + y * v[c]
+    _cross(first, second, third)
     return width, best
 
 
@@ -178,23 +198,30 @@ def own_axes(points, step):
     directions = np.zeros((3, 3))
     tried = np.empty((pairs.shape[0], 3))
     trials = 0
-    second, third = np.empty(3), np.empty(3)
+    first, second, third = np.empty(3), np.empty(3), np.empty(3)
     for m in range(pairs.shape[0]):
-        a, b = world[pairs[m, 0]], world[pairs[m, 1]]
-        first = b - a
-        first /= np.sqrt(first[0] ** 2 + first[1] ** 2 + first[2] ** 2)
+        a, b = pairs[m, 0], pairs[m, 1]
+        size = 0.0
+        for c in range(3):
+            first[c] = world[b, c] - world[a, c]
+            size += first[c] ** 2
+        size = np.sqrt(size)
+        for c in range(3):
+            first[c] /= size
         again = False
         for t in range(trials):
             again = again or abs(first[0] * tried[t, 0] + first[1] * tried[t, 1] + first[2] * tried[t, 2]) > PARALLEL
         if again:
             continue
-        tried[trials] = first
+        for c in range(3):
+            tried[trials, c] = first[c]
         trials += 1
         width, height = _extents_across(world, first, second, third)
         wider = width - lengths[1]
         even = abs(wider) <= TIE * length
         if (wider > 0.0 and not even) or (even and height > lengths[2] + TIE * length):
             lengths[0], lengths[1], lengths[2] = length, width, height
-            ends[0], ends[1] = a, b
-            directions[0], directions[1], directions[2] = first, second, third
+            for c in range(3):
+                ends[0, c], ends[1, c] = world[a, c], world[b, c]
+                directions[0, c], directions[1, c], directions[2, c] = first[c], second[c], third[c]
     return lengths, ends, directions, six / 48.0

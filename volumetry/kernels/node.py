@@ -33,11 +33,15 @@ def number_node(words, tail, shift, shape, label, box, step, counted, spanned):
         patterns = pattern_counts(starts, edges, nk, nj, ni)
         pieces = count_pieces(starts, edges, nk, nj)
         planar[0], planar[1], planar[2], ends = longest_in_slices(starts, edges, nk, nj, ni, layers, points, step)
-        planar[3:] = ends.ravel()
+        for n in range(12):
+            planar[3 + n] = ends[n // 3, n % 3]
     if spanned:
         lengths, tips, directions, hull = own_axes(points, step)
-        own[:3] = lengths
-        own[3:9] = tips.ravel()
-        own[9:18] = directions.ravel()
+        for n in range(3):
+            own[n] = lengths[n]
+        for n in range(6):
+            own[3 + n] = tips[n // 3, n % 3]
+        for n in range(9):
+            own[9 + n] = directions[n // 3, n % 3]
         own[18] = hull
     return slices, patterns, pieces, planar, own

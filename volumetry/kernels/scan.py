@@ -154,7 +154,8 @@ def join_tables(tables):
                 continue
             one = table[label]
             if one[0] == 0:
-                one[:] = other
+                for n in range(16):
+                    one[n] = other[n]
                 continue
             for n in range(10):
                 one[n] += other[n]
@@ -184,7 +185,8 @@ def row_edges(words, tail, shift, shape, label, box):
         end = base + ni
         if n + ni + 2 > edges.size:
             more = np.empty(2 * edges.size + ni, np.int32)
-            more[:n] = edges[:n]
+            for m in range(n):
+                more[m] = edges[m]
             edges = more
         while True:
             at = _next_set(words, tail, shift, at, end)
@@ -301,8 +303,10 @@ def count_pieces(starts, edges, nk, nj):
     Union-find over the runs of each row: two runs of neighbouring rows touch where they overlap
     within one voxel.
     """
-    parent = np.arange(edges.size // 2).astype(np.int32)
-    pieces = parent.size
+    pieces = edges.size // 2
+    parent = np.empty(pieces, np.int32)
+    for n in range(pieces):
+        parent[n] = n
     for row in range(nk * nj):
         if starts[row] == starts[row + 1]:
             continue
