@@ -137,3 +137,13 @@ def test_that_every_level_and_status_has_a_code_of_legal_length():
     assert len(seen) == len(ReadingStatus)
     assert max(map(len, seen)) <= 16
     assert codes.level_code("unknown") is None
+
+
+def test_that_a_scale_by_the_reader_is_said_and_validators_accept_it(tmp_path, picture):
+    drawn = {"length": (12.5, line(picture, (10.0, 20.0), (40.0, 20.0)))}
+    nodes = [NodeReport("N1", N1, "left", "II", "measured", "ellipsoid", 0.5, diameters=drawn, calibrated_by_reader=by) for by in (True, False)]
+    path = write_report(nodes, [picture], tmp_path / "sr.dcm", STAMP, reader="Reader A", modality="US")
+    assert [g.calibrated_by_reader for g in read_report(path)] == [True, False]
+    assert dciodvfy_errors(path) == []
+    assert [e for e in pixelmed_errors(path) if NO_REGION not in e] == []
+    assert sr_dump(path).count("By the reader against a drawn scale") == 1
