@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -36,6 +37,7 @@ from dicom_io.peer import (
     ShouldCancel,
     Store,
     check_uid,
+    matches,
     result_from,
     tls_context,
     why_unreachable,
@@ -115,7 +117,7 @@ class DicomWebPacs:
         """One a thread, because a session is not shared safely."""
         client = getattr(self._of_thread, "client", None)
         if client is None:
-            session = requests.Session()
+            session = _Session()
             session.auth = self._auth or _no_auth
             session.max_redirects = 3
             if self._context is not None:
@@ -170,16 +172,18 @@ class DicomWebPacs:
     def find(self, query: Query, *, should_cancel: ShouldCancel | None = None) -> QueryAnswer:
         """Studies, or the series of one, as the PACS has them."""
         check_cancelled(should_cancel)
+        fields = {"Modality": query.modality, "SeriesDescription": query.description}
+        if query.level == "study":
+            fields = {"PatientID": query.patient_id, "PatientName": query.patient_name, "StudyDate": query.date_range, "StudyDescription": query.description, "ModalitiesInStudy": query.modality}
+        filters = {keyword: _plain_pattern(text) for keyword, text in fields.items() if text}
         with self._plainly("the search"):
             if query.level == "study":
-                filters = {"PatientID": query.patient_id, "PatientName": query.patient_name, "StudyDate": query.date_range, "StudyDescription": query.description, "ModalitiesInStudy": query.modality}
-                answers = self._client.search_for_studies(limit=query.limit + 1, fields=STUDY_FIELDS, search_filters={k: v for k, v in filters.items() if v})
+                answers = self._client.search_for_studies(limit=query.limit + 1, fields=STUDY_FIELDS, search_filters=filters)
             else:
-                filters = {"Modality": query.modality, "SeriesDescription": query.description}
-                answers = self._client.search_for_series(query.study_uid, limit=query.limit + 1, fields=SERIES_FIELDS, search_filters={k: v for k, v in filters.items() if v})
+                answers = self._client.search_for_series(query.study_uid, limit=query.limit + 1, fields=SERIES_FIELDS, search_filters=filters)
             found = [result_from(query.level, _texts(a), query.study_uid) for a in answers]
         check_cancelled(should_cancel)
-        results = [r for r in found if isinstance(r, QueryResult) and query.fits(r)]
+        results = [r for r in found if isinstance(r, QueryResult) and query.fits(r) and _as_asked(query, filters, r)]
         return QueryAnswer(tuple(results[: query.limit]), more=len(answers) > query.limit)
 
     def instances(self, study_uid: str, series_uid: str, *, should_cancel: ShouldCancel | None = None) -> dict[str, str]:
@@ -241,9 +245,30 @@ class DicomWebPacs:
                 done(file, None)
 
 
+class _Session(requests.Session):
+    """Leaves the wildcards of a search as they are (they may stand in an address, RFC 3986 3.4), for the same servers."""
+
+    def request(self, method, url, *args, **kwargs):
+        """As the library's own, with plain wildcards."""
+        place, mark, asked = url.partition("?")
+        return super().request(method, place + mark + asked.replace("%2A", "*").replace("%3F", "?"), *args, **kwargs)
+
+
 def _no_auth(request):
     """Instead of a password that a file on this computer may name for the host."""
     return request
+
+
+def _plain_pattern(text: str) -> str:
+    """A pattern that finds at least what ``text`` does and needs no encoding in an address, because some servers do not
+    undo it: a wildcard stands for each run of spaces, carets and letters beyond ASCII. What was found is compared here."""
+    return re.sub(r"[^A-Za-z0-9._~*?-]+", "*", text)
+
+
+def _as_asked(query: Query, filters: dict[str, str], result: QueryResult) -> bool:
+    """Whether a result fits the texts that were asked for more widely."""
+    told = {"PatientID": (query.patient_id, result.patient_id), "PatientName": (query.patient_name, result.patient_name)}
+    return all(matches(text, asked) for keyword, (asked, text) in told.items() if filters.get(keyword, asked) != asked)
 
 
 def _texts(answer: dict) -> Callable[[str], str]:

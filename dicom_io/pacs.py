@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 import pynetdicom
 from pydicom.dataset import Dataset
@@ -65,7 +65,7 @@ STUDY_KEYS = ("PatientID", "PatientName", "StudyDate", "StudyDescription", "Moda
 SERIES_KEYS = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "NumberOfSeriesRelatedInstances", "StudyInstanceUID")
 PENDING = (0xFF00, 0xFF01)
 CANCEL_S = 2.0  # how long a PACS may go on after it was asked to stop
-OUT_OF_RESOURCES, MISMATCH = 0xA700, 0xA900
+SUCCESS, OUT_OF_RESOURCES, MISMATCH = 0x0000, 0xA700, 0xA900
 REJECTED = {  # PS3.8 table 9-21: source, reason
     (1, 3): "it does not know our AE title {ours}",
     (1, 7): "it does not answer to the AE title {theirs}",
@@ -75,12 +75,14 @@ REJECTED = {  # PS3.8 table 9-21: source, reason
 
 
 class _Watch:
-    """Ends a connection that fell silent, or whose user asked to stop, by shutting its socket: that wakes every wait."""
+    """Ends a connection that fell silent, or whose user asked to stop, by shutting its socket, and sees to it that nobody
+    waits on one that is over."""
 
     def __init__(self, should_cancel: ShouldCancel | None, idle_s: float):
         self._should_cancel, self._idle_s = should_cancel, idle_s
         self._begun = self._last = time.monotonic()
         self._ended = threading.Event()
+        self._association: Association | None = None
         self._socket: socket.socket | None = None
         self.reason: str | None = None
         self._thread = threading.Thread(target=self._run, name="pacs-watch", daemon=True)
@@ -98,6 +100,7 @@ class _Watch:
         """The connection stands."""
         self.beat()
         self._socket = event.assoc.dul.socket.socket
+        self._association = event.assoc
         with suppress(OSError):  # requests are answered before the next: waiting to fill packets costs 40 ms a file
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -113,18 +116,24 @@ class _Watch:
 
     def _run(self) -> None:
         while not self._ended.wait(0.05):
-            if self._should_cancel is not None and self._should_cancel():
-                self.reason = "cancelled"
-            elif time.monotonic() - self._last > self._idle_s:
-                self.reason = "silent"
-            if self.reason is not None and self.is_connected:
+            if self.reason is None:
+                if self._should_cancel is not None and self._should_cancel():
+                    self.reason = "cancelled"
+                elif time.monotonic() - self._last > self._idle_s:
+                    self.reason = "silent"
+            if self._association is None:
+                continue
+            if self.reason is not None:
                 self.shut()
+            if not self._association.dul.is_alive():
+                # A request that was made while the connection ended would be waited for in vain.
+                self._association.dimse.msg_queue.put((None, None))
                 return
 
     @property
     def is_connected(self) -> bool:
         """True once the connection stood."""
-        return self._socket is not None
+        return self._association is not None
 
     def shut(self) -> None:
         """Close the connection at once."""
@@ -138,6 +147,35 @@ class _Watch:
             raise Cancelled
         if self.reason == "silent":
             raise PacsRefused(f"{peer.name} has not answered for {self._idle_s:g} s.", code="pacs_timeout", hint="Try again later.")
+
+
+class _Sink:
+    """Where instances that arrive go: handed to ``take`` one at a time, until ``close``, after which nothing is taken, whatever
+    the library still has in its queues. ``fault`` is what ends the retrieve."""
+
+    def __init__(self, take: Store):
+        self._take, self._lock, self._open = take, threading.Lock(), True
+        self.fault: Exception | None = None
+
+    def __call__(self, event) -> int:
+        """Take one; the status that answers it."""
+        with self._lock:
+            if not self._open or self.fault is not None:
+                return OUT_OF_RESOURCES
+            try:
+                self._take(event.encoded_dataset())
+            except PacsRefused as refusal:
+                if refusal.code != "write_failed":
+                    return MISMATCH
+                self.fault = refusal
+            except Cancelled as stop:
+                self.fault = stop
+            return SUCCESS if self.fault is None else OUT_OF_RESOURCES
+
+    def close(self) -> None:
+        """Take no more; what is being written is finished first."""
+        with self._lock:
+            self._open = False
 
 
 class DimsePacs:
@@ -295,38 +333,30 @@ class DimsePacs:
         model = StudyRootQueryRetrieveInformationModelGet
         classes = list(dict.fromkeys(c for c in wanted.values() if c)) or list(USUAL_CLASSES)
         contexts = [build_context(model), *_storage_contexts(classes)]
-        faults: list[Exception] = []
-
-        def on_store(event) -> int:
-            return _taken(event, take, faults)
-
-        with self._association(contexts, roles=classes, on_store=on_store, should_cancel=should_cancel) as (association, watch):
+        sink = _Sink(take)
+        with self._association(contexts, roles=classes, on_store=sink, should_cancel=should_cancel) as (association, watch), closing(sink):
             if not any(c.abstract_syntax == model for c in association.accepted_contexts):
                 raise PacsRefused(f"{self.peer.name} does not offer C-GET.", code="pacs_not_supported", hint="Set this PACS to retrieve by C-MOVE.")
-            self._follow(association.send_c_get(asked, model), watch, faults)
+            self._follow(association.send_c_get(asked, model), watch, sink)
 
     def _move(self, asked: Dataset, take: Store, should_cancel: ShouldCancel | None) -> None:
         model = StudyRootQueryRetrieveInformationModelMove
         peer = self.peer
-        faults: list[Exception] = []
-        arrived = threading.Lock()
+        sink = _Sink(take)
+        with self._association([build_context(model)], should_cancel=should_cancel) as (association, watch):
 
-        def on_store(event, watch: _Watch) -> int:
-            watch.beat()  # pictures that come by the other connection are no silence
-            with arrived:
-                return _taken(event, take, faults)
+            def on_store(event) -> int:
+                watch.beat()  # pictures that come by the other connection are no silence
+                return sink(event)
 
-        with (
-            self._association([build_context(model)], should_cancel=should_cancel) as (association, watch),
-            StorageServer(peer.our_ae_title, allow=(peer.ae_title,), on_store=lambda event: on_store(event, watch), host=peer.receive_host, port=peer.receive_port),
-        ):
-            self._follow(association.send_c_move(asked, peer.our_ae_title, model), watch, faults)
+            with StorageServer(peer.our_ae_title, allow=(peer.ae_title,), on_store=on_store, host=peer.receive_host, port=peer.receive_port), closing(sink):
+                self._follow(association.send_c_move(asked, peer.our_ae_title, model), watch, sink)
 
-    def _follow(self, responses, watch: _Watch, faults: list[Exception]) -> None:
+    def _follow(self, responses, watch: _Watch, sink: _Sink) -> None:
         """Wait for the end of a retrieve and say what went wrong in it."""
         for status, _identifier in responses:
-            if faults:
-                raise faults[0]
+            if sink.fault is not None:
+                raise sink.fault
             if "Status" not in status:
                 raise self._lost(watch)
             if status.Status in PENDING:
@@ -398,18 +428,3 @@ def _storage_contexts(classes: Sequence[str]) -> list[PresentationContext]:
     syntaxes: list[list] = [NATIVE, *([s] for s in COMPRESSED)]
     room = (MAX_CONTEXTS - 1) // max(1, len(classes))
     return [build_context(c, s) for c in classes[: MAX_CONTEXTS - 1] for s in syntaxes[: max(1, min(room, len(syntaxes)))]]
-
-
-def _taken(event, take: Store, faults: list[Exception]) -> int:
-    """Hand over what arrived; the status that answers it."""
-    try:
-        take(event.encoded_dataset())
-    except Cancelled as stop:
-        faults.append(stop)
-        return OUT_OF_RESOURCES
-    except PacsRefused as fault:
-        if fault.code == "write_failed":
-            faults.append(fault)
-            return OUT_OF_RESOURCES
-        return MISMATCH
-    return 0x0000

@@ -231,14 +231,21 @@ class Query:
 
     def fits(self, result: QueryResult) -> bool:
         """False for an answer that a PACS gave because it ignores modality, description or dates (they may be)."""
-        if self.modality and result.modality and not any(fnmatch.fnmatchcase(m, self.modality.upper()) for m in result.modality.upper().split("\\")):
+        if self.modality and result.modality and not any(matches(m, self.modality) for m in result.modality.split("\\")):
             return False
-        if self.description and result.description and not fnmatch.fnmatchcase(result.description.lower(), self.description.lower()):
+        if self.description and result.description and not matches(result.description, self.description):
             return False
         if result.study_date:
             day = dt.date.fromisoformat(result.study_date)
             return not ((self.date_from and day < self.date_from) or (self.date_to and day > self.date_to))
         return True
+
+
+def matches(text: str, pattern: str) -> bool:
+    """Whether a text fits a pattern with ``*`` and ``?``; small and capital letters are the same, absent parts at the end of a
+    name count as empty."""
+    # Brackets mean themselves in DICOM.
+    return fnmatch.fnmatchcase(text.lower().rstrip("^"), pattern.lower().rstrip("^").replace("[", "[[]"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,5 +392,5 @@ class Pacs(Protocol):
 
 __all__ = [
     "LeftOut", "Limits", "Outgoing", "Pacs", "PacsRefused", "Peer", "ProgressReport", "Query", "QueryAnswer", "QueryResult", "RetrieveResult",
-    "SendResult", "ShouldCancel", "Store", "check_ae_title", "check_port", "check_uid", "result_from", "tls_context", "why_unreachable",
+    "SendResult", "ShouldCancel", "Store", "check_ae_title", "check_port", "check_uid", "matches", "result_from", "tls_context", "why_unreachable",
 ]  # fmt: skip

@@ -112,3 +112,26 @@ def _listens(port: int) -> bool:
     with socket.socket() as s:
         s.settimeout(0.5)
         return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+# ---- what the tests put into it ------------------------------------------------------------------
+STUDY, SERIES, SLICES = "2.25.1.9.1", "2.25.1.1", 12
+
+
+def write_series(folder: Path, *, slices: int = SLICES, series: int = 1, **elements) -> Path:
+    """A CT series of an invented patient."""
+    from tests.dicom_io.made import ct_slice, save
+
+    told = {"PatientID": "INV-77", "PatientName": "Erfunden^Änne", "StudyDate": "20250113", "StudyDescription": "CT neck", "SeriesDescription": "axial", "SeriesNumber": 3, "SpecificCharacterSet": "ISO_IR 192"}
+    for n in range(slices):
+        save(ct_slice((0.0, 0.0, 2.0 * n), n + 1, series=series, **(told | elements)), folder / f"slice{n:03d}.dcm")
+    return folder
+
+
+def peer_for(server: Orthanc, how: str, **changes):
+    """The peer that speaks to ``server`` by ``get``, ``move`` or ``web``."""
+    from dicom_io.peer import Peer
+
+    if how == "web":
+        return Peer(**{"name": "test", "url": server.url, **changes})
+    return Peer(**{"name": "test", "host": "127.0.0.1", "port": server.dicom_port, "ae_title": AE_TITLE, "our_ae_title": OURS, "retrieve": how, "receive_port": server.move_port, **changes})
