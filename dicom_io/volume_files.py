@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import math
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from dicom_io.metaimage import read_metaimage
 from dicom_io.nifti import nifti_bytes, read_nifti
-from volumetry.errors import GeometryRefused, NodusError
+from dicom_io.nrrd import read_nrrd
+from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageSource, ImageVolume
 from volumetry.mask import NodeMask
@@ -22,8 +22,6 @@ from volumetry.mask import NodeMask
 NIFTI = (".nii", ".nii.gz")
 NRRD = (".nrrd", ".nhdr")
 META = (".mha", ".mhd")
-MAX_BYTES = 8 << 30
-HEADER_BYTES = 1 << 20
 
 
 def suffix_of(path: Path | str) -> str | None:
@@ -51,76 +49,6 @@ def sniff_volume_file(path: Path) -> str | None:
     return None
 
 
-def _affine_of(image) -> np.ndarray:
-    affine = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    affine[:3, :3] = direction * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    return affine
-
-
-def _check_spacing(path: Path, family: str) -> None:
-    """Refuse ``bad_spacing`` where the header states no voxel size or an impossible one: the library that
-    reads the file would take its absolute value, or 1 mm, without a word."""
-    with open(path, "rb") as fp:
-        head = fp.read(HEADER_BYTES)
-    fields: dict[str, str] = {}
-    for line in head.split(b"\n"):
-        text = line.decode("latin-1").strip()
-        if family == "nrrd" and not text:
-            break
-        key, found, value = text.partition("=" if family == "meta" else ":")
-        if found:
-            fields.setdefault(key.strip().lower(), value.strip())
-        if key.strip().lower() == "elementdatafile":
-            break
-    if family == "nrrd" and "space directions" in fields:
-        stated = fields["space directions"]
-        vectors = [v.split(",") for v in re.findall(r"\(([^)]*)\)", stated)]
-        sizes = [_length(v) for v in vectors]
-    else:
-        stated = fields.get("spacings") if family == "nrrd" else fields.get("elementspacing") or fields.get("elementsize")
-        if stated is None:
-            raise GeometryRefused(f"{path.name} does not state the size of its voxels.", code="bad_spacing")
-        sizes = [_length([v]) * (-1 if v.startswith("-") else 1) for v in stated.split()]
-    if not sizes or not all(0 < v < math.inf for v in sizes):
-        raise GeometryRefused(f"{path.name} states a voxel size of {stated} mm.", code="bad_spacing")
-
-
-def _length(numbers: list[str]) -> float:
-    """Length of a vector written as text; NaN where it is none."""
-    try:
-        return math.hypot(*(float(v) for v in numbers))
-    except ValueError:
-        return math.nan
-
-
-def _read_itk(path: Path, family: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
-    """(array ``[k, j, i]`` or ``[k, j, i, layer]``, LPS affine, the file's own notes)."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("NrrdImageIO" if family == "nrrd" else "MetaImageIO")
-    try:
-        reader.ReadImageInformation()
-        size, dimension = reader.GetSize(), reader.GetDimension()
-        if dimension != 3:
-            raise NodusError(f"{path.name} has {dimension} dimensions; only volumes of three are read.", code="not_a_volume")
-        stored = path.stat().st_size
-        need = int(np.prod(size, dtype=np.int64)) * max(1, reader.GetNumberOfComponents())
-        detached = path.suffix.lower() in (".mhd", ".nhdr")
-        if need > MAX_BYTES or (not detached and need > 1100 * stored):
-            raise NodusError(f"{path.name}: its header declares more voxels than the file can hold.", code="truncated")
-        _check_spacing(path, family)
-        image = reader.Execute()
-    except RuntimeError as error:
-        if path.is_file():
-            _check_spacing(path, family)  # says it plainer than the library does
-        reason = str(error).strip().splitlines()[-1]
-        raise NodusError(f"{path.name} cannot be read ({reason[-120:]}).", code="unreadable") from error
-    notes = {k: image.GetMetaData(k) for k in image.GetMetaDataKeys()}
-    return sitk.GetArrayFromImage(image), _affine_of(image), notes
-
-
 def read_volume_file(path: Path | str) -> tuple[np.ndarray, ImageGeometry, dict[str, str]]:
     """Array ``[k, j, i]`` (``[k, j, i, layer]`` for layered label maps), its grid in LPS and the
     file's notes. Raises ``NodusError`` (``unreadable``, ``truncated``, ``not_a_volume``) or
@@ -134,8 +62,10 @@ def read_volume_file(path: Path | str) -> tuple[np.ndarray, ImageGeometry, dict[
     if family == "nifti":
         array, affine = read_nifti(path)
         notes: dict[str, str] = {}
+    elif family == "nrrd":
+        array, affine, notes = read_nrrd(path)
     else:
-        array, affine, notes = _read_itk(path, family)
+        (array, affine), notes = read_metaimage(path), {}
     return array, ImageGeometry(array.shape[:3], affine), notes
 
 
