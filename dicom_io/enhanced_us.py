@@ -41,6 +41,14 @@ def volume_frame_of_reference(ds: Dataset) -> str | None:
     return text(ds, "VolumeFrameOfReferenceUID") or text(ds, "FrameOfReferenceUID")
 
 
+def as_source(ds: Dataset) -> Dataset:
+    """A header as the source of objects written on its planes: of an ultrasound volume they lie in the volume's frame,
+    not in the other one that its header names. Changes ``ds`` and returns it."""
+    if text(ds, "SOPClassUID") == ENHANCED_US_VOLUME and text(ds, "VolumeFrameOfReferenceUID"):
+        ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = ds.VolumeFrameOfReferenceUID, ""
+    return ds
+
+
 def transducer_mapping(ds: Dataset) -> np.ndarray | None:
     """4x4 matrix from the volume's frame to the transducer's, mm (0020,9309); None where it is absent or no rigid
     movement (a last row of 0 0 0 1 and axes of unit length at right angles)."""

@@ -14,6 +14,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dicom_io.ct import read_stack, series_of_files
+from dicom_io.enhanced_us import as_source
 from dicom_io.rtstruct import RTSTRUCT_SOP_CLASS, read_rtstruct
 from dicom_io.seg_sources import Reference, plane_reference
 from dicom_io.writing import INVESTIGATIONAL, Stamp, new_object, not_as_written, replaced_when_checked
@@ -96,7 +97,7 @@ def write_rtstruct(masks: Sequence[NodeMask], source_files: Sequence[Path], path
     for mask in masks:
         if not mask.geometry.same_grid(grid):
             raise NodusError(f"The mask {mask.name or mask.label} does not lie on the slices of this series.", code="wrong_grid")
-    headers = [pydicom.dcmread(p, stop_before_pixels=True) for p in series.paths]
+    headers = [as_source(pydicom.dcmread(p, stop_before_pixels=True)) for p in series.paths]
     source = headers[0]
     if not source.get("FrameOfReferenceUID"):
         raise NodusError("The series does not say in which frame of reference it lies; outlines cannot be placed in it.", code="frame_of_reference_missing")

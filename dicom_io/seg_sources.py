@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.valuerep import format_number_as_ds
 
+from dicom_io.enhanced_us import as_source
 from dicom_io.scan import SeriesSummary
 from dicom_io.writing import PATIENT, STUDY
 from volumetry.errors import NodusError
@@ -40,7 +41,7 @@ def _plane_distance_mm(grid: ImageGeometry) -> float:
 
 
 def _header(path: Path) -> Dataset:
-    ds = pydicom.dcmread(path, stop_before_pixels=True)
+    ds = as_source(pydicom.dcmread(path, stop_before_pixels=True))
     for keyword in PATIENT + STUDY:
         if keyword not in ds:
             setattr(ds, keyword, "")
