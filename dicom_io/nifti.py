@@ -109,6 +109,8 @@ def _header(path: Path, fp) -> tuple[list[int], int, int, float, float, np.ndarr
     else:
         affine = np.diag([*np.abs(pixdim[1:4]), 1.0])
     affine[:3] *= UNIT_MM.get(int(units) & 7, 1.0)
+    if not 0 <= vox_offset < 1 << 40:
+        raise _refuse(path, "its voxels begin at an impossible place.")
     return dims, datatype, int(vox_offset), float(slope), float(inter), affine, order
 
 

@@ -256,7 +256,7 @@ def _declared_entries(path: Path) -> int:
 def _safe(name: str) -> bool:
     """True for a name that stays within the folder it would be unpacked to, on any system."""
     parts = name.replace("\\", "/").split("/")
-    return not (name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name) or ".." in parts or "\0" in name)
+    return bool(name) and not (name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name) or ".." in parts or "\0" in name)
 
 
 def list_archive(path: Path) -> tuple[list[ZipEntry], list[tuple[str, ArchiveRefused]]]:
@@ -271,7 +271,7 @@ def list_archive(path: Path) -> tuple[list[ZipEntry], list[tuple[str, ArchiveRef
         if _declared_entries(path) > MAX_ENTRIES:
             raise bomb
         with zipfile.ZipFile(path) as archive:
-            infos = [i for i in archive.infolist() if not i.is_dir()]
+            infos = [i for i in archive.infolist() if not i.filename.endswith("/")]
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise ArchiveRefused(f"{path.name} is a damaged archive: its list of contents cannot be read.") from error
     except OSError as error:
