@@ -102,9 +102,8 @@ def new_object(sop_class: str, modality: str, source: Dataset, stamp: Stamp, *, 
     if not ds.StudyInstanceUID:
         raise NodusError("The pictures name no study to which this could belong.", code="study_uid_missing")
     for keyword in KEPT:
-        value = source.get(keyword)
-        if value or value == 0:
-            setattr(ds, keyword, value)
+        if keyword in source:  # also an empty one: a module that is there asks for some of its elements at least empty
+            setattr(ds, keyword, source.get(keyword))
     ds.Modality = modality
     ds.SeriesInstanceUID = stamp.uid(f"{modality} series")
     ds.SeriesNumber = series_number
