@@ -79,8 +79,12 @@ class MaskPatch:
     after: np.ndarray
 
     @classmethod
-    def between(cls, old: np.ndarray, new: np.ndarray) -> MaskPatch | None:
-        """The smallest patch that turns ``old`` into ``new`` (bool, one shape); None if equal."""
+    def between(cls, old: np.ndarray, new: np.ndarray, within: tuple[slice, slice, slice] | None = None) -> MaskPatch | None:
+        """The smallest patch that turns ``old`` into ``new`` (bool, one shape); None if equal. They differ at
+        most in the box ``within``, where the caller knows one."""
+        if within is not None:
+            patch = cls.between(old[within], new[within])
+            return None if patch is None else cls(inside_box(within, patch.box), patch.before, patch.after)
         # Slice by slice: most edits touch few, and one slice at a time stays in the processor's cache.
         first = next((k for k in range(len(old)) if not np.array_equal(old[k], new[k])), None)
         if first is None:
@@ -102,3 +106,15 @@ class MaskPatch:
     def revert(self, array: np.ndarray) -> None:
         """Undo: write the old values back into ``array`` in place."""
         array[self.box] = self.before
+
+
+def around_boxes(a: tuple[slice, ...] | None, b: tuple[slice, ...] | None) -> tuple[slice, ...] | None:
+    """The box around two boxes; None stands for an empty one."""
+    if a is None or b is None:
+        return a or b
+    return tuple(slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+
+
+def inside_box(outer: tuple[slice, ...], inner: tuple[slice, ...]) -> tuple[slice, ...]:
+    """A box that is given inside another one, in the array that the other one is a box of."""
+    return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))

@@ -16,7 +16,7 @@ from volumetry.errors import NodusError, SegmentationRefused
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageVolume
-from volumetry.mask import MaskPatch, NodeMask
+from volumetry.mask import MaskPatch, NodeMask, around_boxes
 from volumetry.outline_origin import OutlineOrigin
 from volumetry.planimetry import enclosed_area
 from volumetry.segmentation.drawn_outlines import DrawnOutlines, interpolate_outlines, outlines_of_mask, plane_metric
@@ -224,12 +224,13 @@ def region_of(image: ImageVolume, ball: Ball) -> tuple[NodeMask, tuple[Finding, 
         result = grow_region(image, ball.seed_mm, ball.radius_mm, reach=1.0)
         return result.mask, result.findings
     array = threshold_in_ball(image, ball.seed_mm, ball.radius_mm, *ball.hu_range)
-    if not array.any():
+    box = bounding_box(array)
+    if box is None:
         raise SegmentationRefused("No voxel in the ball lies within that range.", code="no_boundary", hint="Choose a wider range.")
     inner = np.zeros_like(array)
     paint(inner, image.geometry, ball.seed_mm, max(ball.radius_mm - 1.2 * min(image.geometry.spacing_mm), 1e-3))
     findings = ()
-    if (array & ~inner).sum() > 0.02 * array.sum():
+    if (array[box] & ~inner[box]).sum() > 0.02 * array[box].sum():
         findings = (Finding("search_limit", "The region was stopped at the limit of the ball; check it there.", "info"),)
     return NodeMask(array, image.geometry), findings
 
@@ -237,12 +238,13 @@ def region_of(image: ImageVolume, ball: Ball) -> tuple[NodeMask, tuple[Finding, 
 def grown(before: np.ndarray, image: ImageVolume, ball: Ball) -> Drawn:
     """The outline with the ball's region in its place, added to it or taken away from it."""
     mask, findings = region_of(image, ball)
-    array = {"anew": mask.array, "add": before | mask.array, "take_away": before & ~mask.array}[ball.how]
+    array = mask.array if ball.how == "anew" else before | mask.array if ball.how == "add" else before & ~mask.array
     method = "region_growing" if ball.hu_range is None else "threshold"
     details = {"seed_mm": [round(v, 3) for v in ball.seed_mm], "radius_mm": round(ball.radius_mm, 3)}
     if ball.hu_range is not None:
         details["range_hu"] = list(ball.hu_range)
-    return Drawn(array, OutlineOrigin(method, details=details), replace(ball, patch=MaskPatch.between(before, array)), repairs=ball.how != "anew", findings=findings)
+    patch = MaskPatch.between(before, array, around_boxes(bounding_box(before), bounding_box(array)))
+    return Drawn(array, OutlineOrigin(method, details=details), replace(ball, patch=patch), repairs=ball.how != "anew", findings=findings)
 
 
 def without(before: np.ndarray, known) -> np.ndarray:

@@ -21,6 +21,7 @@ from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
 from volumetry.response.viable import ADD_UP_PCT, ViableVolumes
+from volumetry.segmentation.editing import bounding_box
 
 STATED_BY_READER = "stated by the reader"
 _OFF_GRID = 0.02  # of a voxel
@@ -81,10 +82,10 @@ def values_in_outline(image: ImageVolume, mask: NodeMask) -> OutlineValues:
     """
     if image.unit != "HU" or image.source.modality not in (None, "CT"):
         raise NodusError("A threshold in HU needs a CT; this picture is none.", code="not_in_hu", hint="Use the contrast CT, or state the part's volume.")
-    k, j, i = np.nonzero(mask.array)
-    if not len(k):
+    box = bounding_box(mask.array)
+    if box is None:
         raise NodusError("The outline holds no voxel.", code="empty_mask")
-    index = np.stack([i, j, k], -1)
+    index = (np.argwhere(mask.array[box]) + [s.start for s in box])[:, ::-1]
     at = index
     if not mask.geometry.same_grid(image.geometry):
         exact = image.geometry.world_to_index(mask.geometry.index_to_world(index))

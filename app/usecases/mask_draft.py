@@ -18,7 +18,7 @@ from app.usecases.readings import pack_mask, unpack_mask, unpack_undo
 from volumetry.errors import SegmentationRefused
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
-from volumetry.mask import MaskPatch, NodeMask
+from volumetry.mask import MaskPatch, NodeMask, around_boxes, inside_box
 from volumetry.measure import NodeMeasurement, measure_node
 from volumetry.outline_origin import NOT_RECORDED, OutlineOrigin
 from volumetry.segmentation.editing import Box, bounding_box, paint
@@ -149,11 +149,8 @@ class MaskDraft:
         return None if patch is None else self._record(text, patch, self.note, self._after_hand(self.is_empty, method))
 
     def _difference(self, new: np.ndarray, box: Box | EllipsisType | None) -> MaskPatch | None:
-        within = _around(self.box, bounding_box(new) if box is ... else box)
-        if within is None:
-            return None
-        patch = MaskPatch.between(self._array[within], new[within])
-        return None if patch is None else replace(patch, box=_inside(within, patch.box))
+        within = around_boxes(self.box, bounding_box(new) if box is ... else box)
+        return None if within is None else MaskPatch.between(self._array, new, within)
 
     # ---- strokes ---------------------------------------------------------------------------------
     def begin_stroke(self) -> None:
@@ -164,7 +161,7 @@ class MaskDraft:
         """A dab of the stroke, as ``editing.paint``; the box touched, or None beside the picture."""
         touched = paint(self._array, self.geometry, point_mm, radius_mm, value=value, plane_axis=plane_axis)
         if touched is not None:
-            self.box = _around(self.box, touched)
+            self.box = around_boxes(self.box, touched)
             self.version += 1
         return touched
 
@@ -186,7 +183,7 @@ class MaskDraft:
         if patch is None:
             self.box = box
             return None
-        return self._record(text, replace(patch, box=_inside(within, patch.box)), self.note, self._after_hand(was_empty, "brush"))
+        return self._record(text, replace(patch, box=inside_box(within, patch.box)), self.note, self._after_hand(was_empty, "brush"))
 
     def _after_hand(self, was_empty: bool, method: str) -> OutlineNote:
         """What is known after a hand edit; see the class for what it may drop."""
@@ -206,9 +203,9 @@ class MaskDraft:
     def _changed(self, patch: MaskPatch) -> None:
         """Voxels in the patch's box are others now."""
         self.version += 1
-        within = _around(self.box, patch.box)
+        within = around_boxes(self.box, patch.box)
         tight = bounding_box(self._array[within])
-        self.box = None if tight is None else _inside(within, tight)
+        self.box = None if tight is None else inside_box(within, tight)
 
     def redo(self, step: EditStep) -> None:
         """Do a step again; it must be the next one of ``history``."""
@@ -236,18 +233,6 @@ def _alike(a: OutlineNote, b: OutlineNote) -> bool:
         return NOT_RECORDED if note.origin is None else note.origin.method
 
     return (a.coverage_volume_ml, a.click, a.findings, method(a)) == (b.coverage_volume_ml, b.click, b.findings, method(b))
-
-
-def _around(a: Box | None, b: Box | None) -> Box | None:
-    """The box around two boxes."""
-    if a is None or b is None:
-        return a or b
-    return tuple(slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
-
-
-def _inside(outer: Box, inner: Box) -> Box:
-    """A box given inside another one, in the picture."""
-    return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
 
 
 # ---- keeping -------------------------------------------------------------------------------------

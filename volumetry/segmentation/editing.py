@@ -233,13 +233,21 @@ def threshold_in_ball(image: ImageVolume, centre_mm, radius_mm: float, low: floa
     """Voxels within ``low..high`` inside a ball; ``connected`` keeps only the piece at the centre."""
     if not (np.isfinite(radius_mm) and radius_mm > 0 and low <= high):
         raise SegmentationRefused("A threshold needs a ball and a range from low to high.", code="bad_threshold")
-    ball = np.zeros(image.geometry.shape, dtype=bool)
-    box = paint(ball, image.geometry, centre_mm, radius_mm)
+    geometry = image.geometry
+    out = np.zeros(geometry.shape, dtype=bool)
+    box = paint(out, geometry, centre_mm, radius_mm)
     if box is None:
         raise SegmentationRefused("The click lies outside the picture.", code="seed_outside")
     values = image.array[box]
-    ball[box] &= (values >= low) & (values <= high)
-    return keep_touching(ball, image.geometry, centre_mm) if connected else ball
+    out[box] &= (values >= low) & (values <= high)
+    if connected:
+        out[box] = keep_touching(out[box], geometry.cropped(box), centre_mm)
+    return out
+
+
+def widened(box: Box, pad: int, shape: tuple[int, int, int]) -> Box:
+    """A box with ``pad`` voxels more to every side, inside an array of ``shape``."""
+    return tuple(slice(max(0, s.start - pad), min(n, s.stop + pad)) for s, n in zip(box, shape, strict=True))
 
 
 def only_in_range(array: np.ndarray, image: ImageVolume, low: float, high: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from volumetry.errors import SegmentationRefused
 from volumetry.finding import Finding
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
-from volumetry.segmentation.editing import fill_holes, grow, keep_touching, paint
+from volumetry.segmentation.editing import fill_holes, grow, keep_touching, paint, widened
 from volumetry.segmentation.result import SegmentationQuality, SegmentationResult
 
 
@@ -27,17 +27,20 @@ def grow_region(
     to the surroundings, where the blur has its border; holes are filled. Raises
     ``SegmentationRefused`` (``no_boundary``) where nothing grows or all of the ball does.
     """
-    geometry = image.geometry
-    ball = np.zeros(geometry.shape, dtype=bool)
-    core = np.zeros(geometry.shape, dtype=bool)
-    box = paint(ball, geometry, seed_mm, reach * radius_mm)
-    paint(core, geometry, seed_mm, max(0.4 * radius_mm, 1.2 * min(geometry.spacing_mm)))
+    whole = np.zeros(image.geometry.shape, dtype=bool)
+    box = paint(whole, image.geometry, seed_mm, reach * radius_mm)
     if box is None:
         raise SegmentationRefused("The click lies outside the picture.", code="seed_outside")
+    # Everything happens in and close around the ball: a pass over a whole large picture takes a second.
+    wide = widened(box, 3, whole.shape)
+    geometry, ball = image.geometry.cropped(wide), whole[wide].copy()
+    core = np.zeros_like(ball)
+    paint(core, geometry, seed_mm, max(0.4 * radius_mm, 1.2 * min(geometry.spacing_mm)))
     part = np.asarray(image.array[box], dtype=np.float32)
     if not np.isfinite(part).all():
         raise SegmentationRefused("The picture has undefined values (NaN) around the click.", code="nan")
     soft = ndimage.uniform_filter(part, size=(1, 3, 3))
+    box = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
     inside = soft[core[box]]
     middle = float(np.median(inside))
     spread = max(1.4826 * float(np.median(np.abs(inside - middle))), 0.02 * float(np.ptp(part)), 1e-6)
@@ -62,9 +65,10 @@ def grow_region(
         findings.append(Finding("search_limit", "The region was stopped at the limit of the drag; cut the leak or drag anew."))
     centre = geometry.index_to_world(np.argwhere(array).mean(axis=0)[::-1])
     shell = grow(array, geometry, thinnest) & ~array
-    contrast = float(np.median(np.abs(image.array[shell].astype(np.float32) - middle))) if shell.any() else 0.0
+    contrast = float(np.median(np.abs(image.array[wide][shell].astype(np.float32) - middle))) if shell.any() else 0.0
+    whole[wide] = array
     return SegmentationResult(
-        NodeMask(array, geometry, label=label, name=name),
+        NodeMask(whole, image.geometry, label=label, name=name),
         np.empty((0, 3)),
         np.empty((0, 3), dtype=np.int64),
         tuple(float(v) for v in centre),

@@ -74,12 +74,13 @@ def segment_scribbles(
         findings.append(Finding("weak_boundary", f"Only {100 * clear:.0f} % of the outline rests on a clear edge; check it on each slice."))
     full = np.zeros(geometry.shape, dtype=bool)
     full[box] = array
-    if any(full.take(end, axis=axis).any() for axis in range(3) for end in (0, -1)):
+    at_edge = [(b.start == 0, b.stop == n) for b, n in zip(box, geometry.shape, strict=True)]
+    if any(there and array.take(end, axis=axis).any() for axis, pair in enumerate(at_edge) for end, there in zip((0, -1), pair, strict=True)):
         findings.append(Finding("touches_border", "The node reaches the edge of the picture; a part of it may lie outside."))
     middle, spread = float(np.median(part[array])), 1.4826 * float(np.median(np.abs(part[array] - np.median(part[array]))))
-    around = grow(full, geometry, 1.5 * min(geometry.spacing_mm))[box] & ~array
+    around = grow(array, geometry.cropped(box), 1.5 * min(geometry.spacing_mm)) & ~array
     contrast = float(np.median(np.abs(part[around] - middle))) if around.any() else 0.0
-    place = geometry.index_to_world(np.argwhere(full).mean(axis=0)[::-1])
+    place = geometry.index_to_world((np.argwhere(array).mean(axis=0) + [s.start for s in box])[::-1])
     return SegmentationResult(
         NodeMask(full, geometry, label=label, name=name),
         np.empty((0, 3)),
@@ -111,7 +112,7 @@ def _marked(strokes, geometry: ImageGeometry) -> np.ndarray:
     if isinstance(strokes, np.ndarray):
         if strokes.shape != geometry.shape:
             raise SegmentationRefused(f"Strokes {strokes.shape} do not fit the picture's grid {geometry.shape}.", code="bad_shape")
-        return strokes != 0
+        return strokes if strokes.dtype == bool else strokes != 0
     out = np.zeros(geometry.shape, dtype=bool)
     for points_mm, width_mm in strokes or ():
         points = np.asarray(points_mm, dtype=np.float64)
