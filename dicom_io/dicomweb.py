@@ -10,8 +10,8 @@ from __future__ import annotations
 import io
 import logging
 import re
-import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -44,7 +44,7 @@ from dicom_io.peer import (
 )
 
 # Addresses and headers that were sent do not belong into a log.
-for _name in ("dicomweb_client", "urllib3"):
+for _name in ("dicomweb_client", "retrying", "urllib3"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 AT_ONCE = 4  # requests under way together
@@ -107,35 +107,42 @@ class DicomWebPacs:
         self._context = tls_context(peer)
         parts = urlsplit(peer.url)
         self._host, self._port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-        self._of_thread = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._idle: deque[DICOMwebClient] = deque()
+        weakref.finalize(self, _close_all, self._sessions)
 
     def __repr__(self) -> str:
         return f"DicomWebPacs({self.peer.name!r})"
 
-    @property
-    def _client(self) -> DICOMwebClient:
-        """One a thread, because a session is not shared safely."""
-        client = getattr(self._of_thread, "client", None)
-        if client is None:
-            session = _Session()
-            session.auth = self._auth or _no_auth
-            session.max_redirects = 3
-            if self._context is not None:
-                session.mount("https://", _Checked(self._context))
-                del session.adapters["http://"]  # a redirect never leads out of the encryption
-            timeout = (self.limits.connect_s, self.limits.idle_s)
-            client = self._of_thread.client = DICOMwebClient(self.peer.url.rstrip("/"), session=session, timeout=timeout, permissive_uid=True)
-            client.set_http_retry_params(retry=False)  # we try again ourselves, and can be stopped meanwhile
+    def _made(self) -> DICOMwebClient:
+        session = _Session()
+        self._sessions.append(session)
+        session.auth = self._auth or _no_auth
+        session.max_redirects = 3
+        if self._context is not None:
+            session.mount("https://", _Checked(self._context))
+            del session.adapters["http://"]  # a redirect never leads out of the encryption
+        timeout = (self.limits.connect_s, self.limits.idle_s)
+        client = DICOMwebClient(self.peer.url.rstrip("/"), session=session, timeout=timeout, permissive_uid=True)
+        client.set_http_retry_params(retry=False)  # we try again ourselves, and can be stopped meanwhile
         return client
 
     @contextmanager
-    def _plainly(self, doing: str):
-        """What goes wrong in a request, in plain words and without its address."""
+    def _asking(self, what: str):
+        """A client of one's own for one request (a session is not shared safely); what goes wrong, in plain words and without
+        the address."""
         peer = self.peer
         try:
-            yield
+            try:
+                client = self._idle.pop()
+            except IndexError:
+                client = self._made()
+            try:
+                yield client
+            finally:
+                self._idle.append(client)
         except requests.exceptions.HTTPError as error:
-            raise self._refusal(error.response.status_code, doing) from None
+            raise self._refusal(error.response.status_code, what) from None
         except requests.exceptions.SSLError:
             raise why_unreachable(peer, self._host, self._port, self.limits.connect_s) from None
         except requests.exceptions.Timeout:
@@ -150,7 +157,7 @@ class DicomWebPacs:
             # An answer that is no DICOMweb fails wherever the client first stumbles over it.
             raise PacsRefused(f"{peer.name} does not answer as DICOMweb does.", code="pacs_not_supported", hint="Check the address; it often ends in /dicom-web.") from None
 
-    def _refusal(self, status: int, doing: str) -> PacsRefused:
+    def _refusal(self, status: int, what: str) -> PacsRefused:
         name = self.peer.name
         if status in (401, 403):
             return PacsRefused(f"{name} does not accept our sign-in (HTTP {status}).", code="pacs_sign_in_refused", hint="Check the token or password; it may have run out.")
@@ -158,15 +165,15 @@ class DicomWebPacs:
             return PacsRefused(f"{name} is busy (HTTP {status}).", code="pacs_busy", hint="Try again later.")
         if status == 404:
             return PacsRefused(f"{name} does not know what was asked for (HTTP 404).", code="pacs_nothing_found", hint="Check the address; it often ends in /dicom-web.")
-        return PacsRefused(f"{name} refuses {doing} (HTTP {status}).", code="pacs_refused", hint="Ask the PACS administrator.")
+        return PacsRefused(f"{name} refuses {what} (HTTP {status}).", code="pacs_refused", hint="Ask the PACS administrator.")
 
     # ---- asking ------------------------------------------------------------------------------
     def echo(self, *, should_cancel: ShouldCancel | None = None) -> float:
         """Seconds until the PACS answered a search for one study."""
         check_cancelled(should_cancel)
         start = time.monotonic()
-        with self._plainly("the search"):
-            self._client.search_for_studies(limit=1)
+        with self._asking("the search") as client:
+            client.search_for_studies(limit=1)
         return time.monotonic() - start
 
     def find(self, query: Query, *, should_cancel: ShouldCancel | None = None) -> QueryAnswer:
@@ -176,11 +183,11 @@ class DicomWebPacs:
         if query.level == "study":
             fields = {"PatientID": query.patient_id, "PatientName": query.patient_name, "StudyDate": query.date_range, "StudyDescription": query.description, "ModalitiesInStudy": query.modality}
         filters = {keyword: _plain_pattern(text) for keyword, text in fields.items() if text}
-        with self._plainly("the search"):
+        with self._asking("the search") as client:
             if query.level == "study":
-                answers = self._client.search_for_studies(limit=query.limit + 1, fields=STUDY_FIELDS, search_filters=filters)
+                answers = client.search_for_studies(limit=query.limit + 1, fields=STUDY_FIELDS, search_filters=filters)
             else:
-                answers = self._client.search_for_series(query.study_uid, limit=query.limit + 1, fields=SERIES_FIELDS, search_filters=filters)
+                answers = client.search_for_series(query.study_uid, limit=query.limit + 1, fields=SERIES_FIELDS, search_filters=filters)
             found = [result_from(query.level, _texts(a), query.study_uid) for a in answers]
         check_cancelled(should_cancel)
         results = [r for r in found if isinstance(r, QueryResult) and query.fits(r) and _as_asked(query, filters, r)]
@@ -192,8 +199,8 @@ class DicomWebPacs:
         while True:
             check_cancelled(should_cancel)
             try:
-                with self._plainly("the list of a series"):
-                    page = self._client.search_for_instances(check_uid(study_uid), check_uid(series_uid), limit=PAGE, offset=len(found))
+                with self._asking("the list of a series") as client:
+                    page = client.search_for_instances(check_uid(study_uid), check_uid(series_uid), limit=PAGE, offset=len(found))
                     texts = [_texts(a) for a in page]
             except PacsRefused as error:
                 if error.code == "pacs_nothing_found" and not found:
@@ -211,8 +218,8 @@ class DicomWebPacs:
 
         def one(uid: str) -> bytes:
             check_cancelled(should_cancel)
-            with self._plainly("a picture"):
-                ds = self._client.retrieve_instance(study_uid, series_uid, uid, media_types=AS_STORED)
+            with self._asking("a picture") as client:
+                ds = client.retrieve_instance(study_uid, series_uid, uid, media_types=AS_STORED)
                 buffer = io.BytesIO()
                 pydicom.dcmwrite(buffer, ds)
                 return buffer.getvalue()
@@ -231,8 +238,8 @@ class DicomWebPacs:
                 done(file, LeftOut(file.path.name, "file_unreadable", f"{file.path.name} cannot be read ({type(error).__name__})."))
                 continue
             try:
-                with self._plainly("a file"):
-                    answer = self._client.store_instances([ds])
+                with self._asking("a file") as client:
+                    answer = client.store_instances([ds])
                     failed = [item.get("FailureReason") for item in answer.get("FailedSOPSequence", None) or ()]
             except PacsRefused as error:
                 if error.code != "pacs_refused":
@@ -243,6 +250,11 @@ class DicomWebPacs:
                 done(file, LeftOut(file.path.name, "pacs_refused", f"{self.peer.name} does not take {file.path.name}: {why}."))
             else:
                 done(file, None)
+
+
+def _close_all(sessions: list[requests.Session]) -> None:
+    for session in sessions:
+        session.close()
 
 
 class _Session(requests.Session):

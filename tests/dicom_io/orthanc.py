@@ -39,8 +39,6 @@ class Orthanc:
         folder.mkdir(parents=True, exist_ok=True)
         self.dicom_port, self.http_port, self.move_port = free_port(), free_port(), free_port()
         self.process: subprocess.Popen | None = None
-        self.user = next(iter(options.get("RegisteredUsers", {}).items()), None)
-        self.is_https = bool(options.get("SslEnabled"))
         self.config = {
             "Name": "test", "StorageDirectory": str(folder / "store"), "IndexDirectory": str(folder / "store"),
             "DicomAet": AE_TITLE, "DicomPort": self.dicom_port, "HttpPort": self.http_port, "RemoteAccessAllowed": False,
@@ -50,13 +48,11 @@ class Orthanc:
             "Plugins": [str(PLUGIN)], "DicomWeb": {"Enable": True}, "OverwriteInstances": False, "ConcurrentJobs": 2, "HttpThreadsCount": 8,
             **options,
         }  # fmt: skip
-        if not self.is_https:
-            self.config["SslEnabled"] = False
 
     @property
     def url(self) -> str:
         """Where DICOMweb is."""
-        return f"{'https' if self.is_https else 'http'}://{'localhost' if self.is_https else '127.0.0.1'}:{self.http_port}/dicom-web"
+        return f"http://127.0.0.1:{self.http_port}/dicom-web"
 
     def start(self) -> Orthanc:
         """Start it and wait until it answers."""

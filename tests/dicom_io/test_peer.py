@@ -81,7 +81,8 @@ def test_that_a_secret_is_not_sent_without_encryption(sign_in):
 
 def test_that_a_token_shows_nowhere():
     pacs = DicomWebPacs(Peer("a", url="https://pacs.example/x", sign_in="bearer"), secret="s3cret-token")
-    assert "s3cret" not in repr(pacs) + repr(vars(pacs)) + repr(pacs.peer) + repr(vars(pacs._client)) + repr(pacs._client._session.auth)
+    client = pacs._made()
+    assert "s3cret" not in repr(pacs) + repr(vars(pacs)) + repr(pacs.peer) + repr(vars(client)) + repr(client._session.auth)
 
 
 def test_that_a_missing_token_is_said():
