@@ -12,7 +12,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dicom_io.headers import DicomRefused, integer, items, text, value_of
-from dicom_io.sources import Source
+from dicom_io.sources import Source, open_bounded
 
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 # Records of a series below these types name files.
@@ -44,7 +44,7 @@ def read_dicomdir(source: Source) -> Directory:
     Raises ``DicomRefused`` (``unreadable``, ``not_dicom``) where it is no DICOMDIR or too damaged.
     """
     try:
-        with source.open("rb") as fp:
+        with open_bounded(source) as fp:
             ds = pydicom.dcmread(fp, stop_before_pixels=True)
         records = items(ds, "DirectoryRecordSequence")
     except pydicom.errors.InvalidDicomError:

@@ -226,6 +226,8 @@ class FrameDecoder:
             return frame.astype(self._plain.newbyteorder("="), copy=False), self._template["PhotometricInterpretation"]
         data = self._bytes(index)
         if self._spans is not None:
+            if len(data) < 2:
+                raise DicomRefused(f"{self.header.path.name}: frame {index} is empty.", code="decode_failed")
             self._codec.check(data, self.header.rows, self.header.columns, self._template["SamplesPerPixel"])
         array, meta = self._codec.decode(self._dataset(data), raw=not colour)
         if array.shape[:2] != (self.header.rows, self.header.columns):

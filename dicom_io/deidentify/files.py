@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from dicom_io.deidentify.header import Identity, clean_header
 from dicom_io.deidentify.pixels import append_bytes, append_frames, copies_bytes, plan, reads_back
@@ -135,7 +136,8 @@ def clean_file(
         raise
     except Exception as error:  # a damaged file raises whatever its parser meets
         raise DicomRefused(f"{source.name} cannot be read ({type(error).__name__}).", code="unreadable") from error
-    uid = str(clean.get("SOPInstanceUID", "")) or map_uid(source.name, identity.key)
+    given = str(clean.get("SOPInstanceUID", ""))
+    uid = given if UID(given).is_valid else map_uid(str(source), identity.key)  # it names the file: not several, not too long
     target = out_dir / f"{uid}.dcm"
     partial = out_dir / f".writing-{uid}"
     masked = 0

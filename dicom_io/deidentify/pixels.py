@@ -16,12 +16,13 @@ from typing import BinaryIO
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut, get_encoder
+from pydicom.pixels import get_encoder
 from pydicom.uid import UID, JPEGLSLossless
 
 from dicom_io.deidentify.burned_in import Box
 from dicom_io.deidentify.review import kept_mask
 from dicom_io.headers import DicomRefused, Header, integer, read_header, text
+from dicom_io.palette import colour_table
 from dicom_io.pixels import FrameDecoder
 
 # Up to this size compressed pictures are written plain: any reader opens them.
@@ -63,8 +64,8 @@ class PixelSource:
         if self.colour:
             return 0
         if kind == "PALETTE COLOR":
-            entries = apply_color_lut(np.arange(1 << min(integer(ds, "BitsStored") or 8, 16), dtype=np.uint16 if array.itemsize > 1 else np.uint8), ds)
-            return int(entries[..., :3].astype(np.int64).sum(axis=-1).argmin())
+            entries = colour_table(self.header)[: 1 << min(integer(ds, "BitsStored") or 8, 16)]
+            return int(entries.astype(np.int64).sum(axis=-1).argmin())
         bits = integer(ds, "BitsStored") or 8 * array.itemsize
         low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if array.dtype.kind == "i" else (0, (1 << bits) - 1)
         return high if kind == "MONOCHROME1" else low
