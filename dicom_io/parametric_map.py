@@ -13,6 +13,7 @@ from highdicom.sr.coding import CodedConcept
 
 from dicom_io.headers import DicomRefused, Header, integer, item, items, number, read_header
 from dicom_io.planes import frame_planes
+from dicom_io.enhanced_us import as_source
 from dicom_io.writing import INVESTIGATIONAL, MANUFACTURER, MODEL, Stamp, identify, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
@@ -42,7 +43,7 @@ def write_field_map(field_v_per_m: np.ndarray, geometry: ImageGeometry, source_f
     values = np.nan_to_num(np.asarray(field_v_per_m, dtype=np.float32), nan=0.0)
     if not np.isfinite(values).all():
         raise NodusError("The field holds values that are not numbers.", code="bad_shape")
-    sources = [pydicom.dcmread(p, stop_before_pixels=True) for p in source_files]
+    sources = [as_source(pydicom.dcmread(p, stop_before_pixels=True)) for p in source_files]
     if not sources or not all(s.get("FrameOfReferenceUID") for s in sources):
         raise NodusError("The series does not say in which frame of reference it lies; a map cannot be placed in it.", code="frame_of_reference_missing")
     if np.linalg.det(direction) < 0:  # frames are stored along row x column; a grid that runs against it is turned round
