@@ -11,9 +11,9 @@ import numpy as np
 import pydicom
 from highdicom.sr.coding import CodedConcept
 
+from dicom_io.enhanced_us import as_source
 from dicom_io.headers import DicomRefused, Header, integer, item, items, number, read_header
 from dicom_io.planes import frame_planes
-from dicom_io.enhanced_us import as_source
 from dicom_io.writing import INVESTIGATIONAL, MANUFACTURER, MODEL, Stamp, identify, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
