@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,10 +14,10 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_io.deidentify.dates import DateShift, partner, shift_of
 from dicom_io.deidentify.report import ChangeLog
-from dicom_io.deidentify.rules import Action, Profile, decide, is_left_out_whole, values_of
+from dicom_io.deidentify.rules import TEXT_VRS, Action, Profile, decide, is_left_out_whole, values_of
 from dicom_io.deidentify.structured import REMOVED, Words, clean_code, content_text, is_coded, segment_label, tracking_id
 from dicom_io.deidentify.uids import CODING_SCHEME_ROOTS, map_uid
-from dicom_io.headers import integer, text
+from dicom_io.headers import integer, text, value_of
 from dicom_io.trial_modules import Trial, add_trial_modules
 from dicom_io.ultrasound import is_synthetic
 from volumetry.errors import NodusError
@@ -27,6 +28,10 @@ IMPLEMENTATION_NAME = "NODUS"
 # Present but empty, as the image modules ask for.
 BLANK = ("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "PatientBirthDate", "PatientSex")
 MOST_LEVELS = 64
+NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName", "ReferringPhysicianName", "OperatorsName", "PerformingPhysicianName")
+NUMBERS_OF_A_PERSON = ("PatientID", "OtherPatientIDs", "AccessionNumber")
+# Code strings that say what kind of object it is: their words come from the standard's own lists.
+TERMS = frozenset(["Modality", "PhotometricInterpretation", "ImageType", "FrameType", "ValueType", "SegmentationType", "ContinuityOfContent", "RelationshipType", "PatientPosition"])
 _DUMMIES = {"DA": "19000101", "TM": "000000", "DT": "19000101000000", "AS": "000Y", "UR": "", "CS": "REMOVED", "AE": "REMOVED", "DS": "0", "IS": "0"}
 _BYTES = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
 _NUMBERS = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"})
@@ -54,9 +59,28 @@ def dummy(vr: str):
     return _DUMMIES.get(vr, REMOVED)
 
 
+class _Named:
+    """The names and numbers of this patient, looked for a second time in what the rules would keep."""
+
+    def __init__(self, ds: Dataset):
+        found = {k: [str(v) for v in values_of(value_of(ds, k))] for k in (*NAMES, *NUMBERS_OF_A_PERSON)}
+        words = {w.casefold() for k in NAMES for v in found[k] for w in re.split(r"[^\w]+", v) if len(w) >= 4}
+        numbers = {v.strip() for k in NUMBERS_OF_A_PERSON for v in found[k] if len(v.strip()) >= 5}
+        self.words, self.numbers = words | {n.casefold() for n in numbers}, numbers
+
+    def told_by(self, keyword: str, vr: str, value) -> bool:
+        """True where a value says a name of the patient, or is one of their numbers."""
+        if vr in ("IS", "DS"):
+            return any(str(v).strip() in self.numbers for v in values_of(value))
+        if vr == "CS":
+            return keyword not in TERMS and any(str(v).strip().casefold() in self.words for v in values_of(value))
+        return vr in TEXT_VRS and any(w in str(v).casefold() for v in values_of(value) for w in self.words)
+
+
 class _Cleaner:
-    def __init__(self, identity: Identity, profile: Profile, shift: DateShift, swap: bool):
+    def __init__(self, ds: Dataset, identity: Identity, profile: Profile, shift: DateShift, swap: bool):
         trial = identity.trial
+        self.named = _Named(ds)
         self.key, self.profile, self.shift, self.swap = identity.key, profile, shift, swap
         self.words = Words(identity.key, identity.subject, trial.protocol_id if trial else "", trial.time_point if trial else "")
         self.log = ChangeLog()
@@ -72,11 +96,12 @@ class _Cleaner:
         moved: dict[str, str | None] = {}
         for tag in sorted(ds.keys()):
             try:
-                element = ds[tag]
-                vr, value = str(element.VR), element.value
-                action = decide(tag, vr, value, self.profile)
+                action = decide(ds, tag, self.profile)
+                vr, value = str(ds[tag].VR), ds[tag].value
                 if action is Action.ENTER and not isinstance(value, (list, DicomSequence)):
                     action = Action.REMOVE
+                if action is Action.KEEP and self.named.told_by(dictionary_keyword(tag), vr, value):
+                    action = Action.EMPTY
             except Exception:  # an element that cannot be read cannot be vouched for
                 action = Action.REMOVE
             if action is Action.REMOVE:
@@ -152,7 +177,10 @@ class _Cleaner:
             self._note(tag, action.value)
 
     def _code(self, ds: Dataset, out: Dataset) -> None:
-        if clean_code(ds, out):
+        changed = clean_code(ds, out)
+        if self.named.told_by("CodeMeaning", "LO", out.CodeMeaning):
+            out.CodeMeaning, changed = REMOVED, True
+        if changed:
             self._note(BaseTag(0x00080104), "replaced")
         for tag in ds.keys() - out.keys():
             self._note(tag, "removed")
@@ -179,7 +207,7 @@ def clean_header(ds: Dataset, identity: Identity, profile: Profile) -> tuple[Dat
     The copy is meant to be written as Explicit VR Little Endian. A SYNTHETIC stamp survives in the series description.
     """
     big = getattr(ds, "original_encoding", (None, None))[1] is False
-    cleaner = _Cleaner(identity, profile, shift_of(ds, identity.subject, identity.key), big)
+    cleaner = _Cleaner(ds, identity, profile, shift_of(ds, identity.subject, identity.key), big)
     out = cleaner.clean(ds)
     for keyword in BLANK:
         if keyword not in out:

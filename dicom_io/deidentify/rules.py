@@ -15,8 +15,10 @@ from functools import cache
 from importlib import resources
 
 from pydicom.datadict import dictionary_keyword, dictionary_VM, dictionary_VR
+from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from dicom_io.headers import numbers, text
 from volumetry.errors import NodusError
 
 
@@ -80,10 +82,9 @@ KEEP_TEXT = frozenset(
         "MIMETypeOfEncapsulatedDocument", "RadiopharmaceuticalRoute", "AttenuationCorrectionMethod", "ReconstructionMethod", "ScatterCorrectionMethod",
     ]
 )  # fmt: skip
-KEEP_BINARY = frozenset(
-    ["LUTData", "VectorGridData"]
-    + [f"{s}{c}PaletteColorLookupTableData" for s in ("", "Segmented") for c in ("Red", "Green", "Blue")]
-)
+# Tables of a picture, with the element that says how long they are; kept only at that length.
+TABLES = {"LUTData": "LUTDescriptor"} | {f"{c}PaletteColorLookupTableData": f"{c}PaletteColorLookupTableDescriptor" for c in ("Red", "Green", "Blue")}
+SEGMENTED_TABLES = frozenset(f"Segmented{c}PaletteColorLookupTableData" for c in ("Red", "Green", "Blue"))
 # Pixels are written apart, after the header.
 PIXELS = frozenset(["PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"])
 # About the person or the place, though the standard's table does not list them.
@@ -107,6 +108,7 @@ PREFER_DUMMY = frozenset(["ContentDate", "ContentTime", "DeviceSerialNumber", "A
 
 TEXT_VRS = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "UR"})
 NUMBER_VRS = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT"})
+BINARY_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV"})
 DATE_VRS = frozenset({"DA", "TM", "DT"})
 _LEGAL = {
     "CS": re.compile(r"[A-Z0-9 _]{0,16}"),
@@ -142,6 +144,28 @@ def _known(tag: BaseTag) -> tuple[str, frozenset[str]] | None:
         return None
 
 
+def _reads_as_text(value, vrs: frozenset[str]) -> bool:
+    """True where numbers are text in disguise: whole numbers whose bytes are all letters, others of a size that nothing has."""
+    values = [v for v in values_of(value) if isinstance(v, (int, float))]
+    if vrs & {"FL", "FD"}:
+        return any(v != 0 and not 1e-20 <= abs(v) <= 1e20 for v in values)
+    raw = value if isinstance(value, bytes) else b"".join(abs(int(v)).to_bytes(8, "little").rstrip(b"\0") for v in values)
+    return len(raw) >= 8 and all(32 <= b < 127 for b in raw)
+
+
+def fits_its_description(keyword: str, value, ds: Dataset) -> bool:
+    """True where a table has the length that its descriptor beside it gives, so that nothing else is in it."""
+    if keyword in SEGMENTED_TABLES:
+        return text(ds, "PhotometricInterpretation") == "PALETTE COLOR"
+    described = numbers(ds, TABLES[keyword])
+    if not described or len(described) != 3 or (keyword != "LUTData" and text(ds, "PhotometricInterpretation") not in ("PALETTE COLOR", None)):
+        return False
+    entries = int(described[0]) & 0xFFFF or 65536
+    if not isinstance(value, bytes):
+        return len(values_of(value)) == entries
+    return len(value) in (entries + entries % 2, 2 * entries)
+
+
 def _too_many(tag: BaseTag, value, vr: str) -> bool:
     """True where more values stand there than the element can have: room to hide something."""
     most = dictionary_VM(tag).split("-")[-1]
@@ -150,8 +174,12 @@ def _too_many(tag: BaseTag, value, vr: str) -> bool:
     return most.isdigit() and len(values_of(value)) > int(most)
 
 
-def decide(tag: BaseTag, vr: str, value, profile: Profile) -> Action:
-    """What is done to one element that could be read. ``vr`` is the file's own word for it."""
+def decide(ds: Dataset, tag: BaseTag, profile: Profile) -> Action:
+    """What is done to one element of ``ds``. Raises what the parser does where it cannot be read."""
+    raw = ds.get_item(tag)
+    arrived_as = raw.VR
+    element = ds[tag]
+    vr, value = str(element.VR), element.value
     if is_left_out_whole(tag):
         return Action.REMOVE
     known, listed = _known(tag), table().get(int(tag))
@@ -165,20 +193,22 @@ def decide(tag: BaseTag, vr: str, value, profile: Profile) -> Action:
     own = frozenset(vr.replace(" or ", " ").split())
     if not own & vrs and not (own <= NUMBER_VRS and vrs <= NUMBER_VRS):
         return Action.REMOVE  # something else than the element is meant to hold
+    if arrived_as == "UN" and vrs & (NUMBER_VRS | BINARY_VRS):
+        return Action.REMOVE  # bytes that somebody did not know are no numbers yet
+    if keyword in TABLES or keyword in SEGMENTED_TABLES:
+        return Action.KEEP if fits_its_description(keyword, value, ds) else Action.REMOVE
     return _unlisted(tag, keyword, vrs, value, profile)
 
 
 def _listed(keyword: str, action: str, vr: str, profile: Profile) -> Action:
     if vr in DATE_VRS and profile.shifts_dates and keyword not in NEVER_SHIFTED:
         return Action.SHIFT
-    if vr == "SQ":
-        return Action.REMOVE if action in ("X", "X/D") else Action.EMPTY if action in ("Z", "X/Z", "X/Z/D") else Action.ENTER
     choices = action.split("/")
     if "U" in choices or "U*" in choices:
-        return Action.MAP
+        return Action.ENTER if vr == "SQ" else Action.MAP
     if "D" in choices and (len(choices) == 1 or keyword in PREFER_DUMMY):
-        return Action.DUMMY
-    return Action.EMPTY if "Z" in choices else Action.REMOVE
+        return Action.ENTER if vr == "SQ" else Action.DUMMY
+    return Action.REMOVE if "X" in choices else Action.EMPTY
 
 
 def _unlisted(tag: BaseTag, keyword: str, vrs: frozenset[str], value, profile: Profile) -> Action:
@@ -192,8 +222,6 @@ def _unlisted(tag: BaseTag, keyword: str, vrs: frozenset[str], value, profile: P
     for kind, legal in _LEGAL.items():
         if kind in vrs:
             return Action.KEEP if all(legal.fullmatch(str(v)) for v in values_of(value)) and not _too_many(tag, value, kind) else Action.EMPTY
-    if keyword in KEEP_BINARY:
-        return Action.KEEP
     if vrs <= NUMBER_VRS:
-        return Action.REMOVE if _too_many(tag, value, "US") else Action.KEEP
+        return Action.REMOVE if _too_many(tag, value, "US") or _reads_as_text(value, vrs) else Action.KEEP
     return Action.EMPTY if vrs & {"PN", "AE", "AS"} | vrs & DATE_VRS else Action.REMOVE
