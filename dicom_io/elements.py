@@ -122,7 +122,7 @@ class Elements:
             if vr in CHARACTER_VRS:
                 return [self._text(vr, part) for part in raw.split(b"\\")]
             parts = self._text(vr, raw).split("\\")
-            return [part.strip() for part in parts] if vr in (b"DS", b"IS") else parts
+            return [part.strip().rstrip(" \0") for part in parts] if vr in (b"DS", b"IS") else parts
         if vr in WHOLE_TEXT_VRS:
             return self._text(vr, raw) or None
         if vr == b"AT":

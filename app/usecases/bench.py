@@ -6,7 +6,6 @@ its columns empty; a row where we lose is a row all the same.
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import subprocess
 import sys
@@ -17,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from app.jobs import JobContext
+from app.usecases.bench_dicom import bench_dicom
 from app.usecases.bench_rows import Row, best_of, compare, machine_name
 from app.usecases.bench_volumetry import bench_volumetry
 from volumetry.errors import NodusError
-from volumetry.geometry import ImageGeometry
 
 
 def run_bench(name: str | None, context: JobContext) -> dict:
@@ -48,36 +47,6 @@ def bench_window() -> list[Row]:
 
     cold, _ = best_of(start, 3)
     return [compare("start to a usable window (process included)", cold)]
-
-
-def bench_dicom() -> list[Row]:
-    """Scan and load a 150-slice CT series against SimpleITK's series reader on the same files."""
-    import SimpleITK as sitk
-
-    from app.demo.dicom_files import Occasion, write_ct_series
-    from dicom_io.ct import read_volume
-    from dicom_io.scan import scan_folder
-
-    with tempfile.TemporaryDirectory() as folder:
-        pixels = np.random.default_rng(5).integers(-100, 200, (150, 256, 256), dtype=np.int16)
-        geometry = ImageGeometry.from_spacing(pixels.shape, (0.7, 0.7, 1.25))
-        write_ct_series(Path(folder), Occasion(seed=1, visit="Baseline", day=dt.date(2025, 1, 13)), pixels, geometry, "CT benchmark")
-        scan_s, result = best_of(lambda: scan_folder(Path(folder)), 3)
-        peer_scan_s, names = best_of(lambda: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(folder), 3)
-        files = [Path(folder) / f for f in result.series[0].files]
-        ours_s, volume = best_of(lambda: read_volume(files), 3)
-
-        def peer():
-            reader = sitk.ImageSeriesReader()
-            reader.SetFileNames(names)
-            return reader.Execute()
-
-        peer_s, image = best_of(peer, 3)
-        same = bool(np.array_equal(sitk.GetArrayViewFromImage(image), volume.array))
-        return [
-            compare("scan a folder of 150 CT slices (headers, findings)", scan_s, "SimpleITK GetGDCMSeriesFileNames (names only)", peer_scan_s, len(names) == len(files)),
-            compare("load 150 CT slices", ours_s, "SimpleITK ImageSeriesReader", peer_s, same),
-        ]
 
 
 def two_needle_plan(spacing_mm: float, size_mm: float = 64.0) -> dict:
