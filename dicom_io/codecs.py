@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,9 @@ CODECS = ("nodus", "pylibjpeg", "pillow", "pyjpegls")
 # Decoders work in 32-bit numbers and several copies: 64 million samples (8192 x 8192) stay below 1 GB. The largest
 # radiographs have half of that.
 MAX_SAMPLES = 1 << 26
+# Frames above this are decoded one at a time: four threads with one each would not stay below it.
+LARGE_SAMPLES = 1 << 23
+_ONE_LARGE = threading.Lock()
 SIZE_MARKERS = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7)
 
 for _syntax in lossless_jpeg.SYNTAXES:
@@ -98,6 +102,12 @@ class FrameCodec:
 
     def decode(self, ds: Dataset, *, raw: bool) -> tuple[np.ndarray, dict]:
         """The one frame of ``ds``, by the first decoder that can. Raises ``DicomRefused`` (``decode_failed``)."""
+        if self._plugins and ds.Rows * ds.Columns * ds.SamplesPerPixel > LARGE_SAMPLES:
+            with _ONE_LARGE:
+                return self._decode(ds, raw)
+        return self._decode(ds, raw)
+
+    def _decode(self, ds: Dataset, raw: bool) -> tuple[np.ndarray, dict]:
         last: BaseException | None = None
         for plugin in self._plugins or ("",):
             try:

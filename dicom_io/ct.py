@@ -27,6 +27,7 @@ from volumetry.image import ImageVolume
 
 # A volume above this would not fit beside its views on a reading workstation.
 MAX_VOLUME_BYTES = 8 << 30
+LARGE_BYTES = 1 << 28
 UNITS = {"CT": "HU"}
 INT16 = np.iinfo(np.int16)
 
@@ -180,6 +181,8 @@ def read_volume(
     if integer(headers[0].ds, "SamplesPerPixel") not in (None, 1):
         raise NodusError("The slices are colour pictures; no volume of measured values can be made of them.", code="not_an_image")
 
+    if headers[0].is_encapsulated and 2 * rows * columns * count > LARGE_BYTES:
+        decoders[placed[0][0]].raw(placed[0][1].frame)  # one must be as large as all of them say before memory is set aside
     array = np.empty((count, rows, columns), dtype=np.int16)
 
     def one(n: int) -> np.ndarray | None:

@@ -210,8 +210,8 @@ def read_facts(path: Source, name: str) -> FileFacts:
         findings.append(Finding("frames_without_position", f"{planes.count(None)} of the {header.frames} frames do not say where they lie in the patient; they are left out.", "serious"))
     times, calibration = None, None
     if header.pixels is not None and not is_other:
-        time_values, time_findings = read_frame_times(ds, header.frames) if not any(planes) else (None, ())
-        times = None if time_values is None else tuple(float(v) for v in time_values[:frames])
+        time_values, time_findings = read_frame_times(ds, header.frames, frames) if not any(planes) else (None, ())
+        times = None if time_values is None else tuple(float(v) for v in time_values)
         findings += time_findings
         if is_picture:
             calibration = read_calibration(ds, header.columns, header.rows)

@@ -28,6 +28,9 @@ SAME_PLANE_SHARE = 0.1
 SAME_PLANE_MM = 0.01
 # All masks of one file together; beyond this the file is refused instead of filling the memory.
 MAX_MASK_BYTES = 4 << 30
+# No patient is longer than this, and no scanner steps by less: such numbers are damage, and a grid made of them would
+# fill the memory with nothing.
+LONGEST_MM, SMALLEST_STEP_MM = 2500.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class _Frame:
 def plane_step_mm(offsets_mm: np.ndarray, spacing_between_slices_mm: float | None) -> float | None:
     """Step between planes at sorted, distinct ``offsets_mm``; None for a single plane without a
     given spacing. Raises ``GeometryRefused`` (``uneven_spacing``) where no step fits."""
-    given = spacing_between_slices_mm if spacing_between_slices_mm and spacing_between_slices_mm > 0 else None
+    given = spacing_between_slices_mm if spacing_between_slices_mm and spacing_between_slices_mm >= SMALLEST_STEP_MM else None
     if len(offsets_mm) < 2:
         return given
     steps = np.diff(offsets_mm)
@@ -124,6 +127,8 @@ def _grid(planes: list[FramePlane], spacing_mm: float | None, rows: int, columns
     if spacing_mm:
         tolerance = max(tolerance, SAME_PLANE_SHARE * spacing_mm)
         rough = _distinct(along, tolerance)
+    if not rough[-1] - rough[0] <= LONGEST_MM:
+        raise DicomRefused(f"The planes of this segmentation lie {(rough[-1] - rough[0]) / 1000:.3g} m apart; no picture of a patient is that long.", code="too_large")
     step = plane_step_mm(rough, spacing_mm)
     findings = _doubt(rough, step, spacing_mm)
     step = step or 1.0

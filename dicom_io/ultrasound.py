@@ -124,14 +124,16 @@ def read_frame_calibrations(ds: Dataset, columns: int, rows: int) -> dict[int, C
     return {n: read_calibration(one, columns, rows) for n, one in found if items(one, "SequenceOfUltrasoundRegions")}
 
 
-def read_frame_times(ds: Dataset, frames: int) -> tuple[np.ndarray | None, tuple[Finding, ...]]:
-    """True time of each frame in ms from the first, and findings.
+def read_frame_times(ds: Dataset, frames: int, there: int | None = None) -> tuple[np.ndarray | None, tuple[Finding, ...]]:
+    """True time of each frame in ms from the first, and findings. ``frames`` is what the header declares, ``there``
+    how many of them the file really has (fewer where it was cut off); as many times are given.
 
     The frame increment pointer chooses between vector and frame time; without it the vector, then
     the frame time, then the cine or display rate is used. None for stills and where nothing is given.
     """
     if frames < 2:
         return None, ()
+    shown = frames if there is None else min(frames, there)
     pointer = text(ds, "FrameIncrementPointer") or ""
     try:
         tags = (
@@ -145,13 +147,13 @@ def read_frame_times(ds: Dataset, frames: int) -> tuple[np.ndarray | None, tuple
     use_vector = vector is not None and (0x00181065 in tags or 0x00181063 not in tags or not step)
     if use_vector and len(vector) == frames and min(vector) >= 0 and sum(vector[1:]) > 0:
         # The standard asks for 0 as the first increment; whatever stands there, time starts at 0.
-        return np.cumsum([0.0, *vector[1:]]), ()
+        return np.cumsum([0.0, *vector[1:]])[:shown], ()
     if step is not None and step > 0:
-        return np.arange(frames) * step, ()
+        return np.arange(shown) * step, ()
     rate = number(ds, "CineRate") or number(ds, "RecommendedDisplayFrameRate")
     if rate is not None and rate > 0:
         found = Finding("frame_times_from_rate", "Frame times are taken from the display rate; the header gives no acquisition times.", "info")
-        return np.arange(frames) * (1000.0 / rate), (found,)
+        return np.arange(shown) * (1000.0 / rate), (found,)
     return None, (Finding("frame_times_missing", "The header gives no frame times: the loop has no true speed and no time curve.", "warning"),)
 
 
@@ -173,10 +175,10 @@ def cine_from_header(header: Header) -> Cine:
     """``read_cine`` for a header that was read already."""
     decoder = FrameDecoder(header, whole_only=True)
     ds, frames = header.ds, decoder.frames
-    times, findings = read_frame_times(ds, header.frames)
+    times, findings = read_frame_times(ds, header.frames, frames)
     cut = cut_off(header)
     if cut is not None:
-        findings, times = (cut, *findings), None if times is None else times[:frames]
+        findings = (cut, *findings)
     per_frame: dict[int, Calibration] = {}
     if is_ultrasound(header):
         calibration = read_calibration(ds, header.columns, header.rows)
