@@ -1,13 +1,15 @@
 """The decoders of compressed pictures, and what is asked of a stream before one of them sees it.
 
 They are programs of other people in other languages. What a damaged stream makes them raise is a refusal of that
-frame; but one of them (GDCM) ends the whole process where it meets what it thinks impossible, and all of them set
-memory aside by what the stream itself declares. So the stream's own header is read here first, and GDCM is not used.
+frame; but some of them end the whole process where they meet what they think impossible (GDCM) or never come back
+(CharLS), and all of them set memory aside by what the stream itself declares. So those two are not used, and the stream's
+own header is read here first.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import threading
 from dataclasses import dataclass
@@ -17,13 +19,17 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
-from dicom_io import lossless_jpeg
+from dicom_io import jpeg_ls, lossless_jpeg
 from dicom_io.headers import DicomRefused
 from dicom_io.lossless_jpeg import segments
 
 LOG = logging.getLogger(__name__)
 # Measured on the same files: several times faster than the order pydicom tries them in.
-CODECS = ("nodus", "pylibjpeg", "pillow", "pyjpegls")
+CODECS = ("nodus", "pylibjpeg", "pillow")
+# Every decoder of JPEG 2000 keeps the interpreter to itself while it works, so threads of ours do not speed it up; the
+# library within Pillow works on all cores where it is told to, the other copy was built without that.
+JPEG_2000, JPEG_2000_CODECS = "1.2.840.10008.1.2.4.9", ("pillow",)
+os.environ.setdefault("OPJ_NUM_THREADS", "ALL_CPUS")
 # Decoders work in 32-bit numbers and several copies: 64 million samples (8192 x 8192) stay below 1 GB. The largest
 # radiographs have half of that.
 MAX_SAMPLES = 1 << 26
@@ -32,8 +38,9 @@ LARGE_SAMPLES = 1 << 23
 _ONE_LARGE = threading.Lock()
 SIZE_MARKERS = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7)
 
-for _syntax in lossless_jpeg.SYNTAXES:
-    get_decoder(UID(_syntax)).add_plugin("nodus", ("dicom_io.lossless_jpeg", "decode_frame"))
+for _own in (lossless_jpeg, jpeg_ls):
+    for _syntax in _own.SYNTAXES:
+        get_decoder(UID(_syntax)).add_plugin("nodus", (_own.__name__, "decode_frame"))
 
 
 def codec_available(transfer_syntax: str | None) -> bool:
@@ -87,7 +94,8 @@ class FrameCodec:
         self._name = name
         self._decoder = get_decoder(UID(transfer_syntax))
         there = self._decoder.available_plugins
-        self._plugins = [p for p in CODECS if p in there]
+        first = JPEG_2000_CODECS if transfer_syntax.startswith(JPEG_2000) else ()
+        self._plugins = [p for p in dict.fromkeys((*first, *CODECS)) if p in there]
 
     def check(self, data: bytes, rows: int, columns: int, samples: int) -> None:
         """Refuse a stream that contradicts the header it came with (``header_size_mismatch``) or is too large
