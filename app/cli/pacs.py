@@ -158,15 +158,14 @@ def run_find(args) -> int:
 
 def run_get(args) -> int:
     """Fetch whole series into a folder or a study."""
-    from app.usecases.pacs import Wanted, all_series, connect, retrieve, retrieve_into_study
+    from app.usecases.pacs import Wanted, connect, retrieve, retrieve_into_study
 
     if args.study is not None and not (args.subject and args.visit):
         raise NodusError("An import needs --subject and --visit.", code="pacs_request_invalid")
     peer, context = _peer_from(args), progress_context()
-    pacs = connect(peer)
-    wanted = [Wanted(args.study_uid, uid) for uid in dict.fromkeys(args.series_uid)] or all_series(pacs, args.study_uid, context)
+    wanted = [Wanted(args.study_uid, uid) for uid in args.series_uid] or [Wanted(args.study_uid)]
     if args.out is not None:
-        done = retrieve(pacs, wanted, args.out, context)
+        done = retrieve(connect(peer), wanted, args.out, context)
         rows = [{"series_uid": r.series_uid, "folder": str(r.folder), "instances": r.instances, "fetched": r.fetched, "already_there": r.already_there} for r in done]
         emit({"series": rows}, as_json=args.json, human=f"{sum(r.instances for r in done)} pictures of {len(done)} series in {args.out} ({sum(r.fetched for r in done)} fetched now)")
         return 0

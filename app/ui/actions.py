@@ -68,9 +68,11 @@ def window_actions(window) -> list[Action]:
     from app.ui.actions_compare import compare_actions
     from app.ui.actions_drawing import drawing_actions
     from app.ui.actions_model import model_actions
+    from app.ui.actions_pacs import pacs_actions
 
     s = window.session
     panes = window.panes
+    pacs_query, pacs_send = pacs_actions(window)
 
     def has_volume() -> bool:
         return s.image is not None and s.picture is None
@@ -102,10 +104,12 @@ def window_actions(window) -> list[Action]:
         Action("open_study", t("Open study…"), "study", window.ask_open_study, ("Ctrl+O",), group=0),
         Action("open_folder", t("Look at DICOM images…"), "study", window.ask_open_folder, ("Ctrl+Shift+O",), tip=t("Without a study; nothing is saved"), group=0),
         Action("import_images", t("Import images into the study…"), "study", window.ask_import, ("Ctrl+I",), group=1, enabled=has_study),
+        pacs_query,
         Action("save", t("Save"), "study", s.save, ("Ctrl+S",), tip=t("Work is also saved by itself after every change"), group=1),
         Action("export_csv", t("Export readings (CSV)…"), "study", window.ask_export_csv, group=2, enabled=has_study),
         Action("export_dicom", t("Export readings (DICOM SR and SEG)…"), "study", window.ask_export_dicom, group=2, enabled=has_study),
         Action("export_pdf", t("Export report (PDF)…"), "study", window.ask_export_pdf, group=2, enabled=has_study),
+        pacs_send,
         Action("quit", t("Close Nodus"), "study", window.close, ("Ctrl+Q",), group=3),
         Action("undo", t("Undo"), "edit", s.undo, ("Ctrl+Z",), "undo", enabled=s.undo_stack.canUndo),
         Action("redo", t("Redo"), "edit", s.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo", enabled=s.undo_stack.canRedo),

@@ -25,6 +25,7 @@ from app.ui.session_gestures import GesturesPart
 from app.ui.session_model import ModelPart
 from app.ui.session_nodes import NodesPart
 from app.ui.session_opening import OpeningPart
+from app.ui.session_pacs import PacsPart
 from app.ui.session_pictures import PicturesPart
 from app.ui.session_plan import PlanPart
 from app.ui.session_readings import ReadingsPart
@@ -45,7 +46,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanPart, ComparePart, ModelPart, QObject):
+class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanPart, ComparePart, ModelPart, PacsPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,

@@ -100,16 +100,17 @@ class OpeningPart:
             self.notice.emit("warning", "Open or make a study first; pictures are imported into it.")
             return
 
-        def done(result) -> None:
-            self.subject_id = subject_id
-            self._reload_rail()
-            self.study_changed.emit()
-            self._say_saved(f"{len(result.series)} series imported")
-            if result.skipped:
-                self.notice.emit("info", f"{len(result.skipped)} files were left out; the first: {result.skipped[0].message}")
-            self.open_visit(result.visit.visit_id)
+        self.jobs.start("Importing pictures", lambda context: import_folder(store, subject_id, visit_name, Path(path), context), write=True, on_done=lambda result: self._imported(subject_id, result))
 
-        self.jobs.start("Importing pictures", lambda context: import_folder(store, subject_id, visit_name, Path(path), context), write=True, on_done=done)
+    def _imported(self, subject_id: str, result) -> None:
+        """Show what came into the study."""
+        self.subject_id = subject_id
+        self._reload_rail()
+        self.study_changed.emit()
+        self._say_saved(f"{len(result.series)} series imported")
+        if result.skipped:
+            self.notice.emit("info", f"{len(result.skipped)} files were left out; the first: {result.skipped[0].message}")
+        self.open_visit(result.visit.visit_id)
 
     def open_folder(self, path) -> None:
         """Look at a folder (or file) of DICOM or a volume file without a study; nothing is saved."""

@@ -26,10 +26,10 @@ KEPT_DAYS = 3  # pictures of an interrupted retrieve wait so long for the next t
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One series to fetch."""
+    """One series to fetch; a whole study where no series is named."""
 
     study_uid: str
-    series_uid: str
+    series_uid: str | None = None
 
 
 # ---- which there are -----------------------------------------------------------------------------
@@ -98,17 +98,22 @@ def echo(peer: Peer, context: JobContext) -> float:
 
 
 def find(peer: Peer, query: Query, context: JobContext) -> QueryAnswer:
-    """Studies, or the series of one. A name that finds nothing is asked for again in capitals and with capital initials,
-    because some PACS tell them apart."""
+    """Studies, or the series of one, newest first. A name or description is also asked for in capitals, in small letters and
+    with capital initials, because some PACS tell them apart."""
     pacs = connect(peer)
-    tried = []
-    for name in dict.fromkeys((query.patient_name, query.patient_name.upper(), query.patient_name.title())):
+    found: dict[tuple, QueryResult] = {}
+    more = False
+    for change in (str, str.upper, str.lower, str.title):
+        spelled = dataclasses.replace(query, patient_name=change(query.patient_name), description=change(query.description))
+        if change is not str and spelled == query:
+            continue
         context.report(f"Asking {peer.name}", None)
-        answer = pacs.find(dataclasses.replace(query, patient_name=name), should_cancel=_stop(context))
-        if answer.results:
-            return dataclasses.replace(answer, results=_sorted(answer.results))
-        tried.append(answer)
-    return tried[0]
+        answer = pacs.find(spelled, should_cancel=_stop(context))
+        more = more or answer.more
+        for result in answer.results:
+            found.setdefault((result.study_uid, result.series_uid), result)
+    results = _sorted(tuple(found.values()))
+    return QueryAnswer(results[: query.limit], more or len(results) > query.limit)
 
 
 def _sorted(results: Sequence[QueryResult]) -> tuple[QueryResult, ...]:
@@ -118,18 +123,25 @@ def _sorted(results: Sequence[QueryResult]) -> tuple[QueryResult, ...]:
     return tuple(sorted(results, key=lambda r: (r.study_date or "", r.patient_name), reverse=True))
 
 
-def all_series(pacs: Pacs, study_uid: str, context: JobContext) -> list[Wanted]:
-    """Every series of a study."""
-    found = pacs.find(Query(study_uid=study_uid, limit=10_000), should_cancel=_stop(context)).results
-    if not found:
-        raise PacsRefused("The PACS has no such study.", code="pacs_nothing_found")
-    return [Wanted(study_uid, r.series_uid) for r in found if r.series_uid is not None]
+def each_series(pacs: Pacs, wanted: Sequence[Wanted], context: JobContext) -> list[Wanted]:
+    """The series wanted, each once; for a whole study, all that the PACS has now."""
+    found: dict[Wanted, None] = {}
+    for one in wanted:
+        if one.series_uid is not None:
+            found[one] = None
+            continue
+        series = pacs.find(Query(study_uid=one.study_uid, limit=10_000), should_cancel=_stop(context)).results
+        if not series:
+            raise PacsRefused("The PACS has no such study.", code="pacs_nothing_found")
+        found |= {Wanted(one.study_uid, r.series_uid): None for r in series}
+    return list(found)
 
 
 # ---- what is fetched -----------------------------------------------------------------------------
 def retrieve(pacs: Pacs, wanted: Sequence[Wanted], folder: Path, context: JobContext) -> list[RetrieveResult]:
     """Whole series into ``folder``, one folder each; see ``retrieve_series``."""
     done = []
+    wanted = each_series(pacs, wanted, context)
     for n, one in enumerate(wanted):
         part = context.part(n / len(wanted), (n + 1) / len(wanted))
         label = f"Series {n + 1} of {len(wanted)}: " if len(wanted) > 1 else ""
@@ -140,7 +152,7 @@ def retrieve(pacs: Pacs, wanted: Sequence[Wanted], folder: Path, context: JobCon
 def waiting_folder(peer: Peer, wanted: Sequence[Wanted]) -> Path:
     """Where pictures on their way into a study wait until all are there: in the user's cache, readable by the user
     alone, under a name that says nothing."""
-    what = "|".join([peer.name, peer.place, *sorted(w.series_uid for w in wanted)])
+    what = "|".join([peer.name, peer.place, *sorted(f"{w.study_uid}/{w.series_uid or ''}" for w in wanted)])
     return cache_folder() / "pacs" / hashlib.sha256(what.encode()).hexdigest()[:32]
 
 
