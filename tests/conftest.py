@@ -58,6 +58,8 @@ SLOW_ROOMS = (
     "tests/demo/",
     "tests/e2e/",
     "tests/ui/test_pane",
+    "tests/ui/session/",
+    "tests/ui/panels/",
     "tests/ui/test_session",
     "tests/ui/test_window",
     "tests/usecases/",

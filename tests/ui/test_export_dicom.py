@@ -14,7 +14,7 @@ from app.usecases.export_dicom import DICOM_FORMATS
 from app.usecases.import_images import import_folder, open_record
 from app.usecases.readings import find_node, find_visit, save_reading
 from tests.factories import write_ellipsoid_ct
-from tests.ui.test_panels import texts
+from tests.ui.panels.hands import texts
 
 
 @pytest.fixture
