@@ -13,6 +13,7 @@ from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Vi
 from app.study.protocol import StudyProtocol
 from app.study.store import StudyStore
 from app.usecases.carried_outline import CARRIED, carried_entries, carried_findings
+from app.usecases.empty_slices import empty_slices
 from app.usecases.enhancing_part import EnhancingPart, by_outline, part_fields, stated
 from app.usecases.key_picture import node_picture
 from volumetry.errors import NodusError
@@ -22,6 +23,7 @@ from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
 from volumetry.measure import NodeMeasurement, measure_node
 from volumetry.outline_origin import NOT_RECORDED, OutlineOrigin, origin_from
+from volumetry.segmentation.editing import bounding_box
 from volumetry.segmentation.model_slot import model_finding
 
 # One definition of volume for all visits: voxels at half coverage times their true size. The
@@ -151,6 +153,9 @@ def save_reading(
             warnings=(*changes["warnings"], *(w.as_warning() for w in measurement.warnings)),
             mask_sha256=store.put_blob(pack_mask(mask)),
         )
+        gap = empty_slices(mask.array, bounding_box(mask.array))
+        if gap is not None:
+            changes["warnings"] = (*changes["warnings"], gap.as_warning())
         if mask.origin.model is not None:
             check_model_outlines(store.protocol, role)
             changes["warnings"] = (*changes["warnings"], model_finding(mask.origin.model).as_warning())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QLineEdit, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QWidget
 
 from app.ui.dialogs.base import Question
 from app.ui.text import t
@@ -16,17 +16,28 @@ def lock_meanings() -> list[str]:
 
 
 class LockDialog(Question):
-    """Emits ``locked(name, meaning)`` once the reader agreed. Not an electronic signature."""
+    """Emits ``locked(name, meaning)`` once the reader agreed. Not an electronic signature.
+
+    ``confirm`` is a doubt that the reader must say yes to before the lock: what is locked may not be what
+    was meant."""
 
     locked = Signal(str, str)
 
-    def __init__(self, what: str, value: str, warnings: list[str] | None = None, parent: QWidget | None = None):
+    def __init__(self, what: str, value: str, warnings: list[str] | None = None, parent: QWidget | None = None, *, confirm: str = ""):
         super().__init__(t("Lock reading"), what, t("Lock reading"), parent)
         figure = WrapLabel(value)
         figure.setProperty("scale", "unit")
         self.form.addRow(figure)
         if warnings:
             self.form.addRow(WrapLabel("\n".join(f"• {w}" for w in warnings), tone="warning", small=True))
+        self.confirm = QCheckBox(t("Lock it &all the same"), self)
+        self.confirm.setVisible(bool(confirm))
+        if confirm:
+            self.form.addRow(WrapLabel(confirm, tone="warning"))
+            self.form.addRow(self.confirm)
+            self.confirm.setAccessibleDescription(confirm)
+            self.confirm.toggled.connect(self.check)
+        self._must_confirm = bool(confirm)
         self.name = QLineEdit()
         self.name.setMaxLength(80)
         self.name.setPlaceholderText(t("First and last name"))
@@ -50,5 +61,7 @@ class LockDialog(Question):
         self.name.setFocus()
 
     def problem(self) -> str:
-        """A name is needed."""
+        """A name is needed, and a yes to what is in doubt."""
+        if self._must_confirm and not self.confirm.isChecked():
+            return t("Say first whether the outline is to be locked as it is.")
         return "" if len(self.name.text().strip()) >= 2 else t("Type your name to lock the reading.")

@@ -26,6 +26,8 @@ from app.ui.widgets.labels import BigFigure, WrapLabel
 from app.ui.widgets.sections import Section, StepPanel
 from app.ui.widgets.tables import ValueTable
 from app.usecases.carried_outline import carried_findings
+from app.usecases.empty_slices import CODE as EMPTY_SLICES
+from app.usecases.empty_slices import empty_slices
 
 READER_STATUSES = (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL, ReadingStatus.DISAPPEARED_ASSESSED, ReadingStatus.NOT_EVALUABLE, ReadingStatus.NOT_IMAGED)
 NEEDS_REASON = (ReadingStatus.NOT_EVALUABLE,)
@@ -44,6 +46,14 @@ def volume_figure(state: NodeState | None, what: str | None = None) -> Figure:
             return Figure(title, None, reason=status_names().get(str(state.reading.status), ""))
         return Figure(title, None, reason=t("No outline at this visit yet: press N, click the node and drag."))
     return Figure(title, value, "ml", volume_decimals(value), tuple(interval) if interval is not None else None, method_names().get(method, method), needs_interval=True)
+
+
+def outline_findings(state: NodeState) -> tuple:
+    """What is to be said of the outline in work, beside what its measurement says."""
+    if state.draft is None:
+        return ()
+    gap = empty_slices(state.draft.array, state.draft.box)
+    return (*carried_findings(state.draft.origin), *(() if gap is None else (gap,)))
 
 
 class MeasurePanel(StepPanel):
@@ -153,7 +163,8 @@ class MeasurePanel(StepPanel):
         self.show_needs()
 
     def _show_numbers(self, state: NodeState | None) -> None:
-        figure = volume_figure(state)
+        by_ellipsoid = self._shows_ellipsoid(state)
+        figure = volume_figure(state, "ellipsoid" if by_ellipsoid else None)
         if self.session.picture is not None and figure.value is None and state is not None and state.reading is None:
             figure = replace(figure, reason=t("Needs two diameters on a longitudinal still and two on a transverse one."))
         self.volume.show_figure(figure)
@@ -164,10 +175,16 @@ class MeasurePanel(StepPanel):
         found: list = []
         if state is not None and state.reading is not None and state.reading.state == ReadingState.LOCKED:
             found += state.reading.warnings
+        elif by_ellipsoid:
+            found += state.ellipsoid.warnings
         elif measurement is not None:
-            found += (*measurement.warnings, *carried_findings(state.draft.origin if state.draft is not None else None))
+            found += (*measurement.warnings, *outline_findings(state))
         self.warnings.show_findings(found)
         self.warnings.setVisible(bool(found))
+
+    def _shows_ellipsoid(self, state: NodeState | None) -> bool:
+        """True where the picture's diameters are what a lock would lock, so what the figure and its warnings are of."""
+        return self.session.picture is not None and state is not None and self.session.lockable(state.node.node_id)[0] == "ellipsoid"
 
     def _show_status(self, state: NodeState | None) -> None:
         reading = state.reading if state is not None else None
@@ -245,8 +262,10 @@ class MeasurePanel(StepPanel):
         value = "\n".join(line for line in (figure.text if figure.value is not None else figure.reason, figure.interval_line, figure.source) if line)
         if what == "outline":
             value += f"\n{part_words(state)}"
-        warnings = [row.message for row in self.warnings.rows]
-        self.dialog = LockDialog(title, value, warnings, self.window())
+        gap = next((f for f in outline_findings(state) if f.code == EMPTY_SLICES), None) if what == "outline" else None
+        warnings = [row.message for row in self.warnings.rows if gap is None or row.message != gap.message]
+        confirm = "" if gap is None else gap.message + " " + t("Cancel and fill them (I), or lock the outline as it is.")
+        self.dialog = LockDialog(title, value, warnings, self.window(), confirm=confirm)
         self.dialog.locked.connect(lambda name, meaning: self.session.lock_reading(node.node_id, name, meaning))
         self.dialog.open()
 

@@ -96,6 +96,10 @@ def advice(code: str) -> tuple[str, str]:
             t("The outline has more than one piece. All of them count as this node."),
             t("Press Keep largest (K) if the smaller pieces are not the node."),
         ),
+        "empty_slices": (
+            t("Slices between drawn ones hold none of the outline. They count as nothing, so the volume is too small."),
+            t("Press Between (I) to fill them by shape, or draw on them. Press Keep largest (K) if a piece is not the node."),
+        ),
         "thin": (
             t("Few slices cross the node, so its volume depends strongly on where the first and last one are drawn."),
             t("Read the interval, not only the number, or set the status to too small."),
