@@ -258,3 +258,42 @@ def test_that_filing_a_caliper_replaces_it_in_one_undo_step(show, session, qtbot
     session.undo_stack.undo()
     assert [c.label for c in session.calipers] == ["caliper"]
     assert "width" not in session.nodes["a"].calipers
+
+
+def gap_in_outline(session) -> None:
+    state = session.current
+    array = state.draft.copy_array()
+    middle = (state.draft.box[0].start + state.draft.box[0].stop) // 2
+    array[middle - 1 : middle + 1] = False
+    state.draft.edit(array, "Contour")
+    state.measurement = state.draft.measure()
+    session.measurement_changed.emit(session.current_node_id)
+
+
+def test_that_slices_left_empty_are_said_and_must_be_confirmed_before_a_lock(show, session, qtbot, monkeypatch):
+    fill(session)
+    gap_in_outline(session)
+    panel = show("measure")
+    said = [row.message for row in panel.warnings.rows if "2 slices between" in row.message]
+    assert len(said) == 1
+    calls = Calls(monkeypatch, "lock_reading")
+    click(qtbot, panel.primary)
+    dialog = panel.dialog
+    dialog.name.setText("A. Reader")
+    assert not dialog.accept_button.isEnabled()
+    assert "locked as it is" in dialog.missing.text()
+    dialog.accept()
+    assert calls.made == []
+    dialog.confirm.click()
+    assert dialog.accept_button.isEnabled()
+    dialog.accept()
+    assert [c[:3] for c in calls.made] == [("lock_reading", session.current_node_id, "A. Reader")]
+
+
+def test_that_an_outline_without_gaps_is_locked_without_that_question(show, session, qtbot):
+    fill(session)
+    panel = show("measure")
+    click(qtbot, panel.primary)
+    assert not panel.dialog.confirm.isVisible()
+    panel.dialog.name.setText("A. Reader")
+    assert panel.dialog.accept_button.isEnabled()
