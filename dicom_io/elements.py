@@ -28,6 +28,8 @@ ENCAPSULATED = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")
 ITEM, ITEM_END, SEQUENCE_END = 0xE000FFFE, 0xE00DFFFE, 0xE0DDFFFE  # group and element as they lie, low half first
 UNDEFINED = 0xFFFFFFFF
 DEEPEST = 16
+TO_PIXELS, TO_DELIMITER = -1, -2
+DEFAULT_ENCODING = convert_encodings("ISO_IR 6")
 
 LONG_VRS = frozenset([b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"])
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -77,16 +79,16 @@ def _dictionary_vr(tag: int) -> bytes:
 
 
 class Elements:
-    """Top-level elements of one header. ``get(keyword)`` answers as a pydicom data set does: text,
-    a number, a list, a sequence of data sets, or None where the element is absent or empty.
+    """Elements of one header, or of one item within it. ``get(keyword)`` answers as a pydicom data set does: text,
+    a number, a list, the items of a sequence, or None where the element is absent or empty.
 
     Texts of decimal and integer strings stay texts; whoever wants numbers converts them.
     """
 
-    __slots__ = ("_cache", "_data", "_explicit", "_places", "file_meta")
+    __slots__ = ("_cache", "_data", "_explicit", "_outer", "_places", "file_meta")
 
-    def __init__(self, data: bytes, places: dict[int, tuple[bytes, int, int]], explicit: bool, file_meta: dict[str, str | None]):
-        self._data, self._places, self._explicit, self.file_meta = data, places, explicit, file_meta
+    def __init__(self, data: bytes, places: dict[int, tuple[bytes, int, int]], explicit: bool, file_meta: dict[str, str | None], outer: list[str] | None = None):
+        self._data, self._places, self._explicit, self.file_meta, self._outer = data, places, explicit, file_meta, outer
         self._cache: dict[str, object] = {}
 
     def __len__(self) -> int:
@@ -112,7 +114,10 @@ class Elements:
 
     def _value(self, vr: bytes, start: int, length: int):
         if vr == b"SQ":
-            return self._sequence(start, length)
+            try:
+                return self._sequence(start, length) or None
+            except (_Unusual, _TooShort, struct.error, IndexError):
+                return self._judged_by_parser(start, length)
         raw = self._data[start : start + length]
         if vr in TEXT_VRS:
             if b"\\" not in raw:
@@ -145,16 +150,32 @@ class Elements:
         return text.rstrip(" \0=" if vr == b"PN" else " \0")
 
     def _encodings(self) -> list[str]:
+        """Character sets of this data set: its own, else those of the one it lies in."""
         stated = self.get("SpecificCharacterSet")
-        return convert_encodings(stated if stated is not None else "ISO_IR 6")
+        return convert_encodings(stated) if stated is not None else self._outer or DEFAULT_ENCODING
 
-    def _sequence(self, start: int, length: int):
-        stop = self._end_of_undefined(start) if length == UNDEFINED else start + length
-        stream = io.BytesIO(self._data[start:stop])
-        return read_sequence(stream, not self._explicit, True, length if length == UNDEFINED else stop - start, self._encodings())
+    def _judged_by_parser(self, start: int, length: int):
+        """A sequence that is not plain, as the full parser reads it (which may raise)."""
+        stop = _skip_items(self._data, start, self._explicit, 0) if length == UNDEFINED else start + length
+        return read_sequence(io.BytesIO(self._data[start:stop]), not self._explicit, True, length if length == UNDEFINED else stop - start, self._encodings())
 
-    def _end_of_undefined(self, start: int) -> int:
-        return _skip_items(self._data, start, self._explicit, 0)
+    def _sequence(self, start: int, length: int) -> list[Elements]:
+        """The items, as elements of their own on the same bytes."""
+        data, at, out = self._data, start, []
+        stop = None if length == UNDEFINED else start + length
+        while stop is None or at < stop:
+            tag, size = _implicit_head(data, at)
+            at += 8
+            if tag == SEQUENCE_END and stop is None:
+                break
+            if tag != ITEM:
+                raise _Unusual
+            places: dict[int, tuple[bytes, int, int]] = {}
+            at = _walk(data, at, TO_DELIMITER if size == UNDEFINED else at + size, places, self._explicit, 1)
+            if not self._explicit and any(not vr for vr, _, _ in places.values()):
+                _settle_ambiguous(data, places)
+            out.append(Elements(data, places, self._explicit, self.file_meta, self._encodings()))
+        return out
 
 
 def _skip_items(data: bytes, at: int, explicit: bool, depth: int) -> int:
@@ -170,40 +191,39 @@ def _skip_items(data: bytes, at: int, explicit: bool, depth: int) -> int:
             return at
         if tag != ITEM:
             raise _Unusual
-        at = _walk(data, at, None, explicit, depth + 1) if length == UNDEFINED else at + length
+        at = _walk(data, at, TO_DELIMITER, None, explicit, depth + 1) if length == UNDEFINED else at + length
 
 
-def _walk(data: bytes, at: int, places: dict | None, explicit: bool, depth: int) -> int:
-    """Note the elements from ``at`` on. Returns the place of the pixel data at the top (``places``
-    given), or behind the item's delimiter within an item."""
+def _walk(data: bytes, at: int, stop: int, places: dict | None, explicit: bool, depth: int) -> int:
+    """Note the elements from ``at`` on in ``places`` (where given).
+
+    ``stop`` is the end of an item of known length, or one of ``TO_PIXELS`` (the top level) and
+    ``TO_DELIMITER``. Returns the place of the pixel data, or behind the item.
+    """
     end, last = len(data), -1
-    while True:
-        if at + 12 > end:
-            if places is None and at + 8 <= end and _length(data, at)[0] == ITEM_END:
-                return at + 8
+    while at != stop:
+        if at + 8 > end or (stop == TO_PIXELS and at + 12 > end):
             raise _TooShort
+        tag = _length(data, at)[0]
+        if tag == ITEM_END and stop == TO_DELIMITER:
+            return at + 8
         if explicit:
-            tag, vr, length = _head(data, at)
-            if tag == ITEM_END and places is None:
-                return at + 8
+            _, vr, length = _head(data, at)
             if vr in SHORT_VRS:
                 start = at + 8
             elif vr in LONG_VRS:
+                if at + 12 > end:
+                    raise _TooShort
                 length, start = _length(data, at + 8)[0], at + 12
             else:
                 raise _Unusual
         else:
-            tag, length = _implicit_head(data, at)
-            if tag == ITEM_END and places is None:
-                return at + 8
-            start = at + 8
+            length, start = _length(data, at + 4)[0], at + 8
             vr = _dictionary_vr(tag)
-            if length == UNDEFINED and vr != b"SQ" and tag & 0xFFFF != 0x7FE0:
-                raise _Unusual
-        group = tag & 0xFFFF
-        number = group << 16 | tag >> 16
         if places is not None:
-            if group == 0x7FE0 and (number == PIXELS or number in FLOAT_PIXELS):
+            group = tag & 0xFFFF
+            number = group << 16 | tag >> 16
+            if stop == TO_PIXELS and (number == PIXELS or number in FLOAT_PIXELS):
                 return at
             # Elements out of order, groups that do not belong here and values of unknown kind are unusual.
             if number <= last or group < 8 or (vr == b"UN" and not group & 1 and explicit):
@@ -216,6 +236,9 @@ def _walk(data: bytes, at: int, places: dict | None, explicit: bool, depth: int)
             at = _skip_items(data, start, explicit, depth + 1)
         else:
             at = start + length
+            if stop >= 0 and at > stop:
+                raise _Unusual
+    return at
 
 
 def _meta(data: bytes) -> tuple[dict[str, str | None], int] | None:
@@ -266,7 +289,7 @@ def read_elements(fp: BinaryIO) -> tuple[Elements, int, bytes] | None:
             return None  # explicit data under the implicit syntax
         places: dict[int, tuple[bytes, int, int]] = {}
         try:
-            at = _walk(data, start, places, explicit, 0)
+            at = _walk(data, start, TO_PIXELS, places, explicit, 0)
         except _TooShort:
             if whole:
                 return None

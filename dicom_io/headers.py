@@ -124,7 +124,7 @@ def items(ds: Dataset, keyword: str) -> list[Dataset]:
     if value is None or isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         return []
     try:
-        return [item for item in value if isinstance(item, Dataset)]
+        return [item for item in value if isinstance(item, (Dataset, Elements))]
     except Exception:  # as in value_of
         return []
 

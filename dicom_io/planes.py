@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
+from dicom_io.elements import Elements
 from dicom_io.headers import integer, item, items, number, numbers, text
 
 
@@ -85,13 +88,29 @@ def _single(ds: Dataset) -> FramePlane | None:
     )
 
 
-def group_of(frame: Dataset | None, shared: Dataset | None, keyword: str) -> Dataset:
-    """A functional group macro of a frame, else the shared one, else an empty data set."""
+def group_of(frame: Dataset | None, shared: Dataset | None, keyword: str) -> Dataset | dict:
+    """A functional group macro of a frame, else the shared one, else an empty mapping."""
     for holder in (frame, shared):
         found = item(holder, keyword) if holder is not None else None
         if found is not None:
             return found
-    return Dataset()
+    return {}
+
+
+def _groups(shared: Dataset | None) -> Callable[[Dataset | None, str], Dataset | dict]:
+    """``group_of`` for many frames of one file: what is shared is looked up once, and what a frame does
+    not have is not asked for."""
+    known: dict[str, tuple[BaseTag, Dataset | dict]] = {}
+
+    def find(frame: Dataset | None, keyword: str) -> Dataset | dict:
+        if keyword not in known:
+            known[keyword] = (BaseTag(tag_for_keyword(keyword)), group_of(None, shared, keyword))
+        tag, common = known[keyword]
+        there = frame is not None and (keyword in frame if isinstance(frame, Elements) else tag in frame.keys())  # noqa: SIM118 - asking the data set itself is slow
+        own = item(frame, keyword) if there else None
+        return common if own is None else own
+
+    return find
 
 
 def frame_planes(ds: Dataset, frames: int) -> list[FramePlane | None]:
@@ -103,29 +122,30 @@ def frame_planes(ds: Dataset, frames: int) -> list[FramePlane | None]:
     shared = item(ds, "SharedFunctionalGroupsSequence")
     if not per_frame and shared is None:
         return [_single(ds)] if frames == 1 else [None] * frames
+    group = _groups(shared)
     out: list[FramePlane | None] = []
     for n in range(frames):
         one = per_frame[n] if n < len(per_frame) else None
-        measures = group_of(one, shared, "PixelMeasuresSequence")
-        rescale = group_of(one, shared, "PixelValueTransformationSequence")
-        position = numbers(group_of(one, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
-        orientation = numbers(group_of(one, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+        measures = group(one, "PixelMeasuresSequence")
+        rescale = group(one, "PixelValueTransformationSequence")
+        position = numbers(group(one, "PlanePositionSequence"), "ImagePositionPatient", 3)
+        orientation = numbers(group(one, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
         if position is None:
-            position = numbers(group_of(one, shared, "PlanePositionVolumeSequence"), "ImagePositionVolume", 3)
-            orientation = numbers(group_of(one, shared, "PlaneOrientationVolumeSequence"), "ImageOrientationVolume", 6)
-        content = group_of(one, shared, "FrameContentSequence")
-        echo = group_of(one, shared, "MREchoSequence")
-        timing = number(group_of(one, shared, "TemporalPositionSequence"), "TemporalPositionTimeOffset")
+            position = numbers(group(one, "PlanePositionVolumeSequence"), "ImagePositionVolume", 3)
+            orientation = numbers(group(one, "PlaneOrientationVolumeSequence"), "ImageOrientationVolume", 6)
+        content = group(one, "FrameContentSequence")
+        echo = group(one, "MREchoSequence")
+        timing = number(group(one, "TemporalPositionSequence"), "TemporalPositionTimeOffset")
         marks = (
             text(content, "FrameAcquisitionNumber"),
             None,
             text(echo, "EffectiveEchoTime"),
             text(content, "TemporalPositionIndex") or (str(timing) if timing is not None else None),
-            text(group_of(one, shared, "CTImageFrameTypeSequence"), "FrameType") or text(group_of(one, shared, "MRImageFrameTypeSequence"), "FrameType"),
-            text(group_of(one, shared, "CTReconstructionSequence"), "ConvolutionKernel"),
-            text(group_of(one, shared, "CTXRayDetailsSequence"), "KVP"),
-            text(group_of(one, shared, "CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime"),
-            text(group_of(one, shared, "MRDiffusionSequence"), "DiffusionBValue"),
+            text(group(one, "CTImageFrameTypeSequence"), "FrameType") or text(group(one, "MRImageFrameTypeSequence"), "FrameType"),
+            text(group(one, "CTReconstructionSequence"), "ConvolutionKernel"),
+            text(group(one, "CTXRayDetailsSequence"), "KVP"),
+            text(group(one, "CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime"),
+            text(group(one, "MRDiffusionSequence"), "DiffusionBValue"),
             None,
         )
         out.append(
