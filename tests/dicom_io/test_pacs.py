@@ -26,6 +26,7 @@ from tests.dicom_io.made import ct_slice, save
 from tests.dicom_io.orthanc import SERIES, SLICES, STUDY, Orthanc, free_port, missing, peer_for, write_series
 from volumetry.errors import Cancelled
 
+pytestmark = pytest.mark.slow
 LIMITS = Limits(connect_s=3.0, idle_s=6.0, attempts=2, pause_s=0.05)
 WAYS = ("get", "move", "web")
 BREAKS = ("pacs_unreachable", "pacs_interrupted", "pacs_timeout")
@@ -196,7 +197,6 @@ def killing(server: Orthanc, after: int, then=None):
     return listen
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", WAYS)
 def test_that_a_retrieve_whose_pacs_is_killed_leaves_whole_files_and_completes_later(own_pacs, how, tmp_path):
     out = tmp_path / "out"
@@ -212,7 +212,6 @@ def test_that_a_retrieve_whose_pacs_is_killed_leaves_whole_files_and_completes_l
     assert len(whole_files(out)) == SLICES
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", WAYS)
 def test_that_a_retrieve_goes_on_by_itself_when_the_pacs_is_back(own_pacs, how, tmp_path):
     result = retrieve_series(speak(own_pacs, how), STUDY, SERIES, tmp_path / "out", progress=killing(own_pacs, 4, own_pacs.start))
@@ -220,7 +219,6 @@ def test_that_a_retrieve_goes_on_by_itself_when_the_pacs_is_back(own_pacs, how, 
     assert len(whole_files(tmp_path / "out")) == SLICES
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["get", "web"])
 def test_that_a_send_whose_pacs_is_killed_says_how_far_it_came_and_completes_later(own_pacs, how, series):
     own_pacs.empty()
@@ -288,7 +286,6 @@ def test_that_a_pacs_that_falls_silent_is_given_up(own_pacs, how, frozen, tmp_pa
     assert time.monotonic() - start < 5.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", WAYS)
 def test_that_silence_in_the_middle_of_a_retrieve_is_given_up(own_pacs, how, frozen, tmp_path):
     there: list[float] = []

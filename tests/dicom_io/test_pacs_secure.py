@@ -24,6 +24,7 @@ from dicom_io.transfer import retrieve_series, send_files
 from tests.conftest import skip_or_fail
 from tests.dicom_io.orthanc import SERIES, SLICES, STUDY, Orthanc, missing, peer_for, write_series
 
+pytestmark = pytest.mark.slow
 LIMITS = Limits(connect_s=3.0, idle_s=6.0, attempts=1)
 TOKEN = "t0ken-of-the-test"
 PEM, PLAIN = serialization.Encoding.PEM, serialization.NoEncryption()
