@@ -73,10 +73,14 @@ def sides_of(path: Path, stated: list[int], itemsize: int) -> int:
 def beside(path: Path, name: str) -> Path:
     """The file of voxels that a header names; it must lie in the header's own folder or below."""
     found = path.parent / name.strip().replace("\\", "/")
-    inside = found.resolve().is_relative_to(path.parent.resolve()) if "\0" not in name else False
+    try:
+        inside = "\0" not in name and found.resolve().is_relative_to(path.parent.resolve())
+        there = inside and found.is_file()
+    except OSError as error:  # a name that no file can have
+        raise unreadable(path, f"its voxels cannot be looked for ({error.strerror}).") from error
     if not inside:
         raise unreadable(path, "it names voxels outside its own folder.")
-    if not found.is_file():
+    if not there:
         raise unreadable(path, f"its voxels ({found.name[:60]}) are not there.", "file_missing")
     return found
 

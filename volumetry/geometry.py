@@ -12,6 +12,9 @@ import numpy as np
 
 from volumetry.errors import GeometryRefused
 
+# Numbers beyond these are damage; they would overflow or lose the millimetres on the way.
+LONGEST_STEP_MM, FARTHEST_MM = 1e5, 1e9
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageGeometry:
@@ -21,7 +24,7 @@ class ImageGeometry:
     ``(i, j, k, 1)`` to LPS millimetres. Sheared stacks (gantry tilt) are representable: the
     columns of the affine need not be orthogonal; ask ``is_sheared``.
 
-    Raises ``GeometryRefused`` for a non-finite or singular affine or an empty shape.
+    Raises ``GeometryRefused`` for a non-finite, absurd or singular affine or an empty shape.
     """
 
     shape: tuple[int, int, int]
@@ -34,6 +37,8 @@ class ImageGeometry:
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise GeometryRefused("The image's position or spacing is not a finite number.", code="bad_spacing")
+        if np.abs(affine[:3, :3]).max() > LONGEST_STEP_MM or np.abs(affine[:3, 3]).max() > FARTHEST_MM:
+            raise GeometryRefused("The image's position or spacing is beyond anything that is scanned.", code="bad_spacing")
         if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
             raise GeometryRefused("The image's spacing is zero in at least one direction.", code="bad_spacing")
         affine.setflags(write=False)
