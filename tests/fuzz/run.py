@@ -1,0 +1,110 @@
+"""A long run in portions, what it counted, and the page that is written about it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from pathlib import Path
+
+from tests.fuzz.seeds import Seed, gather
+from tests.fuzz.workers import Fuzz, Result, Tally, damaged
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT_OF_A_KIND = 3
+REPORT_EVERY_S = 15.0
+
+
+def shared_folder() -> Path | None:
+    """The folder of real files, None where it is absent."""
+    root = Path(os.environ.get("NODUS_TEST_DATA") or ROOT.parent / "shared" / "data")
+    return root if root.is_dir() else None
+
+
+def load(folder: Path) -> Tally:
+    """What earlier portions counted."""
+    kept = folder / "tally.pickle"
+    return pickle.loads(kept.read_bytes()) if kept.is_file() else Tally()
+
+
+def _keep(folder: Path, tally: Tally) -> None:
+    partial = folder / "tally.partial"
+    partial.write_bytes(pickle.dumps(tally))
+    os.replace(partial, folder / "tally.pickle")
+
+
+class _Listener:
+    """Counts results, keeps files that failed, and says how far it is."""
+
+    def __init__(self, folder: Path, tally: Tally, seeds: list[Seed], run_seed: int, files: int, keeps: bool):
+        self.folder, self.tally, self.seeds, self.run_seed, self.files, self.keeps = folder, tally, seeds, run_seed, files, keeps
+        self.before, self.started = tally.files, time.monotonic()
+        self.last = self.started
+
+    def __call__(self, result: Result) -> None:
+        known = set(self.tally.failures)
+        self.tally.add(result)
+        for failure, _ in result.failures:
+            if len(self.tally.failures[failure]) <= KEPT_OF_A_KIND:
+                seed, data, _ = damaged(self.seeds, self.run_seed, result.number)
+                (self.folder / f"failed-{result.number}{seed.suffix}").write_bytes(data)
+            if failure not in known:
+                print(f"NEW {result.number} [{result.seed}] {failure}", flush=True)
+        if time.monotonic() - self.last > REPORT_EVERY_S:
+            self.last = time.monotonic()
+            rate = (self.tally.files - self.before) / (self.last - self.started)
+            print(
+                f"{self.tally.files} of {self.files}, {rate:.1f} a second, {len(self.tally.failures)} kinds of failure, "
+                f"largest {self.tally.largest[0]:.0f} MB, slowest {self.tally.slowest[0]:.2f} s",
+                flush=True,
+            )
+            if self.keeps:
+                _keep(self.folder, self.tally)
+
+
+def portion(folder: Path, run_seed: int, files: int, minutes: float | None = None, processes: int = 2, only: list[int] | None = None) -> tuple[Tally, Fuzz]:
+    """Go on with the run kept in ``folder`` up to ``files`` files or for ``minutes``; with ``only`` just read these
+    files of it again. Files that failed are kept there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = gather(folder / "made", shared_folder())
+    tally = load(folder) if only is None else Tally()
+    fuzz = Fuzz(seeds, folder, run_seed, processes)
+    numbers = range(tally.files, files) if only is None else only
+    if len(numbers):
+        fuzz.run(numbers, _Listener(folder, tally, seeds, run_seed, files, only is None), None if minutes is None else time.monotonic() + 60 * minutes)
+    if only is None:
+        _keep(folder, tally)
+    return tally, fuzz
+
+
+def page(tally: Tally, seeds: list[Seed], run_seed: int) -> str:
+    """What the documentation says of a run."""
+    crashes = sum(len(found) for failure, found in tally.failures.items() if "died" in failure)
+    hangs = sum(len(found) for failure, found in tally.failures.items() if "hang" in failure)
+    memory = sum(len(found) for failure, found in tally.failures.items() if "emory" in failure)
+    failed = len({number for found in tally.failures.values() for number, _, _ in found})
+    lines = [
+        f"{tally.files} damaged files (run seed {run_seed}: the same seed makes the same files) out of {len(seeds)} healthy ones: "
+        f"{failed} were not read cleanly (crashes {crashes}, hangs over 5 s {hangs}, memory above 1 GB {memory}).",
+        "",
+        f"Slowest file: {tally.slowest[0]:.2f} s of processor time ({tally.slowest[1]:.2f} s on the clock) for all its targets together "
+        f"(file {tally.slowest[2]}, from {tally.slowest[3]}). Largest: {tally.largest[0]:.0f} MB above the process's baseline (file {tally.largest[1]}, from {tally.largest[2]}).",
+        "",
+        "How it is measured: `tests/fuzz/workers.py`. A value, a finding or a typed refusal is allowed; any other exception, a dead process, more than 5 s, an allocation "
+        "beyond 1 GB above the baseline, a healthy neighbour that is lost, or a value that contradicts itself is a failure. Every failure found on the way became a test "
+        "(`tests/dicom_io/test_damaged_files.py`, `test_lossless_jpeg.py`, `test_text_headers.py`).",
+        "",
+        "| made from | healthy files | damaged files |",
+        "| --- | ---: | ---: |",
+        *(f"| {kind} | {sum(s.kind == kind for s in seeds)} | {count} |" for kind, count in sorted(tally.by_kind.items(), key=lambda k: -k[1])),
+        "",
+        "| target | read | refused | failed | refused most often as |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    for target, outcomes in tally.outcomes.items():
+        refused = {o.removeprefix("refused "): n for o, n in outcomes.items() if o.startswith("refused ")}
+        often = ", ".join(f"`{code}` {n}" for code, n in sorted(refused.items(), key=lambda r: -r[1])[:4])
+        lines.append(f"| {target} | {outcomes['value']} | {sum(refused.values())} | {outcomes['FAILED']} | {often} |")
+    if tally.failures:
+        lines += ["", "| failure | files |", "| --- | ---: |", *(f"| {failure} | {len(found)} |" for failure, found in tally.failures.items())]
+    return "\n".join(lines)
