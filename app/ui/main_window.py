@@ -198,6 +198,7 @@ class MainWindow(QMainWindow):
         self.toolbox.changed.connect(self._show_hint)
         s.step_changed.connect(self._take_step)
         s.notice.connect(self.notice_bar.tell)
+        s.series_found.connect(self.ask_series)
         s.jobs.failed.connect(self._tell_failure)
         s.study_changed.connect(self._take_study)
         s.visit_changed.connect(self._take_study)
@@ -312,8 +313,22 @@ class MainWindow(QMainWindow):
         self._ask_folder(t("Study folder"), self.session.open_study)
 
     def ask_open_folder(self) -> None:
-        """Choose a folder of DICOM files to look at."""
-        self._ask_folder(t("Folder of DICOM images"), self.session.open_folder)
+        """Choose a folder, archive, medium or file to look at."""
+        from app.ui.dialogs.look_at import LookDialog
+
+        dialog = LookDialog(self)
+        dialog.chosen.connect(self.session.open_folder)
+        self._remember(dialog)
+        dialog.open()
+
+    def ask_series(self, found) -> None:
+        """Choose one of several series that were found."""
+        from app.ui.dialogs.look_at import SeriesDialog
+
+        dialog = SeriesDialog(found, self)
+        dialog.chosen.connect(self.session.open_found)
+        self._remember(dialog)
+        dialog.open()
 
     def ask_import(self) -> None:
         """Ask for folder, pseudonym and visit."""

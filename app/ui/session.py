@@ -81,6 +81,7 @@ class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, P
     saved = Signal(str)  # what was confirmed on disk, with its time
     comparison_changed = Signal()  # the visit beside, its link, landmarks
     other_crosshair_changed = Signal()
+    series_found = Signal(object)  # several series to choose one from (a ScanResult)
     notice = Signal(str, str)  # severity, sentence: shown without a modal dialog
 
     def __init__(self, parent: QObject | None = None):

@@ -113,16 +113,29 @@ class OpeningPart:
         self.open_visit(result.visit.visit_id)
 
     def open_folder(self, path) -> None:
-        """Look at a folder (or file) of DICOM or a volume file without a study; nothing is saved."""
-        from app.usecases.open_images import open_picture
+        """Look at a folder, archive, medium or file without a study; nothing is saved. Where several series lie
+        there, ``series_found`` asks which (then ``open_found``)."""
+        from app.usecases.open_images import look
 
-        def done(opened) -> None:
-            if not self.when_drawn(lambda: done(opened)):
-                self._release_study()
-                self.study_changed.emit()
-                self._show(opened)
+        def done(found) -> None:
+            if isinstance(found, (ImageVolume, Cine)):
+                self._look_at(found)
+            else:
+                self.series_found.emit(found)
 
-        self.jobs.start("Opening pictures", lambda context: open_picture(Path(path), context), key="open", on_done=done)
+        self.jobs.start("Opening pictures", lambda context: look(Path(path), context), key="open", on_done=done)
+
+    def open_found(self, series) -> None:
+        """Look at one of the series that ``series_found`` offered; a job."""
+        from app.usecases.open_images import open_series
+
+        self.jobs.start("Opening pictures", lambda context: open_series(series, context), key="open", on_done=self._look_at)
+
+    def _look_at(self, opened) -> None:
+        if not self.when_drawn(lambda: self._look_at(opened)):
+            self._release_study()
+            self.study_changed.emit()
+            self._show(opened)
 
     def open_visit(self, visit_id: str) -> None:
         """Make a visit current: its series, its volume, its outlines and readings; a job."""

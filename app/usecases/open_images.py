@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.jobs import JobContext
-from dicom_io.masks import open_image, read_image
-from dicom_io.scan import ScanResult, scan_folder
+from dicom_io.ct import read_volume
+from dicom_io.masks import choose_series, open_image, read_image
+from dicom_io.scan import ScanResult, SeriesSummary, scan_folder
 from dicom_io.ultrasound import read_cine
-from dicom_io.volume_files import write_volume
+from dicom_io.volume_files import sniff_volume_file, write_volume
 from volumetry.calibration import CalibrationRefused, ReaderScale, ScaleLine, calibrated_by_reader
 from volumetry.errors import NodusError
 from volumetry.image import Cine, ImageVolume
@@ -17,7 +18,7 @@ from volumetry.ultrasound_length import PictureLength, length_on_picture
 
 
 def scan(path: Path, context: JobContext) -> ScanResult:
-    """List the series under ``path`` (folder or file) without reading pixels."""
+    """List the series under ``path`` (folder, file, ZIP archive or DICOMDIR) without reading pixels."""
     if not path.exists():
         raise NodusError(f"There is no {path.name} to scan.", code="file_missing")
     return scan_folder(path, progress=context.report, should_cancel=lambda: context.token.is_cancelled)
@@ -26,6 +27,25 @@ def scan(path: Path, context: JobContext) -> ScanResult:
 def open_picture(path: Path, context: JobContext, series_uid: str | None = None) -> ImageVolume | Cine:
     """Whatever lies at ``path``: a volume, or an ultrasound still or cine; refuses rather than guesses."""
     return open_image(path, series_uid=series_uid, progress=context.report, should_cancel=lambda: context.token.is_cancelled)
+
+
+def look(path: Path, context: JobContext) -> ImageVolume | Cine | ScanResult:
+    """What lies at ``path``: opened where it is one thing, else the list to choose from (then ``open_series``).
+    Refuses where there is no picture."""
+    if path.is_file() and sniff_volume_file(path) is not None:
+        return open_picture(path, context)
+    found = scan(path, context.part(0.0, 0.5))
+    pictures = [s for s in found.series if s.kind != "other"]
+    if len(pictures) > 1:
+        return found
+    return open_series(choose_series(found), context.part(0.5, 1.0))
+
+
+def open_series(series: SeriesSummary, context: JobContext) -> ImageVolume | Cine:
+    """One series of a scan: a volume where its slices have a place in the patient, else a still or cine."""
+    if series.slices:
+        return read_volume(series, progress=context.report, should_cancel=lambda: context.token.is_cancelled)
+    return read_cine(series.paths[0])
 
 
 def convert(path: Path, series_uid: str | None, out: Path, context: JobContext) -> ImageVolume:

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QFileDialog, QGridLayout, QPushButton, QSizePolicy, QWidget
 
 from app.ui.dialogs.import_images import ImportDialog
+from app.ui.dialogs.look_at import LookDialog
 from app.ui.session import Session
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
@@ -80,7 +81,7 @@ class ImagesPanel(StepPanel):
         self.open_demo = self._button(t("Open demonstration"), t("A synthetic subject with five visits"), session_call=lambda: session.open_demo())
         self.open_study = self._button(t("Open study…"), t("Open a study folder"), session_call=lambda: self._pick_folder(t("Open study"), session.open_study))
         self.import_images = self._button(t("Import…"), t("Copy images into the study, without identifying header values"), session_call=self.ask_import)
-        self.open_folder = self._button(t("Look at folder…"), t("Look at a folder of DICOM; nothing is saved"), session_call=lambda: self._pick_folder(t("Look at a folder of DICOM"), session.open_folder))
+        self.open_folder = self._button(t("Look at images…"), t("Look at a folder, ZIP archive, DICOMDIR or file; nothing is saved"), session_call=self.ask_look)
         grid = QGridLayout()
         grid.setSpacing(6)
         for n, button in enumerate((self.open_demo, self.open_study, self.import_images, self.open_folder)):
@@ -127,6 +128,12 @@ class ImagesPanel(StepPanel):
         found = list(self.session.findings)
         self.findings.show_findings(found)
         self.noticed.set_title(t("Findings ({n})").format(n=len(self.findings.rows)) if found else t("Findings"))
+
+    def ask_look(self) -> None:
+        """Ask where the pictures lie; the dialog does not block the window."""
+        self.dialog = LookDialog(self.window())
+        self.dialog.chosen.connect(self.session.open_folder)
+        self.dialog.open()
 
     def ask_import(self) -> None:
         """Ask for folder, pseudonym and visit; the dialog does not block the window."""
