@@ -123,7 +123,7 @@ def read_stack(series: SeriesSummary) -> tuple[ImageGeometry, StackLayout]:
 def _slice_into(out: np.ndarray, decoder: FrameDecoder, plane: FramePlane) -> np.ndarray | None:
     """One slice of real values into ``out`` (int16) where all are whole numbers that fit; else they are
     returned as float32 and ``out`` means nothing."""
-    whole = float(plane.slope).is_integer() and float(plane.intercept).is_integer()
+    whole = all(float(v).is_integer() and abs(v) <= INT16.max**2 for v in (plane.slope, plane.intercept))
     direct = whole and decoder.plain is not None and decoder.plain.itemsize == 2 and decoder.plain.isnative
     if direct:
         # Bytes go from the file into the volume; no copy in between.

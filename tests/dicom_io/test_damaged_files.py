@@ -15,6 +15,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from dicom_io.codecs import MAX_SAMPLES
 from dicom_io.ct import read_volume, series_of_files
+from dicom_io.deidentify import clean_copy
 from dicom_io.document import read_pdf, write_pdf
 from dicom_io.masks import open_image, read_masks
 from dicom_io.nifti import nifti_bytes
@@ -127,6 +128,16 @@ def test_that_planes_of_a_mask_kilometres_apart_or_hairs_apart_make_no_grid(tmp_
     assert read_masks(hairs)[0].geometry.shape[0] == 2
 
 
+@pytest.mark.parametrize(("slope", "intercept"), [(1e30, 0), (1, 1e30), (-1e25, 1e25)])
+def test_that_a_volume_scaled_beyond_whole_numbers_is_read_as_floats(tmp_path, slope, intercept):
+    stored = np.zeros((6, 5), dtype=np.int16)
+    stored[0, 0] = 2
+    files = [save(ct_slice((0, 0, z), z + 1, array=stored, RescaleSlope=slope, RescaleIntercept=intercept), tmp_path / f"{z}.dcm") for z in range(2)]
+    volume = read_volume(series_of_files(files))
+    assert volume.array.dtype == np.float32
+    np.testing.assert_allclose(volume.array[:, 0, 0], 2 * slope + intercept, rtol=1e-6)
+
+
 # --- decoders ----------------------------------------------------------------------------------------
 
 
@@ -167,6 +178,22 @@ def test_that_several_numbers_where_one_belongs_are_read_as_the_first(tmp_path):
     assert one in data
     (tmp_path / "f.dcm").write_bytes(data.replace(one, two))
     assert read_cine(tmp_path / "f.dcm").read_frame(0).shape == (60, 80, 3)
+
+
+def test_that_an_identity_too_long_for_a_name_and_a_broken_colour_table_stop_no_cleaning(tmp_path):
+    several = ct_slice((0, 0, 0), 1, **PATIENT)
+    several.SOPInstanceUID = [f"2.25.{10**35 + n}" for n in range(12)]
+    path = tmp_path / "several.dcm"
+    pydicom.dcmwrite(path, several, enforce_file_format=True)
+    (cleaned,) = clean_copy([path], tmp_path / "out", "S-001", b"key")
+    assert len(cleaned.path.name) < 80
+    palette = us_picture([region((10, 10, 50, 40))])
+    palette.SamplesPerPixel, palette.PhotometricInterpretation = 1, "PALETTE COLOR"
+    palette.PixelData = b"\0" * (60 * 80)
+    palette.RedPaletteColorLookupTableDescriptor = [256, 0, 16]
+    palette.RedPaletteColorLookupTableData = b"\0\1"
+    assert refusal_of(clean_copy, [save(palette, tmp_path / "palette.dcm")], tmp_path / "none", "S-001", b"key") == "decode_failed"
+    assert not any((tmp_path / "none").iterdir())
 
 
 # --- reports, documents, maps -------------------------------------------------------------------------
