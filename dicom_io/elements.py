@@ -119,6 +119,8 @@ class Elements:
             except (_Unusual, _TooShort, struct.error, IndexError):
                 return self._judged_by_parser(start, length)
         raw = self._data[start : start + length]
+        if vr == b"US" and length == 2:
+            return raw[0] | raw[1] << 8
         if vr in TEXT_VRS:
             if b"\\" not in raw:
                 if vr not in CHARACTER_VRS:

@@ -108,12 +108,24 @@ def numbers(ds: Dataset, keyword: str, count: int | None = None) -> list[float] 
 
 def number(ds: Dataset, keyword: str) -> float | None:
     """One finite float, or None."""
+    value = value_of(ds, keyword)
+    if type(value) is int:
+        return float(value)
+    if type(value) is str:
+        try:
+            one = float(value)
+        except ValueError:
+            return None
+        return one if math.isfinite(one) else None
     out = numbers(ds, keyword)
     return out[0] if out else None
 
 
 def integer(ds: Dataset, keyword: str) -> int | None:
     """One whole number, or None."""
+    value = value_of(ds, keyword)
+    if type(value) is int:
+        return value
     out = number(ds, keyword)
     return int(out) if out is not None and out == int(out) else None
 
