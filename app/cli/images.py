@@ -11,13 +11,13 @@ from volumetry.errors import NodusError
 
 def register(commands) -> None:
     """Add the image commands."""
-    scan = add_command(commands, "scan", help="list the series in a folder, with findings", description="List the image series in a folder or file; no pixels are read.")
-    scan.add_argument("path", type=Path, metavar="PATH", help="folder or file")
+    scan = add_command(commands, "scan", help="list the series in a folder, with findings", description="List the image series in a folder, ZIP archive, DICOMDIR or file; no pixels are read.")
+    scan.add_argument("path", type=Path, metavar="PATH", help="folder, ZIP archive, DICOMDIR or file")
     add_json(scan)
     scan.set_defaults(work=run_scan)
 
     convert = add_command(commands, "convert", help="write one series as NIfTI, NRRD or MetaImage")
-    convert.add_argument("path", type=Path, metavar="PATH", help="DICOM folder or file, or volume file")
+    convert.add_argument("path", type=Path, metavar="PATH", help="DICOM folder, ZIP archive, DICOMDIR or file, or volume file")
     convert.add_argument("out", type=Path, metavar="OUT", help="file to write: .nii.gz, .nrrd or .mha")
     convert.add_argument("--series", metavar="UID", help="which series, where the folder holds several")
     add_json(convert)

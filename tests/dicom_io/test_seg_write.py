@@ -11,6 +11,7 @@ from dicom_io.masks import read_masks
 from dicom_io.scan import scan_folder
 from dicom_io.seg_write import write_seg
 from tests.dicom_io.made import STAMP, ct_slice, save
+from tests.dicom_io.validators import dciodvfy_errors
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
@@ -81,3 +82,41 @@ def test_that_nothing_is_not_written(tmp_path):
         with pytest.raises(NodusError) as refusal:
             write_seg(masks, source.paths, tmp_path / "x.dcm", STAMP)
         assert refusal.value.code == "nothing_to_write"
+
+
+def test_that_a_validator_finds_no_error_on_a_multi_frame_source(shared_data, tmp_path):
+    """The source is another maker's enhanced file; its slices are also there one by one."""
+    folder = shared_data / "seg_sr" / "dcmqi" / "23x38x3"
+    (truth,) = read_masks(folder / "seg" / "label.seg")
+    series = scan_folder(folder / "multiframe").series[0]
+    mask = NodeMask(truth.array, read_volume(series).geometry, 1, "node")
+    path = write_seg([mask], series.paths, tmp_path / "s.dcm", STAMP)
+    assert dciodvfy_errors(path) == []
+    (back,) = read_masks(path)
+    assert np.array_equal(back.array, truth.array)
+    frames = hd.seg.segread(path).get_pixels_by_source_frame(series.headers[0].ds["SOPInstanceUID"], [1, 2, 3])
+    assert int(frames.sum()) == 322
+
+
+def test_that_a_series_without_a_frame_of_reference_is_refused_not_guessed(tmp_path):
+    for n in range(3):
+        ds = ct_slice((0, 0, 2.0 * n), n + 1)
+        del ds.FrameOfReferenceUID
+        save(ds, tmp_path / "ct" / f"{n}.dcm")
+    source = scan_folder(tmp_path / "ct").series[0]
+    geometry = read_volume(source).geometry
+    with pytest.raises(NodusError) as refusal:
+        write_seg([NodeMask(np.ones(geometry.shape, dtype=bool), geometry)], source.paths, tmp_path / "x.dcm", STAMP)
+    assert refusal.value.code == "frame_of_reference_missing"
+
+
+def test_that_a_header_with_little_in_it_is_enough(tmp_path):
+    for n in range(3):
+        ds = ct_slice((0, 0, 2.0 * n), n + 1)
+        for keyword in ("SliceThickness", "InstanceNumber"):
+            delattr(ds, keyword)
+        save(ds, tmp_path / "ct" / f"{n}.dcm")
+    source = scan_folder(tmp_path / "ct").series[0]
+    geometry = read_volume(source).geometry
+    path = write_seg([NodeMask(np.ones(geometry.shape, dtype=bool), geometry)], source.paths, tmp_path / "x.dcm", STAMP)
+    assert int(read_masks(path)[0].array.sum()) == 90
