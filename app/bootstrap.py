@@ -157,7 +157,7 @@ def test(arguments: list[str]) -> int:
     elif not has_display():
         environment.setdefault("QT_QPA_PLATFORM", "offscreen")
     if not arguments:
-        chosen = ["-m", "not long"]
+        chosen = ["-m", "not long", "-n", "2", "--dist", "loadgroup"]
     elif arguments[0] == "fast":
         chosen = ["-m", "not long and not slow", "-n", "2", *arguments[1:]]
     elif arguments[0] == "long":

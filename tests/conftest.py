@@ -57,11 +57,8 @@ def record_result():
 SLOW_ROOMS = (
     "tests/demo/",
     "tests/e2e/",
-    "tests/ui/test_pane",
-    "tests/ui/session/",
-    "tests/ui/panels/",
-    "tests/ui/test_session",
-    "tests/ui/test_window",
+    "tests/fuzz/",
+    "tests/ui/",
     "tests/usecases/",
     "tests/study/test_kill.py",
     "tests/volumetry/segmentation/test_star_convex.py",
@@ -70,8 +67,14 @@ SLOW_ROOMS = (
 )
 
 
+# With several workers: what shows windows stays with one of them, for one screen has one focus.
+ONE_SCREEN = ("tests/ui/", "tests/e2e/")
+
+
 def pytest_collection_modifyitems(items) -> None:
-    """Mark the rooms above as slow."""
+    """Mark the rooms above as slow, and what needs the screen for one worker."""
     for item in items:
         if item.nodeid.startswith(SLOW_ROOMS):
             item.add_marker(pytest.mark.slow)
+        if item.nodeid.startswith(ONE_SCREEN):
+            item.add_marker(pytest.mark.xdist_group("screen"))
