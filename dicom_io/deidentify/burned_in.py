@@ -16,9 +16,11 @@ from scipy import ndimage
 
 LEAST_HEIGHT_PX, MOST_HEIGHT_PX = 6, 48
 # Grey levels of 255 by which a stroke stands out from what the window of its width leaves, and from its rim.
-STROKE_CONTRAST, RIM_CONTRAST = 40, 30
+# Looked at several times, as the soft edges of large or bright letters run into each other at the lowest.
+STROKE_CONTRASTS, RIM_CONTRAST = (40, 75, 110, 150), 30
 STROKE_WINDOW_PX = 9
-FLAT_WITHIN, FLAT_SHARE = 8, 0.5
+# Grey levels (and, for compressed pictures, part of its contrast) that the body of a stroke may differ by, and the share of a piece that is body.
+FLAT_WITHIN, FLAT_PART, FLAT_SHARE = 8, 0.16, 0.5
 SAME_COLOUR_WITHIN = 16
 LEAST_CHARACTERS = 3
 _EIGHT = np.ones((3, 3), dtype=bool)
@@ -50,17 +52,30 @@ def find_text(picture: np.ndarray, kept: np.ndarray | None = None, *, dark_too: 
     """
     rgb = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
     inside = np.ones(rgb.shape[:2], dtype=bool) if kept is None else kept
-    found = _lines(_glyphs(rgb, inside))
-    if dark_too:
-        found += _lines(_glyphs(255 - rgb, inside))
-    return tuple(sorted(found, key=lambda b: (b[1], b[0])))
+    found = _in_one_tone(rgb, inside) + (_in_one_tone(255 - rgb, inside) if dark_too else [])
+    return tuple(sorted(_merged(found), key=lambda b: (b[1], b[0])))
 
 
-def _glyphs(rgb: np.ndarray, inside: np.ndarray) -> list[_Glyph]:
-    """Pieces that could be a character, or several that touch."""
+def _in_one_tone(rgb: np.ndarray, inside: np.ndarray) -> list[Box]:
+    """Lines of light writing."""
     grey = rgb.max(axis=-1)
     hat = grey.astype(np.int16) - ndimage.grey_opening(grey, size=(STROKE_WINDOW_PX, STROKE_WINDOW_PX))
-    labels, _ = ndimage.label((hat >= STROKE_CONTRAST) & inside, structure=_EIGHT)
+    hat[~inside] = 0
+    return [box for contrast in STROKE_CONTRASTS for box in _lines(_glyphs(rgb, grey, hat >= contrast))]
+
+
+def _merged(boxes: list[Box]) -> list[Box]:
+    """Boxes without those that overlap a larger one."""
+    found: list[Box] = []
+    for x0, y0, x1, y1 in sorted(boxes, key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):
+        if not any(x0 <= c[2] and c[0] <= x1 and y0 <= c[3] and c[1] <= y1 for c in found):
+            found.append((x0, y0, x1, y1))
+    return found
+
+
+def _glyphs(rgb: np.ndarray, grey: np.ndarray, strokes: np.ndarray) -> list[_Glyph]:
+    """Pieces that could be a character, or several that touch."""
+    labels, _ = ndimage.label(strokes, structure=_EIGHT)
     found = []
     for n, place in enumerate(ndimage.find_objects(labels), start=1):
         glyph = _glyph(rgb, grey, labels, n, place)
@@ -79,11 +94,12 @@ def _glyph(rgb: np.ndarray, grey: np.ndarray, labels: np.ndarray, n: int, place:
     if piece.sum() < 7:
         return None
     drawn = np.percentile(level[piece], 80)
-    core = piece & (np.abs(level - drawn) <= FLAT_WITHIN)
-    if core.sum() < FLAT_SHARE * piece.sum():
-        return None
     rim = ndimage.binary_dilation(piece, _EIGHT, 2) & ~ndimage.binary_dilation(piece, _EIGHT, 1) & (labels[wide] == 0)
-    if not rim.any() or drawn - np.percentile(level[rim], 75) < RIM_CONTRAST:
+    contrast = drawn - np.percentile(level[rim], 75) if rim.any() else 0.0
+    if contrast < RIM_CONTRAST:
+        return None
+    core = piece & (np.abs(level - drawn) <= max(FLAT_WITHIN, FLAT_PART * contrast))
+    if core.sum() < FLAT_SHARE * piece.sum():
         return None
     half_stroke = ndimage.distance_transform_cdt(np.pad(piece, 1), "chessboard").max()
     if half_stroke > max(2.0, 0.22 * height + 0.6):

@@ -90,7 +90,7 @@ class _Cleaner:
         if level > MOST_LEVELS:
             raise NodusError("The header nests its sequences too deeply to be cleaned.", code="unreadable")
         out = Dataset()
-        if is_coded(ds):
+        if level and is_coded(ds):
             self._code(ds, out)
             return out
         moved: dict[str, str | None] = {}
