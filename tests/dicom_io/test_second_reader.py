@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
 @pytest.fixture
 def dcmqi():
     """Path of the program; skipped where it is not installed, failed in CI where the lock names it."""
-    found = shutil.which(PROGRAM)
+    found = shutil.which(PROGRAM, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if found is None:
         locked = LOCK.exists() and any(line.startswith("dcmqi") for line in LOCK.read_text(encoding="utf-8").splitlines())
         if locked and os.environ.get("CI") == "true":
