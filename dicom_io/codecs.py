@@ -98,10 +98,8 @@ class FrameCodec:
         self._plugins = [p for p in dict.fromkeys((*first, *CODECS)) if p in there]
 
     def check(self, data: bytes, rows: int, columns: int, samples: int) -> None:
-        """Refuse a stream that contradicts the header it came with (``header_size_mismatch``) or is too large
-        (``too_large``)."""
-        if rows * columns * samples > MAX_SAMPLES:
-            raise DicomRefused(f"{self._name} declares a compressed picture of {columns} x {rows}, more than is opened here.", code="too_large")
+        """Refuse a stream that contradicts the header it came with (``header_size_mismatch``); the header itself was
+        looked at before (``storage_fault``)."""
         size = stream_size(data)
         if size is not None and (size.rows, size.columns) != (rows, columns):
             raise DicomRefused(f"{self._name}: the compressed picture is {size.columns} x {size.rows}, the header says {columns} x {rows}.", code="header_size_mismatch")

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
-from dicom_io.codecs import FrameCodec
+from dicom_io.codecs import MAX_SAMPLES, FrameCodec
 from dicom_io.frame_spans import frame_spans
 from dicom_io.headers import MAX_FRAME_BYTES, DicomRefused, Header, integer, number, numbers, text, value_of
 from dicom_io.palette import colour_table
@@ -50,6 +50,9 @@ def storage_fault(header: Header) -> DicomRefused | None:
     frame = header.frame_bytes()
     if frame is None:
         return DicomRefused(f"{name} does not give the size of its picture.", code="header_size_mismatch")
+    samples = header.rows * header.columns * (integer(header.ds, "SamplesPerPixel") or 1)
+    if header.is_encapsulated and samples > MAX_SAMPLES:  # nothing stored says whether it is really that large
+        return DicomRefused(f"{name} declares a compressed picture of {header.columns} x {header.rows}, more than is opened here.", code="too_large")
     if frame > MAX_FRAME_BYTES:
         return DicomRefused(f"{name} declares a picture of {header.columns} x {header.rows}, more than 1 GB a frame.", code="too_large")
     if not header.is_encapsulated:

@@ -102,7 +102,11 @@ def test_that_a_compressed_picture_larger_than_is_decoded_in_a_gigabyte_is_refus
     ds.compress(RLELossless, generate_instance_uid=False)
     ds.Rows = ds.Columns = 8000
     assert MAX_SAMPLES < 8000 * 8000 * 3
-    assert refusal_of(read_cine(save(ds, tmp_path / "f.dcm")).read_frame, 0) == "too_large"
+    ds.SequenceOfUltrasoundRegions = [region((0, 0, 7000, 7000))]
+    path = save(ds, tmp_path / "f.dcm")
+    assert refusal_of(read_cine, path) == "too_large"
+    assert refusal_of(clean_copy, [path], tmp_path / "out", "S-001", b"key") == "too_large"
+    assert [s.code for s in scan_folder(tmp_path).skipped] == ["too_large"]
 
 
 def test_that_a_volume_of_frames_that_are_smaller_than_they_say_is_refused_before_memory_is_set_aside(tmp_path):
