@@ -63,14 +63,16 @@ class _Listener:
 
 
 def portion(folder: Path, run_seed: int, files: int, minutes: float | None = None, processes: int = 2, only: list[int] | None = None) -> tuple[Tally, Fuzz]:
-    """Go on with the run kept in ``folder`` up to ``files`` files or for ``minutes``; with ``only`` just read these
-    files of it again. Files that failed are kept there."""
+    """Go on with the run kept in ``folder``: first the files that failed are read again, then the next ones up to
+    ``files`` in all or for ``minutes``. With ``only`` just these files of it are read, and nothing is kept of that."""
     folder.mkdir(parents=True, exist_ok=True)
     seeds = gather(folder / "made", shared_folder())
     tally = load(folder) if only is None else Tally()
     fuzz = Fuzz(seeds, folder, run_seed, processes)
-    numbers = range(tally.files, files) if only is None else only
-    if len(numbers):
+    numbers = [*sorted(tally.bad), *range(tally.files, files)] if only is None else only
+    for number in list(tally.bad):
+        tally.take_back(number)
+    if numbers:
         fuzz.run(numbers, _Listener(folder, tally, seeds, run_seed, files, only is None), None if minutes is None else time.monotonic() + 60 * minutes)
     if only is None:
         _keep(folder, tally)
@@ -90,9 +92,10 @@ def page(tally: Tally, seeds: list[Seed], run_seed: int) -> str:
         f"Slowest file: {tally.slowest[0]:.2f} s of processor time ({tally.slowest[1]:.2f} s on the clock) for all its targets together "
         f"(file {tally.slowest[2]}, from {tally.slowest[3]}). Largest: {tally.largest[0]:.0f} MB above the process's baseline (file {tally.largest[1]}, from {tally.largest[2]}).",
         "",
+        *([f"{tally.mended} of these files failed when they were first read, and were read again by the mended code.", ""] if tally.mended else []),
         "How it is measured: `tests/fuzz/workers.py`. A value, a finding or a typed refusal is allowed; any other exception, a dead process, more than 5 s, an allocation "
         "beyond 1 GB above the baseline, a healthy neighbour that is lost, or a value that contradicts itself is a failure. Every failure found on the way became a test "
-        "(`tests/dicom_io/test_damaged_files.py`, `test_lossless_jpeg.py`, `test_text_headers.py`).",
+        "(`tests/dicom_io/test_damaged_files.py`, `test_lossless_jpeg.py`, `test_jpeg_ls.py`, `test_text_headers.py`).",
         "",
         "| made from | healthy files | damaged files |",
         "| --- | ---: | ---: |",

@@ -84,5 +84,5 @@ def test_that_a_tally_keeps_the_worst_and_one_of_each_failure():
     assert (tally.files, tally.slowest[2], tally.largest[1]) == (3, 2, 0)
     assert [n for n, _, _ in tally.failures["masks: IndexError"]] == [0, 1, 2]
     assert "| masks | 0 | 0 | 3 |" in page(tally, [], 1)
-
-
+    tally.take_back(1)
+    assert (tally.files, tally.outcomes["masks"]["FAILED"], sorted(tally.bad)) == (2, 2, [0, 2])

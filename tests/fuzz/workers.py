@@ -317,6 +317,8 @@ class Tally:
     failures: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
     slowest: tuple[float, float, int, str] = (0.0, 0.0, 0, "")
     largest: tuple[float, int, str] = (0.0, 0, "")
+    bad: dict[int, Result] = field(default_factory=dict)
+    mended: int = 0
 
     def add(self, result: Result) -> None:
         """Count one file."""
@@ -326,7 +328,18 @@ class Tally:
             self.outcomes.setdefault(target, Counter())[outcome] += 1
         for failure, detail in result.failures:
             self.failures.setdefault(failure, []).append((result.number, result.seed, detail))
+        if result.failures:
+            self.bad[result.number] = result
         self.slowest = max(self.slowest, (result.cpu_s, result.wall_s, result.number, result.seed))
         self.largest = max(self.largest, (result.memory_mb, result.number, result.seed))
 
-
+    def take_back(self, number: int) -> None:
+        """Forget a file that failed, as it is about to be read again by mended code."""
+        old = self.bad.pop(number)
+        self.files -= 1
+        self.by_kind[old.kind] -= 1
+        for target, outcome in old.outcomes:
+            self.outcomes[target][outcome] -= 1
+        kept = {failure: [f for f in found if f[0] != number] for failure, found in self.failures.items()}
+        self.failures = {failure: found for failure, found in kept.items() if found}
+        self.mended += 1
