@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPalette
+from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPalette, QPixmap
 
 from app.ui.widgets.palette import ACCENT, BACKGROUND, DANGER, GOOD, LINE, MUTED, PANEL, RAISED, TEXT, WARNING
 from app.ui.widgets.palette import node_colour as node_colour_name
@@ -23,6 +23,7 @@ CROSSHAIR_COLOUR = "#4DB6E2"
 LANDMARK_COLOUR = "#7BE0C0"
 NEEDLE_COLOUR = "#FFFFFF"
 NEEDLE_SHAFT_COLOUR = "#B8C4CE"
+ICON_PX, FAINT = 54, 0.3  # three times the size on screen, for dense screens
 
 
 def node_colour(order: int) -> QColor:
@@ -31,8 +32,19 @@ def node_colour(order: int) -> QColor:
 
 
 def icon(name: str) -> QIcon:
-    """Icon ``resources/icons/<name>.svg``."""
-    return QIcon(str(Path(str(resources.files("resources"))) / "icons" / f"{name}.svg"))
+    """Icon ``resources/icons/<name>.svg``, faint while what it does cannot be done."""
+    made = QIcon(str(Path(str(resources.files("resources"))) / "icons" / f"{name}.svg"))
+    whole = made.pixmap(ICON_PX, ICON_PX)
+    if not whole.isNull():
+        faint = QPixmap(whole.size())
+        faint.setDevicePixelRatio(whole.devicePixelRatio())
+        faint.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(faint)
+        painter.setOpacity(FAINT)
+        painter.drawPixmap(0, 0, whole)
+        painter.end()
+        made.addPixmap(faint, QIcon.Mode.Disabled)
+    return made
 
 
 def pixel_font(size_px: int = 12, *, bold: bool = False) -> QFont:

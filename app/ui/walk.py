@@ -30,7 +30,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from volumetry.errors import NodusError
 
 PATIENCE_SECONDS = 180.0
-WALKED_NODE = "N1"
+WALKED_NODE, DRAWN_NODE = "N1", "N2"
 DATABASE_PARTS = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".json")
 
 
@@ -138,9 +138,9 @@ class Walk:
         """Panel of the step on screen."""
         return self.window.side.currentWidget()
 
-    def node_id(self) -> str:
-        """Identity of the node that is walked."""
-        return next(n.node_id for n in self.session.subject_nodes if n.label == WALKED_NODE)
+    def node_id(self, label: str = WALKED_NODE) -> str:
+        """Identity of the node that is walked, or of another one."""
+        return next(n.node_id for n in self.session.subject_nodes if n.label == label)
 
     def state(self):
         """Its state at the visit on screen."""
@@ -182,9 +182,9 @@ class Walk:
             raise WalkFailed(self.complaints.refusals[-1])
         settle(session)
 
-    def expected_radius_mm(self) -> float:
-        """About the node's half length, as a reader sees it; from an earlier reading where there is one."""
-        lengths = [r.long_axis_mm for r in self.session.subject_readings if r.node_id == self.node_id() and r.visit_id == self.session.visit.visit_id and r.long_axis_mm]
+    def expected_radius_mm(self, label: str = WALKED_NODE) -> float:
+        """About a node's half length, as a reader sees it; from an earlier reading where there is one."""
+        lengths = [r.long_axis_mm for r in self.session.subject_readings if r.node_id == self.node_id(label) and r.visit_id == self.session.visit.visit_id and r.long_axis_mm]
         return 0.55 * lengths[0] if lengths else 8.0
 
     def repair(self) -> None:
@@ -219,6 +219,59 @@ class Walk:
         settle(session)
         self.album.take(self.window, "measure_numbers")
         self.panel.scroll.verticalScrollBar().setValue(0)
+
+    def enhancing(self) -> None:
+        """The enhancing part by a threshold, hatched in the pictures; then as before, because nobody assessed it."""
+        session, section = self.session, self.panel.enhancing
+        state = self.state()
+        section.choice.setCurrentIndex(section.choice.findData("hu"))
+        section.choice.activated.emit(section.choice.currentIndex())
+        wait_until(lambda: self.complaints.check() or not session.jobs.is_busy(), "the values inside the outline")
+        if state.enhancing is None or state.enhancing.threshold_hu is None:
+            section.threshold.setValue(round(state.enhancing.values.spread_hu()[1]))
+        wait_until(lambda: self.complaints.check() or state.enhancing.volumes_ml is not None, "the enhancing part")
+        settle(session)
+        self.panel.scroll.ensureWidgetVisible(section, 0, 0)
+        self.album.take(self.window, "enhancing")
+        section.choice.setCurrentIndex(section.choice.findData(""))
+        section.choice.activated.emit(section.choice.currentIndex())
+        settle(session)
+        self.panel.scroll.verticalScrollBar().setValue(0)
+
+    def contour(self) -> None:
+        """Another node drawn on a few slices, those between filled by shape."""
+        session, axial = self.session, self.window.panes.panes["axial"]
+        session.select_node(self.node_id(DRAWN_NODE))
+        state, seed = session.current, np.array(session.current.node.seed_mm)
+        session.set_crosshair(seed)
+        self.window.panes.centre_all()
+        radius_mm = self.expected_radius_mm(DRAWN_NODE)
+        self.panel.tools.buttons["contour"].click()
+        angles = np.linspace(0, 2 * np.pi, 25)
+        around = np.stack([np.cos(angles), np.sin(angles)], 1)
+        for off in (-0.9, 0.0, 0.9):
+            session.set_crosshair(seed + [0, 0, off * radius_mm])
+            settle(session)
+            ring = axial.screen_of(session.crosshair_mm) + radius_mm * (1 - off**2) ** 0.5 * axial.view.px_per_mm * around
+            drag = Drag(axial, ring[0])
+            for place in ring[1:]:
+                drag.to(place, 2)
+            drag.release()
+            wait_until(lambda: self.complaints.check() or not session.is_drawing, "the contour")
+        settle(session)
+        session.set_crosshair(seed)
+        settle(session)
+        self.album.take(self.window, "contour")
+        self.panel.tools.buttons["fill_between"].click()
+        wait_until(lambda: self.complaints.check() or not session.is_drawing, "the slices between")
+        settle(session)
+        if state.draft is None or not state.draft.origin.details.get("filled_slices"):
+            raise WalkFailed("The slices between the contours were not filled.")
+        self.album.take(self.window, "contour_filled")
+        session.set_tool("crosshair")
+        session.select_node(self.node_id())
+        self.window.panes.centre_all()
+        settle(session)
 
     def ultrasound(self) -> None:
         """Two stills outlined by a drag, their planes stated, the axes taken as calipers."""
@@ -295,6 +348,21 @@ class Walk:
         settle(self.session)
         self.album.take(self.window, "follow_up")
 
+    def compare(self) -> None:
+        """The visit on screen and a later one side by side, registered."""
+        session, section = self.session, self.panel.compare
+        section.start.click()
+        wait_until(lambda: self.complaints.check() or (session.comparison is not None and not session.is_registering), "the registered visits")
+        if not session.comparison.is_linked:
+            raise WalkFailed("The visits could not be registered.")
+        session.select_node(self.node_id())
+        settle(session)
+        self.panel.scroll.ensureWidgetVisible(section, 0, 0)
+        self.album.take(self.window, "compare")
+        section.start.click()
+        self.window.panes.set_layout("2x2")
+        settle(session)
+
     def report(self, folder: Path) -> None:
         """Export both formats and show what was written."""
         session = self.session
@@ -358,10 +426,13 @@ def walk(out_dir: Path | str, size: tuple[int, int] = (1280, 800), scale: float 
             ("images", walker.images),
             ("outline", walker.outline),
             ("repair", walker.repair),
+            ("enhancing part", walker.enhancing),
+            ("contour", walker.contour),
             ("ultrasound", walker.ultrasound),
             ("plan", walker.plan),
             ("lock", walker.lock),
             ("follow-up", walker.follow_up),
+            ("compare", walker.compare),
             ("report", lambda: walker.report(place)),
         )
         try:

@@ -39,11 +39,13 @@ def volume_figure(state: NodeState | None, what: str | None = None) -> Figure:
     if state is None:
         return Figure(t("Volume"), None, reason=t("Choose a node, or add one."))
     value, interval, method = node_volume(state, what)
+    title, reading = t("Volume of {label}").format(label=state.node.label), state.reading
+    if what != "ellipsoid" and reading is not None and reading.status not in (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL):
+        seen = status_names().get(str(reading.status), "")  # said by the reader, not counted from voxels
+        return Figure(title, value, "ml", volume_decimals(value), source=seen, reason=seen)
     drawn = {"voxel": t("outline"), "coverage": t("outline"), "ellipsoid": t("ellipsoid")}.get(method)
-    title = t("Volume of {label}").format(label=state.node.label) + (f" ({drawn})" if drawn else "")
+    title += f" ({drawn})" if drawn else ""
     if value is None:
-        if state.reading is not None and state.reading.status != ReadingStatus.MEASURED:
-            return Figure(title, None, reason=status_names().get(str(state.reading.status), ""))
         return Figure(title, None, reason=t("No outline at this visit yet: press N, click the node and drag."))
     return Figure(title, value, "ml", volume_decimals(value), tuple(interval) if interval is not None else None, method_names().get(method, method), needs_interval=True)
 

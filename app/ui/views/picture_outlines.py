@@ -5,14 +5,14 @@ from __future__ import annotations
 from PySide6.QtCore import QLineF, QPointF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
-from app.ui.style import ACCENT, MUTED, pixel_font
+from app.ui.style import ACCENT, node_colour, pixel_font
 from app.ui.views import overlays
 
 ANCHOR_PX = 4.0
 
 
 def draw_outlines(painter: QPainter, pane, still, *, handles: bool) -> None:
-    """All nodes' outlines on a still, the current node's with its axes (and, with ``handles``, its
+    """All nodes' outlines on a still, each in the node's colour as on the volume, the current node's with its axes (and, with ``handles``, its
     points); what is being drawn takes the place of the current node's own."""
     session = pane.session
     current = session.current_node_id
@@ -21,8 +21,8 @@ def draw_outlines(painter: QPainter, pane, still, *, handles: bool) -> None:
         if (name, frame) != still or node_id not in session.nodes or (node_id == current and preview is not None and preview[2] is None):
             continue
         mine = node_id == current
-        colour = QColor(ACCENT if mine else MUTED)
-        draw_polygon(painter, pane, measured.outline.points_px, colour, 1.8 if mine else 1.2)
+        colour = node_colour(list(session.nodes).index(node_id))
+        draw_polygon(painter, pane, measured.outline.points_px, colour, 2.0 if mine else 1.3)
         _name(painter, pane, measured.outline.points_px, session.nodes[node_id].node.label, colour)
         if mine and not session.uses_outline():
             draw_axes(painter, pane, measured.axes)
