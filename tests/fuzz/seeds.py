@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import gdcm
 import numpy as np
 import pydicom
 from PIL import Image
@@ -19,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.fileset import FileSet
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from dicom_io.ct import read_volume
 from dicom_io.document import write_key_image, write_pdf
@@ -31,6 +30,7 @@ from dicom_io.seg_write import write_seg
 from dicom_io.volume_files import write_array
 from dicom_io.writing import Stamp
 from tests.dicom_io.made import AXIAL, ENHANCED_CT, add_pixels, base, ct_slice, ct_stack, region, save, seg_file, uid, us_picture
+from tests.dicom_io.test_lossless_jpeg import encoded
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
 
@@ -211,22 +211,14 @@ def _compressed(ds: Dataset, syntax) -> bytes:
     return _bytes(ds)
 
 
-def _lossless_jpeg(ds: Dataset, path: Path) -> bytes:
-    """The picture as lossless JPEG, packed by the one library at hand that can."""
-    save(ds, path)
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-    change.SetInput(reader.GetImage())
-    change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(path))
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    writer.Write()
-    return path.read_bytes()
+def _lossless_jpeg(ds: Dataset, precision: int) -> bytes:
+    """The picture as lossless JPEG."""
+    shape = (ds.Rows, ds.Columns, ds.SamplesPerPixel)
+    array = np.frombuffer(ds.PixelData, np.uint8 if precision == 8 else "<u2")[: shape[0] * shape[1] * shape[2]].reshape(shape)
+    ds.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    ds.PixelData = encapsulate([encoded(array, 1, precision)])
+    ds["PixelData"].VR = "OB"
+    return _bytes(ds)
 
 
 def _made_pictures(folder: Path) -> Iterator[Seed]:
@@ -247,8 +239,9 @@ def _made_pictures(folder: Path) -> Iterator[Seed]:
     baseline.PixelData = encapsulate(streams)
     baseline["PixelData"].VR = "OB"
     yield Seed("made/loop JPEG", "ultrasound", "dicom", ".dcm", _bytes(baseline))
-    for name, picture in (("8 bit", us_picture(regions)), ("16 bit", ct_slice((0, 0, 0), 1, array=np.random.default_rng(7).integers(0, 4000, (40, 36)).astype(np.uint16)))):
-        yield Seed(f"made/JPEG lossless {name}", "ultrasound" if "8" in name else "slice or picture", "dicom", ".dcm", _lossless_jpeg(picture, folder / f"{name}.dcm"))
+    wide = ct_slice((0, 0, 0), 1, array=np.random.default_rng(7).integers(0, 4000, (40, 36)).astype(np.uint16))
+    yield Seed("made/JPEG lossless 8 bit", "ultrasound", "dicom", ".dcm", _lossless_jpeg(us_picture(regions), 8))
+    yield Seed("made/JPEG lossless 16 bit", "slice or picture", "dicom", ".dcm", _lossless_jpeg(wide, 16))
     for bits in (8, 16):
         ds = us_picture(regions, rows=60, columns=80)
         add_pixels(ds, np.random.default_rng(bits).integers(0, 200, (60, 80)).astype(np.uint8 if bits == 8 else np.uint16))
