@@ -14,7 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_io.deidentify.dates import DateShift, partner, shift_of
 from dicom_io.deidentify.report import ChangeLog
-from dicom_io.deidentify.rules import TEXT_VRS, Action, Profile, decide, is_left_out_whole, values_of
+from dicom_io.deidentify.rules import PREFER_DUMMY, TEXT_VRS, Action, Profile, decide, is_left_out_whole, values_of
 from dicom_io.deidentify.structured import REMOVED, Words, clean_code, content_text, is_coded, segment_label, tracking_id
 from dicom_io.deidentify.uids import CODING_SCHEME_ROOTS, map_uid
 from dicom_io.headers import integer, text, value_of
@@ -160,8 +160,8 @@ class _Cleaner:
         if not given:
             out.add_new(tag, vr, "")
         elif None in done:  # it cannot be told: as if the profile took dates out
-            out.add_new(tag, vr, "")
-            self._note(tag, "emptied")
+            out.add_new(tag, vr, dummy(vr) if keyword in PREFER_DUMMY else "")
+            self._note(tag, "replaced" if keyword in PREFER_DUMMY else "emptied")
         else:
             out.add_new(tag, vr, done if len(done) != 1 else done[0])
             self._note(tag, "shifted")

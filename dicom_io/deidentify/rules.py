@@ -103,8 +103,10 @@ NEVER_SHIFTED = frozenset(
     ["PatientBirthDate", "PatientBirthTime", "LastMenstrualDate", "GPSDateStamp", "GPSTimeStamp", "FunctionalSyncPulse", "TemplateVersion", "TemplateLocalVersion",
      "CurveDate", "CurveTime", "OverlayDate", "OverlayTime", "EthicsCommitteeApprovalEffectivenessStartDate", "EthicsCommitteeApprovalEffectivenessEndDate"]
 )  # fmt: skip
-# Where the table leaves a choice, an element that images of the newer kinds may not leave empty gets a dummy.
-PREFER_DUMMY = frozenset(["ContentDate", "ContentTime", "DeviceSerialNumber", "AcquisitionDateTime", "StartAcquisitionDateTime", "EndAcquisitionDateTime"])
+# Elements that images of the newer kinds may not leave empty get a dummy where something stood.
+PREFER_DUMMY = frozenset(
+    ["ContentDate", "ContentTime", "DeviceSerialNumber", "AcquisitionDateTime", "StartAcquisitionDateTime", "EndAcquisitionDateTime", "SoftwareVersions"]
+)
 
 TEXT_VRS = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "UR"})
 NUMBER_VRS = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT"})
@@ -208,7 +210,8 @@ def _listed(keyword: str, action: str, vr: str, profile: Profile) -> Action:
         return Action.ENTER if vr == "SQ" else Action.MAP
     if "D" in choices and (len(choices) == 1 or keyword in PREFER_DUMMY):
         return Action.ENTER if vr == "SQ" else Action.DUMMY
-    return Action.REMOVE if "X" in choices else Action.EMPTY
+    # Names that some kinds of object must have stay as empty places; nothing shows in them.
+    return Action.REMOVE if "X" in choices and not (vr == "PN" and "Z" in choices) else Action.EMPTY
 
 
 def _unlisted(tag: BaseTag, keyword: str, vrs: frozenset[str], value, profile: Profile) -> Action:
@@ -218,7 +221,9 @@ def _unlisted(tag: BaseTag, keyword: str, vrs: frozenset[str], value, profile: P
         return Action.MAP
     if vrs & TEXT_VRS:
         plain = all(_ASCII.fullmatch(str(v)) for v in values_of(value))
-        return Action.KEEP if plain and (keyword in KEEP_TEXT or keyword in profile.kept) else Action.EMPTY
+        if plain and (keyword in KEEP_TEXT or keyword in profile.kept):
+            return Action.KEEP
+        return Action.DUMMY if keyword in PREFER_DUMMY else Action.EMPTY
     for kind, legal in _LEGAL.items():
         if kind in vrs:
             return Action.KEEP if all(legal.fullmatch(str(v)) for v in values_of(value)) and not _too_many(tag, value, kind) else Action.EMPTY

@@ -18,7 +18,7 @@ from dicom_io.headers import item, text
 REMOVED = "Removed"
 # Schemes that an organisation registers and publishes (PS3.16 8): their meanings are not typed by a reader.
 PUBLIC_SCHEMES = frozenset(
-    ["DCM", "SCT", "SRT", "SNM3", "LN", "UCUM", "NCIt", "UMLS", "FMA", "RADLEX", "MDC", "ICD10", "I10", "ICDO3", "NCDR", "BI", "ACR", "BARI", "NEU", "UBERON", "RXNORM", "ISO3166_1", "RFC5646"]
+    ["DCM", "SCT", "SRT", "SNM3", "LN", "UCUM", "NCIt", "UMLS", "FMA", "RADLEX", "MDC", "ICD10", "I10", "ICDO3", "NCDR", "BI", "ACR", "BARI", "NEU", "UBERON", "RXNORM", "ISO3166_1", "RFC5646", "IBSI", "SBSI", "MSH", "NDC", "POS", "PUBCHEM_CID", "ITIS_TSN", "MAYOASRG", "NICIP", "ICD9", "I9C", "ICD11"]
 )
 OWN_SCHEME = "99NODUS"
 _CODE_TEXT = re.compile(r"[ -~]{0,64}")

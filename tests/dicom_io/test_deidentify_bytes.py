@@ -143,7 +143,8 @@ def _random_dataset(rng: random.Random, depth: int = 0) -> Dataset:
 @given(st.integers(0, 2**32), st.sampled_from(["basic", "trial"]))
 def test_that_a_secret_anywhere_in_a_random_dataset_is_gone(tmp_path, seed, profile):
     ds = _random_dataset(random.Random(seed))
-    ds.SOPClassUID, ds.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.3.4"
+    ds.add_new(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.88.34")
+    ds.add_new(0x00080018, "UI", "1.2.3.4")
     clean = clean_dataset(ds, subject="S-007", salt=KEY, profile=profile)
     path = tmp_path / "clean.dcm"
     pydicom.dcmwrite(path, clean, enforce_file_format=True)
