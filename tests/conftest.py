@@ -71,6 +71,7 @@ SLOW_ROOMS = (
 ONE_SCREEN = ("tests/ui/", "tests/e2e/")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items) -> None:
     """Mark the rooms above as slow, and what needs the screen for one worker."""
     for item in items:
