@@ -6,8 +6,6 @@ import numpy as np
 
 from volumetry.finding import Finding
 
-CODE = "empty_slices"
-
 
 def empty_slices(array: np.ndarray, box: tuple[slice, slice, slice] | None) -> Finding | None:
     """Said where slices between the first and the last one of an outline hold none of it, along any axis.
@@ -22,4 +20,4 @@ def empty_slices(array: np.ndarray, box: tuple[slice, slice, slice] | None) -> F
     if not most:
         return None
     where = "1 slice" if most == 1 else f"{most} slices"
-    return Finding(CODE, f"{where} between the first and the last one of the outline {'is' if most == 1 else 'are'} empty and not counted.", "warning")
+    return Finding("empty_slices", f"{where} between the first and the last one of the outline {'is' if most == 1 else 'are'} empty and not counted.", "warning")

@@ -26,7 +26,6 @@ from app.ui.widgets.labels import BigFigure, WrapLabel
 from app.ui.widgets.sections import Section, StepPanel
 from app.ui.widgets.tables import ValueTable
 from app.usecases.carried_outline import carried_findings
-from app.usecases.empty_slices import CODE as EMPTY_SLICES
 from app.usecases.empty_slices import empty_slices
 
 READER_STATUSES = (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL, ReadingStatus.DISAPPEARED_ASSESSED, ReadingStatus.NOT_EVALUABLE, ReadingStatus.NOT_IMAGED)
@@ -264,7 +263,7 @@ class MeasurePanel(StepPanel):
         value = "\n".join(line for line in (figure.text if figure.value is not None else figure.reason, figure.interval_line, figure.source) if line)
         if what == "outline":
             value += f"\n{part_words(state)}"
-        gap = next((f for f in outline_findings(state) if f.code == EMPTY_SLICES), None) if what == "outline" else None
+        gap = next((f for f in outline_findings(state) if f.code == "empty_slices"), None) if what == "outline" else None
         warnings = [row.message for row in self.warnings.rows if gap is None or row.message != gap.message]
         confirm = "" if gap is None else gap.message + " " + t("Cancel and fill them (I), or lock the outline as it is.")
         self.dialog = LockDialog(title, value, warnings, self.window(), confirm=confirm)
