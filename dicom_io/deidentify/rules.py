@@ -93,7 +93,7 @@ DROP = frozenset(
         "PatientSpeciesDescription", "PatientBreedDescription", "MeasuredAPDimension", "MeasuredLateralDimension", "PatientBodyMassIndex", "QualityControlSubject",
         "TypeOfPatientID", "PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar", "PatientAlternativeCalendar", "BodyPartThickness",
         "CodingSchemeURL", "ContextIdentifier", "ContextGroupVersion", "ContextGroupLocalVersion", "ContextGroupExtensionFlag", "ContextGroupExtensionCreatorUID",
-        "ContextUID", "MappingResource", "MappingResourceUID", "MappingResourceName", "CodingSchemeResourcesSequence", "EquivalentCodeSequence",
+        "ContextUID", "MappingResourceUID", "MappingResourceName", "CodingSchemeResourcesSequence", "EquivalentCodeSequence",
         "GraphicAnnotationSequence", "WaveformAnnotationSequence", "FlowIdentifierSequence", "WaveformSequence", "PersonIdentificationCodeSequence",
         "OperatorIdentificationSequence", "SpecificCharacterSet", "TimezoneOffsetFromUTC", "ReferencedFileID", "EncryptedAttributesSequence",
     ]
@@ -210,8 +210,8 @@ def _listed(keyword: str, action: str, vr: str, profile: Profile) -> Action:
         return Action.ENTER if vr == "SQ" else Action.MAP
     if "D" in choices and (len(choices) == 1 or keyword in PREFER_DUMMY):
         return Action.ENTER if vr == "SQ" else Action.DUMMY
-    # Names that some kinds of object must have stay as empty places; nothing shows in them.
-    return Action.REMOVE if "X" in choices and not (vr == "PN" and "Z" in choices) else Action.EMPTY
+    # Names and references that some kinds of object must have stay as empty places; nothing shows in them.
+    return Action.REMOVE if "X" in choices and not (vr in ("PN", "SQ") and "Z" in choices) else Action.EMPTY
 
 
 def _unlisted(tag: BaseTag, keyword: str, vrs: frozenset[str], value, profile: Profile) -> Action:
