@@ -1,7 +1,8 @@
-"""The same voxels by another program: dcmqi's ``segimage2itkimage`` (PyPI package dcmqi, dev group)."""
+"""A second reader of segmentations and reports, made by other people (dcmqi), finds the same voxels and numbers."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,75 +10,64 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
-from dicom_io.ct import read_geometry, series_of_files
-from dicom_io.masks import read_masks
+from dicom_io.ct import read_volume
+from dicom_io.report import NodeReport, SegmentReference, TimePoint, write_report
 from dicom_io.seg_write import write_seg
 from tests.dicom_io.made import STAMP
-from tests.dicom_io.test_round_trip import draw_masks, multi_file, single_files
-from volumetry.geometry import ImageGeometry
-from volumetry.mask import NodeMask
-
-PROGRAM = "segimage2itkimage"
-LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
+from tests.dicom_io.test_seg_write import nodes, series
 
 
-@pytest.fixture
-def dcmqi():
-    """Path of the program; skipped where it is not installed, failed in CI where the lock names it."""
-    found = shutil.which(PROGRAM, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+def run(program: str, *arguments) -> None:
+    """One of dcmqi's programs; absent it skips, and fails in CI."""
+    beside = Path(sys.executable).parent / program
+    found = str(beside) if beside.exists() else shutil.which(program)
     if found is None:
-        locked = LOCK.exists() and any(line.startswith("dcmqi") for line in LOCK.read_text(encoding="utf-8").splitlines())
-        if locked and os.environ.get("CI") == "true":
-            pytest.fail("dcmqi is in the lock and has to be installed in CI")
-        pytest.skip("the package dcmqi is not installed")
-    return found
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{program} (package dcmqi) has to be installed in CI")
+        pytest.skip(f"{program} (package dcmqi) is not installed")
+    done = subprocess.run([found, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
-def segments(program: str, path: Path, out: Path) -> list[sitk.Image]:
-    """One image a segment, in order of segment number."""
-    out.mkdir()
-    done = subprocess.run([program, "--inputDICOM", str(path), "--outputDirectory", str(out), "--outputType", "nrrd", "--prefix", "s"], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    files = sorted(out.glob("s-*.nrrd"), key=lambda p: int(p.stem.split("-")[1]))
-    return [sitk.ReadImage(str(f)) for f in files]
+@pytest.mark.parametrize("kind", [{}, {"oblique": True}], ids=["straight", "oblique"])
+def test_that_every_voxel_of_a_segmentation_is_where_it_was(tmp_path, kind):
+    source = series(tmp_path / "ct", **kind)
+    masks = nodes(read_volume(source).geometry)
+    path = write_seg(masks, source.paths, tmp_path / "nodes.dcm", STAMP)
+    (tmp_path / "out").mkdir()
+    run("segimage2itkimage", "--inputDICOM", path, "--outputDirectory", tmp_path / "out", "--outputType", "nrrd")
+    found = {}
+    for file in (tmp_path / "out").glob("*.nrrd"):
+        image = sitk.ReadImage(str(file))
+        array = sitk.GetArrayFromImage(image)
+        for label in np.unique(array[array > 0]):
+            here = np.argwhere(array == label)[:, ::-1]
+            places = np.array([image.TransformIndexToPhysicalPoint([int(v) for v in index]) for index in here])
+            found.setdefault(int(label), []).append(places)
+    for number, mask in enumerate(masks, start=1):
+        meant = mask.geometry.index_to_world(np.argwhere(mask.array)[:, ::-1])
+        there = np.concatenate(found[number]) if number in found else np.empty((0, 3))
+        assert len(there) == len(meant), mask.name
+        if len(meant):
+            np.testing.assert_allclose(np.array(sorted(map(tuple, np.round(there, 3)))), np.array(sorted(map(tuple, np.round(meant, 3)))), atol=2e-3)
 
 
-def placed(image: sitk.Image) -> np.ndarray:
-    """Points of the voxels that are in, in millimetres, sorted."""
-    index = np.argwhere(sitk.GetArrayFromImage(image) != 0)[:, ::-1]
-    return np.array(sorted(tuple(np.round(image.TransformIndexToPhysicalPoint([int(v) for v in i]), 2)) for i in index))
-
-
-def points(mask: NodeMask) -> np.ndarray:
-    """The same of a mask."""
-    world = mask.geometry.index_to_world(np.argwhere(mask.array)[:, ::-1])
-    return np.array(sorted(map(tuple, np.round(world, 2))))
-
-
-def agree(mask: NodeMask, image: sitk.Image) -> None:
-    ours, theirs = points(mask), placed(image)
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max(initial=0) < 0.02
-    assert np.prod(image.GetSpacing()) == pytest.approx(mask.geometry.voxel_size_mm3, rel=1e-4)
-
-
-@pytest.mark.parametrize("source", [single_files, multi_file])
-@pytest.mark.parametrize("oblique", [False, True])
-def test_that_another_program_reads_the_same_voxels(dcmqi, tmp_path, source, oblique):
-    c, s = (np.cos(0.4), np.sin(0.4)) if oblique else (1.0, 0.0)
-    geometry = ImageGeometry.from_spacing((6, 9, 11), (0.5, 0.7, 1.5), (-20, 30, 40), np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]))
-    files = source(geometry, tmp_path / "ct")
-    masks = draw_masks(read_geometry(series_of_files(files, on_grid=geometry)), 3)[:3]
-    path = write_seg(masks, files, tmp_path / "out.dcm", STAMP)
-    for mask, image in zip(masks, segments(dcmqi, path, tmp_path / "read"), strict=True):
-        agree(mask, image)
-
-
-def test_that_we_read_other_makers_files_as_another_program_does(dcmqi, shared_data, tmp_path):
-    for n, name in enumerate(("seg_sr/dcmqi/liver.dcm", "pet_nodes_seg/QIN-HEADNECK-01-0139/seg/mask.dcm")):
-        masks = read_masks(shared_data / name)
-        for mask, image in zip(masks, segments(dcmqi, shared_data / name, tmp_path / str(n)), strict=True):
-            assert int(mask.array.sum()) == int((sitk.GetArrayFromImage(image) != 0).sum())
+def test_that_the_numbers_of_a_report_are_read(tmp_path):
+    source = series(tmp_path / "ct")
+    seg = write_seg(nodes(read_volume(source).geometry), source.paths, tmp_path / "seg.dcm", STAMP, tracking_uids=["2.25.7", None, None])
+    ds = pydicom.dcmread(seg)
+    evidence = [*(pydicom.dcmread(p, stop_before_pixels=True) for p in source.paths), ds]
+    segment = SegmentReference(str(ds.SOPClassUID), str(ds.SOPInstanceUID), 1, str(evidence[0].SeriesInstanceUID))
+    node = NodeReport("N1", "2.25.7", "left", "IIA", volume_ml=1.234, long_axis_mm=14.5, short_axis_mm=9.25, segment=segment)
+    path = write_report([node], evidence, tmp_path / "sr.dcm", STAMP, reader="Reader A", modality="CT", time_point=TimePoint("Month 3", 3, "follow_up", 91))
+    run("tid1500reader", "--inputDICOM", path, "--outputMetadata", tmp_path / "sr.json")
+    (group,) = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
+    assert group["TrackingIdentifier"] == "N1"
+    assert group["ReferencedSegment"] == 1
+    numbers = {item["quantity"]["CodeMeaning"]: float(item["value"]) for item in group["measurementItems"]}
+    # It lists the numbers of the time point (TID 1502) among the measurements, too.
+    assert numbers == {"Volume": 1.234, "Long Axis": 14.5, "Short Axis": 9.25, "Time Point Order": 3.0, "Longitudinal Temporal Offset from Event": 91.0}
