@@ -6,6 +6,8 @@ numbers that no file can hold, or a healthy neighbour that is lost are failures 
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import random
 import shutil
@@ -26,7 +28,7 @@ from dicom_io.report import read_report
 from dicom_io.scan import ScanResult, scan_folder
 from dicom_io.ultrasound import read_cine
 from dicom_io.volume_files import read_image_file, read_volume_file
-from tests.dicom_io.made import ct_slice, save
+from tests.dicom_io.made import ct_slice
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 from volumetry.image import Cine, ImageVolume
@@ -263,6 +265,9 @@ def targets_of(case: Case) -> tuple[str, ...]:
     return ("scan and read", "open image", "masks") if case.kind == "ZIP" else OF_DICOM
 
 
-def healthy_neighbour(folder: Path) -> Path:
+@functools.cache
+def healthy_neighbour() -> bytes:
     """A sound slice to lie beside the damaged file: whatever is wrong with that one, this one must be listed."""
-    return save(ct_slice((0.0, 0.0, 0.0), 1, series=4711), folder / HEALTHY)
+    out = io.BytesIO()
+    ct_slice((0.0, 0.0, 0.0), 1, series=4711).save_as(out, enforce_file_format=True)
+    return out.getvalue()

@@ -6,8 +6,8 @@ a refusal with such a failure behind it counts as a failure. The most that was r
 resident size (``VmHWM``, reset before each) less the resident size at the start.
 
 Time: a file is a hang when all its targets together have used more than 5 s of wall-clock time and of processor time,
-or 30 s of wall-clock time without it (a lock that never opens). On a machine that does other work too, wall-clock time alone
-would blame files for the neighbours' work.
+or have stood still for 15 s: neither working nor waiting for a processor (a lock that never opens). On a machine that does
+other work too, wall-clock time alone would blame files for the neighbours' work.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.fuzz.mutate import mutate
 from tests.fuzz.seeds import Seed, weights
 
 MEMORY_ABOVE_BASELINE = 1 << 30
-HANG_S, LOCKED_S = 5.0, 30.0
+HANG_S, LOCKED_S = 5.0, 15.0
 FILES_PER_PROCESS = 3000  # then a fresh one: small leaks of decoders must not add up to a false alarm
 WARM_UP = 12
 
@@ -67,7 +67,7 @@ def _status_kb(name: str) -> int:
 
 
 def _lay_out_files(folder: Path, seed: Seed, data: bytes) -> Path:
-    from tests.fuzz.targets import VOLUME_SUFFIXES, healthy_neighbour
+    from tests.fuzz.targets import HEALTHY, VOLUME_SUFFIXES, healthy_neighbour
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -75,7 +75,7 @@ def _lay_out_files(folder: Path, seed: Seed, data: bytes) -> Path:
     if seed.suffix in VOLUME_SUFFIXES:
         name = Path(seed.name).name.replace(" ", "-") if seed.siblings else name
     elif seed.kind not in ("DICOMDIR", "ZIP"):
-        healthy_neighbour(folder)
+        (folder / HEALTHY).write_bytes(healthy_neighbour())
     for sibling, content in seed.siblings:
         (folder / sibling).parent.mkdir(parents=True, exist_ok=True)
         (folder / sibling).write_bytes(content)
@@ -171,7 +171,8 @@ class Worker:
     def __init__(self, seeds_file: Path, work: Path, run_seed: int):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.work, self.number, self.target, self.given_at, self.cpu_at, self.done = work, None, "start", 0.0, 0.0, 0
+        self.work, self.number, self.target, self.done = work, None, "start", 0
+        self.given_at = self.cpu_at = self.queued_at = 0.0
         self.process = context.Process(target=_child, args=(theirs, seeds_file, work, run_seed), daemon=True)
         self.process.start()
         theirs.close()
@@ -179,7 +180,8 @@ class Worker:
 
     def give(self, number: int) -> None:
         """Hand it the next file."""
-        self.number, self.given_at, self.cpu_at, self.target = number, time.perf_counter(), self._cpu_s(), "?"
+        self.number, self.target = number, "?"
+        self.given_at, self.cpu_at, self.queued_at = time.perf_counter(), self._cpu_s(), self._queued_s()
         self.pipe.send(number)
 
     def _cpu_s(self) -> float:
@@ -189,6 +191,16 @@ class Worker:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def _queued_s(self) -> float:
+        """How long its threads have stood in the queue for a processor."""
+        waited = 0
+        for task in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
+            try:
+                waited += int(task.read_text().split()[1])
+            except (OSError, IndexError):  # a thread that has just ended, or a system that does not count
+                continue
+        return waited / 1e9
+
     def overdue(self) -> str | None:
         """Why its file counts as a hang; None while it does not."""
         if self.number is None or not self.ready:
@@ -196,7 +208,9 @@ class Worker:
         wall, cpu = time.perf_counter() - self.given_at, self._cpu_s() - self.cpu_at
         if wall > HANG_S and cpu > HANG_S:
             return f"hang over 5 s: {wall:.0f} s, {cpu:.0f} s of processor time"
-        return f"hang over 5 s: {wall:.0f} s without work" if wall > LOCKED_S else None
+        if wall > LOCKED_S and wall - cpu - (self._queued_s() - self.queued_at) > LOCKED_S:
+            return f"hang over 5 s: {wall:.0f} s without work"
+        return None
 
     def last_words(self) -> str:
         """What it wrote as it died."""
