@@ -67,15 +67,8 @@ SLOW_ROOMS = (
 )
 
 
-# With several workers: what shows windows stays with one of them, for one screen has one focus.
-ONE_SCREEN = ("tests/ui/", "tests/e2e/")
-
-
-@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items) -> None:
-    """Mark the rooms above as slow, and what needs the screen for one worker."""
+    """Mark the rooms above as slow."""
     for item in items:
         if item.nodeid.startswith(SLOW_ROOMS):
             item.add_marker(pytest.mark.slow)
-        if item.nodeid.startswith(ONE_SCREEN):
-            item.add_marker(pytest.mark.xdist_group("screen"))
