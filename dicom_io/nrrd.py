@@ -74,7 +74,9 @@ def _axes(path: Path, fields: dict[str, str], dimension: int) -> tuple[list[np.n
             if n in lists or (len(sizes) == 4 and not lists and size != size):
                 steps.append(None)
             else:
-                steps.append(np.eye(3)[min(axis, 2)] * size)
+                step = np.zeros(3)  # set, not multiplied: an infinite size is refused later, with its text
+        step[min(axis, 2)] = size
+        steps.append(step)
                 axis += 1
     if len(steps) != dimension:
         raise unreadable(path, "its axes are not as many as its dimensions.")
