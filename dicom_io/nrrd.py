@@ -75,8 +75,8 @@ def _axes(path: Path, fields: dict[str, str], dimension: int) -> tuple[list[np.n
                 steps.append(None)
             else:
                 step = np.zeros(3)  # set, not multiplied: an infinite size is refused later, with its text
-        step[min(axis, 2)] = size
-        steps.append(step)
+                step[min(axis, 2)] = size
+                steps.append(step)
                 axis += 1
     if len(steps) != dimension:
         raise unreadable(path, "its axes are not as many as its dimensions.")
