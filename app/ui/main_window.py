@@ -333,9 +333,10 @@ class MainWindow(QMainWindow):
     def ask_import(self) -> None:
         """Ask for folder, pseudonym and visit."""
         from app.ui.dialogs.import_images import ImportDialog
+        from app.ui.dialogs.review_pictures import import_after_looking
 
         dialog = ImportDialog(self.session.subject_id, [v.name for v in self.session.visits], self)
-        dialog.chosen.connect(self.session.import_images)
+        dialog.chosen.connect(lambda *where: import_after_looking(self.session, self, *where))
         self._remember(dialog)
         dialog.open()
 

@@ -91,8 +91,9 @@ class OpeningPart:
         self.subject_readings = store.readings(subject)
         self._rows = follow_up_rows(store, subject)
 
-    def import_images(self, path, subject_id: str, visit_name: str) -> None:
-        """Import a folder of DICOM into the open study under a pseudonym and visit; a job."""
+    def import_images(self, path, subject_id: str, visit_name: str, confirmed=None) -> None:
+        """Import a folder of DICOM into the open study under a pseudonym and visit; a job. ``confirmed`` names pictures
+        that somebody has looked at (see ``import_folder``)."""
         from app.usecases.import_images import import_folder
 
         store = self.study
@@ -100,7 +101,7 @@ class OpeningPart:
             self.notice.emit("warning", "Open or make a study first; pictures are imported into it.")
             return
 
-        self.jobs.start("Importing pictures", lambda context: import_folder(store, subject_id, visit_name, Path(path), context), write=True, on_done=lambda result: self._imported(subject_id, result))
+        self.jobs.start("Importing pictures", lambda context: import_folder(store, subject_id, visit_name, Path(path), context, confirmed=confirmed), write=True, on_done=lambda result: self._imported(subject_id, result))
 
     def _imported(self, subject_id: str, result) -> None:
         """Show what came into the study."""

@@ -115,7 +115,7 @@ def text_reasons(decoder: FrameDecoder, boxes: tuple[Box, ...] | None, *, docume
     for frame in sampled(decoder.frames):
         found = find_text(decoder.picture(frame), kept, dark_too=document)
         if found:
-            return [Reason("text_in_picture", f"{len(found)} place(s) inside the kept part look like writing.", True, frame, found)]
+            return [Reason("text_in_picture", "Inside the part that stays, one place looks like writing." if len(found) == 1 else f"Inside the part that stays, {len(found)} places look like writing.", True, frame, found)]
     return []
 
 

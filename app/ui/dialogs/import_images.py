@@ -35,7 +35,7 @@ class ImportDialog(Question):
         self.add_field(t("P&lace"), self.folder)
         self.add_field(t("&Pseudonym"), self.pseudonym)
         self.add_field(t("&Visit"), self.visit)
-        self.form.addRow(WrapLabel(t("Text burned into the pixels is not removed. Look at the pictures before you share them."), tone="muted", small=True))
+        self.form.addRow(WrapLabel(t("Ultrasound is made black outside its regions. Pictures that may show a name are shown to you first."), tone="muted", small=True))
         for signal in (self.folder.changed, self.pseudonym.textChanged, self.visit.currentTextChanged):
             signal.connect(self.check)
         self.accepted.connect(lambda: self.chosen.emit(self.folder.text(), self.pseudonym.text().strip(), self.visit.currentText().strip()))

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QGridLayout, QPushButton, QS
 
 from app.ui.dialogs.import_images import ImportDialog
 from app.ui.dialogs.look_at import LookDialog
+from app.ui.dialogs.review_pictures import import_after_looking
 from app.ui.session import Session
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
@@ -139,7 +140,7 @@ class ImagesPanel(StepPanel):
         """Ask for folder, pseudonym and visit; the dialog does not block the window."""
         session = self.session
         self.dialog = ImportDialog(session.subject_id, [v.name for v in session.visits], self.window())
-        self.dialog.chosen.connect(session.import_images)
+        self.dialog.chosen.connect(lambda *where: import_after_looking(session, self.window(), *where))
         self.dialog.open()
 
     def _go_on(self) -> None:
