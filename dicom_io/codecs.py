@@ -42,6 +42,21 @@ for _own in (lossless_jpeg, jpeg_ls):
     for _syntax in _own.SYNTAXES:
         get_decoder(UID(_syntax)).add_plugin("nodus", (_own.__name__, "decode_frame"))
 
+# The shortest streams that reach the two compiled decoders; neither holds a pixel.
+_SHORTEST = (
+    (lossless_jpeg, "ffd8ffc3000b080001000101011100ffc400140001" + 15 * "00" + "00ffda0008010100010000ffd9"),
+    (jpeg_ls, "ffd8fff7000b080001000101011100ffda0008010100000000ffd9"),
+)
+
+
+def warm_up() -> None:
+    """Compile the decoders that are ours, so that the first such picture does not wait for it."""
+    for own, stream in _SHORTEST:
+        try:
+            own.decode(bytes.fromhex(stream), 1, 1, 1)
+        except lossless_jpeg.StreamDamaged as short:
+            LOG.debug("%s is ready: %s", own.__name__, short)
+
 
 def codec_available(transfer_syntax: str | None) -> bool:
     """True where this installation can decode the transfer syntax."""

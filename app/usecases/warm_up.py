@@ -22,5 +22,9 @@ def warm_up(context: JobContext) -> float:
     import planning.warmup
 
     planning.warmup.warm_up()
+    context.report("Preparing the picture decoders", 0.9)
+    import dicom_io.codecs
+
+    dicom_io.codecs.warm_up()
     context.report("Ready", 1.0)
     return time.perf_counter() - started

@@ -9,6 +9,9 @@ import jpeg_ls
 import numpy as np
 import pytest
 
+import dicom_io.kernels.jpeg_ls as kernels_ls
+import dicom_io.kernels.lossless_jpeg as kernels_lossless
+from dicom_io import codecs
 from dicom_io.headers import read_header
 from dicom_io.jpeg_ls import decode, default_thresholds
 from dicom_io.lossless_jpeg import StreamDamaged
@@ -104,3 +107,9 @@ def test_that_what_another_program_packed_comes_back(tmp_path, options):
     subprocess.run(["dcmcjpls", *options, str(plain), str(tmp_path / "packed.dcm")], check=True, capture_output=True)
     back = FrameDecoder(read_header(tmp_path / "packed.dcm")).raw(0)[0]
     assert np.abs(back.astype(int) - array).max() <= (5 if "+md" in options else 0)
+
+
+def test_that_the_decoders_are_ready_after_the_warm_up():
+    codecs.warm_up()
+    assert kernels_ls.decode_scan.signatures
+    assert kernels_lossless.decode_scan.signatures
