@@ -58,6 +58,7 @@ def test_that_a_case_goes_from_images_to_an_exported_reading(qtbot, session, stu
     # Measure: one click with a radius.
     window.step_buttons["measure"].click()
     window.rail.visits.itemClicked.emit(window.rail.visits.item(0))
+    wait(lambda: session.image is not None and not session.jobs.is_busy())  # the visit opens anew
     if session.current_node_id is None:
         session.select_node(session.subject_nodes[0].node_id)
     session.set_crosshair(CENTRE)
