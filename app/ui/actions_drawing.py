@@ -21,5 +21,6 @@ def drawing_actions(window, has_volume: Callable[[], bool], has_outline: Callabl
         tool("scribble", t("Scribble"), "S", t("Strokes inside, with Ctrl outside; the border between is found"), has_volume, "scribble"),
         tool("region", t("Region"), "G", t("Grow what is like the click, within a ball"), has_volume, "region"),
         tool("threshold", t("Threshold"), "T", t("Take a range of values, within a ball"), has_volume, "threshold"),
+        Action("half_way", t("Limits half-way to the surroundings"), "tools", s.threshold_half_way, ("H",), tip=t("Of the threshold: takes in the blurred rim"), enabled=lambda: s.tool == "threshold" and s.threshold_range is not None),
         tool("cut", t("Cut"), "Shift+X", t("Drag a line across the outline; the smaller side goes"), has_outline, "cut"),
     ]

@@ -16,10 +16,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
+from PySide6.QtCore import QObject, QRunnable, QThreadPool, QTimer, Signal
 
 from app.jobs import CancelToken, JobContext, Progress
 from volumetry.errors import Cancelled, NodusError
+
+QUIET_MS = 1500  # a quiet job that lasts longer is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ class JobRunner(QObject):
     def start(self, title: str, work: Callable[[JobContext], object], *, key: str | None = None, quiet: bool = False, write: bool = False, on_done: Callable | None = None, on_refused: Callable | None = None, on_lost: Callable | None = None) -> int:
         """Run ``work(context)`` in a thread; ``on_done(result)`` follows on the GUI thread.
 
-        ``quiet`` keeps live updates out of the status bar. ``write`` puts the job in the line of
+        ``quiet`` keeps live updates out of the status bar, unless they last (``QUIET_MS``): then they can be
+        seen there, and cancelled. ``write`` puts the job in the line of
         writes instead of replacing an earlier one of its key. ``on_refused(error)`` replaces the
         general ``refused`` signal for this job; ``on_lost()`` follows where it was cancelled or ended in a bug.
         """
@@ -110,6 +113,8 @@ class JobRunner(QObject):
         self._running[job.job_id] = job
         if not quiet:
             self.progressed.emit(JobEvent(job.job_id, title, "", None))
+        elif not write:
+            QTimer.singleShot(QUIET_MS, self, lambda: self._show_late(job))
         (self._writer if write else self._pool).start(job)
         return job.job_id
 
@@ -146,6 +151,12 @@ class JobRunner(QObject):
     def reopen(self) -> None:
         """Take jobs again after ``close``, because the owner could not close after all."""
         self._closed = False
+
+    def _show_late(self, job: _Job) -> None:
+        """A quiet job that still runs is no live update any more."""
+        if job.job_id in self._running and not job.stale:
+            job.quiet = False
+            self.progressed.emit(JobEvent(job.job_id, job.title, "", None))
 
     def _on_progress(self, event: JobEvent) -> None:
         job = self._running.get(event.job_id)

@@ -15,7 +15,7 @@ import numpy as np
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
-from app.study.model import Reading, SeriesRecord, TargetNode, Visit
+from app.study.model import Reading, ReadingState, SeriesRecord, TargetNode, Visit
 from app.ui.commands import StepCommand
 from app.ui.job_runner import JobRunner
 from app.ui.session_calipers import CalipersPart
@@ -233,8 +233,11 @@ class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, P
         if step == "images":
             return "" if self.image is not None or self.picture is not None else "no pictures open"
         if step == "measure":
-            missing = sum(1 for s in self.nodes.values() if s.reading is None)
-            return "" if not self.nodes or not missing else f"{missing} node{'s' if missing > 1 else ''} without a reading"
+            open_ones = [s for s in self.nodes.values() if s.reading is None or s.reading.state != ReadingState.LOCKED]
+            begun = sum(1 for s in open_ones if s.reading is not None or s.ellipsoid is not None or (s.draft is not None and not s.draft.is_empty))
+            missing = len(open_ones) - begun
+            parts = (f"{missing} node{'s' if missing > 1 else ''} without a reading" if missing else "", f"{begun} to lock" if begun else "")
+            return ", ".join(part for part in parts if part)
         if step == "plan":
             if len(self.plan.needles) < 2:
                 return "fewer than 2 needles"

@@ -92,6 +92,22 @@ class DrawingPart:
             ball = replace(known, hu_range=(low, high))
             self._draw("Threshold", lambda _geometry: lambda before, known: drawing.grown(drawing.without(before, known), image, ball), kind="range", instead_of="range")
 
+    def threshold_half_way(self) -> None:
+        """Move the limits half-way to what lies around the last ball's region, and fill it anew; one undo step."""
+        image, state, known, limits = self.image, self.current, self.current_drawing(), self.threshold_range
+        if image is None or limits is None or not isinstance(known, drawing.Ball) or known.hu_range is None:
+            self.notice.emit("info", "Drag a ball with the threshold tool (T) first; then its limits can be moved half-way to the surroundings.")
+            return
+        copy = state.draft.copy_later()
+
+        def done(found) -> None:
+            if self.image is image and self.current is state and self.threshold_range == limits:
+                self.set_threshold(*found)
+                if found == limits:
+                    self.notice.emit("info", "What lies around is not apart from the limits; they stay.")
+
+        self.jobs.start("Looking around", lambda _context: drawing.half_way_range(image, copy(), limits), key="half-way", quiet=True, on_done=done)
+
     def cut(self, point_mm, normal, *, larger_goes: bool = False) -> None:
         """Cut the outline by a plane: the smaller side goes (``larger_goes``: the other); one undo step."""
         if self._has_outline("There is no outline to cut yet."):

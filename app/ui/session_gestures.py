@@ -128,8 +128,9 @@ class GesturesPart:
         state, self._at_work = gesture.state, gesture
         version = _version(state)
 
-        def worked_out(_context):
+        def worked_out(context):
             drawn = work()
+            context.token.check()  # cancelled by the reader: what comes is not wanted any more
             return drawn, drawing.Memo.of(drawn.array, drawn.value)
 
         def ended(result=None, error=None) -> None:

@@ -250,7 +250,7 @@ class Walk:
         angles = np.linspace(0, 2 * np.pi, 25)
         around = np.stack([np.cos(angles), np.sin(angles)], 1)
         for off in (-0.9, 0.0, 0.9):
-            session.set_crosshair(seed + [0, 0, off * radius_mm])
+            session.set_crosshair(seed + np.array([0.0, 0.0, off * radius_mm]))
             settle(session)
             ring = axial.screen_of(session.crosshair_mm) + radius_mm * (1 - off**2) ** 0.5 * axial.view.px_per_mm * around
             drag = Drag(axial, ring[0])

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import ndimage
 
 from app.usecases.segment import segment_volume
 from app.usecases.segment_methods import stroke_ball
@@ -26,6 +27,7 @@ from volumetry.segmentation.interpolation import mask_from_contours
 
 SMALLEST_BALL_MM = 8.0  # of strokes: a short first stroke does not fence the node in
 OPEN_END = 0.25  # share of the largest section from which an end counts as open
+BEYOND_SHARE = 0.2  # of the surroundings, from which a limit is moved towards them
 WAITING = ("scribble_missing", "no_boundary")  # refusals that the next stroke may mend
 MOST_POINTS = 200_000  # shown while a cut is aimed; beyond it every n-th voxel stands for n
 
@@ -213,6 +215,25 @@ def suggested_range(image: ImageVolume, point_mm, reach_mm: float = 1.5) -> tupl
     middle = float(np.median(values))
     width = max(2.5 * 1.4826 * float(np.median(np.abs(values - middle))), 30.0 if image.unit == "HU" else 0.1 * abs(middle))
     return float(np.floor(middle - width)), float(np.ceil(middle + width))
+
+
+def half_way_range(image: ImageVolume, array: np.ndarray, limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits moved half-way from the values inside an outline to those of what lies around it, whole numbers:
+    a blurred border stands there, so its rim is taken in. A side moves only where at least a fifth of the
+    surroundings, two to four voxels off, lies beyond it; a limit never moves inwards.
+    """
+    box = bounding_box(array, 5)
+    if box is None:
+        return limits
+    region, values = array[box], np.asarray(image.array[box], dtype=np.float32)
+    around = values[ndimage.binary_dilation(region, iterations=4) & ~ndimage.binary_dilation(region, iterations=2)]
+    middle, (low, high) = float(np.median(values[region])), limits
+    below, above = around[around < low], around[around > high]
+    if len(below) >= BEYOND_SHARE * len(around) > 0:
+        low = min(low, float(np.floor((middle + float(np.median(below))) / 2)))
+    if len(above) >= BEYOND_SHARE * len(around) > 0:
+        high = max(high, float(np.ceil((middle + float(np.median(above))) / 2)))
+    return low, high
 
 
 def region_of(image: ImageVolume, ball: Ball) -> tuple[NodeMask, tuple[Finding, ...]]:

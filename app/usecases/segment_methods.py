@@ -29,6 +29,7 @@ from volumetry.outline_origin import OutlineOrigin
 
 PICTURE_RADIUS_PX = 40.0  # where a picture's radius is not stated
 STROKE_RADIUS_MM = 0.5  # half the width of a stroke, where its file states none
+FARTHEST_MM = 30.0  # from the middle of the strokes inside: the half length of the largest nodes
 PLANE_AXES = ((0, 1), (0, 2), (1, 2))  # (column, row) of a slice across k, j, i, as axes of an (i, j, k) index
 
 
@@ -181,12 +182,13 @@ def _scribbles(image: ImageVolume, asked: Request, _context: JobContext) -> Outl
 def stroke_ball(inside, outside) -> tuple[np.ndarray, float]:
     """Centre and radius of the drag that strokes stand for, where none was made: the middle of the box
     around the inside strokes, and as far as they reach or as the nearest outside point lies, whichever
-    is more. Strokes are ``(points_mm (n, 3), half_width_mm)``."""
+    is more; an outside point farther off than ``FARTHEST_MM`` bounds no node. Strokes are
+    ``(points_mm (n, 3), half_width_mm)``."""
     points = np.concatenate([p for p, _ in inside])
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     reach = max(float(np.linalg.norm(p - centre, axis=1).max()) + width for p, width in inside)
     away = [float(np.linalg.norm(p - centre, axis=1).min()) for p, _ in outside]
-    return centre, max([reach, *([min(away)] if away else [])])
+    return centre, max([reach, *([min(*away, FARTHEST_MM)] if away else [])])
 
 
 def _contours(image: ImageVolume, asked: Request, _context: JobContext) -> Outlined:

@@ -391,6 +391,23 @@ def test_that_both_limits_of_the_threshold_change_what_the_last_ball_holds(axial
     assert voxel_ml(session) == first
 
 
+def test_that_half_way_limits_fill_the_last_ball_anew_as_one_step(axial, session, qtbot, told):
+    session.threshold_half_way()
+    assert any("threshold tool" in text for _, text in told)
+    session.set_tool("threshold")
+    mouse.drag(axial, axial.screen_of(CENTRE), axial.screen_of(near(12, 0, 0)))
+    settle(qtbot, session)
+    first, (low, _) = voxel_ml(session), session.threshold_range
+    session.threshold_half_way()
+    settle(qtbot, session)
+    assert session.threshold_range[0] < low
+    assert voxel_ml(session) > first
+    assert voxel_ml(session) == pytest.approx(TRUE_ML, rel=0.05)
+    assert session.undo_stack.count() == 2
+    session.undo()
+    assert voxel_ml(session) == first
+
+
 def test_that_esc_drops_a_ball_under_way_and_keeps_the_outline(axial, grid, session, qtbot, case, told):
     seed(session, case)
     before = array_of(session)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from app.usecases import drawing
 from tests.factories import ellipsoid_image
 from volumetry.errors import SegmentationRefused
 from volumetry.geometry import ImageGeometry
+from volumetry.image import ImageVolume
 from volumetry.segmentation.drawn_outlines import DrawnOutlines
 
 GRID = ImageGeometry.from_spacing((30, 64, 64), (0.5, 0.5, 1.0))
@@ -128,3 +130,22 @@ def test_that_points_of_an_outline_stand_for_its_volume(monkeypatch):
     points, each_ml = drawing.outline_points(array, GRID)
     assert 500 <= len(points) < 1000
     assert len(points) * each_ml == pytest.approx(4000 * 0.25 / 1000)
+
+
+def test_that_limits_half_way_to_the_surroundings_take_in_the_blurred_rim(case):
+    blurred = ndimage.gaussian_filter(np.asarray(case.image.array, np.float32), 1.0)
+    image = ImageVolume(blurred, case.image.geometry)
+    true_ml = case.volume_ml
+    seed = tuple(CENTRE)
+    narrow = drawing.suggested_range(image, seed)
+    small, _ = drawing.region_of(image, drawing.Ball(seed, 14.0, "anew", narrow))
+    wide = drawing.half_way_range(image, small.array, narrow)
+    assert wide[0] < narrow[0]
+    assert wide[1] == narrow[1]  # nothing around is brighter
+    whole, _ = drawing.region_of(image, drawing.Ball(seed, 14.0, "anew", wide))
+    voxel_ml = image.geometry.voxel_size_mm3 / 1000.0
+    lost, left = (abs(true_ml - mask.array.sum() * voxel_ml) for mask in (small, whole))
+    assert lost > 0.15 * true_ml  # the rim is a good part of a node of 1 ml
+    assert left < 0.5 * lost
+    assert drawing.half_way_range(image, np.zeros_like(small.array), narrow) == narrow
+    assert drawing.half_way_range(image, whole.array, (-2000.0, 4000.0)) == (-2000.0, 4000.0)

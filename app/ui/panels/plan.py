@@ -86,7 +86,7 @@ class PlanPanel(StepPanel):
         self.no_target = WrapLabel(t("No target: outline a node in step 2 first."), tone="muted")
         self.structures = ValueTable(structure_columns(), t("Target and structures at risk"), max_rows=6)
         self.assumed = WrapLabel(tone="warning", small=True)
-        self.add_structure = _key(t("Add structure"), t("Click inside a vessel or airway that the field must spare"))
+        self.add_structure = _key(t("Add structure"), t("Click inside a vessel or airway that the field must spare (A)"))
         self.add_structure.setCheckable(True)
         self.add_structure.clicked.connect(lambda _checked=False: self._take("structure"))
         self.drop_structure = _key(t("Remove structure"), "")

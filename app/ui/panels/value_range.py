@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from app.ui.session import Session
 from app.ui.text import t
@@ -34,6 +35,14 @@ class RangeRow(QWidget):
             row.addWidget(label)
             row.addWidget(box, 1)
         row.addWidget(self.unit)
+        self.half = QToolButton()
+        self.half.setObjectName("ToolKey")
+        self.half.setText("½")
+        self.half.setAccessibleName(t("Half-way to the surroundings"))
+        self.half.setToolTip(t("Move the limits half-way to what lies around, where a blurred border stands: its rim is taken in (H)"))
+        self.half.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.half.clicked.connect(session.threshold_half_way)
+        row.addWidget(self.half)
         self.low.valueChanged.connect(lambda value: self._changed(self.low, value))
         self.high.valueChanged.connect(lambda value: self._changed(self.high, value))
         self.setVisible(False)
@@ -44,6 +53,7 @@ class RangeRow(QWidget):
         self.setVisible(shown)
         if not shown:
             return
+        self.half.setEnabled(limits is not None)
         self.unit.setText("" if image is None else image.unit)
         for box, value in ((self.low, None if limits is None else limits[0]), (self.high, None if limits is None else limits[1])):
             box.setEnabled(value is not None)
