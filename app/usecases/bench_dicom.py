@@ -37,9 +37,9 @@ from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
 
 SLICES, SIDE = 300, 512
-COMPRESSED_SLICES = 60
+COMPRESSED_SLICES = 40
 FRAMES, ROWS, COLUMNS = 300, 480, 640
-TIMES = 3
+TIMES, LONG_S = 3, 5.0
 # Two JPEG decoders may differ by the rounding of their colour conversion.
 JPEG_LEVELS = 3
 
@@ -60,13 +60,21 @@ def bench_dicom() -> list[Row]:
 
 
 def _against(task: str, ours: Callable[[], object], peers: dict[str, Callable[[], object]], same: Callable[[object, object], bool]) -> list[Row]:
-    """A row a peer. Ours and each peer's runs follow each other, so that a busy machine disturbs both alike."""
-    out = []
-    for peer, work in peers.items():
-        ours_s, mine = best_of(ours, TIMES)
-        peer_s, other = best_of(work, TIMES)
-        out.append(compare(task, ours_s, peer, peer_s, bool(same(mine, other))))
-    return out
+    """A row a peer. Ours and the peers take turns, so that a busy machine disturbs all alike; of each the
+    shortest run counts, and a peer that takes long runs once."""
+    ours_s, mine = best_of(ours, 1)
+    best: dict[str, tuple[float, bool]] = {}
+    for turn in range(TIMES):
+        if turn:
+            again_s, _ = best_of(ours, 1)
+            ours_s = min(ours_s, again_s)
+        for peer, work in peers.items():
+            if turn and best[peer][0] > LONG_S:
+                continue
+            peer_s, other = best_of(work, 1)
+            agrees = best[peer][1] if turn else bool(same(mine, other))
+            best[peer] = (min(peer_s, best[peer][0]) if turn else peer_s, agrees)
+    return [compare(task, ours_s, peer, peer_s, agrees) for peer, (peer_s, agrees) in best.items()]
 
 
 # --- files ----------------------------------------------------------------------------------------
