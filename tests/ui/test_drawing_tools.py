@@ -531,6 +531,27 @@ def test_that_a_brush_stroke_and_a_contour_at_once_are_two_steps(axial, session,
     assert np.array_equal(array_of(session), before)
 
 
+@pytest.mark.parametrize("tool", ["node", "brush", "contour", "scribble", "region", "threshold", "cut", "caliper", "needle"])
+def test_that_a_picture_that_goes_while_a_tool_is_in_the_middle_of_a_gesture_takes_nothing_else_along(axial, session, qtbot, case, told, tool):
+    seed(session, case)
+    before = array_of(session)
+    session.set_tool(tool)
+    mouse.move(axial, axial.screen_of(near(6, 0, 0)), button=Qt.MouseButton.NoButton)
+    mouse.press(axial, axial.screen_of(near(6, 0, 0)))
+    mouse.move(axial, axial.screen_of(near(9, 2, 0)))
+    session._clear_screen()
+    assert isinstance(axial.toolbox.current.hint(), str)
+    assert isinstance(axial.toolbox.current.live_lines(), list)
+    mouse.release(axial, (10, 10))
+    settle(qtbot, session)
+    session.image = case.image
+    session.image_changed.emit()
+    settle(qtbot, session)
+    axial.grab()
+    if tool != "brush":  # its stroke ended as it was when the picture went
+        assert np.array_equal(array_of(session), before)
+
+
 def test_that_what_another_visit_brings_is_not_drawn_on_by_a_late_job(axial, session, qtbot, case, told):
     session.draw_contour(0, 14, session_square(session, 0.0))
     session._clear_screen()

@@ -56,6 +56,7 @@ class ToolBox(QObject):
         self._had_picture = session.picture is not None
         self._name = session.tool
         session.picture_changed.connect(self._take_picture)
+        session.image_changed.connect(self._take_image)
         session.outlines_changed.connect(self.changed)  # what to do next follows what is drawn
         session.tool_changed.connect(self._take)
 
@@ -69,6 +70,13 @@ class ToolBox(QObject):
         """A picture came or went: what was begun on the one before is dropped."""
         self.current.cancel()
         self._had_picture = self.session.picture is not None
+        self.changed.emit()
+
+    def _take_image(self) -> None:
+        """Another volume, or none: what was begun on the one before is dropped, and nothing is under the mouse yet."""
+        self.current.cancel()
+        for tool in (*self.tools.values(), *self._on_pictures.values()):
+            tool.at = None
         self.changed.emit()
 
     def is_outlining(self) -> bool:

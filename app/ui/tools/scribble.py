@@ -33,6 +33,7 @@ class ScribbleTool(Tool):
         super().__init__(session)
         self._points: list[np.ndarray] = []
         self._pane = None
+        self._image = None  # the picture that the stroke was begun on
         self._outside = False
 
     def hint(self) -> str:
@@ -47,7 +48,7 @@ class ScribbleTool(Tool):
         self.at = event
         self._points = []
         if event.on_volume and self.session.can_draw():
-            self._points, self._pane = [event.point], event.pane
+            self._points, self._pane, self._image = [event.point], event.pane, self.session.image
             self._outside = event.has(Qt.KeyboardModifier.ControlModifier)
 
     def move(self, event: PaneEvent) -> None:
@@ -81,7 +82,7 @@ class ScribbleTool(Tool):
 
     def _end(self) -> None:
         points, self._points = self._points, []
-        if points:
+        if points and self.session.image is self._image:
             self.session.scribble(np.array(points), outside=self._outside)
 
     def paint(self, painter: QPainter, pane) -> None:
