@@ -73,7 +73,7 @@ def test_that_a_second_run_into_the_same_folder_gives_the_same_numbers(demo_fold
     assert nodus("demo", "--headless", "--no-screenshots", "--out", other).code == 0
     again = json.loads((other / "summary.json").read_text())
     assert again["nodes"] == summary["nodes"]
-    same = [p for p in Path(demo_folder / "dicom").rglob("*.dcm")][::40]
+    same = list(Path(demo_folder / "dicom").rglob("*.dcm"))[::40]
     assert all((other / p.relative_to(demo_folder)).read_bytes() == p.read_bytes() for p in same)
 
 

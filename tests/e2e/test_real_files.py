@@ -44,6 +44,7 @@ def test_that_a_picture_without_calibration_is_listed_but_gives_no_length(nodus,
 
 def test_that_a_real_nodal_mass_goes_from_click_to_export(nodus, shared_data, tmp_path):
     """One click, a repair (smooth, keep largest), a reading, a plan, an export: on a real neck."""
+    from app.jobs import JobContext
     from app.study.store import StudyStore
     from app.usecases.import_images import open_record
     from app.usecases.mask_draft import MaskDraft
@@ -52,7 +53,6 @@ def test_that_a_real_nodal_mass_goes_from_click_to_export(nodus, shared_data, tm
     from app.usecases.plan_runs import save_plan_run
     from app.usecases.readings import save_reading
     from app.usecases.segment import segment_volume
-    from app.jobs import JobContext
     from volumetry.segmentation import editing
 
     study = tmp_path / "study"

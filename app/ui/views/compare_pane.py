@@ -153,25 +153,16 @@ class ComparePane(SlicePane):
         if self.toolbox.current.works_on_other_visit:
             self.toolbox.current.paint(painter, self)
 
-    def _draw_corners(self, painter: QPainter) -> None:
-        c, axes = self.comparison, self.view.axes
-        w, h = self.width(), self.height()
-        overlays.draw_letters(painter, w, h, axes.letters())
-        overlays.draw_heading(painter, w, self.heading or c.visit.name)
-        left = [("", TEXT), (c.record.description or c.record.modality, TEXT)]
-        left += ([(t("SYNTHETIC"), WARNING)] if c.there.source.synthetic else []) + overlays.finding_lines(c.there.findings)
-        low = [*link_lines(self.session), (f"W {self.session.window[1]:.0f}  L {self.session.window[0]:.0f}", MUTED)]
+    def _corner_lines(self) -> tuple[str, list[tuple[str, str]], list[tuple[str, str]]]:
+        c = self.comparison
+        upper = [("", TEXT), (c.record.description or c.record.modality, TEXT)]
+        upper += ([(t("SYNTHETIC"), WARNING)] if c.there.source.synthetic else []) + overlays.finding_lines(c.there.findings)
+        lower = [*link_lines(self.session), self._window_line()]
         if not self.geometry.contains(self.crosshair_mm):
-            low.insert(0, ("! " + t("The crosshair lies outside this picture"), WARNING))
+            lower.insert(0, ("! " + t("The crosshair lies outside this picture"), WARNING))
         elif c.is_linked and not c.here.geometry.contains(c.to_here(self.crosshair_mm)):
-            low.insert(0, ("! " + t("This place is not in the picture beside"), WARNING))
-        overlays.draw_corners(painter, w, h, {
-            "tl": left,
-            "tr": [(t(axes.title), TEXT), (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED)],
-            "bl": low,
-            "br": [(t("Investigational use"), MUTED)],
-        })  # fmt: skip
-        overlays.draw_scale_bar(painter, w, h, self.view.px_per_mm, len(low))
+            lower.insert(0, ("! " + t("This place is not in the picture beside"), WARNING))
+        return self.heading or c.visit.name, upper, lower
 
     # ---- hands -------------------------------------------------------------------------
     def fit(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
-from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ui.style import ACCENT, MUTED, TEXT, WARNING, pixel_font
 from app.ui.text import t
@@ -14,23 +13,20 @@ from app.ui.tools.scale import draw_scale_lines
 from app.ui.views import overlays, picture_outlines
 from app.ui.views.calibration_words import calibration_state, pixel_aspect, region_words
 from app.ui.views.frame_ahead import FramesAhead
-from app.ui.views.slice_pane import Pointer
+from app.ui.views.pane import Pane, Pointer, times
 
 DECODING = 2  # frames decoded at a time: enough to keep up, and a thread is left for the hand
 CORNER_ROOM = 38
 
 
-class FramePane(QWidget):
+class FramePane(Pane):
     """The picture itself. Points are pixels (column, row) with centres at whole numbers."""
 
-    hovered = Signal(object)
-    enlarge = Signal(object)
-    first_frame = Signal()
+    wheel_sense = -1
     tool_pressed = Signal()  # a tool began on the frame on screen
 
     def __init__(self, session, toolbox, parent=None):
-        super().__init__(parent)
-        self.session, self.toolbox = session, toolbox
+        super().__init__(session, toolbox, parent)
         self.px_per_px = 1.0  # screen pixels a picture column
         self.aspect = 1.0  # height of a picture pixel over its width
         self.middle = (0.0, 0.0)
@@ -39,18 +35,9 @@ class FramePane(QWidget):
         self._shown: int | None = None
         self._qimage: QImage | None = None
         self._decoding: set[tuple[int, int]] = set()  # (id of the cine, frame) on their way
-        self._drag: tuple | None = None
-        self._space = False
-        self._wheel = 0.0
-        self._seen = False
         self.problem = ""
         self.setObjectName("pane_picture")
         self.setAccessibleName(t("Ultrasound picture"))
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(160, 120)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         session.picture_changed.connect(self._take_picture)
         session.frame_changed.connect(self.want)
         session.calipers_changed.connect(self.update)
@@ -167,6 +154,11 @@ class FramePane(QWidget):
             self.height() / 2 + (point[1] - self.middle[1]) * self.px_per_px * self.aspect,
         )
 
+    @property
+    def has_picture(self) -> bool:
+        """True while a still or cine is open."""
+        return self.session.picture is not None
+
     def zoom(self, factor: float, x: float | None = None, y: float | None = None) -> None:
         """Zoom about a screen pixel."""
         x, y = (self.width() / 2 if x is None else x), (self.height() / 2 if y is None else y)
@@ -218,9 +210,7 @@ class FramePane(QWidget):
             if lines:
                 overlays.draw_cursor_box(painter, tool.at.x, tool.at.y, self.width(), self.height(), lines)
         painter.end()
-        if not self._seen:
-            self._seen = True
-            self.first_frame.emit()
+        self._was_painted()
 
     def _draw_corners(self, painter: QPainter, cine) -> None:
         w, h = self.width(), self.height()
@@ -271,7 +261,7 @@ class FramePane(QWidget):
         if self.session.picture is None or self._qimage is None:  # nothing is drawn on a frame that is not seen
             return
         button = event.button()
-        if button == Qt.MouseButton.MiddleButton or (button == Qt.MouseButton.LeftButton and self._space):
+        if self._pans(event):
             self._drag = ("pan", event.position())
         elif button == Qt.MouseButton.LeftButton and self.toolbox.current.works_on_pictures:
             self._drag = ("tool", event.position())
@@ -307,51 +297,22 @@ class FramePane(QWidget):
         if self.toolbox.current.works_on_pictures:
             self.mousePressEvent(event)
 
-    def wheelEvent(self, event) -> None:
-        """Frames; Shift five at a time; Ctrl zooms."""
-        delta = event.angleDelta().y() or event.angleDelta().x()
-        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self.zoom(1.2 ** (delta / 120), event.position().x(), event.position().y())
-        else:
-            self._wheel += delta / 120
-            steps = int(self._wheel)
-            if steps:
-                self._wheel -= steps
-                self.scroll(-steps * (5 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1))
-        event.accept()
-
     def keyPressEvent(self, event) -> None:
         """Keys of the tool in hand; PgUp, PgDn and arrows go by frames; Space pans."""
         if self.toolbox.current.works_on_pictures and self.toolbox.current.key_pressed(self, event.key()):
             self.update()
             return
-        key, times = event.key(), 5 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
+        key, steps = event.key(), times(event)
         if key in (Qt.Key.Key_PageDown, Qt.Key.Key_Down, Qt.Key.Key_Right):
-            self.scroll(times)
+            self.scroll(steps)
         elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_Up, Qt.Key.Key_Left):
-            self.scroll(-times)
+            self.scroll(-steps)
         elif key == Qt.Key.Key_Home:
             self.session.set_frame(0)
         elif key == Qt.Key.Key_End and self.session.picture is not None:
             self.session.set_frame(self.session.picture.frame_count - 1)
-        elif key == Qt.Key.Key_Space:
-            self._space = True
-        else:
+        elif not self._space_pressed(event):
             super().keyPressEvent(event)
-
-    def keyReleaseEvent(self, event) -> None:
-        """Space up ends panning."""
-        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
-            self._space = False
-        else:
-            super().keyReleaseEvent(event)
-
-    def leaveEvent(self, event) -> None:
-        """No pointer."""
-        if self._drag is None and self.toolbox.current.at is not None and self.toolbox.current.at.pane is self:
-            self.toolbox.current.at = None
-        self.hovered.emit(None)
-        self.update()
 
     def _tell_pointer(self, position) -> None:
         cine = self.session.picture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
-from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ui import kernels
 from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, node_colour, pixel_font
@@ -16,6 +14,7 @@ from app.ui.text import t
 from app.ui.tools.base import PaneEvent, draft_mask
 from app.ui.views import field_overlay, needles, overlays
 from app.ui.views.landmarks import draw_landmarks
+from app.ui.views.pane import Pane, Pointer, times
 from app.ui.views.plane import PlaneView, body_box, plane_axes
 from app.ui.widgets.figures import number_text, volume_decimals
 
@@ -24,31 +23,18 @@ PLANE_TITLES = {"axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
 PLANE_AXIS_OF_INDEX = {2: 0, 1: 1, 0: 2}  # index axis (0 = i) to the session's plane_axis (0 = across k)
 
 
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """What the status bar says about the place under the mouse."""
-
-    text: str
-
-
-class SlicePane(QWidget):
+class SlicePane(Pane):
     """A slice with crosshair, outlines, calipers, needles and field.
 
-    ``hovered`` carries a ``Pointer`` or None; ``enlarge`` asks the grid for one large pane;
-    ``first_frame`` comes once, after the first picture was painted, ``painted`` after every one.
-    ``heading`` stands above the corner's lines where two visits lie side by side.
+    ``painted`` comes after every painting. ``heading`` stands above the corner's lines where two visits lie side by side.
     """
 
-    hovered = Signal(object)
-    enlarge = Signal(object)
-    first_frame = Signal()
     painted = Signal()
     is_other_visit = False
 
     def __init__(self, plane: str, session, toolbox, parent=None):
-        super().__init__(parent)
+        super().__init__(session, toolbox, parent)
         self.plane = plane
-        self.session, self.toolbox = session, toolbox
         self.view: PlaneView | None = None
         self.geometry = None
         self.linear = True
@@ -66,17 +52,8 @@ class SlicePane(QWidget):
         self._field_solution = None
         self._mask_version = 0
         self._names: list[QRectF] = []
-        self._drag: tuple | None = None
-        self._space = False
-        self._wheel = 0.0
-        self._seen = False
         self.setObjectName(f"pane_{plane}")
         self.setAccessibleName(t("{plane} slices").format(plane=t(PLANE_TITLES[plane])))
-        self.setMinimumSize(160, 120)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         s = session
         s.image_changed.connect(self._take_image)
         s.study_changed.connect(self._take_image)
@@ -94,6 +71,11 @@ class SlicePane(QWidget):
     def image(self):
         """The volume that is cut here, or None."""
         return self.session.image
+
+    @property
+    def has_picture(self) -> bool:
+        """True while a volume is cut here."""
+        return self.view is not None
 
     @property
     def crosshair_mm(self) -> np.ndarray:
@@ -267,9 +249,7 @@ class SlicePane(QWidget):
             if lines:
                 overlays.draw_cursor_box(painter, tool.at.x, tool.at.y, self.width(), self.height(), lines)
         painter.end()
-        if not self._seen:
-            self._seen = True
-            self.first_frame.emit()
+        self._was_painted()
         self.painted.emit()
 
     def _draw_over(self, painter: QPainter) -> None:
@@ -351,22 +331,31 @@ class SlicePane(QWidget):
         for needle in self.session.plan.needles:
             needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), self.view, self._names, selected=self.session.tool == "needle")
 
-    def _draw_corners(self, painter: QPainter) -> None:
-        s, axes = self.session, self.view.axes
-        w, h = self.width(), self.height()
-        overlays.draw_letters(painter, w, h, axes.letters())
-        overlays.draw_heading(painter, w, self.heading)
-        left = ([("", TEXT)] if self.heading else []) + overlays.source_lines(s, s.image.source) + overlays.finding_lines(s.image.findings)
-        low = [(f"W {s.window[1]:.0f}  L {s.window[0]:.0f}", MUTED)]
+    def _corner_lines(self) -> tuple[str, list[tuple[str, str]], list[tuple[str, str]]]:
+        """The heading, and the lines of the upper and the lower left corner."""
+        s = self.session
+        upper = ([("", TEXT)] if self.heading else []) + overlays.source_lines(s, s.image.source) + overlays.finding_lines(s.image.findings)
+        lower = [self._window_line()]
         if self._field is not None:
-            low = [*field_overlay.uncovered_note(self._field), *([(t("preview of the field"), WARNING)] if s.field_is_preview else []), *low]
+            lower = [*field_overlay.uncovered_note(self._field), *([(t("preview of the field"), WARNING)] if s.field_is_preview else []), *lower]
+        return self.heading, upper, lower
+
+    def _window_line(self) -> tuple[str, str]:
+        centre, width = self.session.window
+        return f"W {width:.0f}  L {centre:.0f}", MUTED
+
+    def _draw_corners(self, painter: QPainter) -> None:
+        axes, w, h = self.view.axes, self.width(), self.height()
+        heading, upper, lower = self._corner_lines()
+        overlays.draw_letters(painter, w, h, axes.letters())
+        overlays.draw_heading(painter, w, heading)
         overlays.draw_corners(painter, w, h, {
-            "tl": left,
-            "tr": [(t(axes.title), TEXT), (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED)],
-            "bl": low,
+            "tl": upper,
+            "tr": [(t(PLANE_TITLES[self.plane]), TEXT), (f"{self.slice_number + 1} / {axes.slices} · {axes.position_text(self.point_at(0, 0))}", MUTED)],
+            "bl": lower,
             "br": [(t("Investigational use"), MUTED)],
         })  # fmt: skip
-        overlays.draw_scale_bar(painter, w, h, self.view.px_per_mm, len(low))
+        overlays.draw_scale_bar(painter, w, h, self.view.px_per_mm, len(lower))
 
     # ---- mouse and keys --------------------------------------------------------------
     def _event(self, event) -> PaneEvent:
@@ -380,7 +369,7 @@ class SlicePane(QWidget):
         button = event.button()
         if button == Qt.MouseButton.RightButton:
             self._drag = ("window", event.position(), self.session.window)
-        elif button == Qt.MouseButton.MiddleButton or (button == Qt.MouseButton.LeftButton and self._space):
+        elif self._pans(event):
             self._drag = ("pan", event.position(), None)
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
         elif button == Qt.MouseButton.LeftButton:
@@ -430,67 +419,19 @@ class SlicePane(QWidget):
         else:
             self.mousePressEvent(event)
 
-    def wheelEvent(self, event) -> None:
-        """Slices; Shift five at a time; Ctrl zooms."""
-        if self.view is None:
-            return
-        delta = event.angleDelta().y() or event.angleDelta().x()
-        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            p = event.position()
-            self.zoom(1.2 ** (delta / 120), p.x(), p.y())
-        else:
-            self._wheel += delta / 120
-            steps = int(self._wheel)
-            if steps:
-                self._wheel -= steps
-                self.scroll(steps * (5 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1))
-        self._tell_pointer(event.position())
-        event.accept()
-
     def keyPressEvent(self, event) -> None:
         """PgUp, PgDn and arrows go by slices, Home and End to the ends; Space pans."""
-        key, times = event.key(), 5 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
+        key, steps = event.key(), times(event)
         if self.view is not None and not self.is_other_visit and self.toolbox.current.key_pressed(self, key):
             self.toolbox.changed.emit()
         elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_Up, Qt.Key.Key_Right):
-            self.scroll(times)
+            self.scroll(steps)
         elif key in (Qt.Key.Key_PageDown, Qt.Key.Key_Down, Qt.Key.Key_Left):
-            self.scroll(-times)
+            self.scroll(-steps)
         elif key in (Qt.Key.Key_Home, Qt.Key.Key_End) and self.view is not None:
             self.scroll(self.view.axes.slices * (1 if key == Qt.Key.Key_Home else -1))
-        elif key == Qt.Key.Key_Space and not event.isAutoRepeat():
-            self._space = True
-            self.setCursor(Qt.CursorShape.OpenHandCursor)
-        elif key == Qt.Key.Key_Space:
-            pass  # held down: the first press counts
-        else:
+        elif not self._space_pressed(event):
             super().keyPressEvent(event)
-
-    def keyReleaseEvent(self, event) -> None:
-        """Space up ends panning."""
-        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
-            self._space = False
-            self._take_tool()
-        else:
-            super().keyReleaseEvent(event)
-
-    def enterEvent(self, event) -> None:
-        """The pane under the mouse takes the keys, unless somebody types in a field."""
-        focus = self.window().focusWidget() if self.window().isActiveWindow() else None
-        if focus is None or not focus.testAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled):
-            self.setFocus(Qt.FocusReason.MouseFocusReason)
-
-    def leaveEvent(self, event) -> None:
-        """No pointer, no brush circle."""
-        if self._drag is None and self.toolbox.current.at is not None and self.toolbox.current.at.pane is self:
-            self.toolbox.current.at = None
-        self.hovered.emit(None)
-        self.update()
-
-    def focusOutEvent(self, event) -> None:
-        """Space cannot stay down without the keys."""
-        self._space = False
-        self._take_tool()
 
     def _tell_pointer(self, position) -> None:
         point = self.point_at(position.x(), position.y())
