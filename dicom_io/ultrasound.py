@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from dicom_io.headers import Header, integer, items, number, numbers, read_header, text
 from dicom_io.pixels import FrameDecoder, cut_off
+from dicom_io.sources import Source, as_source
 from volumetry.calibration import Calibration, PictureRegion
 from volumetry.finding import Finding
 from volumetry.image import Cine, ImageSource
@@ -157,16 +158,16 @@ def read_frame_times(ds: Dataset, frames: int, there: int | None = None) -> tupl
     return None, (Finding("frame_times_missing", "The header gives no frame times: the loop has no true speed and no time curve.", "warning"),)
 
 
-def read_cine(path: Path | str, series: SeriesSummary | None = None) -> Cine:
+def read_cine(path: Source | str, series: SeriesSummary | None = None) -> Cine:
     """A still or loop as a ``Cine`` whose frames are decoded on demand; a loop that was cut off gives the
     frames that are whole, with the serious finding ``truncated``.
 
-    ``path`` is one DICOM file; with ``series`` the first file of that series is read where ``path``
-    is its folder. Frames come as uint8 grey or RGB whatever the file holds. Raises ``DicomRefused``
+    ``path`` is one DICOM file, also one within an archive; with ``series`` the first file of that series is
+    read where ``path`` is its folder. Frames come as uint8 grey or RGB whatever the file holds. Raises ``DicomRefused``
     (``codec_missing``, ``truncated``, ``header_size_mismatch``, ``not_an_image``...).
     """
-    path = Path(path)
-    if series is not None and path.is_dir():
+    path = as_source(path)
+    if series is not None and isinstance(path, Path) and path.is_dir():
         path = series.paths[0]
     return cine_from_header(read_header(path))
 

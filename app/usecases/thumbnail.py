@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from app.study.model import SeriesRecord
-from volumetry.errors import NodusError
 
 
 def thumbnail(store, record: SeriesRecord, size: tuple[int, int]) -> np.ndarray:
@@ -13,8 +12,8 @@ def thumbnail(store, record: SeriesRecord, size: tuple[int, int]) -> np.ndarray:
 
     Raises ``NodusError`` where the file cannot be shown.
     """
-    import pydicom
-
+    from dicom_io.headers import number, read_header
+    from dicom_io.pixels import FrameDecoder
     from dicom_io.ultrasound import read_cine
 
     path = store.series_folder(record) / record.files[len(record.files) // 2]
@@ -23,13 +22,13 @@ def thumbnail(store, record: SeriesRecord, size: tuple[int, int]) -> np.ndarray:
         picture = cine.read_frame(cine.frame_count // 2)
         grey = picture.astype(np.float32).mean(axis=-1) if picture.ndim == 3 else picture.astype(np.float32)
     else:
-        data = pydicom.dcmread(path)
-        if "PixelData" not in data:
-            raise NodusError("The series has no pixels to show.", code="not_an_image")
-        grey = data.pixel_array.astype(np.float32)
-        grey = grey[len(grey) // 2] if grey.ndim == 3 else grey
+        header = read_header(path)
+        decoder = FrameDecoder(header)
+        grey = decoder.raw(decoder.frames // 2)[0].astype(np.float32)
+        grey = grey.mean(axis=-1) if grey.ndim == 3 else grey
         if record.modality == "CT":
-            hu = grey * float(data.get("RescaleSlope", 1)) + float(data.get("RescaleIntercept", 0))
+            slope = number(header.ds, "RescaleSlope")
+            hu = grey * (1.0 if slope is None else slope) + (number(header.ds, "RescaleIntercept") or 0.0)
             grey = (hu + 125.0) / 350.0 * 255.0
         else:
             low, high = np.percentile(grey, [1, 99])

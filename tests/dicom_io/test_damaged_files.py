@@ -6,13 +6,16 @@ import io
 import struct
 import tracemalloc
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from app.study.model import SeriesRecord
+from app.usecases.thumbnail import thumbnail
 from dicom_io.codecs import MAX_SAMPLES
 from dicom_io.ct import read_volume, series_of_files
 from dicom_io.deidentify import clean_copy
@@ -314,6 +317,32 @@ def test_that_an_entry_without_a_name_does_not_stop_its_archive(tmp_path):
     entries, refused = list_archive(path)
     assert [e.name for e in entries] == ["a.dcm"]
     assert [reason.code for _, reason in refused] == ["zip_unsafe"]
+
+
+def test_that_a_slice_in_an_archive_that_lost_its_place_is_opened_as_a_picture(tmp_path):
+    lost = ct_slice((0, 0, 0), 1)
+    del lost.ImagePositionPatient, lost.ImageOrientationPatient
+    for name, ds, seen in (("lost", lost, False), ("ultrasound", us_picture([region((0, 0, 79, 59))]), True)):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.dcm", bytes_of(ds))
+        (series_found,) = scan_folder(tmp_path / f"{name}.zip").series
+        cine = read_cine(series_found.paths[0])
+        assert cine.shape == (ds.Rows, ds.Columns)
+        assert cine.read_frame(0).shape[:2] == cine.shape
+        assert bool(cine.calibration.regions) == seen
+
+
+def test_that_a_stored_series_with_a_damaged_stream_has_no_small_picture_and_harms_nothing(tmp_path):
+    # pydicom on its own hands such a stream to decoders that may end the process or never come back.
+    ds = ct_slice((0, 0, 0), 1, array=np.random.default_rng(2).integers(0, 900, (40, 36)).astype(np.uint16))
+    record = SeriesRecord("s1", "v1", "1.2", "CT", "volume", "Neck", "x", ("a.dcm",))
+    store = SimpleNamespace(series_folder=lambda _: tmp_path)
+    ds.compress(JPEGLSLossless, generate_instance_uid=False)
+    data = bytes_of(ds)
+    (tmp_path / "a.dcm").write_bytes(data)
+    assert thumbnail(store, record, (20, 20)).shape == (20, 20)
+    (tmp_path / "a.dcm").write_bytes(data.replace(b"\xff\xda", b"\xff\xdb"))
+    assert refusal_of(thumbnail, store, record, (20, 20)) == "decode_failed"
 
 
 @pytest.mark.parametrize("affine", [np.diag([1e155, 1e155, 1, 1]), np.diag([1e-200, 1, 1, 1]), np.array([[1, 0, 0, 1e300], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])])
