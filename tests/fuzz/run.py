@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
+from collections import Counter
 from pathlib import Path
 
 from tests.fuzz.seeds import Seed, gather
@@ -79,6 +80,13 @@ def portion(folder: Path, run_seed: int, files: int, minutes: float | None = Non
     return tally, fuzz
 
 
+def _row(name: str, counts: str | None, outcomes: Counter) -> str:
+    """A line of a table: how often read, refused (each code with its number) and failed."""
+    refused = {o.removeprefix("refused "): n for o, n in outcomes.items() if o.startswith("refused ") and n}
+    codes = ", ".join(f"`{code}` {n}" for code, n in sorted(refused.items(), key=lambda r: (-r[1], r[0])))
+    return f"| {name} | {f'{counts} | ' if counts else ''}{outcomes['value']} | {sum(refused.values())} | {outcomes['FAILED']} | {codes} |"
+
+
 def page(tally: Tally, seeds: list[Seed], run_seed: int) -> str:
     """What the documentation says of a run."""
     crashes = sum(len(found) for failure, found in tally.failures.items() if "died" in failure)
@@ -89,25 +97,29 @@ def page(tally: Tally, seeds: list[Seed], run_seed: int) -> str:
         f"{tally.files} damaged files (run seed {run_seed}: the same seed makes the same files) out of {len(seeds)} healthy ones: "
         f"{failed} were not read cleanly (crashes {crashes}, hangs over 5 s {hangs}, memory above 1 GB {memory}).",
         "",
-        f"Slowest file: {tally.slowest[0]:.2f} s of processor time ({tally.slowest[1]:.2f} s on the clock) for all its targets together "
-        f"(file {tally.slowest[2]}, from {tally.slowest[3]}). Largest: {tally.largest[0]:.0f} MB above the process's baseline (file {tally.largest[1]}, from {tally.largest[2]}).",
+        f"Slowest file: {tally.slowest[0]:.2f} s of processor time ({tally.slowest[1]:.2f} s on the clock) for all its readers together "
+        f"(file {tally.slowest[2]}, from {tally.slowest[3]}). Largest: {tally.largest[0]:.0f} MB in use by the whole process, {tally.largest[1]:.0f} MB of it for the file "
+        f"(file {tally.largest[2]}, from {tally.largest[3]}).",
         "",
         *([f"{tally.mended} of these files failed when they were first read, and were read again by the mended code.", ""] if tally.mended else []),
-        "How it is measured: `tests/fuzz/workers.py`. A value, a finding or a typed refusal is allowed; any other exception, a dead process, more than 5 s, an allocation "
-        "beyond 1 GB above the baseline, a healthy neighbour that is lost, or a value that contradicts itself is a failure. Every failure found on the way became a test "
-        "(`tests/dicom_io/test_damaged_files.py`, `test_lossless_jpeg.py`, `test_jpeg_ls.py`, `test_text_headers.py`).",
+        "How it is measured: `tests/fuzz/workers.py`. Each file is read in every way that the program can, in a process that is watched from outside. Allowed are a value, a "
+        "finding and a typed refusal. Failures are: any other exception, a process that dies, a hang (more than 5 s on the clock and of processor time for all readers together, or "
+        "15 s of standing still), more than 1 GB in use by the process or an allocation of more than 1 GB whether used or not, a healthy neighbour in the same folder that is lost, "
+        "and a value that contradicts itself. Every failure found on the way became a test (`tests/dicom_io/test_damaged_files.py`, `test_lossless_jpeg.py`, `test_jpeg_ls.py`, "
+        "`test_text_headers.py`).",
         "",
-        "| made from | healthy files | damaged files |",
-        "| --- | ---: | ---: |",
-        *(f"| {kind} | {sum(s.kind == kind for s in seeds)} | {count} |" for kind, count in sorted(tally.by_kind.items(), key=lambda k: -k[1])),
+        "What became of each file, by the reader that its kind is meant for:",
         "",
-        "| target | read | refused | failed | refused most often as |",
+        "| made from | healthy files | damaged files | read | refused | failed | refused as |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        *(_row(kind, f"{sum(s.kind == kind for s in seeds)} | {count}", tally.answers[kind]) for kind, count in sorted(tally.by_kind.items(), key=lambda k: -k[1])),
+        "",
+        "The same by reader; most files are handed to several:",
+        "",
+        "| reader | read | refused | failed | refused as |",
         "| --- | ---: | ---: | ---: | --- |",
+        *(_row(target, None, outcomes) for target, outcomes in tally.outcomes.items()),
     ]
-    for target, outcomes in tally.outcomes.items():
-        refused = {o.removeprefix("refused "): n for o, n in outcomes.items() if o.startswith("refused ")}
-        often = ", ".join(f"`{code}` {n}" for code, n in sorted(refused.items(), key=lambda r: -r[1])[:4])
-        lines.append(f"| {target} | {outcomes['value']} | {sum(refused.values())} | {outcomes['FAILED']} | {often} |")
     if tally.failures:
         lines += ["", "| failure | files |", "| --- | ---: |", *(f"| {failure} | {len(found)} |" for failure, found in tally.failures.items())]
     return "\n".join(lines)

@@ -2,8 +2,8 @@
 
 Memory: a process first reads some healthy files; what its data segments hold then (``VmData``) is the baseline, and
 ``RLIMIT_DATA`` is set 1 GB above it, so that an allocation beyond that fails at once whether or not its pages are touched;
-a refusal with such a failure behind it counts as a failure. The most that was really in use by one file is its peak
-resident size (``VmHWM``, reset before each) less the resident size at the start.
+a refusal with such a failure behind it counts as a failure. What was really in use is the peak resident size
+(``VmHWM``, reset before each file): above 1 GB for the whole process, interpreter and libraries included, is a failure too.
 
 Time: a file is a hang when all its targets together have used more than 5 s of wall-clock time and of processor time,
 or have stood still for 15 s: neither working nor waiting for a processor (a lock that never opens). On a machine that does
@@ -19,6 +19,7 @@ import pickle
 import random
 import shutil
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -30,9 +31,16 @@ from tests.fuzz.mutate import mutate
 from tests.fuzz.seeds import Seed, weights
 
 MEMORY_ABOVE_BASELINE = 1 << 30
+MOST_RESIDENT_MB = 1024.0
+SCRATCH, SCRATCH_BYTES = Path("/dev/shm"), 1 << 30  # where there is that much: files come and go there without waiting for a disk
 HANG_S, LOCKED_S = 5.0, 15.0
 FILES_PER_PROCESS = 3000  # then a fresh one: small leaks of decoders must not add up to a false alarm
 WARM_UP = 12
+# The reader that a kind of file is meant for; all others are opened as a picture.
+READER_OF = {
+    "SEG": "masks", "RT": "masks", "SR": "report", "PDF": "pdf", "Parametric Map": "field map", "DICOMDIR": "scan and read",
+    "NIfTI": "volume file", "NRRD": "volume file", "MetaImage": "volume file",
+}  # fmt: skip
 
 
 def damaged(seeds: list[Seed], run_seed: int, number: int) -> tuple[Seed, bytes, random.Random]:
@@ -54,6 +62,13 @@ class Result:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     memory_mb: float = 0.0
+    process_mb: float = 0.0
+
+    @property
+    def answer(self) -> str:
+        """What became of it by the reader that its kind is meant for: ``value``, ``refused CODE`` or ``FAILED``, which
+        it is too where any other reader failed."""
+        return "FAILED" if self.failures else dict(self.outcomes)[READER_OF.get(self.kind, "open image")]
 
 
 # --- the child -------------------------------------------------------------------------------------
@@ -119,11 +134,11 @@ def read_damaged(seed: Seed, data: bytes, rng: random.Random, work: Path, now: C
     return answers
 
 
-def _child(pipe: Connection, seeds_file: Path, work: Path, run_seed: int) -> None:
+def _child(pipe: Connection, seeds_file: Path, log_file: Path, work: Path, run_seed: int) -> None:
     import resource
 
     work.mkdir(parents=True, exist_ok=True)
-    log = open(work / "stderr.txt", "w+")  # noqa: SIM115 - open as long as the process lives
+    log = open(log_file, "w+")  # noqa: SIM115 - open as long as the process lives
     os.dup2(log.fileno(), 2)
     faulthandler.enable(log)
     faulthandler.register(signal.SIGUSR1, log, all_threads=True)
@@ -144,6 +159,7 @@ def _child(pipe: Connection, seeds_file: Path, work: Path, run_seed: int) -> Non
         Path("/proc/self/clear_refs").write_text("5")
         started, cpu = time.perf_counter(), time.process_time()
         answers = read_damaged(seed, data, rng, work, lambda target: pipe.send(("at", target)))
+        peak_kb = _status_kb("VmHWM")
         result = Result(
             number,
             seed.name,
@@ -152,10 +168,11 @@ def _child(pipe: Connection, seeds_file: Path, work: Path, run_seed: int) -> Non
             [(a.failure, a.detail) for a in answers if a.failure],
             time.perf_counter() - started,
             time.process_time() - cpu,
-            max(0.0, (_status_kb("VmHWM") - rss_kb) / 1024),
+            max(0.0, (peak_kb - rss_kb) / 1024),
+            peak_kb / 1024,
         )
-        if result.memory_mb * (1 << 20) > MEMORY_ABOVE_BASELINE:
-            result.failures.append(("memory above 1 GB", f"{result.memory_mb:.0f} MB"))
+        if result.process_mb > MOST_RESIDENT_MB:
+            result.failures.append(("memory above 1 GB", f"{result.process_mb:.0f} MB, {result.memory_mb:.0f} MB of it for this file"))
         if _SHORT_OF_MEMORY:
             result.failures.append(("memory above 1 GB, refused", _SHORT_OF_MEMORY[0]))
             _SHORT_OF_MEMORY.clear()
@@ -168,12 +185,12 @@ def _child(pipe: Connection, seeds_file: Path, work: Path, run_seed: int) -> Non
 class Worker:
     """One child process and the file it is at."""
 
-    def __init__(self, seeds_file: Path, work: Path, run_seed: int):
+    def __init__(self, seeds_file: Path, log_file: Path, work: Path, run_seed: int):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.work, self.number, self.target, self.done = work, None, "start", 0
+        self.log_file, self.work, self.number, self.target, self.done = log_file, work, None, "start", 0
         self.given_at = self.cpu_at = self.queued_at = 0.0
-        self.process = context.Process(target=_child, args=(theirs, seeds_file, work, run_seed), daemon=True)
+        self.process = context.Process(target=_child, args=(theirs, seeds_file, log_file, work, run_seed), daemon=True)
         self.process.start()
         theirs.close()
         self.ready = False
@@ -215,7 +232,7 @@ class Worker:
     def last_words(self) -> str:
         """What it wrote as it died."""
         try:
-            return (self.work / "stderr.txt").read_text(errors="replace")[-5000:]
+            return self.log_file.read_text(errors="replace")[-5000:]
         except OSError:
             return ""
 
@@ -227,6 +244,13 @@ class Worker:
         self.pipe.close()
 
 
+def _scratch() -> Path | None:
+    """A folder in memory with room enough; None for the system's own place."""
+    if SCRATCH.is_dir() and os.access(SCRATCH, os.W_OK) and shutil.disk_usage(SCRATCH).free > SCRATCH_BYTES:
+        return SCRATCH
+    return None
+
+
 class Fuzz:
     """A run of damaged files over some processes."""
 
@@ -236,10 +260,12 @@ class Fuzz:
         self.seeds_file = folder / "seeds.pickle"
         self.seeds_file.write_bytes(pickle.dumps(seeds))
         self.baseline_mb = 0.0
+        self._scratch = folder
 
     def run(self, numbers: Iterable[int], heard: Callable[[Result], None], until: float | None = None) -> None:
         """Read these files; ``heard`` is told each result. ``until`` (``time.monotonic``) hands out no more files."""
         todo = iter(numbers)
+        self._scratch = Path(tempfile.mkdtemp(prefix="nodus-fuzz-", dir=_scratch()))
         workers = [self._start(n) for n in range(self.processes)]
         try:
             while workers:
@@ -255,9 +281,10 @@ class Fuzz:
         finally:
             for worker in workers:
                 worker.stop()
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _start(self, n: int) -> Worker:
-        return Worker(self.seeds_file, self.folder / f"worker{n}", self.run_seed)
+        return Worker(self.seeds_file, self.folder / f"worker{n}.txt", self._scratch / f"worker{n}", self.run_seed)
 
     def _hear(self, worker: Worker, workers: list[Worker], todo, heard, until) -> None:
         try:
@@ -293,7 +320,7 @@ class Fuzz:
         worker.give(number)
 
     def _replace(self, worker: Worker, workers: list[Worker]) -> Worker:
-        fresh = Worker(self.seeds_file, worker.work, self.run_seed)
+        fresh = Worker(self.seeds_file, worker.log_file, worker.work, self.run_seed)
         workers.append(fresh)
         return fresh
 
@@ -327,10 +354,11 @@ class Tally:
 
     files: int = 0
     by_kind: Counter = field(default_factory=Counter)
+    answers: dict[str, Counter] = field(default_factory=dict)
     outcomes: dict[str, Counter] = field(default_factory=dict)
     failures: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
     slowest: tuple[float, float, int, str] = (0.0, 0.0, 0, "")
-    largest: tuple[float, int, str] = (0.0, 0, "")
+    largest: tuple[float, float, int, str] = (0.0, 0.0, 0, "")
     bad: dict[int, Result] = field(default_factory=dict)
     mended: int = 0
 
@@ -338,6 +366,7 @@ class Tally:
         """Count one file."""
         self.files += 1
         self.by_kind[result.kind] += 1
+        self.answers.setdefault(result.kind, Counter())[result.answer] += 1
         for target, outcome in result.outcomes:
             self.outcomes.setdefault(target, Counter())[outcome] += 1
         for failure, detail in result.failures:
@@ -345,13 +374,14 @@ class Tally:
         if result.failures:
             self.bad[result.number] = result
         self.slowest = max(self.slowest, (result.cpu_s, result.wall_s, result.number, result.seed))
-        self.largest = max(self.largest, (result.memory_mb, result.number, result.seed))
+        self.largest = max(self.largest, (result.process_mb, result.memory_mb, result.number, result.seed))
 
     def take_back(self, number: int) -> None:
         """Forget a file that failed, as it is about to be read again by mended code."""
         old = self.bad.pop(number)
         self.files -= 1
         self.by_kind[old.kind] -= 1
+        self.answers[old.kind][old.answer] -= 1
         for target, outcome in old.outcomes:
             self.outcomes[target][outcome] -= 1
         kept = {failure: [f for f in found if f[0] != number] for failure, found in self.failures.items()}
