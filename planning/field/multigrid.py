@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from planning.kernels import multigrid as km
+from planning.kernels import smoother
 
 COARSEST_SIDE = 4
-RED, BLACK = 0, 1
 
 
 class _Level:
@@ -66,12 +66,7 @@ class Hierarchy:
         if depth == len(self.levels):
             km.solve_coarsest(self._factor, f, di, u)
             return
-        km.relax_from_zero(u, f, di, RED)
-        for colour in (BLACK, RED, BLACK):
-            km.relax(u, f, di, wx, wy, wz, colour)
         c = self.levels[depth]
-        km.restrict_residual(u, f, di, wx, wy, wz, c.f)
+        smoother.smooth_down(u, f, di, wx, wy, wz, c.f)
         self._cycle(depth + 1, c.u, c.f, c.di, c.wx, c.wy, c.wz)
-        km.prolong_add(u, c.u, di)
-        for colour in (BLACK, RED, BLACK, RED):
-            km.relax(u, f, di, wx, wy, wz, colour)
+        smoother.smooth_up(u, f, di, wx, wy, wz, c.u)

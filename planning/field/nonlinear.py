@@ -38,15 +38,15 @@ class StepReport:
     field_change: float | None
 
 
-def onset_of(law: np.ndarray) -> float:
-    """Field strength (V/cm) below which every row of ``law`` is at rest to 1e-4 of its rise."""
-    out = np.inf
-    for kind, _, _, low, high in law:
+def onsets_of(law: np.ndarray) -> np.ndarray:
+    """Field strength (V/cm) below which each row of ``law`` is at rest to 1e-4 of its rise; infinity for a constant."""
+    out = np.full(len(law), np.inf, np.float32)
+    for n, (kind, _, _, low, high) in enumerate(law):
         if kind == kc.RAMP:
-            out = min(out, float(low))
+            out[n] = low
         elif kind == kc.SIGMOID:  # 10 exp(-x) = 1e4
-            out = min(out, 0.5 * (low + high) - np.log(1e3) * (high - low) / 8)
-    return max(float(out), 0.0)
+            out[n] = max(0.5 * (low + high) - np.log(1e3) * (high - low) / 8, 0.0)
+    return out
 
 
 class PotentialSolver:
@@ -68,9 +68,11 @@ class PotentialSolver:
         self.hierarchy = Hierarchy(problem.grid.shape)
         self.scale = 5.0 / problem.grid.spacing_mm
         self.v_cycles = 0
-        self.onset = onset_of(problem.law)
         self.resting_law = problem.law.copy()
         self.resting_law[:, 0] = kc.CONSTANT
+        self.never = np.full(shape[:2], np.inf, np.float32)
+        self.onset = self.never.copy()
+        kc.row_onsets(problem.label, onsets_of(problem.law), self.onset)
 
     def check_cancelled(self) -> None:
         """Raise ``Cancelled`` if the caller asked to stop."""
@@ -90,7 +92,7 @@ class PotentialSolver:
         """Conductivity of the present potential, face weights, couplings, hierarchy."""
         p = self.problem
         km.mirror_ghosts(self.potential)
-        kc.tissue_conductivity(self.potential, p.label, law, self.floor, self.use_floor, self.scale, self.onset if law is p.law else np.inf, self.sigma)
+        kc.tissue_conductivity(self.potential, p.label, law, self.floor, self.use_floor, self.scale, self.onset if law is p.law else self.never, self.sigma)
         kc.special_conductivity(self.potential, p.label, law, self.floor, self.use_floor, self.scale,
                                 p.special_cell, p.special_factor, self.sigma)
         kc.face_weights(self.sigma, self.wx, self.wy, self.wz)
@@ -98,15 +100,16 @@ class PotentialSolver:
         kc.coupling_weights(self.sigma, p.coupling_cell, p.coupling_factor, self.weights)
         self.hierarchy.rebuild(self.wx, self.wy, self.wz, self.di, p.coupling_cell, self.weights)
 
-    def _residual(self, values: np.ndarray, floating: np.ndarray) -> tuple[float, np.ndarray]:
-        """Write ``r``; return its norm (with the floating needles' net currents) and those currents
-        with the sign of a residual."""
+    def _residual(self, values: np.ndarray, floating: np.ndarray) -> tuple[float, np.ndarray, float]:
+        """Write ``r``; return its norm (with the floating needles' net currents), those currents
+        with the sign of a residual, and the dot product of ``r`` with the direction ``p``."""
         p = self.problem
         km.flux_residual(self.potential, self.wx, self.wy, self.wz, self.r)
         coupled = self._coupling_values(values)
         km.coupling_residual(self.potential, self.r, p.coupling_cell, self.weights, coupled)
         rv = -self.currents(values)[floating] if floating.size else np.zeros(0)
-        return float(np.sqrt(km.squared_norm(self.r) + (rv**2).sum())), rv
+        square, along = km.two_dots(self.r, self.r, self.p)
+        return float(np.sqrt(square + (rv**2).sum())), rv, along
 
     def currents(self, values: np.ndarray) -> np.ndarray:
         """Net current of each conductor into the tissue in weight x volt; the last entry is that
@@ -154,8 +157,9 @@ class PotentialSolver:
         metal_values = lambda v: v[p.metal_conductor] if p.conductors else np.zeros(0)  # noqa: E731
         km.set_cells(self.potential, p.metal_cell, metal_values(values))
         self._update_operator(law)
-        norm, rv = self._residual(values, floating)
-        zr_old, change, followed, self.p[:] = 0.0, None, False, 0.0
+        self.p[:] = 0.0
+        norm, rv, _ = self._residual(values, floating)
+        zr_old, ahead, change, followed = 0.0, 0.0, None, False
         direction, rv_old = np.zeros(p.conductors), rv
         for step in range(STEPS_MOST + 1):
             scale = self._scale_of_residual(values, fixed)
@@ -181,7 +185,7 @@ class PotentialSolver:
             direction[floating] += zv
             km.set_cells(self.p, p.metal_cell, metal_values(direction))
             zr_old, rv_old = zr, rv
-            slope = km.two_dots(self.p, self.r, self.r)[0] + direction[floating] @ rv
+            slope = zr + beta * ahead  # p.r: the new direction is z and beta times the old one
             if slope <= 0.0:  # lost the way: start again from the preconditioned residual
                 zr_old = 0.0
                 km.direction_update(self.p, self.z, 0.0)
@@ -200,15 +204,14 @@ class PotentialSolver:
                 raise FieldNotConverged("The electrodes touch no conducting tissue; there is no field to show.", code="no_current_path")
             self.r, self.r_old = self.r_old, self.r
             length = slope / bend
-            norm, rv = self._advance(length, values, direction, floating, law, linear)
+            norm, rv, ahead = self._advance(length, values, direction, floating, law, linear)
             if not linear:
                 for _ in range(3):  # a kink of the tissue law can carry the step past the minimum
-                    ahead = km.two_dots(self.p, self.r, self.r)[0] + direction[floating] @ rv
                     if ahead >= -OVERSHOOT_MOST * slope:
                         break
                     back = length * ahead / (slope - ahead)
                     length += back
-                    norm, rv = self._advance(back, values, direction, floating, law, linear)
+                    norm, rv, ahead = self._advance(back, values, direction, floating, law, linear)
                 if field_now is not None and norm <= FOLLOW_FIELD_FROM * tolerance * scale:
                     field_before, field_now = field_now, field_before
                     self.field_strength(field_now)
@@ -219,13 +222,14 @@ class PotentialSolver:
             f"The field did not settle in {STEPS_MOST} steps (residual {relative:.1e}); it is not shown.",
             hint="Check for needles that nearly touch and for a tissue law with a step.")
 
-    def _advance(self, length, values, direction, floating, law, linear) -> tuple[float, np.ndarray]:
+    def _advance(self, length, values, direction, floating, law, linear) -> tuple[float, np.ndarray, float]:
         km.add_scaled64(self.potential, self.p, length)
         values += length * direction
         km.set_cells(self.potential, self.problem.metal_cell, values[self.problem.metal_conductor] if values.size else np.zeros(0))
         if not linear:
             self._update_operator(law)
-        return self._residual(values, floating)
+        norm, rv, along = self._residual(values, floating)
+        return norm, rv, along + float(direction[floating] @ rv)
 
     def _coarse_floating(self, rv, basis, conductance) -> np.ndarray:
         """Add the floating needles' unit solutions to ``z``; return their potentials' share.

@@ -15,6 +15,7 @@ SHAFT = 254
 METAL = 255
 FIRST_NEEDLE_LABEL = 254
 CONSTANT, RAMP, SIGMOID = 0, 1, 2
+PARTS = 64  # a sum over a list is made in this many pieces
 STEEPNESS = 10.0  # D of the sigmoid of Sel et al. 2005
 
 
@@ -48,40 +49,84 @@ def conductivity_slope_at(law, m, e):
 
 
 @njit(cache=True, nogil=True, parallel=True)
+def row_onsets(label, onset, out):
+    """Write for every row ``[k, j]`` the lowest of ``onset`` (V/cm) over the tissues in it: below, all of it is
+    at rest. Rows of needles alone get infinity."""
+    for k in prange(1, label.shape[0] - 1):
+        for j in range(1, label.shape[1] - 1):
+            lowest, last = np.float32(np.inf), -1
+            for i in range(1, label.shape[2] - 1):
+                m = label[k, j, i]
+                if m != last:
+                    last = m
+                    if m < FIRST_NEEDLE_LABEL:
+                        lowest = min(lowest, onset[m])
+            out[k, j] = lowest
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _square_of_slopes(c, south, north, below, above, ni, e):
+    """Squared difference over two cells of a row into ``e``, and its largest."""
+    for i in range(1, ni + 1):
+        gx = np.float32(c[i + 1] - c[i - 1])
+        gy = np.float32(north[i] - south[i])
+        gz = np.float32(above[i] - below[i])
+        e[i] = gx * gx + gy * gy + gz * gz
+    top = np.float32(0.0)
+    for i in range(1, ni + 1):
+        top = max(top, e[i])
+    return top
+
+
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _conductivity_of_run(law, m, e, low, high, sc, out):
+    """Conductivity of cells low..high - 1 of a row, all of tissue ``m``; ``sc * sqrt(e)`` is |E|. One law
+    for the whole run, so that the loop vectorises."""
+    if m >= FIRST_NEEDLE_LABEL:
+        for i in range(low, high):
+            out[i] = np.float32(0.0)
+    elif law[m, 0] == 1.0:
+        s0, rise, lo, inverse = law[m, 1], law[m, 2] - law[m, 1], law[m, 3], np.float32(1.0) / (law[m, 4] - law[m, 3])
+        for i in range(low, high):
+            out[i] = s0 + rise * min(max((sc * np.sqrt(e[i]) - lo) * inverse, np.float32(0.0)), np.float32(1.0))
+    else:
+        for i in range(low, high):
+            out[i] = conductivity_at(law, m, sc * np.sqrt(e[i]))
+
+
+@njit(cache=True, nogil=True, parallel=True)
 def tissue_conductivity(u, label, law, floor, use_floor, scale, onset, sigma):
     """``sigma`` of every cell from central differences of ``u``, never below ``floor``; 0 in needles.
 
-    Below ``onset`` V/cm every law is at rest: rows without more are filled without asking the law.
-    Cells beside needles or other tissue are redone by ``special_conductivity``.
+    ``onset`` [k, j]: below that many V/cm a whole row is at rest, and its law need not be asked (infinity:
+    never). Cells beside needles or other tissue are redone by ``special_conductivity``.
     """
     nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
     sc = np.float32(scale)
     for k in prange(1, nk + 1):
         e = np.empty(ni + 2, np.float32)
         for j in range(1, nj + 1):
-            c, south, north, below, above = u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j]
-            top = np.float32(0.0)
-            for i in range(1, ni + 1):
-                gx = np.float32(c[i + 1] - c[i - 1])
-                gy = np.float32(north[i] - south[i])
-                gz = np.float32(above[i] - below[i])
-                e[i] = gx * gx + gy * gy + gz * gz
-            for i in range(1, ni + 1):
-                top = max(top, e[i])
             lab, out = label[k, j], sigma[k, j]
-            if sc * sc * top < onset * onset:
+            rests = onset[k, j] == np.inf
+            if not rests:
+                top = _square_of_slopes(u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j], ni, e)
+                rests = sc * sc * top < onset[k, j] * onset[k, j]
+            if rests:
                 for i in range(1, ni + 1):
                     m = lab[i]
                     out[i] = np.float32(0.0) if m >= FIRST_NEEDLE_LABEL else law[m, 1]
             else:
-                for i in range(1, ni + 1):
-                    m = lab[i]
-                    out[i] = np.float32(0.0) if m >= FIRST_NEEDLE_LABEL else conductivity_at(law, m, sc * np.sqrt(e[i]))
+                low = 1
+                while low <= ni:
+                    high = low + 1
+                    while high <= ni and lab[high] == lab[low]:
+                        high += 1
+                    _conductivity_of_run(law, lab[low], e, low, high, sc, out)
+                    low = high
             if use_floor:
                 fl = floor[k, j]
                 for i in range(1, ni + 1):
-                    if lab[i] < FIRST_NEEDLE_LABEL:
-                        out[i] = max(out[i], fl[i])
+                    out[i] = max(out[i], fl[i]) if lab[i] < FIRST_NEEDLE_LABEL else np.float32(0.0)
 
 
 @njit(cache=True, nogil=True)
@@ -97,12 +142,12 @@ def special_field(u, n, cells, factors, stride_k, stride_j, scale):
     return np.float32(scale * np.sqrt(gx * gx + gy * gy + gz * gz))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, parallel=True)
 def special_conductivity(u, label, law, floor, use_floor, scale, cells, factors, sigma):
     """``sigma`` of the special cells from their own field formula."""
     sk, sj = u.shape[1] * u.shape[2], u.shape[2]
     lf, sf, ff = label.reshape(-1), sigma.reshape(-1), floor.reshape(-1)
-    for n in range(cells.size):
+    for n in prange(cells.size):
         c = cells[n]
         s = conductivity_at(law, lf[c], special_field(u, n, cells, factors, sk, sj, scale))
         if use_floor:
@@ -148,75 +193,100 @@ def coupling_weights(sigma, cells, geometry, weights):
         weights[n] = s[cells[n]] * geometry[n]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _slope_of_run(law, m, e, low, high, sc, use_floor, floor, out):
+    """``sigma'(E) / E`` of cells low..high - 1 of a row, all of tissue ``m``; 0 where the floor holds it up."""
+    zero = np.float32(0.0)
+    if m >= FIRST_NEEDLE_LABEL or law[m, 0] == 0.0:
+        for i in range(low, high):
+            out[i] = zero
+    elif law[m, 0] == 1.0:
+        s0, lo, hi = law[m, 1], law[m, 3], law[m, 4]
+        slope = (law[m, 2] - s0) / (hi - lo)
+        for i in range(low, high):
+            strength = sc * np.sqrt(e[i])
+            inside = (strength > lo) & (strength < hi)
+            if use_floor:
+                inside &= s0 + slope * (strength - lo) >= floor[i]
+            out[i] = slope / strength if inside else zero
+    else:
+        for i in range(low, high):
+            strength = sc * np.sqrt(e[i])
+            held = use_floor and conductivity_at(law, m, strength) < floor[i]
+            out[i] = zero if held or strength <= zero else conductivity_slope_at(law, m, strength) / strength
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc"})
 def curvature(u, p, label, special, law, floor, use_floor, scale, onset):
     """Sum over cells of ``sigma'(E)/E (grad u . grad p)^2``: what the rise of conductivity adds to
     ``p.A p`` in the exact second derivative along ``p``, in the same units as ``face_energy``.
-    Cells flagged in ``special`` are left to ``special_curvature``."""
+    ``onset`` as in ``tissue_conductivity``. Cells flagged in ``special`` are left to ``special_curvature``."""
     nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
     part = np.zeros(nk + 2)
     sc = np.float32(scale)
     for k in prange(1, nk + 1):
-        e = np.empty(ni + 2, np.float32)
+        e, slope = np.empty(ni + 2, np.float32), np.empty(ni + 2, np.float32)
         total = 0.0
         for j in range(1, nj + 1):
+            if onset[k, j] == np.inf:
+                continue
             c, south, north, below, above = u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j]
-            top = np.float32(0.0)
-            for i in range(1, ni + 1):
-                gx = np.float32(c[i + 1] - c[i - 1])
-                gy = np.float32(north[i] - south[i])
-                gz = np.float32(above[i] - below[i])
-                e[i] = gx * gx + gy * gy + gz * gz
-            for i in range(1, ni + 1):
-                top = max(top, e[i])
-            if sc * sc * top < onset * onset:
+            top = _square_of_slopes(c, south, north, below, above, ni, e)
+            if sc * sc * top < onset[k, j] * onset[k, j]:
                 continue
             p0, ps, pn, pb, pa = p[k, j], p[k, j - 1], p[k, j + 1], p[k - 1, j], p[k + 1, j]
-            lab, flag = label[k, j], special[k, j]
+            lab, flag, fl = label[k, j], special[k, j], floor[k, j] if use_floor else p[k, j]
+            low = 1
+            while low <= ni:
+                high = low + 1
+                while high <= ni and lab[high] == lab[low]:
+                    high += 1
+                _slope_of_run(law, lab[low], e, low, high, sc, use_floor, fl, slope)
+                low = high
+            row = np.float32(0.0)
             for i in range(1, ni + 1):
-                m = lab[i]
-                if flag[i] or m >= FIRST_NEEDLE_LABEL or law[m, 0] == 0.0:
-                    continue
-                strength = sc * np.sqrt(e[i])
-                slope = conductivity_slope_at(law, m, strength)
-                if slope <= 0.0 or (use_floor and conductivity_at(law, m, strength) < floor[k, j, i]):
-                    continue
                 dot = np.float32(c[i + 1] - c[i - 1]) * (p0[i + 1] - p0[i - 1]) + np.float32(north[i] - south[i]) * (pn[i] - ps[i]) \
                     + np.float32(above[i] - below[i]) * (pa[i] - pb[i])
-                # (grad u . grad p)^2 over h, with differences over two cells and E in V/cm
-                total += np.float32(0.25) * sc * sc * slope / strength * dot * dot
+                row += np.float32(0.0) if flag[i] else slope[i] * dot * dot
+            total += row
         part[k] = total
     s = 0.0
     for k in range(nk + 2):
         s += part[k]
-    return s
+    return 0.25 * scale * scale * s  # differences over two cells, E in V/cm
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, parallel=True)
 def special_curvature(u, p, label, law, floor, use_floor, scale, cells, factors):
     """The special cells' share of ``curvature``, with their own slopes."""
     sk, sj = u.shape[1] * u.shape[2], u.shape[2]
     uf, pf, lf, ff = u.reshape(-1), p.reshape(-1), label.reshape(-1), floor.reshape(-1)
-    total = 0.0
-    for n in range(cells.size):
-        c = cells[n]
-        m = lf[c]
-        if law[m, 0] == 0.0:
-            continue
-        square, dot = 0.0, 0.0
-        for axis in range(3):
-            step = 1 if axis == 0 else (sj if axis == 1 else sk)
-            low, high = factors[n, 2 * axis], factors[n, 2 * axis + 1]
-            g = low * (uf[c] - uf[c - step]) + high * (uf[c + step] - uf[c])
-            q = low * (pf[c] - pf[c - step]) + high * (pf[c + step] - pf[c])
-            square += g * g
-            dot += g * q
-        strength = np.float32(scale * np.sqrt(square))
-        slope = conductivity_slope_at(law, m, strength)
-        if slope <= 0.0 or (use_floor and conductivity_at(law, m, strength) < ff[c]):
-            continue
-        total += 0.25 * scale * scale * slope / strength * dot * dot
-    return total
+    part = np.zeros(PARTS)
+    for q in prange(PARTS):
+        total = 0.0
+        for n in range(q * cells.size // PARTS, (q + 1) * cells.size // PARTS):
+            c = cells[n]
+            m = lf[c]
+            if law[m, 0] == 0.0:
+                continue
+            square, dot = 0.0, 0.0
+            for axis in range(3):
+                step = 1 if axis == 0 else (sj if axis == 1 else sk)
+                low, high = factors[n, 2 * axis], factors[n, 2 * axis + 1]
+                g = low * (uf[c] - uf[c - step]) + high * (uf[c + step] - uf[c])
+                r = low * (pf[c] - pf[c - step]) + high * (pf[c + step] - pf[c])
+                square += g * g
+                dot += g * r
+            strength = np.float32(scale * np.sqrt(square))
+            slope = conductivity_slope_at(law, m, strength)
+            if slope <= 0.0 or (use_floor and conductivity_at(law, m, strength) < ff[c]):
+                continue
+            total += 0.25 * scale * scale * slope / strength * dot * dot
+        part[q] = total
+    s = 0.0
+    for q in range(PARTS):  # in order: the sum does not depend on the threads
+        s += part[q]
+    return s
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -256,12 +326,12 @@ def field_strength(u, label, scale, e):
                 out[i] = np.float32(0.0) if lab[i] >= FIRST_NEEDLE_LABEL else sc * np.sqrt(out[i])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, parallel=True)
 def special_field_strength(u, scale, cells, factors, e):
     """|E| of the special cells from their own formula."""
     sk, sj = u.shape[1] * u.shape[2], u.shape[2]
     flat = e.reshape(-1)
-    for n in range(cells.size):
+    for n in prange(cells.size):
         flat[cells[n]] = special_field(u, n, cells, factors, sk, sj, scale)
 
 

@@ -19,82 +19,6 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def relax(u, f, di, wx, wy, wz, colour):
-    """One half-sweep of red-black Gauss-Seidel: cells with (k + j + i + colour) even take
-    ``u = di * (f + sum of w * neighbour)``. A whole row is computed (it vectorises) and every
-    second value is kept."""
-    nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
-    for k in prange(1, nk + 1):
-        t = np.empty(ni + 2, np.float32)
-        for j in range(1, nj + 1):
-            c = u[k, j]
-            d, g = di[k, j], f[k, j]
-            x = wx[k, j]
-            y0, y1, z0, z1 = wy[k, j], wy[k, j + 1], wz[k, j], wz[k + 1, j]
-            south, north, below, above = u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j]
-            for i in range(1, ni + 1):
-                t[i] = d[i] * (g[i] + x[i] * c[i - 1] + x[i + 1] * c[i + 1] + y0[i] * south[i]
-                               + y1[i] * north[i] + z0[i] * below[i] + z1[i] * above[i])
-            for i in range(1 + ((k + j + 1 + colour) & 1), ni + 1, 2):
-                c[i] = t[i]
-
-
-@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def relax_from_zero(u, f, di, colour):
-    """The first half-sweep on a zero guess: ``u = di * f`` on one colour, 0 on the other."""
-    nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
-    for k in prange(1, nk + 1):
-        for j in range(1, nj + 1):
-            c, d, g = u[k, j], di[k, j], f[k, j]
-            for i in range(1, ni + 1):
-                c[i] = np.float32(0.0)
-            for i in range(1 + ((k + j + 1 + colour) & 1), ni + 1, 2):
-                c[i] = d[i] * g[i]
-
-
-@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def restrict_residual(u, f, di, wx, wy, wz, coarse_f):
-    """Sum of the residual ``f - A u`` over each 2x2x2 block, into the coarse right-hand side.
-
-    ``A``'s diagonal is ``1 / di``; cells with ``di == 0`` hold no unknown and give 0. A block that
-    sticks out of an odd grid has fewer cells.
-    """
-    nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
-    ck, cj, ci = coarse_f.shape[0] - 2, coarse_f.shape[1] - 2, coarse_f.shape[2] - 2
-    for kk in prange(1, ck + 1):
-        t = np.empty(2 * ci + 2, np.float32)
-        for jj in range(1, cj + 1):
-            for i in range(2 * ci + 2):
-                t[i] = np.float32(0.0)
-            for k in range(2 * kk - 1, min(2 * kk, nk) + 1):
-                for j in range(2 * jj - 1, min(2 * jj, nj) + 1):
-                    c = u[k, j]
-                    d, g = di[k, j], f[k, j]
-                    x = wx[k, j]
-                    y0, y1, z0, z1 = wy[k, j], wy[k, j + 1], wz[k, j], wz[k + 1, j]
-                    south, north, below, above = u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j]
-                    for i in range(1, ni + 1):
-                        a = g[i] + x[i] * c[i - 1] + x[i + 1] * c[i + 1] + y0[i] * south[i] \
-                            + y1[i] * north[i] + z0[i] * below[i] + z1[i] * above[i]
-                        t[i] += a - c[i] / d[i] if d[i] > np.float32(0.0) else np.float32(0.0)
-            out = coarse_f[kk, jj]
-            for i in range(1, ci + 1):
-                out[i] = t[2 * i - 1] + t[2 * i]
-
-
-@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def prolong_add(u, coarse_u, di):
-    """Add each coarse value to the cells of its block (piecewise constant); none where di is 0."""
-    nk, nj, ni = u.shape[0] - 2, u.shape[1] - 2, u.shape[2] - 2
-    for k in prange(1, nk + 1):
-        for j in range(1, nj + 1):
-            c, d, e = u[k, j], di[k, j], coarse_u[(k + 1) // 2, (j + 1) // 2]
-            for i in range(1, ni + 1):
-                if d[i] > np.float32(0.0):
-                    c[i] += e[(i + 1) // 2]
-
-
-@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
 def coarsen_weights(wx, wy, wz, cx, cy, cz):
     """Coarse face weight = half the sum of the four fine faces in it (half of Galerkin's, which
     over-stiffens piecewise-constant coarse spaces by two)."""
@@ -282,25 +206,6 @@ def coupling_currents(u, cells, values, potentials, electrode, currents):
     uf = u.reshape(-1)
     for n in range(cells.size):
         currents[electrode[n]] += values[n] * (potentials[n] - uf[cells[n]])
-
-
-@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def squared_norm(a):
-    """Sum of squares of the inner cells (float64, plane by plane)."""
-    part = np.zeros(a.shape[0])
-    for k in prange(1, a.shape[0] - 1):
-        s = 0.0
-        for j in range(1, a.shape[1] - 1):
-            row = a[k, j]
-            t = np.float32(0.0)
-            for i in range(1, a.shape[2] - 1):
-                t += row[i] * row[i]
-            s += t
-        part[k] = s
-    total = 0.0
-    for k in range(a.shape[0]):
-        total += part[k]
-    return total
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from planning.field.grid import FieldGrid
-from planning.field.multigrid import BLACK, RED, Hierarchy
-from planning.field.nonlinear import onset_of
+from planning.field.multigrid import Hierarchy
+from planning.field.nonlinear import onsets_of
 from planning.field.problem import ProblemParts
 from planning.kernels import conductivity as kc
 from planning.kernels import multigrid as km
 from planning.kernels import sampling as ks
+from planning.kernels import smoother
 from planning.tissue import Conductivity
 from tests.reference import field_twins as twin
 
@@ -37,18 +38,32 @@ def test_that_face_weights_are_harmonic_means(system):
         assert np.abs(got - want).max() < 1e-5
 
 
-def test_that_a_half_sweep_agrees_with_loops(system):
-    _, wx, wy, wz, cells, weights = system
+@pytest.mark.parametrize(("shape", "blocks"), [((11, 8, 15), None), ((40, 5, 6), None), ((40, 5, 6), 2), ((33, 4, 7), 2), ((50, 4, 5), 3)])
+def test_that_all_sweeps_of_a_level_agree_with_loops_one_after_another(shape, blocks):
+    """Blocks and wedges read what sweeps made one by one would read, also on odd grids with holes."""
     rng = np.random.default_rng(3)
-    u, f, di = (np.zeros(wx.shape, np.float32) for _ in range(3))
-    u[1:-1, 1:-1, 1:-1] = rng.normal(size=tuple(n - 2 for n in wx.shape))
-    f[1:-1, 1:-1, 1:-1] = rng.normal(size=tuple(n - 2 for n in wx.shape))
-    km.inverse_diagonal(wx, wy, wz, di)
-    km.add_sparse_diagonal(di, cells, weights)
-    for colour in (RED, BLACK):
-        want = twin.half_sweep(u.astype(float), f, di, wx, wy, wz, colour)
-        km.relax(u, f, di, wx, wy, wz, colour)
-        assert np.abs(u - want)[1:-1, 1:-1, 1:-1].max() < 1e-4
+    inner, padded = (slice(1, -1),) * 3, tuple(n + 2 for n in shape)
+    sigma, f, di, u, *w = (np.zeros(padded, np.float32) for _ in range(7))
+    sigma[inner], f[inner], u[inner] = rng.uniform(0.05, 2.0, shape), rng.normal(size=shape), 7.0
+    sigma[3:5, 2:4, 3:5] = 0.0
+    kc.face_weights(sigma, *w)
+    km.inverse_diagonal(*w, di)
+    f[di == 0] = 0.0
+    coarse = tuple((n + 1) // 2 + 2 for n in shape)
+    coarse_f, coarse_u = np.zeros(coarse, np.float32), rng.normal(size=coarse).astype(np.float32)
+    down = (u, f, di, *w, coarse_f)
+    smoother.smooth_down(*down) if blocks is None else smoother._smooth_down_blocks(*down, blocks)
+    want = np.zeros(padded)
+    for colour in (0, 1, 0, 1):
+        want = twin.half_sweep(want, f, di, *w, colour)
+    assert np.abs(u - want)[inner].max() < 1e-5
+    assert np.abs(coarse_f - twin.restricted_residual(want, f, di, *w)).max() < 1e-4
+    want = u + np.where(di > 0, twin.prolonged(coarse_u, padded), 0.0)
+    for colour in (1, 0, 1, 0):
+        want = twin.half_sweep(want, f, di, *w, colour)
+    up = (u, f, di, *w, coarse_u)
+    smoother.smooth_up(*up) if blocks is None else smoother._smooth_up_blocks(*up, blocks)
+    assert np.abs(u - want)[inner].max() < 1e-5
 
 
 def test_that_the_residual_and_the_energy_agree_with_the_matrix(system):
@@ -178,7 +193,8 @@ def test_that_field_conductivity_and_curvature_agree_with_numpy(law):
     e = np.sqrt((twin.central_slopes(u, scale) ** 2).sum(0))
     assert e.min() < 450 < 700 < e.max()
     sigma = np.zeros(u.shape, np.float32)
-    onset = onset_of(rows)
+    onset = np.empty(u.shape[:2], np.float32)
+    kc.row_onsets(label, onsets_of(rows), onset)
     kc.tissue_conductivity(u, label, rows, floor, False, scale, onset, sigma)
     assert sigma[1:-1, 1:-1, 1:-1] == pytest.approx(law.at(e), rel=1e-4)
     kc.tissue_conductivity(u, label, rows, floor, True, scale, onset, sigma)

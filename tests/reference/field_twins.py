@@ -66,6 +66,25 @@ def half_sweep(u, f, di, wx, wy, wz, colour) -> np.ndarray:
     return u
 
 
+def restricted_residual(u, f, di, wx, wy, wz) -> np.ndarray:
+    """Sum of ``f - A u`` over each block of 2 x 2 x 2 cells, padded; 0 from cells without unknown."""
+    r = np.zeros(u.shape)
+    r[1:-1, 1:-1, 1:-1] = residual(u, wx, wy, wz)
+    r = np.where(di > 0, f + r, 0.0)
+    out = np.zeros(tuple((n - 1) // 2 + 2 for n in u.shape))
+    for k, j, i in np.ndindex(*(n - 2 for n in u.shape)):
+        out[k // 2 + 1, j // 2 + 1, i // 2 + 1] += r[k + 1, j + 1, i + 1]
+    return out
+
+
+def prolonged(coarse, padded) -> np.ndarray:
+    """Each coarse value in every cell of its block."""
+    out = np.zeros(padded)
+    for k, j, i in np.ndindex(*(n - 2 for n in padded)):
+        out[k + 1, j + 1, i + 1] = coarse[k // 2 + 1, j // 2 + 1, i // 2 + 1]
+    return out
+
+
 def harmonic_weights(sigma) -> list[np.ndarray]:
     """Harmonic face means ``[wx, wy, wz]`` of a padded conductivity (ghosts 0)."""
     out = []
