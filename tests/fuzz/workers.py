@@ -13,6 +13,7 @@ other work too, wall-clock time alone would blame files for the neighbours' work
 from __future__ import annotations
 
 import faulthandler
+import gc
 import multiprocessing
 import os
 import pickle
@@ -149,6 +150,8 @@ def _child(pipe: Connection, seeds_file: Path, log_file: Path, work: Path, run_s
         kinds.setdefault(one.kind, one)
     for one in [*kinds.values(), *random.Random(1).sample(small, min(WARM_UP, len(small)))]:
         read_damaged(one, one.data, random.Random(1), work, lambda _: None)
+    gc.collect()
+    gc.freeze()  # what lives as long as the process need not be looked through again and again
     data_kb, rss_kb = _status_kb("VmData"), _status_kb("VmRSS")
     limit = data_kb * 1024 + MEMORY_ABOVE_BASELINE
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
