@@ -49,7 +49,7 @@ for _name in ("dicomweb_client", "retrying", "urllib3"):
 
 AT_ONCE = 4  # requests under way together
 PAGE = 500  # instances of a listing at a time
-STUDY_FIELDS = ("StudyDescription", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances", "ModalitiesInStudy")
+STUDY_FIELDS = ("AccessionNumber", "StudyDescription", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances", "ModalitiesInStudy")
 SERIES_FIELDS = ("SeriesDescription", "SeriesNumber", "NumberOfSeriesRelatedInstances", "Modality")
 AS_STORED = (("application/dicom", "*"),)
 BUSY = frozenset({408, 429, 502, 503, 504})
@@ -181,7 +181,7 @@ class DicomWebPacs:
         check_cancelled(should_cancel)
         fields = {"Modality": query.modality, "SeriesDescription": query.description}
         if query.level == "study":
-            fields = {"PatientID": query.patient_id, "PatientName": query.patient_name, "StudyDate": query.date_range, "StudyDescription": query.description, "ModalitiesInStudy": query.modality}
+            fields = {"PatientID": query.patient_id, "PatientName": query.patient_name, "StudyDate": query.date_range, "StudyDescription": query.description, "ModalitiesInStudy": query.modality, "AccessionNumber": query.accession}
         filters = {keyword: _plain_pattern(text) for keyword, text in fields.items() if text}
         with self._asking("the search") as client:
             if query.level == "study":

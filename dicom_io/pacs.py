@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ from dicom_io.peer import (
     ShouldCancel,
     Store,
     check_uid,
+    door_context,
     result_from,
     tls_context,
     why_unreachable,
@@ -61,7 +63,7 @@ USUAL_CLASSES = tuple(
     for tail in ("2", "2.1", "3.1", "4", "4.1", "6.1", "6.2", "7", "20", "128", "130", "66.4", "88.11", "88.22", "88.33", "88.34", "88.59", "481.3", "104.1", "1", "1.1", "12.1", "11.1")
 )
 UIDS_A_REQUEST = 100  # so that a list of instances stays a short element
-STUDY_KEYS = ("PatientID", "PatientName", "StudyDate", "StudyDescription", "ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances", "StudyInstanceUID")
+STUDY_KEYS = ("PatientID", "PatientName", "AccessionNumber", "StudyDate", "StudyDescription", "ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances", "StudyInstanceUID")
 SERIES_KEYS = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "NumberOfSeriesRelatedInstances", "StudyInstanceUID")
 PENDING = (0xFF00, 0xFF01)
 CANCEL_S = 2.0  # how long a PACS may go on after it was asked to stop
@@ -267,10 +269,10 @@ class DimsePacs:
             setattr(asked, keyword, "")
         if level == "study":
             asked.PatientID, asked.PatientName, asked.StudyDate = query.patient_id, query.patient_name, query.date_range
-            asked.StudyDescription, asked.ModalitiesInStudy = query.description, query.modality
+            asked.StudyDescription, asked.ModalitiesInStudy, asked.AccessionNumber = query.description, query.modality, query.accession
         else:
             asked.StudyInstanceUID, asked.Modality, asked.SeriesDescription = query.study_uid, query.modality, query.description
-        if not all(t.isascii() for t in (query.patient_id, query.patient_name, query.description)):
+        if not all(t.isascii() for t in (query.patient_id, query.patient_name, query.description, query.accession)):
             asked.SpecificCharacterSet = "ISO_IR 192"
         results: list[QueryResult] = []
 
@@ -343,14 +345,24 @@ class DimsePacs:
         model = StudyRootQueryRetrieveInformationModelMove
         peer = self.peer
         sink = _Sink(take)
+        door = self._door()
         with self._association([build_context(model)], should_cancel=should_cancel) as (association, watch):
 
             def on_store(event) -> int:
                 watch.beat()  # pictures that come by the other connection are no silence
                 return sink(event)
 
-            with StorageServer(peer.our_ae_title, allow=(peer.ae_title,), on_store=on_store, host=peer.receive_host, port=peer.receive_port), closing(sink):
+            with StorageServer(peer.our_ae_title, allow=(peer.ae_title,), on_store=on_store, host=peer.receive_host, port=peer.receive_port, tls=door), closing(sink):
                 self._follow(association.send_c_move(asked, peer.our_ae_title, model), watch, sink)
+
+    def _door(self) -> ssl.SSLContext | None:
+        """What encrypts the connection by which the PACS calls back: a PACS that is spoken to encrypted never answers in clear."""
+        peer = self.peer
+        if peer.tls == "none":
+            return None
+        if not peer.certificate_file or not peer.key_file:
+            raise PacsRefused(f"{peer.name} is spoken to encrypted, and C-MOVE needs a certificate of ours for its way back.", code="pacs_tls_failed", hint="Enter our certificate and key, or retrieve by C-GET.")
+        return door_context(peer.certificate_file, peer.key_file, peer.ca_file)
 
     def _follow(self, responses, watch: _Watch, sink: _Sink) -> None:
         """Wait for the end of a retrieve and say what went wrong in it."""

@@ -157,6 +157,29 @@ def tls_context(peer: Peer) -> ssl.SSLContext | None:
     return context
 
 
+class _DoorContext(ssl.SSLContext):
+    """Agrees on the encryption in the connection's own thread, so that a caller who says nothing holds up nobody else."""
+
+    def wrap_socket(self, sock, server_side=False, **how):  # as pynetdicom calls it
+        """As the library's own, without waiting for the caller."""
+        return super().wrap_socket(sock, server_side=server_side, **{**how, "do_handshake_on_connect": False})
+
+
+def door_context(certificate_file: str, key_file: str, ca_file: str | None = None) -> ssl.SSLContext:
+    """What encrypts connections that others open to us; with ``ca_file`` only callers whose certificate that authority signed
+    come in. Raises ``PacsRefused`` (``pacs_tls_failed``) for files that cannot be used."""
+    try:
+        context = _DoorContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(certificate_file, key_file, password=_no_password)
+        if ca_file:
+            context.load_verify_locations(cafile=ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ValueError) as error:
+        raise PacsRefused("The certificate files of this computer cannot be used.", code="pacs_tls_failed", hint="They must be PEM files; the key without a password.") from error
+    return context
+
+
 def _no_password() -> str:
     raise ValueError("the key has a password")  # and nothing is asked on a terminal
 
@@ -203,9 +226,10 @@ class Query:
     description: str = ""
     study_uid: str = ""
     limit: int = 200
+    accession: str = ""
 
     def __post_init__(self) -> None:
-        for text in (self.patient_id, self.patient_name, self.modality, self.description):
+        for text in (self.patient_id, self.patient_name, self.modality, self.description, self.accession):
             if "\\" in text or not all(c.isprintable() for c in text) or len(text) > 64:
                 raise PacsRefused("A search text has up to 64 plain characters and no backslash.", code="pacs_request_invalid")
         if self.date_from and self.date_to and self.date_from > self.date_to:
@@ -230,10 +254,12 @@ class Query:
         return "-".join("" if day is None else f"{day:%Y%m%d}" for day in (self.date_from, self.date_to))
 
     def fits(self, result: QueryResult) -> bool:
-        """False for an answer that a PACS gave because it ignores modality, description or dates (they may be)."""
+        """False for an answer that a PACS gave because it ignores modality, description, accession number or dates (they may be)."""
         if self.modality and result.modality and not any(matches(m, self.modality) for m in result.modality.split("\\")):
             return False
         if self.description and result.description and not matches(result.description, self.description):
+            return False
+        if self.accession and result.accession and not matches(result.accession, self.accession):
             return False
         if result.study_date:
             day = dt.date.fromisoformat(result.study_date)
@@ -264,6 +290,7 @@ class QueryResult:
     series_number: int | None = None
     series_count: int | None = None
     instance_count: int | None = None
+    accession: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +324,7 @@ def result_from(level: Literal["study", "series"], get: Callable[[str], str], st
         series_number=None if is_study else _count(get("SeriesNumber")),
         series_count=_count(get("NumberOfStudyRelatedSeries")) if is_study else None,
         instance_count=_count(get("NumberOfStudyRelatedInstances" if is_study else "NumberOfSeriesRelatedInstances")),
+        accession=get("AccessionNumber") if is_study else "",
     )
 
 
@@ -392,5 +420,5 @@ class Pacs(Protocol):
 
 __all__ = [
     "LeftOut", "Limits", "Outgoing", "Pacs", "PacsRefused", "Peer", "ProgressReport", "Query", "QueryAnswer", "QueryResult", "RetrieveResult",
-    "SendResult", "ShouldCancel", "Store", "check_ae_title", "check_port", "check_uid", "matches", "result_from", "tls_context", "why_unreachable",
+    "SendResult", "ShouldCancel", "Store", "check_ae_title", "check_port", "check_uid", "door_context", "matches", "result_from", "tls_context", "why_unreachable",
 ]  # fmt: skip

@@ -55,6 +55,17 @@ def write_whole(content: bytes, path: Path) -> None:
         raise PacsRefused(f"A picture from the PACS could not be written: {error.strerror or error}.", code="write_failed", hint="Check the disk and its free space.") from error
 
 
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the system can (not on Windows). Raises ``OSError``."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class Incoming:
     """The files of one series in a folder of its own, named by their SOP instance UIDs. One retrieve a folder at a time."""
 
