@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dicom_io.enhanced_us import is_enhanced_us, unit_of
+from dicom_io.grouping import ct_unit
 from dicom_io.headers import DicomRefused, Header, ProgressReport, check_cancelled, integer, number, report, text
 from dicom_io.pixels import FrameDecoder
 from dicom_io.planes import FramePlane
@@ -28,7 +29,6 @@ from volumetry.image import ImageVolume
 # A volume above this would not fit beside its views on a reading workstation.
 MAX_VOLUME_BYTES = 8 << 30
 LARGE_BYTES = 1 << 28
-UNITS = {"CT": "HU"}
 INT16 = np.iinfo(np.int16)
 
 
@@ -188,9 +188,14 @@ def read_volume(
     def one(n: int) -> np.ndarray | None:
         check_cancelled(should_cancel)
         file, plane = placed[n]
-        return _slice_into(array[n], decoders[file], plane)
+        values = _slice_into(array[n], decoders[file], plane)
+        filling = _filling(headers[file], plane)
+        if filling is not None and filling not in filled and _holds(array[n] if values is None else values, filling):
+            filled.add(filling)
+        return values
 
     other: dict[int, np.ndarray] = {}
+    filled: set[tuple[float, float]] = set()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode") as pool:
         for n, values in enumerate(pool.map(one, range(count))):
             if values is not None:
@@ -203,15 +208,24 @@ def read_volume(
     if layout.source_index is not None:
         array = _interpolated(array, layout.source_index)
     ds = headers[0].ds
-    findings = [*series.findings, *_padding(headers[0], array, placed[0][1])]
+    findings = [*series.findings, *_padding(filled)]
     uids = tuple(text(headers[f].ds, "SOPInstanceUID") or "" for f, _ in placed)
     return ImageVolume(
         array,
         geometry,
-        unit=unit_of(placed[0][1].group) if is_enhanced_us(headers[0]) else UNITS.get(series.modality or "", text(ds, "Units") or text(ds, "RescaleType") or "1"),
+        unit=_unit(series, headers[0], [p for _, p in placed]),
         source=source_of(ds, tuple(dict.fromkeys(u for u in uids if u))),
         findings=tuple(findings),
     )
+
+
+def _unit(series: SeriesSummary, header: Header, planes: Sequence[FramePlane]) -> str:
+    """What a voxel holds."""
+    if is_enhanced_us(header):
+        return unit_of(planes[0].group)
+    if series.modality == "CT":
+        return ct_unit({p.rescaled_to for p in planes})
+    return text(header.ds, "Units") or text(header.ds, "RescaleType") or "1"
 
 
 def _interpolated(array: np.ndarray, source_index: np.ndarray) -> np.ndarray:
@@ -228,12 +242,33 @@ def _interpolated(array: np.ndarray, source_index: np.ndarray) -> np.ndarray:
     return out
 
 
-def _padding(header, array: np.ndarray, plane: FramePlane) -> list[Finding]:
-    """Say which value stands for "no measurement" where the header names one that occurs."""
-    value = number(header.ds, "PixelPaddingValue")
+def _filling(header: Header, plane: FramePlane) -> tuple[float, float] | None:
+    """Lowest and highest value that stand for "no measurement" after rescaling; None where the header names none.
+
+    They are written as signed or unsigned words by whatever the writer pleased; the pixels say which is meant.
+    """
+    value, limit = number(header.ds, "PixelPaddingValue"), number(header.ds, "PixelPaddingRangeLimit")
     if value is None:
-        return []
-    real = value * plane.slope + plane.intercept
-    if not (array[0] == array.dtype.type(real)).any():
-        return []
-    return [Finding("padding", f"Voxels outside the scanned field hold the filling value {real:g}.", "info")]
+        return None
+    bits, signed = integer(header.ds, "BitsAllocated") or 16, integer(header.ds, "PixelRepresentation") == 1
+    stored = [value, value if limit is None else limit]
+    for n, one in enumerate(stored):
+        if signed and one >= 1 << (bits - 1):
+            stored[n] = one - (1 << bits)
+        elif not signed and one < 0:
+            stored[n] = one + (1 << bits)
+    low, high = sorted(one * plane.slope + plane.intercept for one in stored)
+    return low, high
+
+
+def _holds(values: np.ndarray, filling: tuple[float, float]) -> bool:
+    low, high = (int(v) if float(v).is_integer() and values.dtype.kind in "iu" else v for v in filling)
+    if low == high:
+        return bool((values == (low if values.dtype.kind in "iu" else np.float32(low))).any())
+    return bool(((values >= low) & (values <= high)).any())
+
+
+def _padding(filled: set[tuple[float, float]]) -> list[Finding]:
+    """Say which values stand for "no measurement", of those that occur."""
+    said = [f"the filling value {low:g}" if low == high else f"filling values from {low:g} to {high:g}" for low, high in sorted(filled)]
+    return [Finding("padding", f"Voxels outside the scanned field hold {' and '.join(said)}.", "info")] if said else []

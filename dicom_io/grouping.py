@@ -51,13 +51,14 @@ class Stack:
 
 
 def _alike(a: Slice, b: Slice) -> bool:
-    """True where two slices can lie in one stack: kind, size, direction, pixel spacing, not localizers."""
+    """True where two slices can lie in one stack: patient, kind, size, direction, pixel spacing, not localizers."""
     (fact_a, plane_a), (fact_b, plane_b) = a, b
     if fact_a.is_localizer or fact_b.is_localizer:
         return False
     return (
         fact_a.sop_class == fact_b.sop_class
         and plane_a.group == plane_b.group
+        and (fact_a.study_uid, fact_a.patient_id, fact_a.samples) == (fact_b.study_uid, fact_b.patient_id, fact_b.samples)
         and (fact_a.rows, fact_a.columns) == (fact_b.rows, fact_b.columns)
         and fact_a.frame_of_reference_uid == fact_b.frame_of_reference_uid
         and _apart(plane_a.orientation, plane_b.orientation) <= SAME_DIRECTION
@@ -207,10 +208,27 @@ def _stacks(family: list[Slice], findings: tuple[Finding, ...]) -> list[Stack]:
         if len(chosen) == 1 and not chosen[0][0].is_localizer:
             notes.append(Finding("spacing_unknown", "A single slice has no spacing of its own: no volume can be measured on it.", "warning"))
         rescale = {(p.slope, p.intercept) for _, p in chosen}
-        if len(rescale) > 1 and chosen[0][0].modality == "CT":
-            notes.append(Finding("mixed_rescale", "Slices are scaled to HU differently; each is scaled by its own header.", "info"))
+        if chosen[0][0].modality == "CT":
+            if len(rescale) > 1:
+                notes.append(Finding("mixed_rescale", "Slices are scaled to HU differently; each is scaled by its own header.", "info"))
+            notes += _unit_notes({p.rescaled_to for _, p in chosen})
         out.append(Stack(tuple(f for f, _ in chosen), tuple(p for _, p in chosen), layout, tuple(notes)))
     return out
+
+
+def ct_unit(kinds: set[str | None]) -> str:
+    """What the values of a CT are, from what its slices are rescaled to: ``HU`` only where every one of them says so;
+    another type as it is written; ``1`` where it is unknown or mixed. (US means unspecified.)"""
+    (kind,) = kinds if len(kinds) == 1 else (None,)
+    return "1" if kind in (None, "US") else kind
+
+
+def _unit_notes(kinds: set[str | None]) -> list[Finding]:
+    if ct_unit(kinds) == "HU":
+        return []
+    if None in kinds:
+        return [Finding("hu_unknown", "The header of at least one slice does not say how stored values become HU; they are shown as stored, without a unit.", "serious")]
+    return [Finding("not_hu", f"The header does not call the values of this CT Hounsfield units but {', '.join('unspecified' if k == 'US' else k for k in sorted(kinds))}.", "warning")]
 
 
 def _number(one: Slice) -> int | None:

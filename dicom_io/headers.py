@@ -195,6 +195,7 @@ SLIM_KEYWORDS = (
     "Units",
     "RescaleType",
     "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "NumberOfFrames",
     "SamplesPerPixel",
     "PhotometricInterpretation",

@@ -19,6 +19,7 @@ from dicom_io.headers import MAX_FRAME_BYTES, DicomRefused, Header, integer, num
 from dicom_io.palette import colour_table
 from volumetry.finding import Finding
 
+RLE = "1.2.840.10008.1.2.5"
 _PIXEL_KEYWORDS = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -135,7 +136,18 @@ class FrameDecoder:
         self._template.setdefault("PixelRepresentation", 0)
         self._template.setdefault("PhotometricInterpretation", "MONOCHROME2" if self._template["SamplesPerPixel"] == 1 else "RGB")
         self._template.setdefault("BitsStored", self._template.get("BitsAllocated"))
+        self._shift = self._drop_low_bits()
         self._plain = self._plain_dtype()
+
+    def _drop_low_bits(self) -> int:
+        """How many bits below the stored ones do not belong to the value: some old files keep twelve bits in the upper
+        part of a word. The decoder is told that they belong to it, and they are shifted out afterwards."""
+        stored, high, allocated = (self._template.get(k) for k in ("BitsStored", "HighBit", "BitsAllocated"))
+        aligned = self._spans is not None and self.header.transfer_syntax != RLE  # streams of codecs hold values, not words
+        if aligned or None in (stored, high, allocated) or not 0 < stored <= high < allocated:
+            return 0
+        self._template["BitsStored"] = high + 1
+        return high + 1 - stored
 
     @property
     def frames(self) -> int:
@@ -145,7 +157,7 @@ class FrameDecoder:
     def _plain_dtype(self) -> np.dtype | None:
         """Type of uncompressed one-sample pixels in whole bytes, which need no codec; else None."""
         allocated, samples = self._template.get("BitsAllocated"), self._template["SamplesPerPixel"]
-        if self._spans is not None or samples != 1 or allocated not in (8, 16, 32):
+        if self._spans is not None or samples != 1 or self._shift or allocated not in (8, 16, 32):
             return None
         stored = self._template["BitsStored"]
         if not isinstance(stored, int) or not 1 <= stored <= allocated or self._template.get("HighBit", stored - 1) != stored - 1:
@@ -235,6 +247,8 @@ class FrameDecoder:
         array, meta = self._codec.decode(self._dataset(data), raw=not colour)
         if array.shape[:2] != (self.header.rows, self.header.columns):
             raise DicomRefused(f"{self.header.path.name}: frame {index} decodes to another size than declared.", code="header_size_mismatch")
+        if self._shift and array.dtype.kind in "iu":
+            array = array >> self._shift
         return array, str(meta.get("photometric_interpretation", self._template["PhotometricInterpretation"]))
 
     def picture(self, index: int) -> np.ndarray:

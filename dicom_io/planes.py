@@ -12,7 +12,11 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from dicom_io.elements import Elements
-from dicom_io.headers import integer, item, items, number, numbers, text
+from dicom_io.headers import integer, item, items, number, numbers, text, value_of
+from volumetry.finding import Finding
+
+# A gantry nearer to upright than this is not called tilted.
+TILT_DEG = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class FramePlane:
     intercept: float
     marks: tuple = ()
     group: str | None = None  # planes of different groups (data types of an ultrasound volume) never share a stack
+    rescaled_to: str | None = None  # what slope and intercept turn stored values into; None where the header does not say how
 
 
 def _unit_directions(orientation: Sequence[float]) -> tuple[float, ...] | None:
@@ -40,7 +45,15 @@ def _unit_directions(orientation: Sequence[float]) -> tuple[float, ...] | None:
     return (*(float(v) / lengths[0] for v in row), *(float(v) / lengths[1] for v in column))
 
 
-def plane(ds: Dataset, frame: int, position, orientation, spacing, thickness, slope, intercept, marks=()) -> FramePlane | None:
+def _rescaled_to(ds: Dataset | dict, slope: float | None, intercept: float | None) -> str | None:
+    """The unit of rescaled values: the one stated, else HU, which is what a CT without a type means (PS3.3 C.8.2.1);
+    None without a usable slope and intercept, or where a table stands in their place."""
+    if not slope or intercept is None or value_of(ds, "ModalityLUTSequence") is not None:
+        return None
+    return (text(ds, "RescaleType") or "HU").upper()
+
+
+def plane(ds: Dataset, frame: int, position, orientation, spacing, thickness, slope, intercept, marks=(), rescaled_to=None) -> FramePlane | None:
     """A plane of checked numbers; None where position, direction or spacing is absent or impossible."""
     if position is None or orientation is None or spacing is None or min(spacing) <= 0:
         return None
@@ -56,6 +69,7 @@ def plane(ds: Dataset, frame: int, position, orientation, spacing, thickness, sl
         1.0 if slope is None or slope == 0 else slope,
         intercept or 0.0,
         marks,
+        rescaled_to=rescaled_to,
     )
 
 
@@ -75,6 +89,7 @@ MARKS = (
 
 
 def _single(ds: Dataset) -> FramePlane | None:
+    slope, intercept = number(ds, "RescaleSlope"), number(ds, "RescaleIntercept")
     return plane(
         ds,
         0,
@@ -82,9 +97,10 @@ def _single(ds: Dataset) -> FramePlane | None:
         numbers(ds, "ImageOrientationPatient", 6),
         numbers(ds, "PixelSpacing", 2),
         number(ds, "SliceThickness"),
-        number(ds, "RescaleSlope"),
-        number(ds, "RescaleIntercept"),
+        slope,
+        intercept,
         tuple(text(ds, k) for k in MARKS),
+        _rescaled_to(ds, slope, intercept),
     )
 
 
@@ -127,7 +143,8 @@ def frame_planes(ds: Dataset, frames: int) -> list[FramePlane | None]:
     for n in range(frames):
         one = per_frame[n] if n < len(per_frame) else None
         measures = group(one, "PixelMeasuresSequence")
-        rescale = group(one, "PixelValueTransformationSequence")
+        rescale = group(one, "PixelValueTransformationSequence") or ds
+        slope, intercept = number(rescale, "RescaleSlope"), number(rescale, "RescaleIntercept")
         position = numbers(group(one, "PlanePositionSequence"), "ImagePositionPatient", 3)
         orientation = numbers(group(one, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
         if position is None:
@@ -156,12 +173,24 @@ def frame_planes(ds: Dataset, frames: int) -> list[FramePlane | None]:
                 orientation,
                 numbers(measures, "PixelSpacing", 2),
                 number(measures, "SliceThickness"),
-                number(rescale, "RescaleSlope") if rescale else number(ds, "RescaleSlope"),
-                number(rescale, "RescaleIntercept") if rescale else number(ds, "RescaleIntercept"),
+                slope,
+                intercept,
                 marks,
+                _rescaled_to(rescale, slope, intercept),
             )
         )
     return out
+
+
+def tilt_findings(gantry_deg: float | None, planes: Sequence[FramePlane | None]) -> tuple[Finding, ...]:
+    """A gantry that the header calls tilted, though the planes it gives stand upright on the table: one of both is wrong,
+    and with it the shape of every voxel."""
+    if not gantry_deg or abs(gantry_deg) <= TILT_DEG or abs(gantry_deg) > 60:
+        return ()
+    if not all(p is not None and max(abs(p.orientation[2]), abs(p.orientation[5])) < 0.01 for p in planes) or not planes:
+        return ()
+    told = f"The header says that the gantry was tilted by {abs(gantry_deg):.1f} degrees, but the positions it gives are those of an upright one; lengths and volumes follow the positions."
+    return (Finding("tilt_contradicted", told, "warning"),)
 
 
 def frame_time_offset_ms(ds: Dataset, frame: int) -> float | None:

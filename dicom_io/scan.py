@@ -22,14 +22,16 @@ from dicom_io.headers import (
     Header,
     ProgressReport,
     check_cancelled,
+    integer,
     look_at_header,
+    number,
     report,
     text,
     uid_name,
 )
 from dicom_io.listing import Listing, SkippedFile, list_sources, missing_beside
 from dicom_io.pixels import cut_off, storage_fault, surplus_bytes, whole_frames
-from dicom_io.planes import FramePlane, frame_planes, instance_number
+from dicom_io.planes import FramePlane, frame_planes, instance_number, tilt_findings
 from dicom_io.sources import Source
 from dicom_io.ultrasound import (
     ENHANCED_US_VOLUME,
@@ -80,6 +82,8 @@ class FileFacts:
     calibration: Calibration | None = None
     frame_times_ms: tuple[float, ...] | None = None
     volume_to_transducer: tuple[float, ...] | None = None
+    patient_id: str | None = field(default=None, repr=False)  # tells patients of one series apart, shown nowhere
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,6 +222,8 @@ def read_facts(path: Source, name: str) -> FileFacts:
             findings += calibration.findings
     mapping = transducer_mapping(ds) if is_volume else None
     image_type = (text(ds, "ImageType") or "").upper().split("\\")
+    if image_type[0] != "DERIVED":
+        findings += tilt_findings(number(ds, "GantryDetectorTilt"), planes)
     return FileFacts(
         path=path,
         name=name,
@@ -243,6 +249,8 @@ def read_facts(path: Source, name: str) -> FileFacts:
         calibration=calibration,
         frame_times_ms=times,
         volume_to_transducer=None if mapping is None else tuple(float(v) for v in mapping.ravel()),
+        patient_id=text(ds, "PatientID"),
+        samples=integer(ds, "SamplesPerPixel") or 1,
     )
 
 
@@ -353,15 +361,19 @@ def group(root: Path, facts: list[FileFacts], skipped: list[SkippedFile]) -> tup
     left_out: list[SkippedFile] = []
     seen: dict[tuple, FileFacts] = {}
     repeated: dict[str, int] = {}
+    named: dict[tuple[str, str], str] = {}
+    shared: set[str] = set()
     for fact in facts:
         key = fact.series_uid or f"file:{fact.name}"
         # Some tools keep the UID when they crop or recompress; only a like-sized twin is a duplicate.
-        same = (fact.sop_uid, fact.rows, fact.columns, fact.frames, fact.transfer_syntax, fact.stored_bytes)
+        same = (fact.sop_uid, fact.rows, fact.columns, fact.frames, fact.transfer_syntax, fact.stored_bytes, fact.planes, fact.calibration)
         if fact.sop_uid and same in seen:
             left_out.append(SkippedFile(fact.name, "duplicate_slice", f"{fact.name} is the same image as {seen[same].name} again."))
             repeated[key] = repeated.get(key, 0) + 1
             continue
         seen[same] = fact
+        if fact.sop_uid and any(fact.planes) and named.setdefault((key, fact.sop_uid), fact.name) != fact.name:
+            shared.add(key)
         by_series.setdefault(key, []).append(fact)
     out: list[SeriesSummary] = []
     for key, members in by_series.items():
@@ -373,6 +385,8 @@ def group(root: Path, facts: list[FileFacts], skipped: list[SkippedFile]) -> tup
         extra = []
         if repeated.get(key):
             extra.append(Finding("duplicate_slice", f"{repeated[key]} file(s) hold an image that is here already; they are left out.", "warning"))
+        if key in shared:
+            extra.append(Finding("uid_reused", "Slices of this series that lie apart carry one identity (SOPInstanceUID); what refers to them by it cannot tell them apart.", "warning"))
         if parts > 1:
             extra.append(Finding("mixed_series_split", f"This series is really {parts} separate pictures or stacks; they are listed apart.", "warning"))
         out += [_stack_summary(root, stack, n + 1, parts, tuple(extra)) for n, stack in enumerate(stacks)]

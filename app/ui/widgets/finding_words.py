@@ -136,6 +136,22 @@ def advice(code: str) -> tuple[str, str]:
             t("The slices turn stored values into HU in different ways. Each was turned by its own header."),
             t("Nothing to do for the shape; compare HU between slices with care."),
         ),
+        "hu_unknown": (
+            t("The file does not say how its numbers become Hounsfield units. They are shown as stored."),
+            t("Ask for the original series. Do not read densities here; outlines and volumes hold."),
+        ),
+        "not_hu": (
+            t("The numbers of this series are not Hounsfield units, or the file leaves open what they are."),
+            t("Choose the ordinary CT series for windows, thresholds and densities."),
+        ),
+        "tilt_contradicted": (
+            t("The file calls the gantry tilted and gives positions of an upright one. If the positions are wrong, volumes are a few percent too large."),
+            t("Compare with the original series, or check a length that you know."),
+        ),
+        "uid_reused": (
+            t("Several slices carry the same identity, as badly anonymised series do."),
+            t("The positions are used. Do not export a segmentation of this series to another system."),
+        ),
         "regions_clipped": (
             t("The picture was cropped after it was made. The scale in millimetres still holds."),
             t("Check one length against the ruler drawn in the picture."),
