@@ -8,6 +8,8 @@ import re
 from volumetry.errors import NodusError
 
 SERVICE = "nodus-pacs"
+# No keyring at all, one that forgets, and those that write plain or home-made files.
+UNSAFE = ("keyring.backends.fail", "keyring.backends.null", "keyring.backends.chainer", "keyrings.alt")
 
 
 class SecretRefused(NodusError):
@@ -63,9 +65,10 @@ def forget_secret(peer_name: str) -> None:
 
 
 def _keyring():
-    """The keyring in use, None where there is none or it keeps secrets in a plain file."""
+    """The keyring in use, None where there is none or it keeps secrets in a plain file. Of several that are asked in turn
+    the first that keeps them safely."""
     import keyring
 
     ring = keyring.get_keyring()
-    kind = type(ring).__module__
-    return None if kind.startswith(("keyring.backends.fail", "keyring.backends.null", "keyrings.alt")) else ring
+    rings = ring.backends if type(ring).__module__ == "keyring.backends.chainer" else [ring]
+    return next((r for r in rings if not type(r).__module__.startswith(UNSAFE)), None)

@@ -1,15 +1,15 @@
-"""``pacs``: ask a PACS, fetch from it, send to it, receive what a scanner sends."""
+"""``pacs``: ask a PACS, fetch from it, send to it. What a scanner sends: ``pacs_receive``."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
 import getpass
-import signal
 import sys
-import threading
 from pathlib import Path
 
+from app.cli import pacs_receive
+from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from volumetry.errors import NodusError
 
@@ -30,6 +30,7 @@ def register(commands) -> None:
     _add_peer(find)
     find.add_argument("--patient-id", default="", help="patient ID (any without it)")
     find.add_argument("--patient-name", default="", help="patient name, for example 'DOE*' (any without it)")
+    find.add_argument("--accession", default="", help="accession number (any without it)")
     find.add_argument("--from", dest="date_from", type=_day, metavar="YYYY-MM-DD", help="first study date")
     find.add_argument("--to", dest="date_to", type=_day, metavar="YYYY-MM-DD", help="last study date")
     find.add_argument("--modality", default="", help="CT, US, MR ... (any without it)")
@@ -47,6 +48,7 @@ def register(commands) -> None:
     place.add_argument("--study", type=Path, metavar="STUDY", help="study folder to import into; identifying header values are removed")
     get.add_argument("--subject", help="with --study: pseudonym of the subject")
     get.add_argument("--visit", help="with --study: name of the visit")
+    add_confirmations(get, "the folder that it was fetched into")
     get.set_defaults(work=run_get)
 
     send = add_command(verbs, "send", help="send DICOM files or folders as they are; what the PACS has is not sent again")
@@ -54,13 +56,7 @@ def register(commands) -> None:
     send.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="file or folder")
     send.set_defaults(work=run_send)
 
-    receive = add_command(verbs, "receive", help="receive what a scanner or PACS sends, until stopped with Ctrl+C")
-    receive.add_argument("--port", type=int, required=True, help="port to listen on")
-    receive.add_argument("--allow", action="append", required=True, metavar="AET", help="AE title that may send, as often as needed; nobody else may")
-    receive.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write into")
-    receive.add_argument("--aet", default="NODUS", help="our AE title (NODUS without it)")
-    receive.add_argument("--host", default="127.0.0.1", help="address to listen on (this computer only without it)")
-    receive.set_defaults(work=run_receive)
+    pacs_receive.register(verbs)
 
     add = add_command(verbs, "add-peer", help="keep a PACS under a name, in place of an earlier one of that name")
     add.add_argument("name", metavar="NAME", help="short name")
@@ -145,11 +141,11 @@ def run_find(args) -> int:
     from dicom_io.peer import Query
 
     peer = _peer_from(args)
-    query = Query(args.patient_id, args.patient_name, args.date_from, args.date_to, args.modality, args.description, args.study_uid, args.limit)
+    query = Query(args.patient_id, args.patient_name, args.date_from, args.date_to, args.modality, args.description, args.study_uid, args.limit, args.accession)
     answer = find(peer, query, progress_context())
     rows = [dataclasses.asdict(r) for r in answer.results]
     if query.level == "study":
-        human = table([[r.patient_id, r.patient_name, r.study_date or "", r.modality.replace("\\", "/"), r.description, r.instance_count, r.study_uid] for r in answer.results], ["patient", "name", "date", "modality", "description", "images", "study"])
+        human = table([[r.patient_id, r.patient_name, r.study_date or "", r.modality.replace("\\", "/"), r.description, r.accession, r.instance_count, r.study_uid] for r in answer.results], ["patient", "name", "date", "modality", "description", "accession", "images", "study"])
     else:
         human = table([[r.series_number, r.modality, r.description, r.instance_count, r.series_uid] for r in answer.results], ["no", "modality", "description", "images", "series"])
     emit({"level": query.level, "results": rows, "more": answer.more}, as_json=args.json, human=human + ("\n(more were found; narrow the search)" if answer.more else ""))
@@ -172,10 +168,8 @@ def run_get(args) -> int:
     from app.study.store import StudyStore
 
     with StudyStore.open(args.study) as store:
-        result = retrieve_into_study(store, args.subject, args.visit, peer, wanted, context)
-    rows = [{"series_uid": r.series_uid, "modality": r.modality, "kind": r.kind} for r in result.series]
-    skipped = [s.to_dict() for s in result.skipped]
-    emit({"visit": result.visit.name, "series": rows, "skipped": skipped}, as_json=args.json, human=f"{len(rows)} series imported for {args.subject}, {result.visit.name}" + (f"; {len(skipped)} files left out" if skipped else ""))
+        result = retrieve_into_study(store, args.subject, args.visit, peer, wanted, context, confirmed=confirmations(args), confirm_all=args.confirm_all)
+    pacs_receive.emit_import(args, result)
     return 0
 
 
@@ -194,23 +188,6 @@ def run_send(args) -> int:
         answer["error"] = NodusError(f"{len(meant)} files were not taken; the first: {meant[0].message}", code=meant[0].code).as_dict()
     emit(answer, as_json=args.json, human=f"{result.sent} files sent, {result.already_there} were there, {len(refused)} left out")
     return 3 if meant else 0
-
-
-def run_receive(args) -> int:
-    """Listen until stopped; then say what came."""
-    from dicom_io.storage_server import StorageServer
-
-    stop = threading.Event()
-    for name in ("SIGINT", "SIGTERM"):
-        signal.signal(getattr(signal, name), lambda *_: stop.set())
-    with StorageServer(args.aet, allow=args.allow, port=args.port, folder=args.out, host=args.host) as server:
-        say(f"Listening as {args.aet} on {args.host}:{args.port} for {', '.join(args.allow)}; Ctrl+C stops.")
-        if server.is_open_to_network:
-            say("Other computers can reach this port, and DICOM does not encrypt here: use it on a trusted network only.")
-        while not stop.wait(0.2):
-            continue
-    emit(dataclasses.asdict(server.received), as_json=args.json, human=f"{server.received.kept} pictures received, {server.received.already_there} were there, {server.received.refused} refused; {server.received.rejected_callers} connections rejected")
-    return 0
 
 
 def run_add_peer(args) -> int:

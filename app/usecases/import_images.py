@@ -76,7 +76,7 @@ def import_folder(
     """Import every picture series under ``path`` (folder, file, ZIP archive, DICOMDIR) for one subject and visit.
 
     Refuses a folder without pictures (``nothing_to_import``). A series that is already there is
-    left as it is. One that cannot be copied clean is left out whole, told among ``skipped``, and
+    left as it is; where more pictures of it have come now, that is told among ``skipped`` (``series_grew``). One that cannot be copied clean is left out whole, told among ``skipped``, and
     does not stop the others; where it was the only one, its refusal is raised. A cancelled import
     leaves whole series or none.
 
@@ -95,7 +95,7 @@ def import_folder(
     trial = trial_of(store, subject_id, visit_name, min((s.acquired_on for s in pictures if s.acquired_on), default=None))
     looked_at = _looked_at(pictures, confirmed or {}, confirm_all)
     visit: Visit | None = None
-    known: set[str] = set()
+    known: dict[str, int] = {}  # how many files each series has that is there already
     records = []
     left_out: list[SkippedFile] = []
     first_refusal: NodusError | None = None
@@ -120,13 +120,15 @@ def import_folder(
             date, unlike = visit_date(store, subject_id, cleaned)
             if visit is None:
                 visit = ensure_visit(store, subject_id, visit_name, date)
-                known = {r.series_uid for r in store.series(visit.visit_id)}
+                known = {r.series_uid: len(r.files) for r in store.series(visit.visit_id)}
             uid = picture_uid(cleaned, summary)
             if shared[summary.files] > 1:
                 uid = f"{uid}{PART}{summary.part}"
             if uid in known:
+                if len(cleaned) > known[uid]:  # a part of a series must not pass for the whole
+                    left_out.append(SkippedFile(summary.files[0], "series_grew", f"The study holds this series with {known[uid]} pictures, and {len(cleaned)} have come now. It was left as it is."))
                 continue
-            known.add(uid)
+            known[uid] = len(cleaned)
             records.append(
                 store.add_series(
                     visit.visit_id,

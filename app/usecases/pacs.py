@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from app.secrets import read_secret
 from app.settings import cache_folder, load_entry, save_entry
 from app.study.store import StudyStore
 from app.usecases.import_images import ImportResult, import_folder
+from dicom_io.deidentify import Confirmed
 from dicom_io.peer import Limits, Pacs, PacsRefused, Peer, Query, QueryAnswer, QueryResult, RetrieveResult, SendResult
 from dicom_io.transfer import retrieve_series, send_files
 from volumetry.errors import NodusError
@@ -177,18 +178,24 @@ def fetch_for_study(peer: Peer, wanted: Sequence[Wanted], context: JobContext) -
     return folder
 
 
-def import_waiting(store: StudyStore, subject_id: str, visit_name: str, folder: Path, context: JobContext) -> ImportResult:
-    """Import what waits whole in ``folder``, as every import does (identifying header values are removed), then remove
-    the folder."""
-    result = import_folder(store, subject_id, visit_name, folder, context)
+def import_waiting(
+    store: StudyStore, subject_id: str, visit_name: str, folder: Path, context: JobContext, *,
+    confirmed: Mapping[str, Confirmed] | None = None, confirm_all: bool = False,
+) -> ImportResult:  # fmt: skip
+    """Import what waits whole in ``folder``, as every import does (identifying header values are removed, pictures that may show
+    a name wait for ``confirmed``), then remove the folder."""
+    result = import_folder(store, subject_id, visit_name, folder, context, confirmed=confirmed, confirm_all=confirm_all)
     shutil.rmtree(folder, ignore_errors=True)
     return result
 
 
-def retrieve_into_study(store: StudyStore, subject_id: str, visit_name: str, peer: Peer, wanted: Sequence[Wanted], context: JobContext) -> ImportResult:
+def retrieve_into_study(
+    store: StudyStore, subject_id: str, visit_name: str, peer: Peer, wanted: Sequence[Wanted], context: JobContext, *,
+    confirmed: Mapping[str, Confirmed] | None = None, confirm_all: bool = False,
+) -> ImportResult:  # fmt: skip
     """Fetch whole series, and only when all are there import them for one subject and visit."""
     folder = fetch_for_study(peer, wanted, context.part(0.0, 0.8))
-    return import_waiting(store, subject_id, visit_name, folder, context.part(0.8, 1.0))
+    return import_waiting(store, subject_id, visit_name, folder, context.part(0.8, 1.0), confirmed=confirmed, confirm_all=confirm_all)
 
 
 def sweep_waiting(older_than_days: float = KEPT_DAYS) -> None:
