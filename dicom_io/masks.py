@@ -58,7 +58,7 @@ def read_masks(path: Path | str, *, image: Path | str | None = None) -> tuple[No
 
 
 def _segment_names(notes: dict[str, str]) -> dict[tuple[int, int], str]:
-    """(layer, label value) to name, from the notes that 3D Slicer writes into its NRRD masks."""
+    """(layer, label value) to name, from the notes that 3D Slicer (and this program) writes into its NRRD masks."""
     out = {}
     for key, value in notes.items():
         if key.startswith("Segment") and key.endswith("_Name") and key[7:-5].isdigit():
@@ -86,7 +86,9 @@ def _label_map(path: Path) -> tuple[NodeMask, ...]:
         labels = np.unique(values)
         if len(labels) > MAX_LABELS:
             raise _not_a_mask(path.name, f"it holds {len(labels)} different values, as an image does.")
-        for value in labels[labels != 0]:
+        # A segment with a label of its own is there also when it is empty.
+        described = [value for at, value in names if at == layer and value > 0] if any(n.endswith("_LabelValue") for n in notes) else []
+        for value in sorted({*labels[labels != 0].tolist(), *described}):
             out.append(NodeMask(values == value, geometry, label=int(value), name=names.get((layer, int(value))), findings=findings))
     if len({m.label for m in out}) < len(out):
         # Layers may use the same value again; a running number keeps every node apart.

@@ -3,7 +3,8 @@
 A voxel is in when its centre lies inside the polygon; contours of one slice are XORed (holes). Where the
 series' slices are unevenly spaced its grid has more planes than were stored: each takes the outlines of
 the stored slice nearest to it, and the volume of the outlines counts every stored slice half-way to the
-next, by true positions.
+next, by true positions. Only where this program wrote the outlines, on every plane of such a grid, does each
+plane take its own; their slab thickness says so.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
-from dicom_io.headers import Header, integer, items, numbers, read_header, text
+from dicom_io.headers import Header, integer, items, number, numbers, read_header, text
 from dicom_io.stack import StackLayout
+from dicom_io.writing import MANUFACTURER
 from volumetry.errors import GeometryRefused, MeasurementRefused, NodusError
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
@@ -114,6 +116,13 @@ def _stored_k(geometry: ImageGeometry, layout: StackLayout | None) -> np.ndarray
     return (along - along[0]) / (along[-1] - along[0]) * (geometry.shape[0] - 1)
 
 
+def _drawn_on_grid(ds: Dataset, roi: Dataset | None, geometry: ImageGeometry) -> bool:
+    """True where we wrote this ROI on the planes of an uneven series' grid: each outline stands for one step."""
+    slabs = [number(c, "ContourSlabThickness") for c in items(roi, "ContourSequence")] if roi is not None else []
+    step_mm = plane_distance_mm(geometry)
+    return text(ds, "Manufacturer") == MANUFACTURER and bool(slabs) and all(s is not None and abs(s - step_mm) < 1e-3 * step_mm for s in slabs)
+
+
 def _origin(roi_observed: Dataset | None, drawn_slices: list[int] | None) -> OutlineOrigin:
     """What the file says about how an ROI was made, and on which stored slices where others were filled in."""
     details = {} if drawn_slices is None else {"axis": 0, "drawn_slices": drawn_slices}
@@ -133,17 +142,15 @@ def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry, layout: St
     header = path if isinstance(path, Header) else read_header(path)
     ds = header.ds
     described = {integer(r, "ROINumber"): r for r in items(ds, "StructureSetROISequence")}
-    named = {number: text(r, "ROIName") for number, r in described.items()}
+    named = {n: text(r, "ROIName") for n, r in described.items()}
     drawn = {integer(r, "ReferencedROINumber"): r for r in items(ds, "ROIContourSequence")}
     labels = sorted(n for n in {*named, *drawn} if n is not None)
     if not labels:
         raise NodusError(f"{header.path.name} holds no outlines.", code="not_a_mask")
     if len(labels) * int(np.prod(geometry.shape, dtype=np.int64)) > MAX_MASK_BYTES:
         raise NodusError(f"{header.path.name}: its outlines span more than 4 GB of voxels.", code="too_large")
-    uneven = _stored_k(geometry, layout)
-    stored_k = np.arange(geometry.shape[0], dtype=np.float64) if uneven is None else uneven
-    # The stored slice that each plane of the grid takes its outlines from.
-    source = np.abs(np.arange(geometry.shape[0])[:, None] - stored_k[None, :]).argmin(axis=1)
+    gaps = _stored_k(geometry, layout)
+    every_k = np.arange(geometry.shape[0], dtype=np.float64)
     doubts = [f for f in (layout.findings if layout is not None else ()) if f.severity == "serious"]
     out = []
     for label in labels:
@@ -152,6 +159,10 @@ def read_rtstruct(path: Path | str | Header, geometry: ImageGeometry, layout: St
         volume_ml = 0.0
         findings: list[Finding] = []
         by_slice: dict[int, list[tuple[float, np.ndarray]]] = {}
+        uneven = None if gaps is None or _drawn_on_grid(ds, drawn.get(label), geometry) else gaps
+        stored_k = every_k if uneven is None else uneven
+        # The stored slice that each plane of the grid takes its outlines from.
+        source = np.abs(every_k[:, None] - stored_k[None, :]).argmin(axis=1)
         if label in drawn:
             by_slice, findings = _contours(drawn[label], geometry, stored_k, name or f"ROI {label}")
             off = False

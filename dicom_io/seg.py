@@ -26,6 +26,7 @@ STEP_SHARE = 0.005
 # Planes nearer than this share of a step are one plane (positions of two makers differ in the fifth digit).
 SAME_PLANE_SHARE = 0.1
 SAME_PLANE_MM = 0.01
+DRIFT_MM = 0.005
 # All masks of one file together; beyond this the file is refused instead of filling the memory.
 MAX_MASK_BYTES = 4 << 30
 # No patient is longer than this, and no scanner steps by less: such numbers are damage, and a grid made of them would
@@ -140,9 +141,8 @@ def _grid(planes: list[FramePlane], spacing_mm: float | None, rows: int, columns
     if count > 1:
         drift = positions[last] - positions[first]
         drift = drift - normal * float(drift @ normal)
-        sideways = drift / (count - 1)
-        if np.linalg.norm(sideways) < 0.01 * step:
-            sideways = np.zeros(3)
+        # A tilt is what adds up over the planes; a few hundredths are the last decimal of the positions.
+        sideways = drift / (count - 1) if np.linalg.norm(drift) > DRIFT_MM else np.zeros(3)
     direction = normal * step + sideways
     expected = positions[first] + np.outer(ks, direction)
     inplane = (positions - expected) - np.outer((positions - expected) @ normal, normal)

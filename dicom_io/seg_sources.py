@@ -3,7 +3,8 @@
 It takes single-frame files one for one, but of multi-frame files only one whole file in which all
 frames share a direction. A stack that is some frames of a file, or frames of several files, is
 therefore handed over as one file with just the frames of the stack, and what the segmentation says
-about its sources is put right afterwards (``name_true_frames``).
+about its sources is put right afterwards (``name_true_frames``). Where slices are missing, the planes
+that were interpolated are handed over like the others, and afterwards name no picture.
 
 Positions and spacings are those of the grid that the masks lie on, not the headers': printed
 positions wander by their last decimal, SpacingBetweenSlices is often absent or wrong, and sparse
@@ -12,6 +13,7 @@ segments would be read back with the distance between their own planes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,10 +21,12 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
+from pydicom.uid import generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from dicom_io.enhanced_us import as_source
 from dicom_io.scan import SeriesSummary
+from dicom_io.stack import StackLayout
 from dicom_io.writing import PATIENT, STUDY
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
@@ -50,19 +54,28 @@ def _header(path: Path) -> Dataset:
     return ds
 
 
-def segmentation_sources(series: SeriesSummary, grid: ImageGeometry) -> tuple[list[Dataset], list[Reference]]:
-    """Headers of the stack's pictures in order of k, placed exactly on ``grid``, and what each plane is.
+def stored_slices(grid: ImageGeometry, layout: StackLayout) -> list[int | None]:
+    """Which stored slice (in order of position) each k of the grid is; None where it was interpolated."""
+    if layout.source_index is None:
+        return list(range(grid.shape[0]))
+    return [int(place) if float(place).is_integer() else None for place in layout.source_index]
+
+
+def segmentation_sources(series: SeriesSummary, grid: ImageGeometry, layout: StackLayout) -> tuple[list[Dataset], list[Reference | None]]:
+    """Headers of the stack's pictures in order of k, placed exactly on ``grid``, and what each plane is
+    (None: interpolated between stored slices).
 
     One header a plane for single-frame files, else one for all. Raises ``NodusError``
     (``frame_of_reference_missing``).
     """
     headers = [_header(path) for path in series.paths]
-    references = [plane_reference(headers[file], frame) for file, frame in series.slices]
+    stored = stored_slices(grid, layout)
+    references = [None if n is None else plane_reference(headers[series.slices[n][0]], series.slices[n][1]) for n in stored]
     direction = grid.direction
     orientation = _ds([*direction[:, 0], *direction[:, 1]])
     column_mm, row_mm, _ = grid.spacing_mm
     distance_mm = _plane_distance_mm(grid)
-    single = len(series.slices) == 1
+    single = grid.shape[0] == 1
     thickness_mm = series.planes[0].thickness_mm or distance_mm
     centres = grid.index_to_world(np.array([[0, 0, k] for k in range(grid.shape[0])], dtype=float))
     measures = Dataset()
@@ -72,8 +85,11 @@ def segmentation_sources(series: SeriesSummary, grid: ImageGeometry) -> tuple[li
         measures.SpacingBetweenSlices = _ds([distance_mm])[0]
     if not any("SharedFunctionalGroupsSequence" in h for h in headers):
         out = []
-        for (file, _), centre in zip(series.slices, centres, strict=True):
-            ds = headers[file]
+        for n, centre in zip(stored, centres, strict=True):
+            ds = headers[series.slices[n or 0][0]]
+            if n is None:
+                ds = copy.deepcopy(ds)
+                ds.SOPInstanceUID = generate_uid(prefix=None)  # stands for a plane without a picture; is never written
             ds.ImagePositionPatient, ds.ImageOrientationPatient = _ds(centre), orientation
             ds.pop("SpacingBetweenSlices", None)
             for element in measures:
@@ -112,21 +128,20 @@ def _as_one(headers: list[Dataset], series: SeriesSummary, measures: Dataset, or
     return ds
 
 
-def name_true_frames(segmentation: Dataset, references: Sequence[Reference]) -> None:
-    """Let every frame of a segmentation written on one combined header name the file and frame it lies on."""
-    done: set[int] = set()  # the library lets frames of several segments share one item
+def name_true_frames(segmentation: Dataset, sources: Sequence[Dataset], references: Sequence[Reference | None]) -> None:
+    """Let every frame of a segmentation name the file and frame that it truly lies on, and a plane that was
+    interpolated none. ``sources`` is what ``segmentation_sources`` gave."""
+    plane_of = {str(source.SOPInstanceUID): k for k, source in enumerate(sources)}
+    known: dict[int, bool] = {}  # source items put right, and whether there is a picture: frames of several segments share one item
     for frame in segmentation.PerFrameFunctionalGroupsSequence:
         for derivation in frame.get("DerivationImageSequence", []):
             for source in derivation.get("SourceImageSequence", []):
-                if id(source) in done:
-                    continue
-                done.add(id(source))
-                stated = source.get("ReferencedFrameNumber")
-                sop_class, sop_uid, number = references[int(stated) - 1 if stated is not None else 0]
-                source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = sop_class, sop_uid
-                if number is not None:
-                    source.ReferencedFrameNumber = number
-    instances = list(dict.fromkeys((sop_class, sop_uid) for sop_class, sop_uid, _ in references))
+                if id(source) not in known:
+                    known[id(source)] = _name_true_frame(source, plane_of, references)
+            derivation.SourceImageSequence = DicomSequence([s for s in derivation.get("SourceImageSequence", []) if known[id(s)]])
+        if any(not d.SourceImageSequence for d in frame.get("DerivationImageSequence", [])):
+            frame.DerivationImageSequence = DicomSequence([])
+    instances = dict.fromkeys(reference[:2] for reference in references if reference is not None)
     listed = []
     for sop_class, sop_uid in instances:
         item = Dataset()
@@ -134,3 +149,17 @@ def name_true_frames(segmentation: Dataset, references: Sequence[Reference]) -> 
         listed.append(item)
     for series in segmentation.get("ReferencedSeriesSequence", []):
         series.ReferencedInstanceSequence = DicomSequence(listed)
+
+
+def _name_true_frame(source: Dataset, plane_of: dict[str, int], references: Sequence[Reference | None]) -> bool:
+    """Put right one item that names a source; False where there is no such picture."""
+    stated = source.get("ReferencedFrameNumber")
+    reference = references[int(stated) - 1 if stated is not None else plane_of[str(source.ReferencedSOPInstanceUID)]]
+    if reference is None:
+        return False
+    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID, number = reference
+    if number is not None:
+        source.ReferencedFrameNumber = number
+    else:
+        source.pop("ReferencedFrameNumber", None)
+    return True

@@ -6,6 +6,7 @@ import gzip
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,20 +83,27 @@ def read_image_file(path: Path | str) -> ImageVolume:
     return ImageVolume(array, geometry, unit="HU", source=ImageSource(description=Path(path).name))
 
 
-def _write_into(folder: Path, name: str, suffix: str, array: np.ndarray, geometry: ImageGeometry) -> list[Path]:
-    """Write under ``folder``; every file made, the main one last."""
+def _write_into(folder: Path, name: str, suffix: str, array: np.ndarray, geometry: ImageGeometry, notes: dict[str, str]) -> list[Path]:
+    """Write under ``folder``; every file made, the main one last. A fourth axis of ``array`` is layers (not for NIfTI)."""
     target = folder / name
     if suffix in NIFTI:
         raw = nifti_bytes(array, geometry.affine, "Nodus, investigational use only")
         # No time stamp: the same volume gives the same bytes.
         target.write_bytes(gzip.compress(raw, 4, mtime=0) if suffix == ".nii.gz" else raw)
         return [target]
-    image = sitk.GetImageFromArray(array)
+    image = sitk.GetImageFromArray(array, isVector=array.ndim == 4)
+    for key, value in notes.items():
+        image.SetMetaData(key, value)
     image.SetSpacing(geometry.spacing_mm)
     image.SetOrigin(geometry.origin_mm)
     image.SetDirection(tuple(geometry.direction.ravel()))
     sitk.WriteImage(image, str(target), useCompression=True)
     return [*sorted(p for p in folder.iterdir() if p != target), target]
+
+
+def label_type(label: int) -> type[np.unsignedinteger]:
+    """The smallest type that holds a label."""
+    return np.uint8 if label < 1 << 8 else np.uint16 if label < 1 << 16 else np.uint32
 
 
 def write_volume(volume: ImageVolume | NodeMask, path: Path | str) -> Path:
@@ -107,25 +115,60 @@ def write_volume(volume: ImageVolume | NodeMask, path: Path | str) -> Path:
     """
     array = volume.array
     if isinstance(volume, NodeMask):
-        array = array.astype(np.uint8 if volume.label < 256 else np.uint16) * volume.label
+        label = max(1, volume.label)  # with 0 there would be no mask
+        array = np.where(array, label_type(label)(label), 0)
     return write_array(array, volume.geometry, path)
 
 
-def write_array(array: np.ndarray, geometry: ImageGeometry, path: Path | str) -> Path:
-    """``write_volume`` for a plain array ``[k, j, i]`` on a grid."""
+def write_masks(masks: Sequence[NodeMask], path: Path | str) -> Path:
+    """Write nodes of one grid into one file, each under its own label (renumbered from 1 where labels repeat).
+
+    Where nodes share voxels they are laid into as few layers as need be, which NRRD and MetaImage hold and NIfTI
+    does not. NRRD also keeps names and empty nodes, as 3D Slicer does. Read back, compared, then moved into place.
+    Raises ``NodusError``: ``nothing_to_write``, ``wrong_grid``, ``segments_overlap``, ``unknown_format``, ``write_failed``.
+    """
+    path = Path(path)
+    if not masks:
+        raise NodusError("There is no mask to write.", code="nothing_to_write")
+    grid = masks[0].geometry
+    if not all(m.geometry.same_grid(grid) for m in masks):
+        raise NodusError("The masks do not lie on one grid.", code="wrong_grid")
+    labels = [m.label for m in masks]
+    if len(set(labels)) < len(labels) or min(labels) < 1:
+        labels = list(range(1, len(masks) + 1))
+    layers: list[np.ndarray] = []
+    notes: dict[str, str] = {}
+    for n, (mask, label) in enumerate(zip(masks, labels, strict=True)):
+        at = next((i for i, layer in enumerate(layers) if not layer[mask.array].any()), len(layers))
+        if at == len(layers):
+            layers.append(np.zeros(grid.shape, dtype=label_type(max(labels))))
+        layers[at][mask.array] = label
+        notes |= {f"Segment{n}_{key}": str(v) for key, v in (("ID", f"Segment_{label}"), ("Name", " ".join((mask.name or f"node {label}").split())), ("LabelValue", label), ("Layer", at))}
+    suffix = suffix_of(path)
+    if len(layers) > 1 and suffix in NIFTI:
+        raise NodusError("Some nodes share voxels; a NIfTI label map has one label a voxel.", code="segments_overlap", hint="Write NRRD (.nrrd), which holds them in layers.")
+    return write_array(layers[0] if len(layers) == 1 else np.stack(layers, axis=-1), grid, path, notes=notes if suffix in NRRD else None)
+
+
+def write_array(array: np.ndarray, geometry: ImageGeometry, path: Path | str, *, notes: dict[str, str] | None = None) -> Path:
+    """``write_volume`` for a plain array ``[k, j, i]`` (``[k, j, i, layer]`` in NRRD and MetaImage) on a grid; ``notes`` go into NRRD."""
     path = Path(path)
     suffix = suffix_of(path)
     if suffix is None:
         raise NodusError(f"{path.name}: the format is not known; use .nii.gz, .nrrd or .mha.", code="unknown_format")
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    folder = None
     try:
-        made = _write_into(folder, path.name, suffix, array, geometry)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+        made = _write_into(folder, path.name, suffix, array, geometry, notes or {})
         back, grid, _ = read_volume_file(folder / path.name)
         if not np.array_equal(back, array) or not grid.same_grid(geometry):
             raise NodusError(f"{path.name} did not read back as it was written; nothing was kept.", code="write_failed")
+        for file in made:
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
         for file in made:
             os.replace(file, path.parent / file.name)
     except OSError as error:
@@ -133,5 +176,6 @@ def write_array(array: np.ndarray, geometry: ImageGeometry, path: Path | str) ->
     except RuntimeError as error:
         raise NodusError(f"{path.name} cannot be written ({str(error).strip().splitlines()[-1][-120:]}).", code="write_failed") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
     return path
