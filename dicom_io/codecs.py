@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
-from dicom_io import jpeg_ls, lossless_jpeg
+from dicom_io import jpeg_ls, lossless_jpeg, rle
 from dicom_io.headers import DicomRefused
 from dicom_io.lossless_jpeg import segments
 
@@ -47,6 +47,8 @@ _SHORTEST = (
     (lossless_jpeg, "ffd8ffc3000b080001000101011100ffc400140001" + 15 * "00" + "00ffda0008010100010000ffd9"),
     (jpeg_ls, "ffd8fff7000b080001000101011100ffda0008010100000000ffd9"),
 )
+# A run-length coded pixel of three samples.
+_ONE_PIXEL = struct.pack("<16L", 3, 64, 66, 68, *12 * [0]) + 3 * b"\x00\x07"
 
 
 def warm_up() -> None:
@@ -56,6 +58,10 @@ def warm_up() -> None:
             own.decode(bytes.fromhex(stream), 1, 1, 1)
         except lossless_jpeg.StreamDamaged as short:
             LOG.debug("%s is ready: %s", own.__name__, short)
+    from dicom_io.kernels.colour import ybr_to_rgb
+
+    pixel = rle.decode(_ONE_PIXEL, 1, 1, 3, np.dtype(np.uint8))
+    ybr_to_rgb(pixel.reshape(-1, 3))
 
 
 def codec_available(transfer_syntax: str | None) -> bool:

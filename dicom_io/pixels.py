@@ -17,6 +17,7 @@ from dicom_io.codecs import MAX_SAMPLES, FrameCodec
 from dicom_io.frame_spans import frame_spans
 from dicom_io.headers import MAX_FRAME_BYTES, DicomRefused, Header, integer, number, numbers, text, value_of
 from dicom_io.palette import colour_table
+from dicom_io.quick_frames import quick_frame
 from volumetry.finding import Finding
 
 RLE = "1.2.840.10008.1.2.5"
@@ -244,12 +245,16 @@ class FrameDecoder:
             if len(data) < 2:
                 raise DicomRefused(f"{self.header.path.name}: frame {index} is empty.", code="decode_failed")
             self._codec.check(data, self.header.rows, self.header.columns, self._template["SamplesPerPixel"])
-        array, meta = self._codec.decode(self._dataset(data), raw=not colour)
+        found = quick_frame(self.header.transfer_syntax, data, self.header.rows, self.header.columns, self._template, colour)
+        if found is None:
+            array, meta = self._codec.decode(self._dataset(data), raw=not colour)
+            found = array, str(meta.get("photometric_interpretation", self._template["PhotometricInterpretation"]))
+        array, kind = found
         if array.shape[:2] != (self.header.rows, self.header.columns):
             raise DicomRefused(f"{self.header.path.name}: frame {index} decodes to another size than declared.", code="header_size_mismatch")
         if self._shift and array.dtype.kind in "iu":
             array = array >> self._shift
-        return array, str(meta.get("photometric_interpretation", self._template["PhotometricInterpretation"]))
+        return array, kind
 
     def picture(self, index: int) -> np.ndarray:
         """Frame ``index`` for the screen: uint8 ``[row, column]`` grey or ``[row, column, 3]`` RGB."""
