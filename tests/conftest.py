@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from app.settings import prepare_process
+
+# As the program itself starts: the kernels compiled ahead are found, and threads that wait do not
+# spin on the cores of the other half of the suite. Before anything imports Numba.
+prepare_process()
+
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 
