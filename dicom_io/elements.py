@@ -124,7 +124,8 @@ class Elements:
         if vr in TEXT_VRS:
             if b"\\" not in raw:
                 if vr not in CHARACTER_VRS:
-                    return raw.decode("iso8859").rstrip(" \0") or None
+                    one = raw.decode("iso8859").rstrip(" \0")
+                    return (one.strip() if vr in (b"DS", b"IS") else one) or None
                 return self._text(vr, raw) or None
             if vr in CHARACTER_VRS:
                 return [self._text(vr, part) for part in raw.split(b"\\")]

@@ -261,12 +261,19 @@ class Header:
 
     def frame_bytes(self) -> float | None:
         """Bytes of one uncompressed frame by the header (fractional for packed bits), or None."""
+        full = self.full_frame_bytes()
+        if full is None or self.is_encapsulated or integer(self.ds, "SamplesPerPixel") != 3 or not (text(self.ds, "PhotometricInterpretation") or "").startswith("YBR_FULL_422"):
+            return full
+        if self.pixels is not None and self.pixels.length >= full * self.frames:
+            return full  # called halved (422) though every pixel has its colours: the bytes decide
+        return full * 2 / 3
+
+    def full_frame_bytes(self) -> float | None:
+        """The same with every sample of every pixel stored."""
         rows, columns, bits = self.rows, self.columns, integer(self.ds, "BitsAllocated")
         samples = integer(self.ds, "SamplesPerPixel") or 1
         if not rows or not columns or not bits or rows < 1 or columns < 1 or bits < 1 or samples < 1:
             return None
-        if (text(self.ds, "PhotometricInterpretation") or "").startswith("YBR_FULL_422") and samples == 3 and not self.is_encapsulated:
-            return rows * columns * 2 * bits / 8
         return rows * columns * samples * bits / 8
 
 

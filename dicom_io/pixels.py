@@ -21,6 +21,7 @@ from dicom_io.quick_frames import quick_frame
 from volumetry.finding import Finding
 
 RLE = "1.2.840.10008.1.2.5"
+SHOWN_AS_STORED = ("RGB", "YBR_RCT", "YBR_ICT")  # the two of JPEG 2000 are undone by its decoder
 _PIXEL_KEYWORDS = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -137,7 +138,10 @@ class FrameDecoder:
         self._template.setdefault("PixelRepresentation", 0)
         self._template.setdefault("PhotometricInterpretation", "MONOCHROME2" if self._template["SamplesPerPixel"] == 1 else "RGB")
         self._template.setdefault("BitsStored", self._template.get("BitsAllocated"))
+        if not header.is_encapsulated and header.frame_bytes() == header.full_frame_bytes() and self._template["PhotometricInterpretation"] == "YBR_FULL_422":
+            self._template["PhotometricInterpretation"] = "YBR_FULL"  # called halved, stored whole
         self._shift = self._drop_low_bits()
+        self._ends: tuple[float, float] | None = None
         self._plain = self._plain_dtype()
 
     def _drop_low_bits(self) -> int:
@@ -263,6 +267,8 @@ class FrameDecoder:
         if photometric == "PALETTE COLOR":
             return self._palette(array)
         if array.ndim == 3:
+            if photometric not in SHOWN_AS_STORED:
+                raise DicomRefused(f"{self.header.path.name} stores its colours as {photometric}, which is not read.", code="decode_failed", hint="Export the picture in RGB.")
             return _to_8_bit(array, integer(ds, "BitsStored") or 8 * array.itemsize)
         return self._grey(array, photometric)
 
@@ -274,18 +280,29 @@ class FrameDecoder:
             array = array.view(np.dtype(f"u{array.itemsize}"))
         return self._lut[np.minimum(array, len(self._lut) - 1)]
 
+    def _rescaled(self, array: np.ndarray) -> np.ndarray:
+        return array.astype(np.float32) * (number(self.header.ds, "RescaleSlope") or 1.0) + (number(self.header.ds, "RescaleIntercept") or 0.0)
+
+    def _extremes(self) -> tuple[float, float]:
+        """Darkest and brightest value of a loop without a window, from its first, middle and last frame: one scale of
+        greys for all of them, so that what grows brighter looks brighter."""
+        if self._ends is None:
+            values = [self._rescaled(self.raw(n)[0]) for n in sorted({0, self.frames // 2, self.frames - 1})]
+            self._ends = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+        return self._ends
+
     def _grey(self, array: np.ndarray, photometric: str) -> np.ndarray:
         ds = self.header.ds
         bits = integer(ds, "BitsStored") or 8 * array.itemsize
         if array.dtype == np.uint8 and bits <= 8:
             grey = array if bits == 8 else _to_8_bit(array, bits)
         else:
-            values = array.astype(np.float32) * (number(ds, "RescaleSlope") or 1.0) + (number(ds, "RescaleIntercept") or 0.0)
+            values = self._rescaled(array)
             centre, width = numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth")
             if centre and width and width[0] > 0:
                 low, high = centre[0] - width[0] / 2, centre[0] + width[0] / 2
             else:
-                low, high = float(values.min()), float(values.max())
+                low, high = self._extremes() if self.frames > 1 else (float(values.min()), float(values.max()))
             grey = np.clip((values - low) * (255.0 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
         return 255 - grey if photometric == "MONOCHROME1" else grey
 

@@ -36,13 +36,21 @@ BOX_SLACK_PX = 2
 # A cropped picture is believed only if its other side is still the one the regions were drawn for:
 # they must reach to within this part of that side's far edge.
 EDGE_SHARE = 0.05
+# Regions that all lie within this part of both sides belong to a picture that was enlarged afterwards.
+ENLARGED_SHARE = 0.55
+# Between ultrasound microscopy and a thumbnail of the deepest picture; beyond a metre no probe looks.
+POSSIBLE_MM_PER_PX, POSSIBLE_ASPECT, POSSIBLE_MM = (0.001, 5.0), 10.0, 1000.0
+# Times of frames: nothing is faster than 10,000 frames a second or slower than one in a minute.
+POSSIBLE_STEP_MS = (0.1, 60_000.0)
+# A display rate that differs from the acquisition this much contradicts it.
+RATE_APART = 50.0
 
 
 def _box(region: Dataset) -> tuple[int, int, int, int] | None:
     values = [integer(region, k) for k in ("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1")]
     if any(v is None for v in values):
         return None
-    x0, y0, x1, y1 = values
+    x0, y0, x1, y1 = (v - (1 << 32) if v >= 1 << 31 else v for v in values)  # -1, written into an unsigned number
     return (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
 
 
@@ -59,6 +67,9 @@ def _fit(boxes: list[tuple[int, int, int, int]], columns: int, rows: int) -> tup
     if low < -BOX_SLACK_PX:
         return ("regions_do_not_fit", "The ultrasound regions start outside the picture; its scale cannot be trusted.")
     if not over_x and not over_y:
+        if reach_x < ENLARGED_SHARE * (columns - 1) and reach_y < ENLARGED_SHARE * (rows - 1):
+            lie = f"The ultrasound regions lie within the upper left {reach_x + 1} x {reach_y + 1} of the picture's {columns} x {rows} pixels"
+            return ("regions_do_not_fit", f"{lie}: it was enlarged, so its scale cannot be trusted.")
         return None
     refusal = (
         "regions_do_not_fit",
@@ -110,9 +121,22 @@ def read_calibration(ds: Dataset, columns: int, rows: int) -> Calibration:
     if isinstance(fit, tuple):
         findings.append(Finding("regions_do_not_fit", fit[1], "serious"))
         return Calibration(tuple(regions), refusal=fit, findings=tuple(findings))
+    wrong = next((r for r in regions if r.is_length and not _is_possible(r)), None)
+    if wrong is not None:
+        x, y = wrong.mm_per_pixel
+        refusal = ("implausible_scale", f"The header makes a pixel {x:.4g} x {y:.4g} mm, which no ultrasound picture of this size has; its scale is not used.")
+        return Calibration(tuple(regions), refusal=refusal, findings=(*findings, Finding("implausible_scale", refusal[1], "serious")))
     if not any(r.is_length for r in regions):
         findings.append(uncalibrated)
     return Calibration(tuple(regions), findings=tuple(findings))
+
+
+def _is_possible(region: PictureRegion) -> bool:
+    """False for a scale that cannot be: no probe resolves so little, no pixel is so long, no body so large."""
+    x, y = region.mm_per_pixel
+    low, high = POSSIBLE_MM_PER_PX
+    sides = (region.x1 - region.x0 + 1) * x, (region.y1 - region.y0 + 1) * y
+    return low <= min(x, y) and max(x, y) <= high and max(x, y) <= POSSIBLE_ASPECT * min(x, y) and max(sides) <= POSSIBLE_MM
 
 
 def read_frame_calibrations(ds: Dataset, columns: int, rows: int) -> dict[int, Calibration]:
@@ -131,6 +155,8 @@ def read_frame_times(ds: Dataset, frames: int, there: int | None = None) -> tupl
 
     The frame increment pointer chooses between vector and frame time; without it the vector, then
     the frame time, then the cine or display rate is used. None for stills and where nothing is given.
+    Findings: ``frame_times_from_rate``, ``frame_times_missing``, and ``frame_times_doubtful`` where the header
+    contradicts itself.
     """
     if frames < 2:
         return None, ()
@@ -145,17 +171,36 @@ def read_frame_times(ds: Dataset, frames: int, there: int | None = None) -> tupl
     except (ValueError, TypeError):
         tags = set()
     vector, step = numbers(ds, "FrameTimeVector"), number(ds, "FrameTime")
+    rate = number(ds, "CineRate") or number(ds, "RecommendedDisplayFrameRate")
     use_vector = vector is not None and (0x00181065 in tags or 0x00181063 not in tags or not step)
+    found: tuple[Finding, ...] = ()
     if use_vector and len(vector) == frames and min(vector) >= 0 and sum(vector[1:]) > 0:
         # The standard asks for 0 as the first increment; whatever stands there, time starts at 0.
-        return np.cumsum([0.0, *vector[1:]])[:shown], ()
+        return np.cumsum([0.0, *vector[1:]])[:shown], _doubts(np.array(vector[1:]), rate)
+    if use_vector:
+        found = (_doubtful(f"Its list of frame times cannot be used: {len(vector)} of them for {frames} frames, or not all of them rise."),)
     if step is not None and step > 0:
-        return np.arange(shown) * step, ()
-    rate = number(ds, "CineRate") or number(ds, "RecommendedDisplayFrameRate")
+        return np.arange(shown) * step, (*found, *_doubts(np.array([step]), rate))
     if rate is not None and rate > 0:
-        found = Finding("frame_times_from_rate", "Frame times are taken from the display rate; the header gives no acquisition times.", "info")
-        return np.arange(shown) * (1000.0 / rate), (found,)
-    return None, (Finding("frame_times_missing", "The header gives no frame times: the loop has no true speed and no time curve.", "warning"),)
+        from_rate = Finding("frame_times_from_rate", "Frame times are taken from the display rate; the header gives no acquisition times.", "info")
+        return np.arange(shown) * (1000.0 / rate), (*found, from_rate)
+    return None, (*found, Finding("frame_times_missing", "The header gives no frame times: the loop has no true speed and no time curve.", "warning"),)
+
+
+def _doubtful(why: str) -> Finding:
+    return Finding("frame_times_doubtful", f"The loop's frame times are doubtful. {why}", "warning")
+
+
+def _doubts(steps_ms: np.ndarray, rate: float | None) -> tuple[Finding, ...]:
+    """Why the steps from frame to frame may not be what they are called."""
+    mean, low, high = float(steps_ms.mean()), *POSSIBLE_STEP_MS
+    if len(steps_ms) > 3 and steps_ms[0] > 0 and np.allclose(steps_ms, steps_ms[0] * np.arange(1, len(steps_ms) + 1), rtol=0.05):
+        return (_doubtful("The steps between frames grow evenly, as if they were times from the start; they are used as steps, as the standard has it."),)
+    if not low <= mean <= high:
+        return (_doubtful(f"A frame every {mean:.4g} ms is no loop of a scanner."),)
+    if rate is not None and rate > 0 and not 1 / RATE_APART <= mean * rate / 1000.0 <= RATE_APART:
+        return (_doubtful(f"A frame every {mean:.4g} ms contradicts the rate of {rate:.4g} a second that it gives too."),)
+    return ()
 
 
 def read_cine(path: Source | str, series: SeriesSummary | None = None) -> Cine:

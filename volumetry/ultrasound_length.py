@@ -120,8 +120,8 @@ def _refuse(calibration: Calibration, points: Sequence[Point]) -> CalibrationRef
 
 
 def _by_hand(calibration: Calibration, points: Sequence[Point]) -> LengthScale:
-    """The reader's own scale, where it holds: not outside its box, and not on a spectrum, a time axis or a
-    graphic that the header names (its boxes count only where they fit the picture)."""
+    """The reader's own scale, where it holds: not outside its box, not on a spectrum, a time axis or a graphic that
+    the header names, and not from one picture into another (its boxes count only where they fit the picture)."""
     sx, sy = calibration.manual_mm_per_pixel
     if not (math.isfinite(sx) and math.isfinite(sy) and sx > 0 and sy > 0):
         raise CalibrationRefused("The manual calibration is not a positive number.", code="uncalibrated")
@@ -135,6 +135,9 @@ def _by_hand(calibration: Calibration, points: Sequence[Point]) -> LengthScale:
         named = next((r for r in calibration.regions if r.spatial_format in NOT_TWO_DIMENSIONAL and any(_crosses(r, a, b) for a, b in segments)), None)
         if named is not None:
             raise CalibrationRefused(f"The line lies in a {_name(named)} part of the picture, where pixels are not lengths.", code="not_a_length")
+        panes = [r for r in calibration.regions if r.spatial_format == 1 and any(_crosses(r, a, b) for a, b in segments)]
+        if len(panes) > 1 and not any(all(r.holds(*p) for p in points) for r in panes):
+            raise CalibrationRefused("The line crosses from one part of the picture into another, which may have its own scale.", code="crosses_regions")
     notes = scale.findings() if scale is not None else (Finding("manual_calibration", "Calibrated by hand against a drawn scale, not by the header.", "warning"),)
     return LengthScale(sx, sy, None, notes)
 

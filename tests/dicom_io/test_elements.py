@@ -136,6 +136,7 @@ def test_that_words_of_other_scripts_are_read_alike(tmp_path, charset):
     cut=st.one_of(st.none(), st.floats(0, 1)),
 )
 @example(name="explicit", implicit=False, flips=[(0.5, 255)], cut=None)
+@example(name="explicit", implicit=False, flips=[(0.8828125, 28)], cut=None)  # a control sign before a decimal number
 def test_that_damage_is_judged_by_the_full_parser_or_read_alike(tmp_path, name, implicit, flips, cut):
     raw = bytearray(encoded(name, ImplicitVRLittleEndian if implicit else None))
     for place, value in flips:

@@ -156,6 +156,14 @@ def advice(code: str) -> tuple[str, str]:
             t("The picture was cropped after it was made. The scale in millimetres still holds."),
             t("Check one length against the ruler drawn in the picture."),
         ),
+        "implausible_scale": (
+            t("The scale in the file cannot be right: no ultrasound picture has such pixels. It was not used."),
+            t("Ask for the original export of the machine, or state a scale by hand where marks are drawn into the picture (Shift+S)."),
+        ),
+        "frame_times_doubtful": (
+            t("The times of the frames contradict each other, or are not those of a scanner."),
+            t("Do not take wash-in times from this cine without the original of the machine."),
+        ),
         "frame_times_from_rate": (
             t("The frames carry no times of their own; the display rate of the header stands in."),
             t("Do not take wash-in times from this cine without the original of the machine."),
