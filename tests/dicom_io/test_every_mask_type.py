@@ -132,6 +132,8 @@ def test_that_a_segmentation_gives_every_voxel_to_us_and_to_highdicom(series, tm
     assert list(theirs.segment_numbers) == list(range(1, len(masks) + 1))
     # frame by frame, as tilted stacks are no volume to it
     arrays = theirs.pixel_array.reshape(-1, ROWS, COLUMNS)
+    if kind != "labelmap":  # of which SimpleITK has no reader
+        assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).reshape(arrays.shape) > 0, arrays > 0)
     direction = grid.direction
     for number, mask in enumerate(masks, start=1):
         found = []
