@@ -72,7 +72,7 @@ def window_actions(window) -> list[Action]:
 
     s = window.session
     panes = window.panes
-    pacs_query, pacs_send = pacs_actions(window)
+    pacs_query, pacs_receive, pacs_send = pacs_actions(window)
 
     def has_volume() -> bool:
         return s.image is not None and s.picture is None
@@ -105,6 +105,7 @@ def window_actions(window) -> list[Action]:
         Action("open_folder", t("Look at DICOM images…"), "study", window.ask_open_folder, ("Ctrl+Shift+O",), tip=t("Without a study; nothing is saved"), group=0),
         Action("import_images", t("Import images into the study…"), "study", window.ask_import, ("Ctrl+I",), group=1, enabled=has_study),
         pacs_query,
+        pacs_receive,
         Action("save", t("Save"), "study", s.save, ("Ctrl+S",), tip=t("Work is also saved by itself after every change"), group=1),
         Action("export_csv", t("Export readings (CSV)…"), "study", window.ask_export_csv, group=2, enabled=has_study),
         Action("export_dicom", t("Export readings (DICOM SR and SEG)…"), "study", window.ask_export_dicom, group=2, enabled=has_study),

@@ -161,6 +161,7 @@ class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, P
         """
         if self._stroke is not None:
             self.end_stroke()
+        self.end_receiving()
         problems = self.jobs.close() + self.write_drafts_now()
         if problems:
             self.jobs.reopen()

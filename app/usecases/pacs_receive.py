@@ -172,9 +172,9 @@ def _study(place: Path, is_open: bool) -> ReceivedStudy | None:
     return ReceivedStudy(place.name, place, tuple(patients), min(dates, default=None), tuple(dict.fromkeys(modalities)), series, pictures, others, newest, is_open or lately)
 
 
-def find_received(folder: Path, study_uid: str) -> ReceivedStudy:
+def find_received(folder: Path, study_uid: str, arriving: frozenset[str] = frozenset()) -> ReceivedStudy:
     """The study of that UID. Raises ``pacs_nothing_found``."""
-    for study in received_studies(folder):
+    for study in received_studies(folder, arriving):
         if study.study_uid == study_uid:
             return study
     raise PacsRefused("No such study has been received.", code="pacs_nothing_found", hint="nodus pacs received lists what has come.")

@@ -25,8 +25,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 from PySide6.QtWidgets import QVBoxLayout as Column
+from shiboken6 import isValid
 
-from app.ui.dialogs.import_images import PSEUDONYM
+from app.ui.dialogs.pacs_target import TargetFields
+from app.ui.dialogs.review_pictures import look_first
 from app.ui.models.pacs import DATE_NAMES, MODALITIES, begins, days_of, person, within
 from app.ui.text import t
 from app.ui.widgets.labels import ElidedLabel, WrapLabel
@@ -37,8 +39,8 @@ from volumetry.errors import NodusError
 
 ICONS = (Path(str(resources.files("resources"))) / "icons").as_posix()
 RESULT, SORT = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
-COLUMNS = ("Patient", "Patient ID", "Date", "Modality", "Description", "Series", "Images")
-WIDTHS = (190, 110, 92, 84, 0, 58, 64)  # 0 takes the rest
+COLUMNS = ("Patient", "Patient ID", "Date", "Modality", "Description", "Accession", "Series", "Images")
+WIDTHS = (190, 110, 92, 84, 0, 110, 58, 64)  # 0 takes the rest
 
 
 # Room between the rows, and date fields like the others.
@@ -73,8 +75,8 @@ class PacsQueryDialog(QDialog):
         self.setWindowTitle(t("Query the PACS"))
         self.setStyleSheet(PANEL_STYLE + STYLE)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(960, 620)
-        self.setMinimumSize(720, 440)
+        self.resize(1080, 640)
+        self.setMinimumSize(860, 440)
         self._gone = False
         self._asked: Peer | None = None  # whose answers are shown
         self._job: int | None = None
@@ -91,9 +93,7 @@ class PacsQueryDialog(QDialog):
         box.addLayout(self._target())
         self.finished.connect(self._leave)
         session.jobs.progressed.connect(self._show_job)
-        session.study_changed.connect(self._take_study)
         self._fill_peers()
-        self._take_study()
         self._check()
         self.patient_name.setFocus()
 
@@ -114,11 +114,12 @@ class PacsQueryDialog(QDialog):
         return row
 
     def _criteria(self) -> QGridLayout:
-        self.patient_name, self.patient_id, self.description = QLineEdit(), QLineEdit(), QLineEdit()
+        self.patient_name, self.patient_id, self.description, self.accession = (QLineEdit() for _ in range(4))
         self.patient_name.setPlaceholderText(t("begins with …  (* and ? allowed)"))
         self.patient_id.setPlaceholderText(t("exactly  (* and ? allowed)"))
         self.description.setPlaceholderText(t("contains …"))
-        for field in (self.patient_name, self.patient_id, self.description):
+        self.accession.setPlaceholderText(t("exactly"))
+        for field in (self.patient_name, self.patient_id, self.description, self.accession):
             field.setMaxLength(60)
             field.returnPressed.connect(self.search)
             field.textChanged.connect(self._check)
@@ -142,20 +143,21 @@ class PacsQueryDialog(QDialog):
         days.addWidget(self.dates, 1)
         days.addWidget(self.first)
         days.addWidget(self.last)
-        self.search_button = QPushButton(t("&Search"))
+        self.search_button = QPushButton(t("Searc&h"))
         self.search_button.setProperty("primary", True)
         self.search_button.setDefault(True)
         self.search_button.clicked.connect(self.search)
         grid = QGridLayout()
         grid.setHorizontalSpacing(10)
         grid.setVerticalSpacing(8)
-        for row, column, caption, field in ((0, 0, t("Patient &name"), self.patient_name), (0, 2, t("Patient &ID"), self.patient_id), (0, 4, t("&Modality"), self.modality), (1, 2, t("D&escription"), self.description)):
+        for row, column, caption, field in ((0, 0, t("Patient &name"), self.patient_name), (0, 2, t("Patient &ID"), self.patient_id), (0, 4, t("Acce&ssion"), self.accession), (1, 2, t("D&escription"), self.description), (1, 4, t("&Modality"), self.modality)):
             grid.addWidget(self._caption(caption, field), row, column)
             grid.addWidget(field, row, column + 1)
         grid.addWidget(self._caption(t("&Date"), self.dates), 1, 0)
         grid.addLayout(days, 1, 1)
-        grid.addWidget(self.search_button, 1, 4, 1, 2)
-        for column, share in ((1, 4), (3, 3), (5, 1)):
+        grid.addWidget(self._button(t("Clea&r"), self._clear, t("Any patient, any date")), 0, 6)
+        grid.addWidget(self.search_button, 1, 6)
+        for column, share in ((1, 4), (3, 3), (5, 3)):
             grid.setColumnStretch(column, share)
         return grid
 
@@ -179,13 +181,9 @@ class PacsQueryDialog(QDialog):
         return table
 
     def _target(self) -> Column:
-        self.subject, self.visit = QComboBox(), QComboBox()
-        for field, hint in ((self.subject, "S-014"), (self.visit, t("Baseline, Day 30, Month 3 …"))):
-            field.setEditable(True)
-            field.lineEdit().setPlaceholderText(hint)
-            field.setMinimumWidth(150)
-            field.currentTextChanged.connect(self._check)
-        self.subject.currentTextChanged.connect(self._fill_visits)
+        self.target = TargetFields(self.session)
+        self.subject, self.visit = self.target.subject, self.target.visit
+        self.target.changed.connect(self._check)
         self.retrieve_button = QPushButton(t("&Retrieve"))
         self.retrieve_button.setProperty("primary", True)
         self.retrieve_button.setAutoDefault(False)
@@ -193,10 +191,7 @@ class PacsQueryDialog(QDialog):
         self.close_button = self._button(t("Close"), self.reject)
         row = QHBoxLayout()
         row.setSpacing(8)
-        row.addWidget(self._caption(t("Into &pseudonym"), self.subject))
-        row.addWidget(self.subject)
-        row.addWidget(self._caption(t("&Visit"), self.visit))
-        row.addWidget(self.visit)
+        row.addWidget(self.target)
         row.addStretch(1)
         row.addWidget(self.close_button)
         row.addWidget(self.retrieve_button)
@@ -263,7 +258,14 @@ class PacsQueryDialog(QDialog):
     def query(self) -> Query:
         """What is typed. Raises ``NodusError`` where it cannot be asked."""
         first, last = days_of(self.dates.currentData(), dt.date.today(), self.first.date().toPython(), self.last.date().toPython())
-        return Query(self.patient_id.text().strip(), begins(self.patient_name.text()), first, last, self.modality.currentData(), within(self.description.text()))
+        return Query(self.patient_id.text().strip(), begins(self.patient_name.text()), first, last, self.modality.currentData(), within(self.description.text()), accession=self.accession.text().strip())
+
+    def _clear(self) -> None:
+        for field in (self.patient_name, self.patient_id, self.accession, self.description):
+            field.clear()
+        self.modality.setCurrentIndex(0)
+        self.dates.setCurrentIndex(0)
+        self.patient_name.setFocus()
 
     def search(self) -> None:
         """Ask for studies; the answer replaces what is shown."""
@@ -308,6 +310,7 @@ class PacsQueryDialog(QDialog):
             (result.study_date or "") if is_study else "",
             result.modality.replace("\\", " "),
             result.description,
+            result.accession,
             result.series_count if is_study else None,
             result.instance_count,
         )
@@ -315,7 +318,7 @@ class PacsQueryDialog(QDialog):
         for n, value in enumerate(values):
             row.setData(n, SORT, value.casefold() if isinstance(value, str) else value)
             row.setToolTip(n, str(value) if isinstance(value, str) and value else "")
-            if n >= 5:
+            if n >= COLUMNS.index("Series"):
                 row.setTextAlignment(n, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         row.setData(0, RESULT, result)
         return row
@@ -369,11 +372,7 @@ class PacsQueryDialog(QDialog):
             return t("Choose one or more studies or series.")
         if len(self._patients()) > 1:
             return t("The selection holds pictures of several patients. Choose those of one.")
-        if not PSEUDONYM.fullmatch(self.subject.currentText().strip()):
-            return t("Give the subject's pseudonym: letters, digits, dash, dot, at least two. Never a name.")
-        if not self.visit.currentText().strip():
-            return t("Say which visit the pictures belong to.")
-        return ""
+        return self.target.problem()
 
     def _check(self, *_changed) -> None:
         problem = self.problem()
@@ -393,7 +392,7 @@ class PacsQueryDialog(QDialog):
         what = " + ".join(x for x in (t("{count} studies").format(count=studies) if studies > 1 else t("1 study") if studies else "", t("{count} series").format(count=len(chosen) - studies) if len(chosen) > studies else "") if x)
         self.why_not.show_text(
             t("{what} of {name} ({id}) into {subject}, {visit}. The study keeps a copy without identifying header values.").format(
-                what=what, name=person(name) or t("a patient without a name"), id=patient_id or t("no ID"), subject=self.subject.currentText().strip(), visit=self.visit.currentText().strip()
+                what=what, name=person(name) or t("a patient without a name"), id=patient_id or t("no ID"), subject=self.target.subject_id, visit=self.target.visit_name
             ),
             "",
         )
@@ -404,9 +403,15 @@ class PacsQueryDialog(QDialog):
             return
         wanted = [Wanted(r.study_uid, r.series_uid) for r in self.chosen()]
         self.state.show_text(t("Retrieving from {name} …").format(name=self._asked.name), "muted")
-        self._job = self.session.retrieve_from_pacs(self._asked, wanted, self.subject.currentText().strip(), self.visit.currentText().strip(), self._unless_gone(self._refused, or_else=self.session._on_refused))
+        self._job = self.session.retrieve_from_pacs(self._asked, wanted, self.target.subject_id, self.target.visit_name, self._unless_gone(self._refused, or_else=self.session._on_refused), self._look)
         self.running.setVisible(self._job is not None)
         self._check()
+
+    def _look(self, folder: Path, go_on) -> None:
+        """Show what may name somebody before it is imported; the dialog may be closed by then, the window is there."""
+        window = self.parentWidget() or self
+        if isValid(window):
+            look_first(self.session, window, folder, go_on)
 
     def _cancel(self) -> None:
         if self._job is not None:
@@ -428,29 +433,6 @@ class PacsQueryDialog(QDialog):
         if event.fraction is not None:
             self.progress.setValue(round(100 * event.fraction))
         self.progress_text.setText(event.message or event.title)
-
-    # ---- the study behind ------------------------------------------------------------
-    def _take_study(self) -> None:
-        session = self.session
-        kept = self.subject.currentText()
-        self.subject.blockSignals(True)
-        self.subject.clear()
-        self.subject.addItems([] if session.study is None else [s.subject_id for s in session.study.subjects()])
-        self.subject.setCurrentText(kept or session.subject_id or "")
-        self.subject.blockSignals(False)
-        self._fill_visits()
-
-    def _fill_visits(self, *_changed) -> None:
-        session, subject = self.session, self.subject.currentText().strip()
-        kept = self.visit.currentText()
-        self.visit.blockSignals(True)
-        self.visit.clear()
-        if session.study is not None and subject in {s.subject_id for s in session.study.subjects()}:
-            self.visit.addItems([v.name for v in session.study.visits(subject)])
-        self.visit.setCurrentIndex(-1)
-        self.visit.setCurrentText(kept)
-        self.visit.blockSignals(False)
-        self._check()
 
     # ---- end -------------------------------------------------------------------------
     def _refused(self, refusal: NodusError) -> None:
