@@ -42,6 +42,7 @@ from dicom_io.peer import (
     tls_context,
     why_unreachable,
 )
+from dicom_io.sources import open_bounded
 
 # Addresses and headers that were sent do not belong into a log.
 for _name in ("dicomweb_client", "retrying", "urllib3"):
@@ -233,7 +234,8 @@ class DicomWebPacs:
         for file in files:
             check_cancelled(should_cancel)
             try:
-                ds = pydicom.dcmread(file.path)
+                with open_bounded(file.path) as fp:
+                    ds = pydicom.dcmread(fp)
             except Exception as error:  # a damaged file raises whatever its parser meets
                 done(file, LeftOut(file.path.name, "file_unreadable", f"{file.path.name} cannot be read ({type(error).__name__})."))
                 continue

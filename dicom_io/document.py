@@ -9,7 +9,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dicom_io.headers import integer, read_header, value_of
-from dicom_io.writing import MANUFACTURER, Stamp, new_object, not_as_written, replaced_when_checked
+from dicom_io.writing import MANUFACTURER, Stamp, damaged_sources_refused, new_object, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 
 ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
@@ -17,6 +17,7 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 DOCUMENT_SERIES, PICTURE_SERIES = 902, 903
 
 
+@damaged_sources_refused("a document")
 def write_pdf(pdf: bytes, source: Dataset, path: Path | str, stamp: Stamp, *, title: str) -> Path:
     """Write the bytes of a PDF as an Encapsulated PDF object (PS3.3 A.45.1) of the study of ``source``.
 
@@ -55,6 +56,7 @@ def read_pdf(path: Path | str) -> bytes:
     return data[:length] if length and len(b"%PDF-") <= length <= len(data) else data
 
 
+@damaged_sources_refused("a key image")
 def write_key_image(picture: np.ndarray, source: Dataset, path: Path | str, stamp: Stamp, *, description: str) -> Path:
     """Write an RGB picture (uint8 ``[row, column, 3]``) as Secondary Capture (PS3.3 A.8.1) of the study of ``source``.
 

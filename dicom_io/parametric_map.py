@@ -14,7 +14,7 @@ from highdicom.sr.coding import CodedConcept
 from dicom_io.enhanced_us import as_source
 from dicom_io.headers import DicomRefused, Header, integer, item, items, number, read_header
 from dicom_io.planes import frame_planes
-from dicom_io.writing import INVESTIGATIONAL, MANUFACTURER, MODEL, Stamp, identify, not_as_written, replaced_when_checked
+from dicom_io.writing import INVESTIGATIONAL, MANUFACTURER, MODEL, Stamp, damaged_sources_refused, identify, not_as_written, replaced_when_checked
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 
@@ -26,6 +26,7 @@ FIELD_STRENGTH = CodedConcept("NODUS-E", "99NODUS", "Electric field strength, ma
 SQUARE = 1e-4  # how far from right angles the axes may be
 
 
+@damaged_sources_refused("a map")
 def write_field_map(field_v_per_m: np.ndarray, geometry: ImageGeometry, source_files: Sequence[Path], path: Path | str, stamp: Stamp, *, description: str = "Electric field of the plan") -> Path:
     """Write a field strength ``[k, j, i]`` in V/m on ``geometry`` as a Parametric Map (PS3.3 A.75) that refers to
     the series in ``source_files`` (its patient, study and frame of reference).

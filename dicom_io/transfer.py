@@ -20,6 +20,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_io.headers import ProgressReport, check_cancelled, report, text
 from dicom_io.peer import UID_PATTERN, LeftOut, Outgoing, Pacs, PacsRefused, RetrieveResult, SendResult, ShouldCancel, check_uid
+from dicom_io.sources import open_bounded
 
 PARTIAL = ".incoming-"
 IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
@@ -196,9 +197,13 @@ def outgoing(paths: Sequence[Path | str]) -> tuple[list[Outgoing], list[LeftOut]
     files, left_out, seen = [], [], set()
     for path in found:
         try:
-            ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=IDENTITY)
+            with open_bounded(path) as fp:
+                ds = pydicom.dcmread(fp, stop_before_pixels=True, specific_tags=IDENTITY)
         except (OSError, InvalidDicomError):
             left_out.append(LeftOut(path.name, "not_dicom", f"{path.name} is not DICOM."))
+            continue
+        except Exception as error:  # a damaged header raises whatever its parser meets
+            left_out.append(LeftOut(path.name, "unreadable", f"{path.name} has a damaged header ({type(error).__name__})."))
             continue
         values = [text(ds, keyword) for keyword in IDENTITY]
         syntax = text(ds.file_meta, "TransferSyntaxUID")

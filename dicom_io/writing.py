@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 import os
 import tempfile
 import uuid
@@ -14,11 +15,12 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
+from dicom_io.sources import open_bounded
 from volumetry.errors import NodusError
 
+LOG = logging.getLogger(__name__)
 MANUFACTURER = "Nodus"
 MODEL = "Nodus, investigational use only"
 INVESTIGATIONAL = "Investigational use only"
@@ -78,8 +80,9 @@ def read_headers(paths: Sequence[Path]) -> list[Dataset]:
     out = []
     for path in paths:
         try:
-            out.append(pydicom.dcmread(path, stop_before_pixels=True))
-        except (OSError, InvalidDicomError) as error:
+            with open_bounded(Path(path)) as fp:
+                out.append(pydicom.dcmread(fp, stop_before_pixels=True))
+        except Exception as error:  # a damaged header raises whatever its parser meets
             raise NodusError(f"{Path(path).name} cannot be read as DICOM.", code="not_dicom") from error
     return out
 
@@ -116,6 +119,23 @@ def new_object(sop_class: str, modality: str, source: Dataset, stamp: Stamp, *, 
     ds.InstanceCreationTime = ds.ContentTime = ds.SeriesTime = f"{when:%H%M%S}"
     ds.TimezoneOffsetFromUTC = "+0000"
     return ds
+
+
+@contextmanager
+def damaged_sources_refused(what: str) -> Iterator[None]:
+    """Refuse (``source_header_damaged``) where the headers of the pictures that ``what`` refers to hold values that
+    cannot be written or that the writing libraries stumble over; also a decorator."""
+    try:
+        yield
+    except (NodusError, OSError, MemoryError):
+        raise
+    except Exception as error:  # each library has its own kinds for what it did not expect
+        LOG.warning("%s cannot be written", what, exc_info=error)
+        raise NodusError(
+            f"The headers of the pictures are damaged: {what} that refers to them cannot be written ({type(error).__name__}).",
+            code="source_header_damaged",
+            hint="Get the pictures again, then export.",
+        ) from error
 
 
 @contextmanager

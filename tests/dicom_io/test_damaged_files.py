@@ -25,13 +25,17 @@ from dicom_io.nifti import nifti_bytes
 from dicom_io.parametric_map import read_field_map, write_field_map
 from dicom_io.report import NodeReport, PictureLine, read_report, write_report
 from dicom_io.scan import scan_folder
+from dicom_io.seg_write import write_seg
 from dicom_io.sources import Bounded, list_archive
+from dicom_io.transfer import outgoing
 from dicom_io.ultrasound import read_cine
 from dicom_io.volume_files import read_volume_file
+from dicom_io.writing import read_headers
 from tests.dicom_io.made import STAMP, ct_slice, region, save, seg_file, us_picture
 from tests.dicom_io.test_seg_write import PATIENT, series
 from volumetry.errors import GeometryRefused, NodusError
 from volumetry.geometry import ImageGeometry
+from volumetry.mask import NodeMask
 
 GIGABYTE = 1 << 30
 # A sequence with one item of undefined length, and in it an element that claims two gigabytes.
@@ -201,6 +205,44 @@ def test_that_an_identity_too_long_for_a_name_and_a_broken_colour_table_stop_no_
     palette.RedPaletteColorLookupTableData = b"\0\1"
     assert refusal_of(clean_copy, [save(palette, tmp_path / "palette.dcm")], tmp_path / "none", "S-001", b"key") == "decode_failed"
     assert not any((tmp_path / "none").iterdir())
+
+
+# --- written for and sent with damaged pictures -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:132] + data[132:].replace(b"UL\4\0", b"OX\4\0", 1),  # a kind of value that does not exist
+        lambda data: data[:400] + LYING[:20] * 3000,  # nested thousandfold
+    ],
+)
+def test_that_a_damaged_file_is_left_out_of_what_is_sent(tmp_path, damage):
+    save(ct_slice((0, 0, 0), 1), tmp_path / "whole.dcm")
+    (tmp_path / "damaged.dcm").write_bytes(damage(bytes_of(ct_slice((0, 0, 1), 2))))
+    files, left_out = outgoing([tmp_path])
+    assert [f.path.name for f in files] == ["whole.dcm"]
+    assert [(f.file, f.code) for f in left_out] == [("damaged.dcm", "unreadable")]
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("SpecificCharacterSet", "utf-16"), ("SOPClassUID", "1")])
+def test_that_an_outline_on_pictures_with_senseless_headers_is_refused_and_leaves_nothing(tmp_path, keyword, value):
+    for n in range(3):
+        ds = ct_slice((0.0, 0.0, float(n)), n + 1, **PATIENT)
+        with pydicom.config.disable_value_validation():
+            setattr(ds, keyword, value)
+            pydicom.dcmwrite(tmp_path / f"{n}.dcm", ds, enforce_file_format=True)
+    files = sorted(tmp_path.iterdir())
+    volume = read_volume(series_of_files(files))
+    mask = NodeMask(np.ones(volume.geometry.shape, dtype=bool), volume.geometry, 1, "node")
+    assert refusal_of(write_seg, [mask], files, tmp_path / "out" / "mask.dcm", STAMP) == "source_header_damaged"
+    assert not any((tmp_path / "out").glob("*"))
+
+
+def test_that_a_header_no_parser_gets_through_is_refused_as_a_source(tmp_path):
+    data = bytes_of(ct_slice((0, 0, 0), 1))
+    (tmp_path / "a.dcm").write_bytes(data[:132] + data[132:].replace(b"UL\4\0", b"OX\4\0", 1))
+    assert refusal_of(read_headers, [tmp_path / "a.dcm"]) == "not_dicom"
 
 
 # --- reports, documents, maps -------------------------------------------------------------------------

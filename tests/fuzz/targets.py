@@ -25,15 +25,19 @@ from dicom_io.document import read_pdf
 from dicom_io.masks import open_image, read_masks
 from dicom_io.parametric_map import read_field_map
 from dicom_io.report import read_report
+from dicom_io.rtstruct_write import write_rtstruct
 from dicom_io.scan import ScanResult, scan_folder
+from dicom_io.seg_write import write_seg
+from dicom_io.transfer import outgoing
 from dicom_io.ultrasound import read_cine
 from dicom_io.volume_files import read_image_file, read_volume_file
-from tests.dicom_io.made import ct_slice
+from tests.dicom_io.made import STAMP, ct_slice
 from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 from volumetry.image import Cine, ImageVolume
 from volumetry.mask import NodeMask
 
+MOST_VOXELS_OUTLINED = 300_000
 MOST_FRAMES = 40  # of a long loop the first and the last ones are decoded
 HEALTHY = "healthy.dcm"
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".nhdr")
@@ -230,6 +234,45 @@ def _length(case: Case) -> bool:
     return True
 
 
+def _send(case: Case) -> bool:
+    files, left_out = outgoing([case.path.parent])
+    here = sum(p.is_file() for p in case.path.parent.rglob("*"))
+    _check(len(files) + len(left_out) == here, "a file that is neither sent nor left out")
+    return True
+
+
+def _outline(case: Case) -> bool | None:
+    """An outline drawn on what could be opened, written both ways. Slow, so not for every file."""
+    if case.rng.random() > (0.4 if case.kind == "slice in its stack" else 0.1):
+        return None
+    opened, where = [], case.path.parent
+    for series in scan_folder(where).series[:3]:
+        if not series.slices or HEALTHY in series.files:
+            continue
+        try:
+            opened.append((read_volume(series), series))
+        except NodusError:  # judged by the other targets
+            continue
+    for volume, series in opened:
+        if volume.array.size > MOST_VOXELS_OUTLINED:
+            continue
+        array = np.zeros(volume.geometry.shape, dtype=bool)
+        array[len(array) // 2, :2, :2] = True
+        mask = NodeMask(array, volume.geometry, 1, "node")
+        for write, name in ((write_seg, "seg.dcm"), (write_rtstruct, "rtstruct.dcm")):
+            out = case.work / name
+            try:
+                write([mask], series.paths, out, STAMP)
+                (back,) = read_masks(out) if write is write_seg else read_masks(out, image=where)
+                _check(bool(back.array.any()), "an outline that is lost")
+            except NodusError as refusal:
+                if _memory_error(refusal) is not None:
+                    raise
+            finally:
+                out.unlink(missing_ok=True)
+    return True if opened else None
+
+
 def _volume_file(case: Case) -> bool:
     array, geometry, _ = read_volume_file(case.path)
     _check(array.shape[:3] == geometry.shape, "voxels that do not fit their grid")
@@ -251,10 +294,12 @@ TARGETS: dict[str, Callable[[Case], object]] = {
     "field map": _field_map,
     "de-identify": _deidentify,
     "length": _length,
+    "send": _send,
+    "outline": _outline,
     "volume file": _volume_file,
     "image file": _image_file,
 }
-OF_DICOM = ("scan and read", "open image", "masks", "report", "pdf", "field map", "de-identify", "length")
+OF_DICOM = ("scan and read", "open image", "masks", "report", "pdf", "field map", "de-identify", "length", "send", "outline")
 OF_VOLUME_FILES = ("volume file", "image file", "masks", "open image")
 
 
