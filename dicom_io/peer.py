@@ -147,6 +147,8 @@ def tls_context(peer: Peer) -> ssl.SSLContext | None:
     if peer.tls == "none" and not (peer.url or "").startswith("https:"):
         return None
     own = peer.tls == "own"
+    if own and not peer.ca_file:  # otherwise it would trust whatever this computer does
+        raise PacsRefused(f"{peer.name} is to be trusted by a file of its authority, and none is named.", code="pacs_tls_failed", hint="Name that file, or trust what this computer trusts.")
     try:
         context = ssl.create_default_context(cafile=peer.ca_file if own else None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

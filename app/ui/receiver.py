@@ -44,6 +44,12 @@ class Receiving(QObject):
         return self._server is not None
 
     @property
+    def is_open_to_network(self) -> bool:
+        """True while other computers can reach it."""
+        server = self._server
+        return server is not None and server.is_open_to_network
+
+    @property
     def arriving(self) -> frozenset[str]:
         """Studies of which more may come."""
         server = self._server

@@ -66,7 +66,7 @@ class PacsPart:
         """Drop the search that is under way."""
         self.jobs.drop(FIND_KEY)
 
-    def retrieve_from_pacs(self, peer: Peer, wanted: Sequence[Wanted], subject_id: str, visit_name: str, refused: Callable[[NodusError], object] | None = None, look: Look | None = None) -> int | None:
+    def retrieve_from_pacs(self, peer: Peer, wanted: Sequence[Wanted], subject_id: str, visit_name: str, refused: Callable[[NodusError], object] | None = None, look: Look | None = None, then: Callable | None = None) -> int | None:
         """Fetch whole series, then import them under a pseudonym and visit; two jobs. Gives the first one's number, None without
         a study. Nothing is imported before all have come; what has come stays for the next try. ``look`` lets somebody see
         what may show a name before the import; without it such pictures are left out."""
@@ -93,6 +93,8 @@ class PacsPart:
         def imported(result) -> None:
             if self.study is store:
                 self._imported(subject_id, result)
+                if then is not None:
+                    then(result)
 
         return self.jobs.start(f"Retrieving from {peer.name}", lambda context: fetch_for_study(peer, wanted, context), on_done=fetched, on_refused=refused)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QWidget
 
 from app.ui.text import t
@@ -82,7 +82,7 @@ class DoorFields(QWidget):
             browse.clicked.connect(lambda _checked=False, f=field: self._browse(f))
             grid.addWidget(label, 2 + n, 0)
             grid.addWidget(field, 2 + n, 1, 1, 4)
-            grid.addWidget(browse, 2 + n, 5)
+            grid.addWidget(browse, 2 + n, 5, Qt.AlignmentFlag.AlignLeft)
             self._file_rows[key] = (label, field, browse)
         grid.addWidget(self.warning, 5, 0, 1, 6)
         for column, share in ((1, 3), (3, 1), (5, 4)):

@@ -42,7 +42,7 @@ class PacsPeersDialog(Question):
         self.host.setPlaceholderText("pacs.example")
         self.url.setPlaceholderText("https://pacs.example/dicom-web")
         self.secret.setEchoMode(QLineEdit.EchoMode.Password)
-        self.secret.setPlaceholderText(t("kept in the system's keyring; empty leaves it as it is"))
+        self.secret.setPlaceholderText(t("kept in the system's keyring"))
         self.files = {"ca_file": QLineEdit(), "certificate_file": QLineEdit(), "key_file": QLineEdit()}
         self.add_field(t("&PACS"), self.which)
         self.add_field(t("&Name"), self.name)
@@ -142,6 +142,8 @@ class PacsPeersDialog(Question):
         """Why it cannot be kept as it is entered."""
         if not self.name.text().strip():
             return t("Give the PACS a name you will recognise.")
+        if self.tls.currentData() == "own" and not self.files["ca_file"].text().strip():
+            return t("Choose the file of the authority that signed the certificate of the PACS.")
         try:
             self.peer()
         except NodusError as refusal:

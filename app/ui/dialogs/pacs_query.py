@@ -40,7 +40,7 @@ from volumetry.errors import NodusError
 ICONS = (Path(str(resources.files("resources"))) / "icons").as_posix()
 RESULT, SORT = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 COLUMNS = ("Patient", "Patient ID", "Date", "Modality", "Description", "Accession", "Series", "Images")
-WIDTHS = (190, 110, 92, 84, 0, 110, 58, 64)  # 0 takes the rest
+WIDTHS = (180, 104, 92, 80, 0, 100, 56, 62)  # 0 takes the rest
 
 
 # Room between the rows, and date fields like the others.
@@ -76,7 +76,7 @@ class PacsQueryDialog(QDialog):
         self.setStyleSheet(PANEL_STYLE + STYLE)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(1080, 640)
-        self.setMinimumSize(860, 440)
+        self.setMinimumSize(920, 440)
         self._gone = False
         self._asked: Peer | None = None  # whose answers are shown
         self._job: int | None = None
@@ -403,9 +403,12 @@ class PacsQueryDialog(QDialog):
             return
         wanted = [Wanted(r.study_uid, r.series_uid) for r in self.chosen()]
         self.state.show_text(t("Retrieving from {name} …").format(name=self._asked.name), "muted")
-        self._job = self.session.retrieve_from_pacs(self._asked, wanted, self.target.subject_id, self.target.visit_name, self._unless_gone(self._refused, or_else=self.session._on_refused), self._look)
+        self._job = self.session.retrieve_from_pacs(self._asked, wanted, self.target.subject_id, self.target.visit_name, self._unless_gone(self._refused, or_else=self.session._on_refused), self._look, self._unless_gone(self._imported))
         self.running.setVisible(self._job is not None)
         self._check()
+
+    def _imported(self, result) -> None:
+        self.state.show_text(t("{n} series imported.").format(n=len(result.series)), "good")
 
     def _look(self, folder: Path, go_on) -> None:
         """Show what may name somebody before it is imported; the dialog may be closed by then, the window is there."""

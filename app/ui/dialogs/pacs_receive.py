@@ -27,13 +27,14 @@ from app.ui.dialogs.review_pictures import look_first
 from app.ui.models.pacs import person
 from app.ui.text import t
 from app.ui.widgets.labels import WrapLabel
-from app.ui.widgets.palette import PANEL_STYLE
+from app.ui.widgets.palette import MUTED, PANEL_STYLE
 from app.usecases.pacs_receive import QUIET_S, ReceivedStudy, load_receiver
 from volumetry.errors import NodusError
 
 STUDY = Qt.ItemDataRole.UserRole
 COLUMNS = ("Patient", "Study date", "Modality", "Series", "Pictures", "Came last", "State")
 WIDTHS = (0, 100, 90, 64, 74, 130, 120)  # 0 takes the rest
+STYLE = f"QTreeView::item {{ padding: 4px 0; }} QCheckBox::indicator:unchecked {{ width: 12px; height: 12px; border: 1px solid {MUTED}; border-radius: 2px; }}"
 
 
 class PacsReceiveDialog(QDialog):
@@ -44,7 +45,7 @@ class PacsReceiveDialog(QDialog):
         self.session, self.receiving = session, session.receiving
         self._gone = False
         self.setWindowTitle(t("Receive from a scanner"))
-        self.setStyleSheet(PANEL_STYLE + "QTreeView::item { padding: 4px 0; }")
+        self.setStyleSheet(PANEL_STYLE + STYLE)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(900, 620)
         self.setMinimumSize(760, 520)
@@ -67,7 +68,9 @@ class PacsReceiveDialog(QDialog):
         box.setContentsMargins(16, 14, 16, 14)
         box.setSpacing(10)
         box.addWidget(self.door)
+        self.trouble = WrapLabel(tone="warning", small=True)
         box.addLayout(line)
+        box.addWidget(self.trouble)
         box.addLayout(over)
         box.addWidget(self.table, 1)
         box.addLayout(self._under())
@@ -130,8 +133,9 @@ class PacsReceiveDialog(QDialog):
 
     def _show_state(self) -> None:
         receiving, how = self.receiving, self.receiving.receiver
-        self.door.setEnabled(not receiving.is_on)
+        self.door.setVisible(not receiving.is_on)
         self.listen_button.setText(t("&Stop receiving") if receiving.is_on else t("&Start receiving"))
+        self.trouble.setVisible(receiving.is_on)
         if how is None:
             problem = self.door.problem()
             self.listen_button.setEnabled(not problem)
@@ -140,12 +144,16 @@ class PacsReceiveDialog(QDialog):
         self.listen_button.setEnabled(True)
         came = receiving.received
         text = t("Receiving as {title} at {host}, port {port}, from {allow}.").format(title=how.ae_title, host=how.host, port=how.port, allow=", ".join(how.allow))
-        text += " " + t("{n} pictures have come.").format(n=came.kept)
+        text += " " + t("Pictures that have come: {n}.").format(n=came.kept)
+        self.state.show_text(text, "good")
+        words = []
+        if receiving.is_open_to_network and not how.certificate_file:
+            words.append(t("Other computers can reach this port, and what they send is not encrypted."))
         if came.refused:
-            text += " " + t("{n} were refused; the sender was told.").format(n=came.refused)
+            words.append(t("Pictures refused (the sender was told): {n}.").format(n=came.refused))
         if came.rejected_callers:
-            text += " " + t("{n} callers were turned away: not on the list, or they called another AE title.").format(n=came.rejected_callers)
-        self.state.show_text(text, "warning" if came.refused or came.rejected_callers else "good")
+            words.append(t("Callers turned away, because they are not on the list or called another AE title: {n}.").format(n=came.rejected_callers))
+        self.trouble.show_text(" ".join(words))
 
     # ---- what has come ---------------------------------------------------------------
     def _look_again(self) -> None:
@@ -158,7 +166,7 @@ class PacsReceiveDialog(QDialog):
         for study in studies:
             came = dt.datetime.fromtimestamp(study.newest_s)
             when = f"{came:%H:%M:%S}" if came.date() == dt.date.today() else f"{came:%Y-%m-%d %H:%M}"
-            state = t("still arriving") if study.is_arriving else (t("several patients") if len(study.patients) > 1 else (t("no pictures") if not study.pictures else t("complete")))
+            state = t("still arriving") if study.is_arriving else (t("several patients") if len(study.patients) > 1 else (t("no pictures") if not study.pictures else t("ready")))
             row = QTreeWidgetItem(["", study.study_date or "", " ".join(study.modalities), str(study.series), str(study.pictures), when, state])
             for n in (3, 4):
                 row.setTextAlignment(n, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -166,8 +174,7 @@ class PacsReceiveDialog(QDialog):
             self.table.addTopLevelItem(row)
             row.setSelected(kept is not None and kept.study_uid == study.study_uid)
         self._show_patients()
-        self._check()
-        if any(s.is_arriving for s in studies):  # quiet makes them complete, and nothing is heard of that
+        if any(s.is_arriving for s in studies):  # after a while they are ready, and nothing is heard of that
             self.receiving.look_later(round(1000 * QUIET_S / 4))
 
     def _show_patients(self, *_toggled) -> None:
@@ -176,6 +183,7 @@ class PacsReceiveDialog(QDialog):
             study = row.data(0, STUDY)
             whole = "; ".join(f"{person(name) or t('no name')} ({patient_id or t('no ID')})" for patient_id, name in study.patients)
             row.setText(0, whole if self.names.isChecked() else study.masked)
+        self._check()
 
     def chosen(self) -> ReceivedStudy | None:
         """The study that is selected."""
@@ -190,7 +198,7 @@ class PacsReceiveDialog(QDialog):
         if study is None:
             return t("Choose what is to be imported.") if self.table.topLevelItemCount() else t("Nothing has come yet.")
         if study.is_arriving:
-            return t("More pictures of this study may still come. Wait until it is complete.")
+            return t("More pictures of this study may still come. Wait until its sender has finished.")
         if len(study.patients) > 1:
             return t("The sender put several patients into this study. Have it sent again, and remove this one.")
         if not study.pictures:
@@ -236,8 +244,11 @@ class PacsReceiveDialog(QDialog):
         if study is None:
             return
         ask = Question(t("Remove what was received"), t("{n} files of {who} are deleted. Their sender may not have them any more.").format(n=study.pictures + study.others, who=study.masked), t("Remove"), self)
+        ask.accept_button.setProperty("primary", False)
+        ask.accept_button.style().polish(ask.accept_button)
         ask.accept_button.setDefault(False)
         ask.cancel_button.setDefault(True)
+        ask.cancel_button.setFocus()
         ask.accepted.connect(lambda: self.session.remove_received(study, self._unless_gone(lambda *_none: self._look_again()), self._unless_gone(self._refused)))
         ask.open()
 
