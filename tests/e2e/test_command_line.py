@@ -7,6 +7,8 @@ import math
 
 import pytest
 
+from tests.planning.helpers import plan_dict
+
 
 def test_that_an_unknown_command_is_wrong_usage(nodus):
     assert nodus("nonsense").code == 2
@@ -62,9 +64,7 @@ def test_that_something_else_than_a_plan_is_refused(nodus, tmp_path):
 
 
 def test_that_a_plan_is_solved_assessed_and_written(nodus, tmp_path):
-    from app.usecases.bench import two_needle_plan
-
-    plan = {**two_needle_plan(1.0, 56.0), "regions": [{"name": "node", "role": "target", "shape": {"type": "sphere", "center_mm": [0, 0, 0], "diameter_mm": 10}}]}
+    plan = {**plan_dict(spacing=1.0, box=56.0), "regions": [{"name": "node", "role": "target", "shape": {"type": "sphere", "center_mm": [0, 0, 0], "diameter_mm": 10}}]}
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(plan))
     answer = nodus("plan", path, "--out", tmp_path / "out", "--json")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from app.usecases.bench import two_needle_plan
 from planning import PlanRefused, TreatmentPlan, assess_plan, solve_plan
+from tests.planning.helpers import plan_dict
 
 
 def test_that_a_misspelt_threshold_does_not_pass_unseen():
-    data = two_needle_plan(2.0, 48.0)
+    data = plan_dict(spacing=2.0, box=48.0)
     data["lethal_v_percm"] = data.pop("lethal_v_per_cm")
     plan = TreatmentPlan.from_dict(data, {})
     assert [code for code, _ in plan.notes] == ["unknown_key", "default_used"]
@@ -17,11 +17,11 @@ def test_that_a_misspelt_threshold_does_not_pass_unseen():
 
 
 def test_that_a_complete_plan_has_no_notes():
-    assert TreatmentPlan.from_dict(two_needle_plan(2.0, 48.0), {}).notes == ()
+    assert TreatmentPlan.from_dict(plan_dict(spacing=2.0, box=48.0), {}).notes == ()
 
 
 def test_that_an_integer_beyond_any_number_is_refused():
-    data = two_needle_plan(2.0, 48.0)
+    data = plan_dict(spacing=2.0, box=48.0)
     data["pulses"][0]["voltage_v"] = 10**400
     with pytest.raises(PlanRefused) as refusal:
         TreatmentPlan.from_dict(data, {})
@@ -29,7 +29,7 @@ def test_that_an_integer_beyond_any_number_is_refused():
 
 
 def test_that_two_structures_of_one_name_keep_their_own_distances():
-    data = two_needle_plan(1.0, 72.0)
+    data = plan_dict(spacing=1.0, box=72.0)
     data["regions"] = [
         {"name": "carotid", "role": "at_risk", "shape": {"type": "sphere", "center_mm": [0, y, 0], "diameter_mm": 4}} for y in (15, -25)
     ]
