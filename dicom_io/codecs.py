@@ -8,6 +8,7 @@ own header is read here first.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import struct
@@ -64,6 +65,7 @@ def warm_up() -> None:
     ybr_to_rgb(pixel.reshape(-1, 3))
 
 
+@functools.cache
 def codec_available(transfer_syntax: str | None) -> bool:
     """True where this installation can decode the transfer syntax."""
     if not transfer_syntax:

@@ -204,14 +204,14 @@ def _walk(data: bytes, at: int, stop: int, places: dict | None, explicit: bool, 
     ``TO_DELIMITER``. Returns the place of the pixel data, or behind the item.
     """
     end, last = len(data), -1
+    least = 12 if stop == TO_PIXELS else 8
     while at != stop:
-        if at + 8 > end or (stop == TO_PIXELS and at + 12 > end):
+        if at + least > end:
             raise _TooShort
-        tag = _length(data, at)[0]
-        if tag == ITEM_END and stop == TO_DELIMITER:
-            return at + 8
         if explicit:
-            _, vr, length = _head(data, at)
+            tag, vr, length = _head(data, at)
+            if tag == ITEM_END and stop == TO_DELIMITER:
+                return at + 8
             if vr in SHORT_VRS:
                 start = at + 8
             elif vr in LONG_VRS:
@@ -221,8 +221,10 @@ def _walk(data: bytes, at: int, stop: int, places: dict | None, explicit: bool, 
             else:
                 raise _Unusual
         else:
-            length, start = _length(data, at + 4)[0], at + 8
-            vr = _dictionary_vr(tag)
+            tag, length = _implicit_head(data, at)
+            if tag == ITEM_END and stop == TO_DELIMITER:
+                return at + 8
+            start, vr = at + 8, _dictionary_vr(tag)
         if places is not None:
             group = tag & 0xFFFF
             number = group << 16 | tag >> 16

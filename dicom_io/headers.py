@@ -233,7 +233,7 @@ class Header:
 
     def slimmed(self) -> Header:
         """The same header with only what decoding and naming a volume need, to be kept for long."""
-        values = {keyword: value_of(self.ds, keyword) for keyword in SLIM_KEYWORDS}
+        values = {keyword: value_of(self.ds, keyword) for keyword in SLIM_KEYWORDS if keyword in self.ds}
         ds = {keyword: value for keyword, value in values.items() if value is not None}
         return Header(self.path, ds, self.transfer_syntax, self.pixels, self.file_bytes, self.mtime_ns)
 

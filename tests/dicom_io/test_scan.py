@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dicom_io.scan import scan_folder
+from dicom_io import scan
+from dicom_io.scan import read_facts, scan_folder
 from tests.dicom_io.made import ct_slice, ct_stack, region, save, us_picture
 from volumetry.errors import Cancelled, NodusError
 
@@ -212,3 +214,34 @@ def test_that_a_value_reaching_past_the_end_of_the_file_is_refused(tmp_path):
     path.write_bytes(raw[: at - 4] + b"UT\0\0\xff\xff\xff\x7f" + raw[at:])
     (skipped,) = scan_folder(tmp_path).skipped
     assert skipped.code in ("truncated", "unreadable")
+
+
+class Clock:
+    """A clock that stands still but where a file is waited for."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def thread_time(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize(("waited_for", "side_by_side"), [(lambda n: n % 4 == 0, False), (lambda n: True, True)], ids=["busy machine", "slow disk"])
+def test_that_files_are_read_side_by_side_where_most_are_waited_for(tmp_path, monkeypatch, waited_for, side_by_side):
+    for n in range(2 * scan.BATCH):
+        save(ct_slice((0, 0, float(n)), n + 1), tmp_path / f"{n:03d}.dcm")
+    clock, threads = Clock(), []
+
+    def read(path, name):
+        threads.append(threading.current_thread() is threading.main_thread())
+        clock.now += 0.05 if waited_for(len(threads)) else 0.0
+        return read_facts(path, name)
+
+    monkeypatch.setattr(scan, "time", clock)
+    monkeypatch.setattr(scan, "read_facts", read)
+    found = scan.scan_folder(tmp_path)
+    assert found.series[0].frames == len(threads) == 2 * scan.BATCH
+    assert sum(threads) == (scan.BATCH if side_by_side else 2 * scan.BATCH)
