@@ -48,6 +48,8 @@ class Orthanc:
             "Plugins": [str(PLUGIN)], "DicomWeb": {"Enable": True}, "OverwriteInstances": False, "ConcurrentJobs": 2, "HttpThreadsCount": 8,
             **options,
         }  # fmt: skip
+        for modality in self.config["DicomModalities"].values():
+            modality["Port"] = self.move_port
 
     @property
     def url(self) -> str:
@@ -118,7 +120,7 @@ def write_series(folder: Path, *, slices: int = SLICES, series: int = 1, **eleme
     """A CT series of an invented patient."""
     from tests.dicom_io.made import ct_slice, save
 
-    told = {"PatientID": "INV-77", "PatientName": "Erfunden^Änne", "StudyDate": "20250113", "StudyDescription": "CT neck", "SeriesDescription": "axial", "SeriesNumber": 3, "SpecificCharacterSet": "ISO_IR 192"}
+    told = {"PatientID": "INV-77", "PatientName": "Erfunden^Änne", "StudyDate": "20250113", "StudyDescription": "CT neck", "AccessionNumber": "A24-00310", "SeriesDescription": "axial", "SeriesNumber": 3, "SpecificCharacterSet": "ISO_IR 192"}
     for n in range(slices):
         save(ct_slice((0.0, 0.0, 2.0 * n), n + 1, series=series, **(told | elements)), folder / f"slice{n:03d}.dcm")
     return folder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import logging
 import ssl
 import threading
@@ -12,68 +10,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from dicom_io.dicomweb import DicomWebPacs
 from dicom_io.pacs import DimsePacs
 from dicom_io.peer import Limits, PacsRefused, Peer, Query
 from dicom_io.transfer import retrieve_series, send_files
 from tests.conftest import skip_or_fail
-from tests.dicom_io.orthanc import SERIES, SLICES, STUDY, Orthanc, missing, peer_for, write_series
+from tests.dicom_io.certificates import Authority
+from tests.dicom_io.orthanc import OURS, SERIES, SLICES, STUDY, Orthanc, missing, peer_for, write_series
 
 pytestmark = pytest.mark.slow
-LIMITS = Limits(connect_s=3.0, idle_s=6.0, attempts=1)
+LIMITS = Limits(connect_s=5.0, idle_s=10.0, attempts=1)
 TOKEN = "t0ken-of-the-test"
-PEM, PLAIN = serialization.Encoding.PEM, serialization.NoEncryption()
+PEM = serialization.Encoding.PEM
 
 
 # ---- certificates --------------------------------------------------------------------------------
-class Authority:
-    """Signs certificates for a test; ``ca_file`` is what trusts it."""
-
-    def __init__(self, folder: Path, name: str):
-        self.folder, self.name = folder, name
-        folder.mkdir()
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._cert = self._sign(name, self._key.public_key(), is_authority=True)
-        self.ca_file = self._write("ca.pem", self._cert.public_bytes(PEM))
-
-    def _sign(self, name: str, public_key, *, is_authority: bool = False, host: str | None = None) -> x509.Certificate:
-        day = dt.datetime.now(dt.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)]))
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(day - dt.timedelta(days=1))
-            .not_valid_after(day + dt.timedelta(days=2))
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-        )
-        if is_authority:
-            builder = builder.add_extension(x509.KeyUsage(True, False, False, False, False, True, True, False, False), critical=True)
-        if host is not None:
-            names = [x509.DNSName(host)] + ([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))] if host == "localhost" else [])
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(self._key, hashes.SHA256())
-
-    def certificate(self, name: str, host: str | None = None) -> tuple[str, str]:
-        """Files of a certificate and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        cert = self._sign(name, key.public_key(), host=host)
-        private = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, PLAIN)
-        return self._write(f"{name}.pem", cert.public_bytes(PEM)), self._write(f"{name}.key", private)
-
-    def _write(self, name: str, content: bytes) -> str:
-        (self.folder / name).write_bytes(content)
-        return str(self.folder / name)
-
-
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca") / "ours", "authority of the hospital")
@@ -178,8 +132,10 @@ class Encrypted:
 
 
 def encrypting(folder: Path, ours: Authority, host: str):
+    """Its callback by C-MOVE is encrypted, too (``UseDicomTls``)."""
     certificate = ours.certificate(host.replace(".", "-"), host)
-    for server in started(folder, DicomTlsEnabled=True, DicomTlsCertificate=certificate[0], DicomTlsPrivateKey=certificate[1], DicomTlsTrustedCertificates=ours.ca_file, DicomTlsRemoteCertificateRequired=True):
+    back = {"ours": {"AET": OURS, "Host": "localhost", "Port": None, "UseDicomTls": True, "AllowEcho": True, "AllowFind": True, "AllowGet": True, "AllowMove": True, "AllowStore": True}}
+    for server in started(folder, DicomModalities=back, DicomTlsEnabled=True, DicomTlsCertificate=certificate[0], DicomTlsPrivateKey=certificate[1], DicomTlsTrustedCertificates=ours.ca_file, DicomTlsRemoteCertificateRequired=True):
         made = Encrypted(server, certificate)
         with made.gate:
             yield made
@@ -206,12 +162,26 @@ def refused(code: str):
     return pytest.raises(PacsRefused, check=lambda error: error.code == code)
 
 
-@pytest.mark.parametrize("how", ["get", "web"])
+@pytest.mark.parametrize("how", ["get", "move", "web"])
 def test_that_a_series_goes_there_and_back_encrypted(encrypted, ours, series, tmp_path, how):
     pacs = encrypted.speak(how, **own(ours))
     done = send_files(pacs, [series])
     assert done.sent + done.already_there == SLICES
     assert retrieve_series(pacs, STUDY, SERIES, tmp_path).fetched == SLICES
+
+
+def test_that_c_move_never_comes_back_in_clear(ours):
+    taken: list[bytes] = []
+    peer = Peer("a", "localhost", 104, "PACS", tls="own", ca_file=ours.ca_file, retrieve="move")
+    with refused("pacs_tls_failed") as caught:
+        DimsePacs(peer, limits=LIMITS).fetch(STUDY, SERIES, {"2.25.1": ""}, True, taken.append)
+    assert "way back" in caught.value.message
+    assert taken == []
+
+
+def test_that_an_authority_of_our_own_is_never_replaced_by_what_the_computer_trusts():
+    with refused("pacs_tls_failed"):
+        DimsePacs(Peer("a", "localhost", 104, "PACS", tls="own"), limits=LIMITS).echo()
 
 
 @pytest.mark.parametrize("how", ["get", "web"])

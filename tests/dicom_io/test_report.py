@@ -16,7 +16,7 @@ from tests.dicom_io.validators import NO_REGION, dciodvfy_errors, pixelmed_error
 from volumetry.errors import NodusError
 
 N1 = "2.25.123456"
-MONTH_3 = TimePoint("Month 3", 3, "follow_up", 91)
+MONTH_3 = TimePoint("Month 3", 3, "follow_up", 91, "IRE", "V-1", "Month 3")
 
 
 @pytest.fixture
@@ -27,7 +27,8 @@ def on_ct(tmp_path):
     ds = pydicom.dcmread(seg)
     evidence = [*(pydicom.dcmread(p, stop_before_pixels=True) for p in source.paths), ds]
     segment = SegmentReference(str(ds.SOPClassUID), str(ds.SOPInstanceUID), 1, str(evidence[0].SeriesInstanceUID))
-    node = NodeReport("N1", N1, "left", "IIA", "measured", "voxel", 1.23456, (1.1, 1.4), 14.2, 9.9, 45.5, 0.5, 0.73456, segment)
+    axes = {"long": ((1.25, 2.5, 40.0), (10.0, 13.5, 40.0)), "short": ((4.0, 9.0, 40.0), (9.0, 0.5, 40.0))}
+    node = NodeReport("N1", N1, "left", "IIA", "measured", "voxel", 1.23456, (1.1, 1.4), 14.2, 9.9, 45.5, 0.5, 0.73456, segment, axes_mm=axes, frame_of_reference_uid=str(evidence[0].FrameOfReferenceUID))
     return node, evidence, ds
 
 
@@ -66,6 +67,30 @@ def test_that_three_validators_accept_an_outlined_node(tmp_path, on_ct):
     dump = sr_dump(path)
     for words in ('"1.23456" (cm3,UCUM', "(81105003,SCT", "(7771000,SCT", "(1284814003,SCT", '"Month 3"', "(C131483,NCIt", "(126030,DCM", "(C28747,NCIt"):
         assert words in dump, words
+
+
+def test_that_axes_lie_in_the_patient_and_the_pictures_are_listed(tmp_path, on_ct):
+    node, evidence, _ = on_ct
+    path = write_report([node], evidence, tmp_path / "sr.dcm", STAMP, reader="Reader A", modality="CT", time_point=MONTH_3)
+    (group,) = read_report(path)
+    assert group.axes_mm == {"Long Axis": (1.25, 2.5, 40.0, 10.0, 13.5, 40.0), "Short Axis": (4.0, 9.0, 40.0, 9.0, 0.5, 40.0)}
+    ds = pydicom.dcmread(path)
+    (library,) = (c for c in ds.ContentSequence if c.ValueType == "CONTAINER" and c.ConceptNameCodeSequence[0].CodeValue == "111028")
+    (listed,) = library.ContentSequence
+    pictures = {c.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for c in listed.ContentSequence if c.ValueType == "IMAGE"}
+    assert pictures == {e.SOPInstanceUID for e in evidence[:-1]}  # the segmentation is no picture
+    dump = sr_dump(path)
+    for words in ('"V-1"', "SCOORD3D", "(CT,DCM"):
+        assert words in dump, words
+
+
+def test_that_each_node_counts_from_its_own_treatment(tmp_path, on_ct):
+    _, evidence, _ = on_ct
+    own = TimePoint("Month 3", 3, "follow_up", 14, "RFA")
+    nodes_ = [NodeReport("N1", N1, volume_ml=1.0), NodeReport("N2", "2.25.8", volume_ml=2.0, time_point=own), NodeReport("N3", "2.25.9", time_point=TimePoint("x", 3, days_from_ablation=5, ablation="CRYO_RF"))]
+    dump = sr_dump(write_report(nodes_, evidence, tmp_path / "sr.dcm", STAMP, reader="R", modality="CT", time_point=MONTH_3))
+    for words in ('"91.0" (d', '"14.0" (d', '"5.0" (d', "(C131483,NCIt", "(879916008,SCT", "(NODUS-ABLATION,99NODUS"):
+        assert dump.count(words) == 1, words
 
 
 def test_that_another_library_finds_the_groups_by_their_identity(tmp_path, on_ct):

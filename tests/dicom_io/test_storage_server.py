@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import socket
 import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pynetdicom import AE, build_context
 
 from dicom_io import storage_server
 from dicom_io.pacs import DimsePacs
-from dicom_io.peer import Limits, PacsRefused, Peer
-from dicom_io.storage_server import StorageServer
-from dicom_io.transfer import send_files
+from dicom_io.peer import Limits, PacsRefused, Peer, door_context
+from dicom_io.storage_server import Received, StorageServer
+from dicom_io.transfer import PARTIAL, send_files
+from tests.dicom_io.certificates import Authority
 from tests.dicom_io.made import CT, ct_slice, save
 from tests.dicom_io.orthanc import SERIES, STUDY, free_port, write_series
 
@@ -148,6 +153,125 @@ def test_that_a_sender_that_breaks_off_leaves_nothing_half(server):
     caller.close()
     assert sender(server).echo() > 0
     assert not server.folder.exists()
+
+
+class PlugPulled(Exception):
+    """By the test."""
+
+
+def broken_off(server: StorageServer, ds) -> None:
+    """Send the beginning of a picture and break off."""
+    association = associated(server)
+    send, sent = association.dul.send_pdu, []
+
+    def some(pdu) -> None:
+        if len(sent) == 2:  # the command and a first piece of the data
+            raise PlugPulled
+        sent.append(pdu)
+        send(pdu)
+
+    association.dul.send_pdu = some
+    with pytest.raises(PlugPulled):
+        association.send_c_store(ds)
+    association.dul.send_pdu = send
+    association.abort()
+
+
+def test_that_a_picture_broken_off_in_the_middle_leaves_nothing_and_comes_whole_the_second_time(server):
+    ds = ct_slice((0, 0, 0), 1, array=np.zeros((512, 512), dtype=np.int16))
+    broken_off(server, ds)
+    assert list(server.folder.parent.rglob("*.dcm")) == []
+    assert list(server.folder.parent.rglob(PARTIAL + "*")) == []
+    association = associated(server)
+    assert association.send_c_store(ds).Status == 0
+    association.release()
+    (kept,) = server.folder.rglob("*.dcm")
+    assert pydicom.dcmread(kept).PixelData == ds.PixelData
+
+
+def test_that_a_disk_that_fills_up_in_the_middle_of_a_picture_is_told_and_nothing_half_stays(server, monkeypatch):
+    def full(_handle) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    association = associated(server)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert association.send_c_store(ct_slice((0, 0, 0), 1)).Status == 0xA700
+    assert [p for p in server.folder.rglob("*") if p.is_file()] == []
+    assert association.send_c_store(ct_slice((0, 0, 0), 1)).Status == 0
+    association.release()
+    assert server.received == Received(kept=1, refused=1)
+
+
+def test_that_a_picture_whose_name_is_not_on_the_disk_is_not_confirmed_and_may_come_again(server, monkeypatch):
+    def unable(_folder) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    association = associated(server)
+    with monkeypatch.context() as patched:
+        patched.setattr(storage_server, "sync_folder", unable)
+        assert association.send_c_store(ct_slice((0, 0, 0), 1)).Status == 0xA700
+    assert association.send_c_store(ct_slice((0, 0, 0), 1)).Status == 0
+    association.release()
+    assert server.received == Received(already_there=1, refused=1)
+
+
+def test_that_leftovers_of_a_killed_receiver_are_swept(tmp_path):
+    place = tmp_path / "in" / STUDY / SERIES
+    place.mkdir(parents=True)
+    (place / f"{PARTIAL}x").write_bytes(b"half")
+    (place / "2.25.5.dcm").write_bytes(b"whole")
+    with StorageServer("NODUS", allow=("SCANNER",), port=free_port(), folder=tmp_path / "in"):
+        assert [p.name for p in place.iterdir()] == ["2.25.5.dcm"]
+
+
+def test_that_a_study_is_arriving_as_long_as_its_sender_is_connected(server):
+    association = associated(server)
+    association.send_c_store(ct_slice((0, 0, 0), 1))
+    assert server.arriving == {STUDY}
+    association.release()
+    until = time.monotonic() + 20
+    while server.arriving and time.monotonic() < until:
+        time.sleep(0.01)
+    assert server.arriving == frozenset()
+
+
+# ---- encrypted -----------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca") / "ours", "authority of the hospital")
+
+
+@pytest.fixture
+def encrypted(tmp_path, ours):
+    tls = door_context(*ours.certificate("receiver", "localhost"), ours.ca_file)
+    with StorageServer("NODUS", allow=("SCANNER",), port=free_port(), folder=tmp_path / "in", tls=tls) as made:
+        yield made
+
+
+def test_that_a_sender_that_proves_itself_comes_in_encrypted_past_one_that_says_nothing(encrypted, ours, series):
+    certificate, key = ours.certificate("scanner")
+    peer = Peer("receiver", "localhost", encrypted.port, "NODUS", our_ae_title="SCANNER", tls="own", ca_file=ours.ca_file, certificate_file=certificate, key_file=key)
+    with socket.create_connection(("127.0.0.1", encrypted.port)):
+        assert send_files(DimsePacs(peer, limits=LIMITS), [series]).sent == 4
+    assert encrypted.is_encrypted
+
+
+@pytest.mark.parametrize("how", ["plain", "no certificate", "strange certificate"])
+def test_that_who_does_not_prove_itself_stays_outside(encrypted, ours, tmp_path, series, how):
+    strangers = Authority(tmp_path / "strangers", "authority of a stranger")
+    certificate, key = strangers.certificate("scanner")
+    told = {"plain": {}, "no certificate": {"tls": "own", "ca_file": ours.ca_file}, "strange certificate": {"tls": "own", "ca_file": ours.ca_file, "certificate_file": certificate, "key_file": key}}[how]
+    with pytest.raises(PacsRefused):
+        send_files(DimsePacs(Peer("receiver", "localhost", encrypted.port, "NODUS", our_ae_title="SCANNER", **told), limits=Limits(connect_s=2.0, idle_s=2.0, attempts=1)), [series])
+    assert not encrypted.folder.exists()
+
+
+def test_that_certificate_files_of_ours_that_cannot_be_used_are_said(tmp_path, ours):
+    certificate, _key = ours.certificate("spoiled")
+    with pytest.raises(PacsRefused) as caught:
+        door_context(certificate, str(tmp_path / "absent.key"))
+    assert caught.value.code == "pacs_tls_failed"
 
 
 def test_that_closing_it_leaves_no_thread(tmp_path, series):
