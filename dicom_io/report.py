@@ -2,8 +2,7 @@
 
 A node outlined on a volume is a volumetric group (TID 1411) that names its segment; a node measured on
 ultrasound stills is a group (TID 1501) whose lengths carry the lines they were measured along (SCOORD),
-and each drawn outline a planar group (TID 1410). Axes measured in a volume carry their ends in the patient
-(SCOORD3D). The pictures that all this was read on are listed in an image library (TID 1600).
+and each drawn outline a planar group (TID 1410).
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from dicom_io.writing import MANUFACTURER, MODEL, Stamp, damaged_sources_refused
 from volumetry.errors import NodusError
 
 SERIES_NUMBER = 905
-SAME_PLACE_MM = 1e-3  # coordinates are stored with seven digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,43 +73,32 @@ class NodeReport:
     diameters: dict[str, tuple[float, PictureLine | None]] = field(default_factory=dict)
     outlines: tuple[PictureLine, ...] = ()
     calibrated_by_reader: bool = False  # its lengths rest on a scale that the reader drew (manual_calibration)
-    # Ends of the "long" and "short" axis in LPS mm, in the frame of reference of that UID.
-    axes_mm: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = field(default_factory=dict)
-    frame_of_reference_uid: str | None = None
-    time_point: TimePoint | None = None  # the node's own, where nodes were treated on different days
 
 
 @dataclass(frozen=True, slots=True)
 class TimePoint:
-    """When in the trial: the visit's ``name``, its ``order``, ``kind`` (baseline, follow_up or unscheduled), the days
-    since the first ablation (None: none yet, or not known) and of what kind that was (IRE, RFA ...); what identifies
-    the time point of this subject, and in the protocol."""
+    """When in the trial: the visit's ``name``, its ``order``, ``kind`` (baseline, follow_up or unscheduled) and the days
+    since the first ablation (None: none yet, or not known)."""
 
     name: str
     order: int
     kind: str = "follow_up"
     days_from_ablation: float | None = None
-    ablation: str = "IRE"
-    subject_time_point: str | None = None
-    protocol_time_point: str | None = None
 
 
 def _time_point(when: TimePoint) -> sr.TimePointContext:
     kind = {"baseline": codes.BASELINE, "unscheduled": codes.UNSCHEDULED}.get(when.kind, codes.POSTTREATMENT)
     offset = None
     if when.days_from_ablation is not None:
-        offset = sr.LongitudinalTemporalOffsetFromEvent(value=float(when.days_from_ablation), unit=codes.DAY, event_type=codes.ABLATIONS.get(when.ablation, codes.ABLATION))
-    return sr.TimePointContext(
-        time_point=when.name[:64], time_point_type=kind, time_point_order=when.order, temporal_offset_from_event=offset,
-        subject_time_point_identifier=when.subject_time_point, protocol_time_point_identifier=when.protocol_time_point,
-    )
+        offset = sr.LongitudinalTemporalOffsetFromEvent(value=float(when.days_from_ablation), unit=codes.DAY, event_type=codes.IRE)
+    return sr.TimePointContext(time_point=when.name[:64], time_point_type=kind, time_point_order=when.order, temporal_offset_from_event=offset)
 
 
 def _site(node: NodeReport) -> sr.FindingSite:
     return sr.FindingSite(codes.CERVICAL_NODE, laterality=codes.SIDES.get(node.side), topographical_modifier=codes.level_code(node.level))
 
 
-def _number(name, value: float, unit, *, method=None, interval=None, line: PictureLine | None = None, in_patient=None) -> sr.Measurement:
+def _number(name, value: float, unit, *, method=None, interval=None, line: PictureLine | None = None) -> sr.Measurement:
     """One NUM item. DS holds 16 characters; what is written is rounded to them, ten digits at least."""
     properties = None
     if interval is not None and interval[0] <= value <= interval[1]:
@@ -120,9 +107,6 @@ def _number(name, value: float, unit, *, method=None, interval=None, line: Pictu
     if line is not None:
         image = sr.SourceImageForMeasurement(line.sop_class_uid, line.sop_instance_uid, [line.frame + 1] if line.frames > 1 else None)
         coordinates = [sr.CoordinatesForMeasurement("POLYLINE", _corner_points(line), image)]
-    elif in_patient is not None:
-        ends, frame_of_reference_uid = in_patient
-        coordinates = [sr.CoordinatesForMeasurement3D("POLYLINE", np.asarray(ends, dtype=float), frame_of_reference_uid)]
     return sr.Measurement(name=name, value=_short(value), unit=unit, method=method, properties=properties, referenced_coordinates=coordinates)
 
 
@@ -138,10 +122,9 @@ def _measurements(node: NodeReport) -> list[sr.Measurement]:
     out = []
     if node.volume_ml is not None:
         out.append(_number(codes.VOLUME, node.volume_ml, codes.CUBIC_CENTIMETRE, method=codes.METHODS.get(node.method), interval=node.volume_interval_ml))
-    for key, value, name in (("long", node.long_axis_mm, codes.LONG_AXIS), ("short", node.short_axis_mm, codes.SHORT_AXIS)):
+    for value, name in ((node.long_axis_mm, codes.LONG_AXIS), (node.short_axis_mm, codes.SHORT_AXIS)):
         if value is not None:
-            there = (node.axes_mm[key], node.frame_of_reference_uid) if key in node.axes_mm and node.frame_of_reference_uid else None
-            out.append(_number(name, value, codes.MILLIMETRE, in_patient=there))
+            out.append(_number(name, value, codes.MILLIMETRE))
     for key, name in (("length", codes.LENGTH), ("width", codes.WIDTH), ("depth", codes.DEPTH)):
         if key in node.diameters:
             value, line = node.diameters[key]
@@ -156,7 +139,6 @@ def _measurements(node: NodeReport) -> list[sr.Measurement]:
 
 def _groups(node: NodeReport, when: TimePoint | None) -> list:
     """The group of one node, and one of each outline on a picture."""
-    when = node.time_point or when
     context = _time_point(when) if when is not None else None
     common = {"time_point_context": context, "finding_sites": [_site(node)]}
     tracking = sr.TrackingIdentifier(uid=node.tracking_uid, identifier=node.label)
@@ -227,7 +209,6 @@ def write_report(
             is_final=True,
         )
     _mend(made)
-    _list_pictures(made, evidence)
     made.SpecificCharacterSet = "ISO_IR 192"
     made.SeriesDescription = "Node measurements (Investigational use only)"
     made.ManufacturerModelName, made.SoftwareVersions, made.DeviceSerialNumber = MODEL, stamp.software_version, "0"
@@ -249,30 +230,6 @@ def _mend(item: Dataset) -> None:
         _mend(child)
 
 
-def _list_pictures(report: Dataset, evidence: Sequence[Dataset]) -> None:
-    """Put the image library (TID 1600) before the measurements: the pictures by modality and frame of reference."""
-    groups: dict[tuple[str, str], list[Dataset]] = {}
-    for picture in evidence:
-        if picture.get("Modality") in codes.MODALITIES:
-            groups.setdefault((picture.Modality, str(picture.get("FrameOfReferenceUID") or "")), []).append(picture)
-    if not groups:
-        return
-    contains, context = sr.RelationshipTypeValues.CONTAINS, sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
-    library = sr.ContainerContentItem(sr.CodedConcept("111028", "DCM", "Image Library"), relationship_type=contains)
-    library.ContentSequence = sr.ContentSequence()
-    for (modality, frame_of_reference), pictures in groups.items():
-        group = sr.ContainerContentItem(sr.CodedConcept("126200", "DCM", "Image Library Group"), relationship_type=contains)
-        group.ContentSequence = sr.ContentSequence([sr.CodeContentItem(sr.CodedConcept("121139", "DCM", "Modality"), codes.MODALITIES[modality], context)])
-        if frame_of_reference:
-            group.ContentSequence.append(sr.UIDRefContentItem(sr.CodedConcept("112227", "DCM", "Frame of Reference UID"), frame_of_reference, context))
-        for picture in pictures:
-            entry = sr.ImageContentItem(None, str(picture.SOPClassUID), str(picture.SOPInstanceUID), relationship_type=contains)
-            group.ContentSequence.append(entry)
-        library.ContentSequence.append(group)
-    at = next(n for n, child in enumerate(report.ContentSequence) if child.ValueType == "CONTAINER")
-    report.ContentSequence.insert(at, library)
-
-
 def _person_name(reader: str) -> str:
     """A trial's reader code as a person name: all of it in the family name, no separators of its own."""
     return reader.replace("^", " ").replace("=", " ")[:60] + "^"
@@ -281,8 +238,7 @@ def _person_name(reader: str) -> str:
 @dataclass(frozen=True, slots=True)
 class ReadGroup:
     """One measurement group of a report: whom it tracks, what was found, {code meaning: (value, unit)}, and what it
-    refers to: ``segment`` (SOP instance UID, number) and ``lines`` of (points as written, SOP instance UID); ``axes_mm`` are lines
-    in the patient (x, y, z, x, y, z ...) by the code meaning of the length measured along them."""
+    refers to: ``segment`` (SOP instance UID, number) and ``lines`` of (points as written, SOP instance UID)."""
 
     tracking_identifier: str | None
     tracking_uid: str | None
@@ -291,7 +247,6 @@ class ReadGroup:
     segment: tuple[str, int] | None
     lines: tuple[tuple[tuple[float, ...], str], ...]
     calibrated_by_reader: bool = False
-    axes_mm: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def read_report(path: Path | str) -> tuple[ReadGroup, ...]:
@@ -310,7 +265,7 @@ def _code(of: Dataset, keyword: str, part: str = "CodeValue") -> str | None:
 
 
 def _group(container: Dataset) -> ReadGroup:
-    texts, uids, finding, values, segment, lines, by_reader, axes_mm = None, None, None, {}, None, [], False, {}
+    texts, uids, finding, values, segment, lines, by_reader = None, None, None, {}, None, [], False
     for child in items(container, "ContentSequence"):
         name, kind = _code(child, "ConceptNameCodeSequence"), text(child, "ValueType")
         reference, measured = item(child, "ReferencedSOPSequence"), item(child, "MeasuredValueSequence")
@@ -327,14 +282,13 @@ def _group(container: Dataset) -> ReadGroup:
             if meaning is not None and value is not None:
                 values[meaning] = (value, _code(measured, "MeasurementUnitsCodeSequence") or "")
             lines += _lines(child)
-            axes_mm |= {meaning or "": tuple(p) for c in items(child, "ContentSequence") if text(c, "ValueType") == "SCOORD3D" and (p := numbers(c, "GraphicData"))}
         elif kind == "IMAGE" and reference is not None:
             segment_number = numbers(reference, "ReferencedSegmentNumber")
             if segment_number:
                 segment = (text(reference, "ReferencedSOPInstanceUID") or "", int(segment_number[0]))
         elif kind == "SCOORD":
             lines += _lines(child, itself=True)
-    return ReadGroup(texts, uids, finding, values, segment, tuple(lines), by_reader, axes_mm)
+    return ReadGroup(texts, uids, finding, values, segment, tuple(lines), by_reader)
 
 
 def _containers(of: Dataset, code: str) -> list[Dataset]:
@@ -372,12 +326,6 @@ def _compare(partial: Path, path: Path, nodes: Sequence[NodeReport]) -> None:
             there = None if group is None else group.values.get(name, (None,))[0]
             if (there is None) != (value is None) or (value is not None and not math.isclose(there, value, rel_tol=1e-8, abs_tol=1e-12)):
                 raise not_as_written(path, f"the {name.lower()} of {node.label}")
-        if node.frame_of_reference_uid:
-            for key, name, value in (("long", "Long Axis", node.long_axis_mm), ("short", "Short Axis", node.short_axis_mm)):
-                ends = np.ravel(node.axes_mm.get(key, ())) if value is not None else np.empty(0)
-                there = np.array(group.axes_mm.get(name, ()))
-                if there.shape != ends.shape or np.abs(there - ends).max(initial=0.0) > SAME_PLACE_MM:
-                    raise not_as_written(path, f"the {name.lower()} of {node.label}")
         if group.calibrated_by_reader != node.calibrated_by_reader:
             raise not_as_written(path, f"who calibrated {node.label}")
         if group.tracking_uid != node.tracking_uid or (node.segment is not None) != (group.segment is not None):
