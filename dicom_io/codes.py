@@ -52,7 +52,19 @@ LEVELS = {
 
 READER = CodedConcept("C28747", "NCIt", "Reader")
 ADJUDICATOR = CodedConcept("C96561", "NCIt", "Adjudicator")
-IRE = CodedConcept("C131483", "NCIt", "Irreversible Electroporation")
+# What the days of a time point count from (CID 6320 and beyond); a treatment without one public code is ours.
+ABLATION = CodedConcept("NODUS-ABLATION", "99NODUS", "Ablation")
+ABLATIONS = {
+    "IRE": CodedConcept("C131483", "NCIt", "Irreversible Electroporation"),
+    "RFA": CodedConcept("879916008", "SCT", "Radiofrequency ablation"),
+}
+# Kinds of pictures (CID 29), as an image library names them.
+MODALITIES = {
+    "CT": CodedConcept("CT", "DCM", "Computed Tomography"),
+    "MR": CodedConcept("MR", "DCM", "Magnetic Resonance"),
+    "PT": CodedConcept("PT", "DCM", "Positron emission tomography"),
+    "US": CodedConcept("US", "DCM", "Ultrasound"),
+}
 # Kinds of time points (CID 6146).
 BASELINE = CodedConcept("C1442488", "UMLS", "Baseline")
 POSTTREATMENT = CodedConcept("126074", "DCM", "Posttreatment")

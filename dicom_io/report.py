@@ -2,7 +2,8 @@
 
 A node outlined on a volume is a volumetric group (TID 1411) that names its segment; a node measured on
 ultrasound stills is a group (TID 1501) whose lengths carry the lines they were measured along (SCOORD),
-and each drawn outline a planar group (TID 1410).
+and each drawn outline a planar group (TID 1410). The pictures that all this was read on are listed in an image
+library (TID 1600).
 """
 
 from __future__ import annotations
@@ -73,25 +74,33 @@ class NodeReport:
     diameters: dict[str, tuple[float, PictureLine | None]] = field(default_factory=dict)
     outlines: tuple[PictureLine, ...] = ()
     calibrated_by_reader: bool = False  # its lengths rest on a scale that the reader drew (manual_calibration)
+    time_point: TimePoint | None = None  # the node's own, where nodes were treated on different days
 
 
 @dataclass(frozen=True, slots=True)
 class TimePoint:
-    """When in the trial: the visit's ``name``, its ``order``, ``kind`` (baseline, follow_up or unscheduled) and the days
-    since the first ablation (None: none yet, or not known)."""
+    """When in the trial: the visit's ``name``, its ``order``, ``kind`` (baseline, follow_up or unscheduled), the days
+    since the first ablation (None: none yet, or not known) and of what kind that was (IRE, RFA ...); what identifies
+    the time point of this subject, and in the protocol."""
 
     name: str
     order: int
     kind: str = "follow_up"
     days_from_ablation: float | None = None
+    ablation: str = "IRE"
+    subject_time_point: str | None = None
+    protocol_time_point: str | None = None
 
 
 def _time_point(when: TimePoint) -> sr.TimePointContext:
     kind = {"baseline": codes.BASELINE, "unscheduled": codes.UNSCHEDULED}.get(when.kind, codes.POSTTREATMENT)
     offset = None
     if when.days_from_ablation is not None:
-        offset = sr.LongitudinalTemporalOffsetFromEvent(value=float(when.days_from_ablation), unit=codes.DAY, event_type=codes.IRE)
-    return sr.TimePointContext(time_point=when.name[:64], time_point_type=kind, time_point_order=when.order, temporal_offset_from_event=offset)
+        offset = sr.LongitudinalTemporalOffsetFromEvent(value=float(when.days_from_ablation), unit=codes.DAY, event_type=codes.ABLATIONS.get(when.ablation, codes.ABLATION))
+    return sr.TimePointContext(
+        time_point=when.name[:64], time_point_type=kind, time_point_order=when.order, temporal_offset_from_event=offset,
+        subject_time_point_identifier=when.subject_time_point, protocol_time_point_identifier=when.protocol_time_point,
+    )
 
 
 def _site(node: NodeReport) -> sr.FindingSite:
@@ -139,6 +148,7 @@ def _measurements(node: NodeReport) -> list[sr.Measurement]:
 
 def _groups(node: NodeReport, when: TimePoint | None) -> list:
     """The group of one node, and one of each outline on a picture."""
+    when = node.time_point or when
     context = _time_point(when) if when is not None else None
     common = {"time_point_context": context, "finding_sites": [_site(node)]}
     tracking = sr.TrackingIdentifier(uid=node.tracking_uid, identifier=node.label)
@@ -209,6 +219,7 @@ def write_report(
             is_final=True,
         )
     _mend(made)
+    _list_pictures(made, evidence)
     made.SpecificCharacterSet = "ISO_IR 192"
     made.SeriesDescription = "Node measurements (Investigational use only)"
     made.ManufacturerModelName, made.SoftwareVersions, made.DeviceSerialNumber = MODEL, stamp.software_version, "0"
@@ -228,6 +239,42 @@ def _mend(item: Dataset) -> None:
         if item.get("ValueType") == "NUM" and child.ValueType == "NUM" and child.RelationshipType == "HAS PROPERTIES":
             child.MeasuredValueSequence[0].MeasurementUnitsCodeSequence = item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence
         _mend(child)
+
+
+def _list_pictures(report: Dataset, evidence: Sequence[Dataset]) -> None:
+    """Put the image library (TID 1600) before the measurements: the pictures by modality and frame of reference."""
+    groups: dict[tuple[str, str], list[Dataset]] = {}
+    for picture in evidence:
+        if picture.get("Modality") in codes.MODALITIES:
+            groups.setdefault((picture.Modality, str(picture.get("FrameOfReferenceUID") or "")), []).append(picture)
+    if not groups:
+        return
+    library = _item("CONTAINER", "CONTAINS", sr.CodedConcept("111028", "DCM", "Image Library"))
+    for (modality, frame_of_reference), pictures in groups.items():
+        described = [_item("CODE", "HAS ACQ CONTEXT", sr.CodedConcept("121139", "DCM", "Modality"), ConceptCodeSequence=[codes.MODALITIES[modality]])]
+        if frame_of_reference:
+            described.append(_item("UIDREF", "HAS ACQ CONTEXT", sr.CodedConcept("112227", "DCM", "Frame of Reference UID"), UID=frame_of_reference))
+        for picture in pictures:
+            named = Dataset()
+            named.ReferencedSOPClassUID, named.ReferencedSOPInstanceUID = picture.SOPClassUID, picture.SOPInstanceUID
+            described.append(_item("IMAGE", "CONTAINS", ReferencedSOPSequence=[named]))
+        group = _item("CONTAINER", "CONTAINS", sr.CodedConcept("126200", "DCM", "Image Library Group"), ContentSequence=described)
+        library.ContentSequence = [*library.get("ContentSequence", []), group]
+    at = next(n for n, child in enumerate(report.ContentSequence) if child.ValueType == "CONTAINER")
+    report.ContentSequence = [*report.ContentSequence[:at], library, *report.ContentSequence[at:]]
+
+
+def _item(kind: str, relationship: str, name: sr.CodedConcept | None = None, **elements) -> Dataset:
+    """A content item."""
+    made = Dataset()
+    made.RelationshipType, made.ValueType = relationship, kind
+    if name is not None:
+        made.ConceptNameCodeSequence = [name]
+    if kind == "CONTAINER":
+        made.ContinuityOfContent = "SEPARATE"
+    for keyword, value in elements.items():
+        setattr(made, keyword, value)
+    return made
 
 
 def _person_name(reader: str) -> str:

@@ -27,8 +27,7 @@ def on_ct(tmp_path):
     ds = pydicom.dcmread(seg)
     evidence = [*(pydicom.dcmread(p, stop_before_pixels=True) for p in source.paths), ds]
     segment = SegmentReference(str(ds.SOPClassUID), str(ds.SOPInstanceUID), 1, str(evidence[0].SeriesInstanceUID))
-    axes = {"long": ((1.25, 2.5, 40.0), (10.0, 13.5, 40.0)), "short": ((4.0, 9.0, 40.0), (9.0, 0.5, 40.0))}
-    node = NodeReport("N1", N1, "left", "IIA", "measured", "voxel", 1.23456, (1.1, 1.4), 14.2, 9.9, 45.5, 0.5, 0.73456, segment, axes_mm=axes, frame_of_reference_uid=str(evidence[0].FrameOfReferenceUID))
+    node = NodeReport("N1", N1, "left", "IIA", "measured", "voxel", 1.23456, (1.1, 1.4), 14.2, 9.9, 45.5, 0.5, 0.73456, segment)
     return node, evidence, ds
 
 
@@ -69,18 +68,16 @@ def test_that_three_validators_accept_an_outlined_node(tmp_path, on_ct):
         assert words in dump, words
 
 
-def test_that_axes_lie_in_the_patient_and_the_pictures_are_listed(tmp_path, on_ct):
+def test_that_the_pictures_are_listed_and_the_time_point_is_identified(tmp_path, on_ct):
     node, evidence, _ = on_ct
     path = write_report([node], evidence, tmp_path / "sr.dcm", STAMP, reader="Reader A", modality="CT", time_point=MONTH_3)
-    (group,) = read_report(path)
-    assert group.axes_mm == {"Long Axis": (1.25, 2.5, 40.0, 10.0, 13.5, 40.0), "Short Axis": (4.0, 9.0, 40.0, 9.0, 0.5, 40.0)}
     ds = pydicom.dcmread(path)
     (library,) = (c for c in ds.ContentSequence if c.ValueType == "CONTAINER" and c.ConceptNameCodeSequence[0].CodeValue == "111028")
     (listed,) = library.ContentSequence
     pictures = {c.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for c in listed.ContentSequence if c.ValueType == "IMAGE"}
     assert pictures == {e.SOPInstanceUID for e in evidence[:-1]}  # the segmentation is no picture
     dump = sr_dump(path)
-    for words in ('"V-1"', "SCOORD3D", "(CT,DCM"):
+    for words in ("(CT,DCM", 'Subject Time Point Identifier")="V-1"', 'Protocol Time Point Identifier")="Month 3"'):
         assert words in dump, words
 
 
