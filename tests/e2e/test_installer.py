@@ -11,7 +11,41 @@ from pathlib import Path
 
 import pytest
 
+from tests import secret_service
+from tests.dicom_io.orthanc import free_port, write_series
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def pacs_both_ways(program: Path, environment: dict[str, str], folder: Path) -> str:
+    """What the program has to bring along for a PACS: DIMSE, DICOMweb, the keyring. In words for the record."""
+    port = free_port()
+    environment = environment | {"NODUS_SETTINGS": str(folder / "settings.json")}
+
+    def call(*arguments, env=environment, typed="", code=0):
+        run = subprocess.run([program, "pacs", *map(str, arguments), "--json"], cwd=folder, env=env, input=typed, capture_output=True, text=True, timeout=300)
+        assert run.returncode == code, run.stdout[-2000:] + run.stderr[-2000:]
+        return json.loads(run.stdout)
+
+    receiver = subprocess.Popen([program, "pacs", "receive", "--port", str(port), "--allow", "SCANNER", "--out", folder / "in", "--json"], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "Listening" in receiver.stderr.readline()
+        there = ("--host", "127.0.0.1", "--port", port, "--aet", "NODUS", "--our-aet", "SCANNER")
+        assert call("echo", *there)["ok"] is True
+        assert call("send", *there, write_series(folder / "out", slices=3))["sent"] == 3
+    finally:
+        receiver.terminate()
+        out, _err = receiver.communicate(timeout=60)
+    assert json.loads(out)["kept"] == 3
+    assert call("echo", "--url", f"http://127.0.0.1:{free_port()}/dicom-web", code=3)["error"]["code"] == "pacs_unreachable"
+    if secret_service.missing():
+        return "works; no keyring here to try"
+    with secret_service.secret_service(folder / "home") as logged_in:
+        logged_in = {k: v for k, v in logged_in.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        call("add-peer", "archive", "--url", "https://pacs.example/dicom-web", "--sign-in", "bearer", env=logged_in)
+        assert call("set-token", "archive", env=logged_in, typed="a token\n") == {"kept": "archive"}
+        call("remove-peer", "archive", env=logged_in)
+    return "works"
 
 
 @pytest.mark.long
@@ -35,6 +69,7 @@ def test_that_the_frozen_program_proves_itself_and_does_the_main_job(tmp_path, r
         assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
         return run.stdout
 
+    said = pacs_both_ways(program, environment, tmp_path)
     selftest = json.loads(call("selftest", "--json"))
     assert selftest["ok"] is True
     started = time.monotonic()
@@ -49,5 +84,6 @@ def test_that_the_frozen_program_proves_itself_and_does_the_main_job(tmp_path, r
         "installer",
         "The one-folder program",
         f"| what | figure |\n| --- | --- |\n| build | {build_s:.0f} s |\n| size | {size_mb:.0f} MB |\n| `nodus selftest` | {len(selftest['checks'])} checks passed in {selftest['seconds']:.1f} s |\n"
+        f"| `nodus pacs`: sent to its own receiver, asked by DICOMweb, token in the system's keyring | {said} |\n"
         f"| `nodus demo --headless`, empty kernel cache | {first_s:.0f} s |\n| `nodus demo --headless`, warm | {time.monotonic() - started:.0f} s |\n",
     )
