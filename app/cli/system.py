@@ -34,6 +34,7 @@ def register(commands) -> None:
 
     bench = add_command(commands, "bench", help="our time against a peer's on the same work, in one run")
     bench.add_argument("name", nargs="?", metavar="NAME", help="window, volumetry, planning or dicom; all without a name")
+    bench.add_argument("--short", action="store_true", help="dicom: every row on little data, to see that all run; its ratios say nothing")
     add_json(bench)
     bench.set_defaults(work=run_bench)
 
@@ -95,7 +96,7 @@ def run_bench(args) -> int:
     """Time our work against peers."""
     from app.usecases.bench import run_bench as bench
 
-    report = bench(args.name, progress_context())
+    report = bench(args.name, progress_context(), short=args.short)
     rows = [
         [r["task"], f"{r['ours_s']:.4g}", r["peer"] or "-", "-" if r["peer_s"] is None else f"{r['peer_s']:.4g}", "-" if r["ratio"] is None else f"{r['ratio']:.2f}x", {True: "yes", False: "NO", None: "-"}[r["same_result"]]]
         for r in report["rows"]
