@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.dicom_bytes import lay_out, with_value
-from tests.fuzz.run import page, portion, shared_folder
+from tests.fuzz.run import ROOT, page, portion, shared_folder
 from tests.fuzz.seeds import gather, weights
 from tests.fuzz.workers import Result, Tally, damaged, read_damaged
 
@@ -54,6 +55,17 @@ def test_that_hypothesis_finds_no_edit_of_a_small_file_that_is_not_read_or_refus
         assert answers
 
     check()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_that_no_compiled_decoder_reaches_beyond_its_arrays(tmp_path):
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-m", "tests.fuzz.streams", "200000", "4"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = {line.rsplit(" ", 1)[0]: int(line.rsplit(" ", 1)[1]) for line in done.stdout.splitlines() if "coded " in line or "refused " in line}
+    assert sum(counts.values()) == 200_000
+    assert all(counts[f"{name} decoded"] > 1000 for name in ("JPEG-LS", "RLE", "lossless JPEG"))
 
 
 @linux
