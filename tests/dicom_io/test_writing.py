@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 
 import numpy as np
 import pydicom
 import pytest
 
+from dicom_io import volume_files, writing
 from dicom_io.ct import read_volume
 from dicom_io.document import write_key_image, write_pdf
 from dicom_io.parametric_map import write_field_map
@@ -66,6 +68,99 @@ def test_that_a_check_that_fails_leaves_what_was_there(tmp_path):
         write()
     assert path.read_bytes() == b"older"
     assert [p.name for p in tmp_path.iterdir()] == ["a.dcm"]
+
+
+def _write(what: str, ct, folder):
+    """One object of a kind, into ``folder``."""
+    geometry, header, stamp = read_volume(ct).geometry, pydicom.dcmread(ct.paths[0]), Stamp("0.1", "seed", WHEN)
+    grid = ImageGeometry.from_spacing((3, 4, 5), (1.0, 1.0, 2.0))
+    return {
+        "seg": lambda path: write_seg(nodes(geometry), ct.paths, path, stamp),
+        "rtstruct": lambda path: write_rtstruct(nodes(geometry), ct.paths, path, stamp),
+        "sr": lambda path: write_report([NodeReport("N1", "2.25.1", volume_ml=1.234)], [header], path, stamp, reader="A", modality="CT"),
+        "pdf": lambda path: write_pdf(b"%PDF-1.4", header, path, stamp, title="x"),
+        "key": lambda path: write_key_image(np.full((8, 8, 3), 7, np.uint8), header, path, stamp, description="x"),
+        "field": lambda path: write_field_map(np.ones((3, 4, 5)), grid, ct.paths, path, stamp),
+    }[what](folder / "out.dcm")
+
+
+def _spoil(path, what: str) -> None:
+    """Change what matters in a written file, and leave it readable."""
+    if what == "rtstruct":
+        ds = pydicom.dcmread(path)
+        contour = ds.ROIContourSequence[0].ContourSequence[0]
+        contour.ContourData = [v + 2.0 if n % 3 == 0 else v for n, v in enumerate(map(float, contour.ContourData))]
+        ds.save_as(path)
+        return
+    data = path.read_bytes()
+    if what in ("sr", "pdf"):
+        old, new = {"sr": (b"1.234", b"1.235"), "pdf": (b"%PDF-1.4", b"%PDF-1.5")}[what]
+        assert data.count(old) == 1
+        path.write_bytes(data.replace(old, new))
+    else:  # pixels stand last
+        path.write_bytes(data[:-16] + bytes(b ^ 0x81 for b in data[-16:]))
+
+
+KINDS = ["seg", "rtstruct", "sr", "pdf", "key", "field"]
+
+
+@pytest.mark.parametrize("what", KINDS)
+@pytest.mark.parametrize("trouble", ["spoilt", "disk full", "no flush", "no folder"])
+def test_that_trouble_while_writing_leaves_nothing_and_says_so(tmp_path, monkeypatch, what, trouble):
+    ct, out = series(tmp_path / "ct"), tmp_path / "out"
+    true_save = pydicom.Dataset.save_as
+
+    def spoilt(self, path, *args, **more):
+        true_save(self, path, *args, **more)
+        monkeypatch.setattr(pydicom.Dataset, "save_as", true_save)
+        _spoil(path, what)
+
+    def full(self, path, *args, **more):
+        true_save(self, path, *args, **more)
+        path.write_bytes(path.read_bytes()[:500])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def no_flush(_handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if trouble == "no folder":
+        out.write_bytes(b"a file where the folder should be")
+    elif trouble == "no flush":
+        monkeypatch.setattr(writing.os, "fsync", no_flush)
+    else:
+        monkeypatch.setattr(pydicom.Dataset, "save_as", spoilt if trouble == "spoilt" else full)
+    with pytest.raises(NodusError) as refusal:
+        _write(what, ct, out)
+    assert refusal.value.code == "write_failed"
+    assert out.is_file() if trouble == "no folder" else list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mhd"])
+@pytest.mark.parametrize("trouble", ["spoilt", "disk full", "no folder"])
+def test_that_trouble_while_writing_a_volume_file_leaves_what_was_there(tmp_path, monkeypatch, suffix, trouble):
+    grid, out = ImageGeometry.from_spacing((3, 4, 5), (1.0, 1.0, 2.0)), tmp_path / "out"
+    first, other = np.zeros(grid.shape, np.int16), np.ones(grid.shape, np.int16)
+    true_write = volume_files._write_into
+
+    def wrong(folder, name, suffix, array, *rest):
+        changed = array.copy()
+        changed[1, 2, 3] += 1
+        return true_write(folder, name, suffix, changed, *rest)
+
+    def full(folder, name, suffix, array, *rest):
+        true_write(folder, name, suffix, array, *rest)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if trouble == "no folder":
+        out.write_bytes(b"")
+    else:
+        volume_files.write_array(first, grid, out / f"v{suffix}")
+        before = {p.name: p.read_bytes() for p in out.iterdir()}
+        monkeypatch.setattr(volume_files, "_write_into", wrong if trouble == "spoilt" else full)
+    with pytest.raises(NodusError) as refusal:
+        volume_files.write_array(other, grid, out / f"v{suffix}")
+    assert refusal.value.code == "write_failed"
+    assert out.is_file() if trouble == "no folder" else {p.name: p.read_bytes() for p in out.iterdir()} == before
 
 
 def test_that_a_disk_that_refuses_is_a_plain_refusal(tmp_path):
