@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,20 +24,24 @@ from app import __version__
 from app.edc.rows import study_sha256
 from app.study.errors import StudyRefused
 from app.study.followup import counting_readings, respond
-from app.study.model import PlanRun, Reading, SeriesRecord, StudySnapshot
+from app.study.model import ABLATION_KINDS, PlanRun, Reading, SeriesRecord, StudySnapshot
 from app.study.store import StudyStore
+from app.usecases.import_images import part_of
 from app.usecases.readings import mask_of_reading
 from app.usecases.report import choose_pictures, render_subject_report
 from app.usecases.trial_identity import shifted_moment, shifted_snapshot, study_key
+from dicom_io.ct import read_geometry, series_of_files
 from dicom_io.document import write_key_image, write_pdf
 from dicom_io.parametric_map import write_field_map
 from dicom_io.report import NodeReport, PictureLine, SegmentReference, TimePoint, write_report
 from dicom_io.rtstruct_write import write_rtstruct
 from dicom_io.seg_write import write_seg
 from dicom_io.writing import Stamp, read_headers
+from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 
-DICOM_FORMATS = ("dicom-sr", "dicom-seg", "dicom-rtstruct", "dicom-pdf", "dicom-key-image", "dicom-field")
+DICOM_FORMATS = ("dicom-sr", "dicom-seg", "dicom-labelmap", "dicom-rtstruct", "dicom-pdf", "dicom-key-image", "dicom-field")
+NO_VOLUME = ("no_pictures", "The plan's visit has no volume that its field could belong to.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,11 @@ class _Export:
         """Its files."""
         return [self.store.series_folder(record) / name for name in record.files]
 
-    def any_header(self, subject_id: str, visit_id: str | None = None):
-        """The header of some picture of the subject (of the visit, where given), or None."""
+    def any_header(self, subject_id: str, visit_id: str | None = None, series_uid: str | None = None):
+        """The header of some picture of the subject (of the visit and, if it is there, the series, where given), or None."""
         for visit in self.snapshot.visits:
             if visit.subject_id == subject_id and visit_id in (None, visit.visit_id):
-                for record in self.store.series(visit.visit_id):
+                for record in sorted(self.store.series(visit.visit_id), key=lambda s: s.series_uid != series_uid):
                     return read_headers(self.paths(record)[:1])[0]
         return None
 
@@ -102,10 +107,10 @@ class _Export:
         """A node's identity through all visits, readers and objects."""
         return str(self.stamp("node", node_id).uid("tracking"))
 
-    def group_stamp(self, group: _Group) -> Stamp:
-        """Of all objects made from one group."""
+    def group_stamp(self, group: _Group, *kind: str) -> Stamp:
+        """Of all objects made from one group; ``kind`` tells two of one modality apart."""
         versions = ",".join(f"{r.reading_id}@{r.version}" for r in group.readings)
-        return self.stamp(group.subject_id, group.visit_id, group.reader, group.role, group.modality, str(group.series_uid), versions, when=max(r.locked_utc for r in group.readings), subject_id=group.subject_id)
+        return self.stamp(group.subject_id, group.visit_id, group.reader, group.role, group.modality, str(group.series_uid), versions, *kind, when=max(r.locked_utc for r in group.readings), subject_id=group.subject_id)
 
     def wrote(self, path: Path, rows: int) -> None:
         """Note a file for the receipt."""
@@ -147,21 +152,34 @@ class _Export:
             masks.append(type(mask)(mask.array, mask.geometry, len(masks) + 1, self.nodes[reading.node_id].label, mask.coverage_volume_ml, mask.findings))
         return readings, masks, record
 
-    def time_point(self, group: _Group) -> TimePoint:
-        """The visit as the report names it."""
-        visit = self.visits[group.visit_id]
-        row = next((self.rows[(r.reading_id, r.version)] for r in group.readings if (r.reading_id, r.version) in self.rows), None)
+    def time_point(self, reading: Reading) -> TimePoint:
+        """The visit as the report names it, with the days since the node's own first ablation."""
+        visit, row = self.visits[reading.visit_id], self.rows.get((reading.reading_id, reading.version))
         planned = self.store.protocol.visit(visit.name)
         kind = "unscheduled" if planned is None else "baseline" if planned.phase == "pre" else "follow_up"
-        return TimePoint(visit.name, visit.order, kind, None if row is None else row.days_from_first)
+        of_node = [e for e in self.snapshot.events if e.kind in ABLATION_KINDS and e.subject_id == reading.subject_id and e.node_id in (None, reading.node_id)]
+        first = min(of_node, key=lambda e: e.date, default=None)
+        return TimePoint(
+            visit.name, visit.order, kind, None if row is None else row.days_from_first, "IRE" if first is None else first.kind,
+            subject_time_point=visit.visit_id, protocol_time_point=None if planned is None else planned.name,
+        )
 
-    def write_segmentation(self, group: _Group) -> tuple[Path | None, dict[str, int]]:
-        """The SEG of a group and the segment number of each reading; (None, {}) where nothing is outlined."""
+    def write_segmentation(self, group: _Group, *, kind: str = "binary") -> tuple[Path | None, dict[str, int]]:
+        """The SEG of a group and the segment number of each reading; (None, {}) where nothing is outlined, or where
+        nodes share voxels that a label map cannot hold."""
         readings, masks, record = self.outlined(group)
         if not masks:
             return None, {}
-        path = self.name(group.subject_id, self.visits[group.visit_id].name, group.reader, group.modality, kind="seg")
-        write_seg(masks, self.paths(record), path, self.group_stamp(group), tracking_uids=[self.tracking_uid(r.node_id) for r in readings])
+        path = self.name(group.subject_id, self.visits[group.visit_id].name, group.reader, group.modality, kind="seg" if kind == "binary" else kind)
+        stamp = self.group_stamp(group) if kind == "binary" else self.group_stamp(group, kind)
+        try:
+            write_seg(masks, self.paths(record), path, stamp, tracking_uids=[self.tracking_uid(r.node_id) for r in readings], kind=kind)
+        except NodusError as refusal:
+            if refusal.code != "segments_overlap":
+                raise
+            for reading in readings:
+                self.leave_out(reading, refusal.code, f"{refusal.message} They go out with dicom-seg.")
+            return None, {}
         self.wrote(path, len(masks))
         return path, {r.reading_id: n for n, r in enumerate(readings, start=1)}
 
@@ -196,7 +214,7 @@ class _Export:
                 self.leave_out(reading, "no_pictures", "The study holds no picture of this visit that a report could belong to.")
             return
         path = self.name(group.subject_id, self.visits[group.visit_id].name, group.reader, group.modality, kind="sr")
-        write_report(reports, evidence, path, self.group_stamp(group), reader=group.reader, role=group.role, modality=group.modality, time_point=self.time_point(group))
+        write_report(reports, evidence, path, self.group_stamp(group), reader=group.reader, role=group.role, modality=group.modality)
         self.wrote(path, len(reports))
 
     def _node_report(self, reading: Reading, segment: SegmentReference | None, stills: _Stills) -> NodeReport:
@@ -206,6 +224,7 @@ class _Export:
             node.label, self.tracking_uid(node.node_id), str(node.side), node.level, str(reading.status), reading.method, reading.volume_ml, reading.volume_interval_ml,
             reading.long_axis_mm, reading.short_axis_mm, None if row is None else row.vrr_pct, reading.viable_ml, reading.ablated_ml, segment, diameters, outlines,
             calibrated_by_reader=any(w["code"] == "manual_calibration" for w in reading.warnings),
+            time_point=self.time_point(reading),
         )
 
 
@@ -272,7 +291,7 @@ def export_dicom(store: StudyStore, snapshot: StudySnapshot, format_: str, out: 
         raise StudyRefused(f"The export could not be written: {error.strerror or error}.", code="export_failed") from error
     return {
         "files": export.files,
-        "readings": len(locked) - len(export.left_out),
+        "readings": len(locked) - sum("node" in entry for entry in export.left_out),
         "left_out": export.left_out,
         "study_sha256": study_sha256(snapshot),
         "audit_head": {"events": snapshot.head_events, "sha256": snapshot.head_sha256},
@@ -285,8 +304,21 @@ def _move(folder: Path, out: Path, files: list[dict[str, Any]]) -> None:
         there = out / entry["path"]
         if there.exists() and there.read_bytes() != (folder / entry["path"]).read_bytes() and b"Nodus" not in there.read_bytes()[:65536]:
             raise StudyRefused(f"{entry['path']} exists in the folder and is not an export of Nodus.", code="export_would_replace", hint="Choose another folder.")
-    for entry in files:
-        os.replace(folder / entry["path"], out / entry["path"])
+    moved: list[tuple[Path, Path | None]] = []
+    try:
+        for entry in files:
+            there, older = out / entry["path"], folder / f"{entry['path']}.older"
+            if there.exists():
+                shutil.copy2(there, older)
+            os.replace(folder / entry["path"], there)
+            moved.append((there, older if older.exists() else None))
+    except OSError:
+        for there, older in moved:  # all appear together, or what was there stays
+            if older is None:
+                there.unlink(missing_ok=True)
+            else:
+                os.replace(older, there)
+        raise
 
 
 def _per_group(write: Callable[[_Export, _Group], object]) -> Callable[[_Export, list[Reading]], None]:
@@ -317,7 +349,7 @@ def _documents(export: _Export, locked: list[Reading]) -> None:
 def _key_images(export: _Export, locked: list[Reading]) -> None:
     """The picture kept with each locked reading as Secondary Capture."""
     for reading in sorted(locked, key=lambda r: (r.subject_id, export.visits[r.visit_id].order, export.nodes[r.node_id].label, r.reading_id)):
-        header = export.any_header(reading.subject_id, reading.visit_id)
+        header = export.any_header(reading.subject_id, reading.visit_id, reading.series_uid)
         if reading.picture_sha256 is None or header is None:
             export.leave_out(reading, "no_pictures", "No picture was kept with this reading.")
             continue
@@ -338,19 +370,53 @@ def _fields(export: _Export, locked: list[Reading]) -> None:
 
 def _field(export: _Export, run: PlanRun) -> None:
     digest = run.blobs.get("field_v_per_cm")
-    records = [] if run.visit_id is None else [s for s in export.store.series(run.visit_id) if s.kind == "volume"]
-    if digest is None or not records:
-        export.left_out.append({"subject": run.subject_id, "plan_run": run.plan_run_id, "code": "no_pictures", "message": "The plan's visit has no volume that its field could belong to."})
+    if digest is None or run.visit_id is None:
+        _leave_out_plan(export, run, *NO_VOLUME)
         return
     with np.load(io.BytesIO(export.store.get_blob(digest)), allow_pickle=False) as kept:
         field, affine = kept["e_max_v_per_cm"] * np.float32(100.0), kept["affine"]
+    grid = ImageGeometry(field.shape, affine)
+    record = _volume_of_plan(export, run, grid)
+    if record is None:
+        return
     path = export.name(run.subject_id, export.visits[run.visit_id].name, run.plan_run_id, kind="field")
-    write_field_map(field, ImageGeometry(field.shape, affine), export.paths(records[0]), path, export.stamp("plan", run.plan_run_id, when=run.created_utc, subject_id=run.subject_id))
+    write_field_map(field, grid, export.paths(record), path, export.stamp("plan", run.plan_run_id, when=run.created_utc, subject_id=run.subject_id))
     export.wrote(path, 1)
+
+
+def _volume_of_plan(export: _Export, run: PlanRun, grid: ImageGeometry) -> SeriesRecord | None:
+    """The volume that a plan was made on: the visit's only one that holds the middle of the field. Of several, in frames
+    of reference of their own, the one that carries the visit's locked outlines; else none, and the plan is left out."""
+    middle = grid.index_to_world((np.array(grid.shape[::-1]) - 1) / 2)
+    holding = []
+    for record in export.store.series(run.visit_id):
+        if record.kind == "volume":
+            files = export.paths(record)
+            try:
+                inside = read_geometry(series_of_files(files, part=part_of(record))).contains(middle)
+            except NodusError:  # what is no volume any more is not what was planned on
+                continue
+            if inside:
+                holding.append((record, read_headers(files[:1])[0].get("FrameOfReferenceUID")))
+    if len({frame for _, frame in holding}) > 1:
+        outlined = {r.series_uid for r in export.snapshot.readings if r.visit_id == run.visit_id and r.mask_sha256 is not None}
+        holding = [(record, frame) for record, frame in holding if record.series_uid in outlined] or holding
+    if len({frame for _, frame in holding}) == 1:
+        return holding[0][0]
+    if holding:
+        _leave_out_plan(export, run, "several_series", "The plan's visit has several volumes, and which of them it was made on is not known.")
+    else:
+        _leave_out_plan(export, run, *NO_VOLUME)
+    return None
+
+
+def _leave_out_plan(export: _Export, run: PlanRun, code: str, message: str) -> None:
+    export.left_out.append({"subject": run.subject_id, "plan_run": run.plan_run_id, "code": code, "message": message})
 
 
 _WRITERS: dict[str, Callable[[_Export, list[Reading]], None]] = {
     "dicom-seg": _per_group(_Export.write_segmentation),
+    "dicom-labelmap": _per_group(lambda export, group: export.write_segmentation(group, kind="labelmap")),
     "dicom-rtstruct": _per_group(_Export.write_structures),
     "dicom-sr": _per_group(_Export.write_measurements),
     "dicom-pdf": _documents,

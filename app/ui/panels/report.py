@@ -21,6 +21,7 @@ from app.ui.widgets.tables import ValueTable
 DICOM_KINDS = (  # format, name, what it is
     ("dicom-sr", "Measurements (SR) with segmentations", "Structured reports, each naming the segmentation or the lines it was measured on"),
     ("dicom-seg", "Segmentations (SEG)", "Outlines as voxels on their series"),
+    ("dicom-labelmap", "Label maps (SEG)", "Outlines as one label a voxel, where no two nodes share one"),
     ("dicom-rtstruct", "Structure sets (RTSTRUCT)", "Outlines as contours on their series"),
     ("dicom-pdf", "Report (Encapsulated PDF)", "The page of each subject"),
     ("dicom-key-image", "Key images (Secondary Capture)", "The picture kept with each locked reading"),
