@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pydicom
@@ -144,6 +145,67 @@ def test_that_an_export_that_fails_midway_leaves_nothing(store, tmp_path, monkey
     with pytest.raises(NodusError):
         export_study(store, "dicom-sr", tmp_path)
     assert names(tmp_path) == []
+
+
+def test_that_a_disk_that_fails_while_moving_puts_back_what_was_there(store, tmp_path, monkeypatch):
+    import app.usecases.export_dicom as module
+
+    export_study(store, "dicom-sr", tmp_path)
+    first = "S-001_Baseline_Reader-A_CT.seg.dcm"
+    (tmp_path / first).write_bytes((tmp_path / first).read_bytes() + b"\0\0")  # an older export of ours
+    (tmp_path / "S-001_Baseline_Reader-A_US.sr.dcm").unlink()
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    true_replace, calls = module.os.replace, []
+
+    def failing(source, target):
+        calls.append(target)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        true_replace(source, target)
+
+    monkeypatch.setattr(module.os, "replace", lambda source, target: failing(source, target) if ".writing-" not in str(source) else true_replace(source, target))
+    with pytest.raises(NodusError) as refusal:
+        export_study(store, "dicom-sr", tmp_path)
+    assert refusal.value.code == "export_failed"
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("format_", ["dicom-seg", "dicom-sr", "dicom-rtstruct", "dicom-pdf", "dicom-key-image"])
+def test_that_a_full_disk_leaves_no_file_of_an_export(store, tmp_path, monkeypatch, format_):
+    from dicom_io import writing
+
+    def full(_handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing.os, "fsync", full)
+    with pytest.raises(NodusError) as refusal:
+        export_study(store, format_, tmp_path / "out")
+    assert refusal.value.code == "write_failed"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_that_a_label_map_gives_the_locked_voxels_back_under_an_identity_of_its_own(store, template, tmp_path):
+    export_study(store, "dicom-seg", tmp_path)
+    receipt = export_study(store, "dicom-labelmap", tmp_path)
+    (file,) = receipt["files"]
+    (mask,) = read_masks(tmp_path / file["path"])
+    assert (mask.name, int(mask.array.sum())) == ("N1", int(template[1].truth.array.sum()))
+    assert len({pydicom.dcmread(p).SOPInstanceUID for p in tmp_path.iterdir()}) == 2
+
+
+def test_that_nodes_that_share_voxels_are_named_as_left_out_of_a_label_map(template, tmp_path):
+    shutil.copytree(template[0], tmp_path / "study")
+    with StudyStore.open(tmp_path / "study", user="tester") as store:
+        visit = find_visit(store, "S-001", "Baseline")
+        volume = next(s for s in store.series(visit.visit_id) if s.kind == "volume")
+        store.add_node("S-001", "N4", "left", "IV")
+        reading = save_reading(store, visit, find_node(store, "S-001", "N4"), reader="Reader A", modality="CT", mask=template[1].truth, image=open_record(store, volume, JobContext()))
+        store.lock_reading(reading.reading_id, "Reader A", "measured by me")
+        with pytest.raises(NodusError) as refusal:
+            export_study(store, "dicom-labelmap", tmp_path / "out")
+        assert refusal.value.code == "nothing_to_export"
+        assert "share voxels" in refusal.value.message
+        assert len(export_study(store, "dicom-seg", tmp_path / "out")["files"]) == 1
 
 
 def test_that_a_study_without_plans_exports_no_field(store, tmp_path):
