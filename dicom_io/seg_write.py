@@ -99,6 +99,10 @@ def write_seg(
             content_label="NODES",
             content_description="Investigational use only",
         )
+    if grid.shape[0] == 1:
+        # The library states 1 mm between slices where there is one slice; readers would take it for its extent.
+        for measures in segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence:
+            measures.pop("SpacingBetweenSlices", None)
     name_true_frames(segmentation, sources, references)
     identify(segmentation, stamp, "SEG")
     with replaced_when_checked(path) as partial:

@@ -120,3 +120,13 @@ def test_that_a_header_with_little_in_it_is_enough(tmp_path):
     geometry = read_volume(source).geometry
     path = write_seg([NodeMask(np.ones(geometry.shape, dtype=bool), geometry)], source.paths, tmp_path / "x.dcm", STAMP)
     assert int(read_masks(path)[0].array.sum()) == 90
+
+
+def test_that_a_mask_on_a_single_slice_claims_no_distance_between_slices(tmp_path):
+    path = save(ct_slice((1.0, 2.0, 3.0), 1), tmp_path / "only.dcm")
+    volume = read_volume(scan_folder(tmp_path).series[0])
+    array = np.zeros(volume.geometry.shape, dtype=bool)
+    array[0, 1:3, 1:4] = True
+    (back,) = read_masks(write_seg([NodeMask(array, volume.geometry, 1, "node")], [path], tmp_path / "out" / "seg.dcm", STAMP))
+    np.testing.assert_array_equal(back.array, array)
+    assert [f.code for f in back.findings] == ["spacing_unknown"]  # never 1 mm, which the slice is not

@@ -264,7 +264,7 @@ def _outline(case: Case) -> bool | None:
             try:
                 write([mask], series.paths, out, STAMP)
                 (back,) = read_masks(out) if write is write_seg else read_masks(out, image=where)
-                _check(bool(back.array.any()), "an outline that is lost")
+                _check(bool(back.array.any()) or bool(back.findings), "an outline that is lost without a word")
             except NodusError as refusal:
                 if _memory_error(refusal) is not None:
                     raise
