@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the run is kept")
     parser.add_argument("--files", type=int, default=50_000, help="how many files in all")
     parser.add_argument("--seed", type=int, default=1, help="names the run: the same seed makes the same files")
-    parser.add_argument("--minutes", type=float, default=9.0, help="stop after this time; call again to go on")
+    parser.add_argument("--minutes", type=float, default=9.0, help="stop after this time; call again to go on; or send it SIGTERM")
     parser.add_argument("--processes", type=int, default=2, help="worker processes")
     parser.add_argument("--only", type=int, nargs="+", help="read just these files again")
     args = parser.parse_args()

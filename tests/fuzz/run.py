@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -74,7 +75,12 @@ def portion(folder: Path, run_seed: int, files: int, minutes: float | None = Non
     for number in list(tally.bad):
         tally.take_back(number)
     if numbers:
-        fuzz.run(numbers, _Listener(folder, tally, seeds, run_seed, files, only is None), None if minutes is None else time.monotonic() + 60 * minutes)
+        listener = _Listener(folder, tally, seeds, run_seed, files, only is None)
+        before = signal.signal(signal.SIGTERM, lambda *_: setattr(fuzz, "stopping", True))
+        try:
+            fuzz.run(numbers, listener, None if minutes is None else time.monotonic() + 60 * minutes)
+        finally:
+            signal.signal(signal.SIGTERM, before)
     if only is None:
         _keep(folder, tally)
     return tally, fuzz

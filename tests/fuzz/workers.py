@@ -264,6 +264,7 @@ class Fuzz:
         self.seeds_file.write_bytes(pickle.dumps(seeds))
         self.baseline_mb = 0.0
         self._scratch = folder
+        self.stopping = False  # hands out no more files, and ends when those under way are read
 
     def run(self, numbers: Iterable[int], heard: Callable[[Result], None], until: float | None = None) -> None:
         """Read these files; ``heard`` is told each result. ``until`` (``time.monotonic``) hands out no more files."""
@@ -306,7 +307,8 @@ class Fuzz:
             heard(said[0])
             worker.number = None
             worker.done += 1
-        number = None if until is not None and time.monotonic() > until else next(todo, None)
+        over = self.stopping or (until is not None and time.monotonic() > until)
+        number = None if over else next(todo, None)
         if number is None:
             workers.remove(worker)
             worker.stop()
