@@ -89,9 +89,9 @@ class Orthanc:
                 self.process.wait(10)
         self.process = None
 
-    def rest(self, path: str, method: str = "GET"):
+    def rest(self, path: str, method: str = "GET", body: bytes | None = None):
         """Orthanc's own interface, for looking behind the protocols (without TLS and passwords)."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", method=method)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data=body, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             content = answer.read()
         return json.loads(content) if content else None

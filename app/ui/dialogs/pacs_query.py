@@ -53,6 +53,19 @@ QDateEdit::down-arrow {{ image: url("{ICONS}/arrow-down.svg"); width: 8px; heigh
 """
 
 
+def _looking(session, window: QWidget):
+    """Shows what may name somebody before it is imported; the dialog may be closed by then, the window is there. Without any
+    such pictures are left out, and told."""
+
+    def look(folder: Path, go_on) -> None:
+        if isValid(window):
+            look_first(session, window, folder, go_on)
+        else:
+            go_on({})
+
+    return look
+
+
 class _Row(QTreeWidgetItem):
     """Studies sort by values, numbers as numbers; series always by their numbers."""
 
@@ -403,18 +416,12 @@ class PacsQueryDialog(QDialog):
             return
         wanted = [Wanted(r.study_uid, r.series_uid) for r in self.chosen()]
         self.state.show_text(t("Retrieving from {name} …").format(name=self._asked.name), "muted")
-        self._job = self.session.retrieve_from_pacs(self._asked, wanted, self.target.subject_id, self.target.visit_name, self._unless_gone(self._refused, or_else=self.session._on_refused), self._look, self._unless_gone(self._imported))
+        self._job = self.session.retrieve_from_pacs(self._asked, wanted, self.target.subject_id, self.target.visit_name, self._unless_gone(self._refused, or_else=self.session._on_refused), _looking(self.session, self.parentWidget() or self), self._unless_gone(self._imported))
         self.running.setVisible(self._job is not None)
         self._check()
 
     def _imported(self, result) -> None:
         self.state.show_text(t("{n} series imported.").format(n=len(result.series)), "good")
-
-    def _look(self, folder: Path, go_on) -> None:
-        """Show what may name somebody before it is imported; the dialog may be closed by then, the window is there."""
-        window = self.parentWidget() or self
-        if isValid(window):
-            look_first(self.session, window, folder, go_on)
 
     def _cancel(self) -> None:
         if self._job is not None:
