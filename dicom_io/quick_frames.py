@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dicom_io import jpeg_baseline, rle
+from dicom_io import jpeg_baseline, jpeg_ls, lossless_jpeg, rle
 from dicom_io.codecs import LARGE_SAMPLES
 
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
@@ -35,11 +35,11 @@ def quick_frame(transfer_syntax: str, data: bytes, rows: int, columns: int, pixe
             return None
         array = jpeg_baseline.decode(data, rows, columns, samples, kind)
         return None if array is None else (array, "RGB" if samples == 3 else kind)
-    if transfer_syntax == rle.SYNTAX:
+    if transfer_syntax in (*jpeg_ls.SYNTAXES, *lossless_jpeg.SYNTAXES):
+        array = _lossless(transfer_syntax, data, rows, columns, allocated, stored, pixel["PixelRepresentation"]) if samples == 1 else None
+    elif transfer_syntax == rle.SYNTAX:
         array = rle.decode(data, rows, columns, samples, np.dtype(f"{'i' if pixel['PixelRepresentation'] else 'u'}{allocated // 8}"))
-        if array is not None and stored < allocated:
-            # Bits beyond those stored may hold anything; shifting keeps the sign.
-            array = (array << (allocated - stored)) >> (allocated - stored)
+        array = None if array is None else _without_unused_bits(array, allocated - stored)
     else:
         array = _native(transfer_syntax, data, rows, columns, samples, kind, pixel)
     if array is None or not (colour and kind in YBR):
@@ -48,6 +48,27 @@ def quick_frame(transfer_syntax: str, data: bytes, rows: int, columns: int, pixe
 
     ybr_to_rgb(array.reshape(-1, 3))
     return array, "RGB"
+
+
+def _lossless(transfer_syntax: str, data: bytes, rows: int, columns: int, allocated: int, stored: int, signed: int) -> np.ndarray | None:
+    """One sample a pixel by the decoders that are ours; None where they refuse the stream or it has more bits than a pixel."""
+    own = jpeg_ls if transfer_syntax in jpeg_ls.SYNTAXES else lossless_jpeg
+    try:
+        array, precision = own.decode(data, rows, columns, 1)
+    except lossless_jpeg.StreamDamaged:
+        return None
+    if allocated > 16 or precision > allocated:
+        return None
+    array = array[..., 0].astype(f"u{allocated // 8}", copy=False)
+    if not signed:
+        return _without_unused_bits(array, allocated - stored)
+    # A JPEG-LS stream does not know of signs: its highest bit is one.
+    return _without_unused_bits(array.view(f"i{allocated // 8}"), allocated - (precision if own is jpeg_ls else stored))
+
+
+def _without_unused_bits(array: np.ndarray, unused: int) -> np.ndarray:
+    """Bits beyond those stored may hold anything; shifting keeps the sign."""
+    return (array << unused) >> unused if unused else array
 
 
 def _native(transfer_syntax: str, data: bytes, rows: int, columns: int, samples: int, kind: str, pixel: Mapping) -> np.ndarray | None:

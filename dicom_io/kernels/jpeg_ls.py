@@ -42,7 +42,7 @@ def _fill(data, at, bits, held, padded):
 
 @numba.njit(cache=True, nogil=True)
 def _golomb(data, at, bits, held, padded, k, limit, wide):
-    """A number in limited Golomb code (A.5.3), -1 where there is none; at least 48 bits are held."""
+    """A number in limited Golomb code (A.5.3), -1 where there is none; at least 32 bits are held."""
     zeros = 0
     while True:
         some = ZEROS_AHEAD[bits >> np.uint64(56)]
@@ -57,7 +57,7 @@ def _golomb(data, at, bits, held, padded, k, limit, wide):
             return -1, at, bits, held, padded
         if held < 16:
             at, bits, held, padded = _fill(data, at, bits, held, padded)
-    if held < 32:
+    if held < DEEPEST:
         at, bits, held, padded = _fill(data, at, bits, held, padded)
     if zeros < limit - wide - 1:
         value = zeros << k
@@ -151,11 +151,20 @@ def decode_scan(data, start, places, by_sample, near, most, t1, t2, t3, reset, o
             above[n, columns + 1] = above[n, columns]
         for lane in range(1 if by_sample else many):
             x = 1
+            up, now = above[lane], here[lane]
             while x <= columns:
-                flat = True
-                for n in range(lane, lane + together):
+                q, flat = 0, True
+                if together == 1:
+                    # Samples lie between 0 and ``most``; unsigned places need no look at whether they count from the end.
+                    ux = np.uint64(x)
+                    a, b, c = now[ux - np.uint64(1)], up[ux], up[ux - np.uint64(1)]
+                    q = 81 * step[np.uint64(up[ux + np.uint64(1)] - b + most)] + 9 * step[np.uint64(b - c + most)] + step[np.uint64(c - a + most)]
+                    flat = q == 0
+                for n in range(lane, lane + together if together > 1 else lane):
                     b, c = above[n, x], above[n, x - 1]
-                    if step[above[n, x + 1] - b + most] != 0 or step[b - c + most] != 0 or step[c - here[n, x - 1] + most] != 0:
+                    # nought only where all three are
+                    q = 81 * step[np.uint64(above[n, x + 1] - b + most)] + 9 * step[np.uint64(b - c + most)] + step[np.uint64(c - here[n, x - 1] + most)]
+                    if q != 0:
                         flat = False
                         break
                 if flat:
@@ -218,21 +227,33 @@ def decode_scan(data, start, places, by_sample, near, most, t1, t2, t3, reset, o
                     continue
                 for n in range(lane, lane + together):
                     a, b, c = here[n, x - 1], above[n, x], above[n, x - 1]
-                    q = 81 * step[above[n, x + 1] - b + most] + 9 * step[b - c + most] + step[c - a + most]
+                    if together > 1:
+                        q = 81 * step[np.uint64(above[n, x + 1] - b + most)] + 9 * step[np.uint64(b - c + most)] + step[np.uint64(c - a + most)]
                     sign = 1
                     if q < 0:
                         q, sign = -q, -1
+                    place = np.uint64(q)
                     low, high = (a, b) if a < b else (b, a)
                     guess = low if c >= high else high if c <= low else a + b - c
-                    guess += sign * shift[q]
+                    guess += sign * shift[place]
                     guess = 0 if guess < 0 else most if guess > most else guess
-                    times, total, drift = count[q], size[q], bias[q]
+                    times, total, drift = count[place], size[place], bias[place]
                     k = 0
                     while (times << k) < total and k < DEEPEST:
                         k += 1
-                    if held < 48:
+                    if held < 32:
                         at, bits, held, padded = _fill(data, at, bits, held, padded)
-                    mapped, at, bits, held, padded = _golomb(data, at, bits, held, padded, k, limit, wide)
+                    zeros = ZEROS_AHEAD[bits >> np.uint64(56)]
+                    if zeros < 8 and zeros < limit - wide - 1 and held >= 9 + k:
+                        # the usual case of ``_golomb``, without a call
+                        bits <<= np.uint64(zeros + 1)
+                        mapped = zeros << k
+                        if k > 0:
+                            mapped += np.int64(bits >> np.uint64(64 - k))
+                            bits <<= np.uint64(k)
+                        held -= zeros + 1 + k
+                    else:
+                        mapped, at, bits, held, padded = _golomb(data, at, bits, held, padded, k, limit, wide)
                     if mapped < 0 or held < padded:
                         return (SHORT if held < padded else BAD_CODE), at
                     if near == 0 and k == 0 and 2 * drift <= -times:
@@ -248,17 +269,17 @@ def decode_scan(data, start, places, by_sample, near, most, t1, t2, t3, reset, o
                     times += 1
                     if drift <= -times:
                         drift += times
-                        if shift[q] > SHIFT_LEAST:
-                            shift[q] -= 1
+                        if shift[place] > SHIFT_LEAST:
+                            shift[place] -= 1
                         if drift <= -times:
                             drift = -times + 1
                     elif drift > 0:
                         drift -= times
-                        if shift[q] < SHIFT_MOST:
-                            shift[q] += 1
+                        if shift[place] < SHIFT_MOST:
+                            shift[place] += 1
                         if drift > 0:
                             drift = 0
-                    count[q], size[q], bias[q] = times, total, drift
+                    count[place], size[place], bias[place] = times, total, drift
                     here[n, x] = _rebuilt(guess, sign * error, near, most, span)
                 x += 1
         for n in range(many):

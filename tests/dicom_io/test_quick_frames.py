@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import struct
 
+import jpeg_ls as charls
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import convert_color_space
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from dicom_io import jpeg_baseline, pixels, rle
+from dicom_io.headers import read_header
 from dicom_io.kernels.colour import ybr_to_rgb
 from dicom_io.kernels.rle import DONE, decode_segments
 from dicom_io.quick_frames import quick_frame
 from dicom_io.ultrasound import read_cine
 from tests.dicom_io.made import ct_slice, save
+from tests.dicom_io.test_lossless_jpeg import encoded
 from tests.dicom_io.test_picture_encodings import COLOUR, GREY, picture
 from tests.reference.dicom_twins import reals_of_ybr, rgb_of_ybr, unpacked_bits
 
@@ -57,7 +61,7 @@ def general(monkeypatch, path):
         return read_cine(path).read_frame(0)
 
 
-TAKEN = ("RGB", "RGB planar", "RGB implicit", "RGB RLE", "RGB RLE said planar", "YBR_FULL", "YBR_FULL planar", "YBR_FULL RLE", "YBR_FULL JPEG", "YBR_FULL_422 JPEG", "8 bit RLE")
+TAKEN = ("RGB", "RGB planar", "RGB implicit", "RGB RLE", "RGB RLE said planar", "YBR_FULL", "YBR_FULL planar", "YBR_FULL RLE", "YBR_FULL JPEG", "YBR_FULL_422 JPEG", "8 bit RLE", "8 bit JPEG-LS")
 
 
 @pytest.mark.parametrize("name", [*COLOUR, *GREY])
@@ -266,11 +270,39 @@ def test_that_a_run_length_coded_ct_slice_is_the_plain_one(tmp_path):
     ds = ct_slice((0, 0, 0), 1)
     ds.compress(RLELossless, generate_instance_uid=False)
     ds.save_as(tmp_path / "packed.dcm")
-    from dicom_io.headers import read_header
-
     frames = [pixels.FrameDecoder(read_header(p)).raw(0)[0] for p in (plain, tmp_path / "packed.dcm")]
     np.testing.assert_array_equal(*frames)
     assert frames[0].dtype == frames[1].dtype
+
+
+@pytest.mark.parametrize("stored", [10, 12, 16])
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize("kind", ["JPEG-LS", "lossless JPEG", "RLE"])
+def test_that_one_sample_of_any_depth_is_the_same_on_both_ways(tmp_path, monkeypatch, kind, signed, stored):
+    words = np.random.default_rng(stored).integers(0, 1 << stored, (13, 11)).astype(np.uint16)
+    words[4:8] = words[0, 0]
+    if kind == "JPEG-LS":
+        syntax, data = JPEGLSLossless, bytes(charls.encode_array(words))
+    elif kind == "lossless JPEG":
+        syntax, data = JPEGLosslessSV1, encoded(words[..., None], 1, stored)
+    else:
+        syntax, data = RLELossless, packed(words | (0xF000 if stored < 13 else 0))
+    ds = ct_slice((0, 0, 0), 1, array=words)
+    ds.BitsStored, ds.HighBit, ds.PixelRepresentation = stored, stored - 1, signed
+    ds.file_meta.TransferSyntaxUID = syntax
+    ds.PixelData = encapsulate([data + b"\0" * (len(data) % 2)])
+    ds["PixelData"].is_undefined_length = True
+    header = read_header(save(ds, tmp_path / "p.dcm"))
+    answers = []
+    monkeypatch.setattr(pixels, "quick_frame", lambda *a: answers.append(quick_frame(*a)) or answers[-1])
+    short, _ = pixels.FrameDecoder(header).raw(0)
+    assert answers[-1] is not None
+    monkeypatch.setattr(pixels, "quick_frame", lambda *a: None)
+    long, _ = pixels.FrameDecoder(header).raw(0)
+    np.testing.assert_array_equal(short, long)
+    assert short.dtype == long.dtype
+    top = 1 << (stored - 1)
+    np.testing.assert_array_equal(short, (words.astype(int) ^ top) - top if signed else words)
 
 
 # --- colours --------------------------------------------------------------------------------------
