@@ -55,6 +55,7 @@ GESTURES = (
     ("Contour: drag, or clicks", "Freehand, or corners closed by Enter, a double click or the first corner; Ctrl: take away; Backspace: one back"),
     ("Scribble: drag, Ctrl + drag", "Inside the node, outside it; Backspace: last stroke away"),
     ("Region, threshold: drag", "Ball around the node; Shift: add; Ctrl: take away; [ ]: narrower, wider range; H: limits half-way to the surroundings"),
+    ("Scale by hand: drag, Shift + drag", "Along the scale drawn into the picture; the part of the picture it holds for"),
     ("Cut: drag a line", "The smaller side goes; Ctrl: the larger one"),
     ("Needle: drag or two clicks", "Entry to tip in any panes; Shift: tip first; Alt: parallel to the last needle"),
     ("Needle: drag end or shaft", "Move it in the pane's plane"),

@@ -14,18 +14,22 @@ from volumetry.image import Cine
 from volumetry.ultrasound_length import length_on_picture
 
 Line = tuple[tuple[float, float], tuple[float, float]]
+# A part of the picture smaller than this is a slip of the hand.
+SMALLEST_PART_PX = 10.0
 
 
 class ScalePart:
     """Mixed into ``Session``; uses its signals, jobs and undo stack.
 
     ``reader_scales`` maps (reader, picture) to the scales by frame (None: every frame). ``scale_lines`` are the lines
-    drawn on the picture on screen whose length is not stated yet: one, or one across and one down.
+    drawn on the picture on screen whose length is not stated yet: one, or one across and one down; ``scale_box`` (x0, y0,
+    x1, y1 in pixels) is the part of the picture that they will hold for, None for the whole.
     """
 
     def _start_scales(self) -> None:
         self.reader_scales: dict[tuple[str, str], Scales] = {}
         self.scale_lines: tuple[Line, ...] = ()
+        self.scale_box: tuple[float, float, float, float] | None = None
         self._as_opened: Cine | None = None  # the picture on screen as its header has it
         self._scales_known: set[tuple[str, str]] = set()
         self._scales_of = None  # the study that all this belongs to
@@ -35,7 +39,7 @@ class ScalePart:
     # ---- what is there -----------------------------------------------------------------------
     def as_scaled(self, cine: Cine) -> Cine:
         """An opened picture with the reader's scale where it has one; called as it comes on screen."""
-        self._as_opened, self.scale_lines = cine, ()
+        self._as_opened, self.scale_lines, self.scale_box = cine, (), None
         name = self.current_series_id or next(iter(cine.source.sop_instance_uids), None) or cine.source.series_uid or "picture"
         return scaled(cine, self.reader_scales.get((self.reader, name), {}))
 
@@ -57,22 +61,43 @@ class ScalePart:
         if not self.needs_scale():
             self.notice.emit("info", "The header gives this picture's scale; none is drawn by hand.")
             return
-        rows, columns = self.picture.shape
-        new = tuple((min(max(float(x), 0.0), columns - 1.0), min(max(float(y), 0.0), rows - 1.0)) for x, y in (a, b))
+        new = self._within(a, b)
         kept = [line for line in self.scale_lines if _runs_down(line) != _runs_down(new)]
         self.scale_lines = tuple(sorted((*kept, new), key=_runs_down))
         self.outlines_changed.emit()
 
+    def draw_scale_box(self, a, b) -> None:
+        """State by two corners for which part of the picture the lines hold: one of two panes, say."""
+        if not self.needs_scale():
+            self.notice.emit("info", "The header gives this picture's scale; none is drawn by hand.")
+            return
+        (xa, ya), (xb, yb) = self._within(a, b)
+        if min(abs(xb - xa), abs(yb - ya)) < SMALLEST_PART_PX:
+            self.notice.emit("info", f"A part of the picture has at least {SMALLEST_PART_PX:.0f} pixels each way.")
+            return
+        self.scale_box = min(xa, xb), min(ya, yb), max(xa, xb), max(ya, yb)
+        self.outlines_changed.emit()
+
+    def drop_scale_box(self) -> None:
+        """Let the lines hold for the whole picture again."""
+        if self.scale_box is not None:
+            self.scale_box = None
+            self.outlines_changed.emit()
+
+    def _within(self, a, b) -> Line:
+        rows, columns = self.picture.shape
+        return tuple((min(max(float(x), 0.0), columns - 1.0), min(max(float(y), 0.0), rows - 1.0)) for x, y in (a, b))
+
     def drop_scale_lines(self) -> None:
-        """Take the lines that are not stated yet away."""
-        if self.scale_lines:
-            self.scale_lines = ()
+        """Take the lines that are not stated yet away, and the part they were to hold for."""
+        if self.scale_lines or self.scale_box is not None:
+            self.scale_lines, self.scale_box = (), None
             self.outlines_changed.emit()
 
     def proposed_scale(self, lengths_mm) -> ReaderScale:
         """The scale of the lines on screen with these lengths. Raises ``CalibrationRefused``."""
         lines = tuple(ScaleLine(*line, float(mm)) for line, mm in zip(self.scale_lines, lengths_mm, strict=True))
-        return ReaderScale(lines)
+        return ReaderScale(lines, self.scale_box)
 
     # ---- stating and taking back ------------------------------------------------------------------
     def set_reader_scale(self, lengths_mm, *, frame_only: bool = False) -> None:
@@ -88,7 +113,7 @@ class ScalePart:
             return
         before = self.reader_scales.get((self.reader, self.picture_name), {})
         frame = self.frame_index if frame_only and not self.picture.is_still else None
-        self.scale_lines = ()
+        self.scale_lines, self.scale_box = (), None
         self.set_tool("crosshair")
         self._change_scales("Scale by hand", {**before, frame: scale})
 
@@ -161,7 +186,7 @@ class ScalePart:
         if self.study is None or self.study is not self._scales_of:
             self.reader_scales.clear()
             self._scales_known.clear()
-            self.scale_lines = ()
+            self.scale_lines, self.scale_box = (), None
         self._scales_of = self.study
 
     def scale_evidence(self, stills) -> dict:

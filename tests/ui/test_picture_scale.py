@@ -100,6 +100,10 @@ class Desk:
         mouse.drag(self.pane.frame, self.pane.frame.screen_of(a), self.pane.frame.screen_of(b))
         self.settle()
 
+    def drag_with_shift(self, a, b) -> None:
+        mouse.drag(self.pane.frame, self.pane.frame.screen_of(a), self.pane.frame.screen_of(b), modifiers=mouse.SHIFT)
+        self.settle()
+
     def scale(self, *lines, frame_only: bool = False) -> None:
         """Draw lines (end, end, mm) with the tool and state them in the panel."""
         self.session.set_tool("scale")
@@ -181,6 +185,37 @@ def test_that_a_second_line_across_gives_each_direction_its_own_scale(desk):
     assert desk.pane.frame.aspect == pytest.approx(0.5, rel=0.02)  # the picture is drawn true to shape
     desk.scale(DOWN)
     assert desk.session.scale_in_use()[1].mm_per_pixel == pytest.approx((0.1, 0.1), rel=0.02)
+
+
+def test_that_a_part_drawn_with_shift_keeps_the_scale_to_itself(desk):
+    session = desk.session
+    session.set_tool("scale")
+    desk.drag(DOWN[0], DOWN[1])
+    assert desk.section.part.text().startswith("Holds for the whole picture")
+    desk.drag_with_shift((150.0, 200.0), (20.0, 20.0))
+    assert len(session.scale_lines) == 1  # the part is no second line
+    assert session.scale_box == pytest.approx((20.0, 20.0, 150.0, 200.0), abs=1.0)
+    assert "130 × 180 px" in desk.section.part.text()
+    desk.section.lengths[0].setValue(10.0)
+    assert "the dashed part 13 × 18 mm" in desk.section.effect.text()
+    desk.section.use.click()
+    desk.settle()
+    assert length_mm(session, (40.0, 120.0), (140.0, 120.0)) == pytest.approx(10.0, rel=0.01)
+    assert length_mm(session, (40.0, 120.0), (240.0, 120.0)) is None  # into the other pane
+    assert "outside the part" in session.calipers[-1].refusal
+    desk.reopen(desk.study)
+    desk.show()
+    assert session.scale_in_use()[1].box == pytest.approx((20.0, 20.0, 150.0, 200.0), abs=1.0)
+    assert "dashed part only" in desk.section.note.text()
+    assert desk.section.part.text() == ""
+    session.set_tool("scale")
+    desk.drag(DOWN[0], DOWN[1])
+    assert session.scale_box is None  # a new scale begins with the whole picture
+    desk.drag_with_shift((20.0, 20.0), (22.0, 200.0))
+    assert desk.said("at least 10 pixels")
+    desk.drag_with_shift((20.0, 20.0), (150.0, 200.0))
+    desk.section.whole.click()
+    assert session.scale_box is None
 
 
 def test_that_it_is_never_used_for_another_picture(desk):

@@ -64,6 +64,11 @@ class ScaleSection(Section):
         self.frame_only = QCheckBox(t("This frame only"))
         self.frame_only.setToolTip(t("Else the scale holds for every frame of the loop. Check that the depth does not change in it."))
         grid.addWidget(self.frame_only, 2, 0, 1, 2)
+        self.part = WrapLabel(tone="muted", small=True)
+        self.whole = QPushButton(t("Whole picture"))
+        self.whole.setToolTip(t("Let the scale hold for the whole picture again"))
+        self.whole.setAccessibleName(t("Scale for the whole picture"))
+        self.whole.clicked.connect(session.drop_scale_box)
         self.effect = WrapLabel(tone="muted", small=True)
         self.use = QPushButton(t("Use this scale"))
         self.use.setAccessibleName(t("Use this scale"))
@@ -72,6 +77,8 @@ class ScaleSection(Section):
         self.body.addWidget(self.note)
         self.body.addLayout(keys)
         self.body.addWidget(self.form)
+        self.body.addWidget(self.part)
+        self.body.addWidget(self.whole)
         self.body.addWidget(self.effect)
         self.body.addWidget(self.use)
         for signal in (session.picture_changed, session.frame_changed, session.outlines_changed, session.tool_changed, session.study_changed):
@@ -97,6 +104,8 @@ class ScaleSection(Section):
         self.back.setEnabled(used is not None)
         self.note.show_text(self._state(used), "warning")
         self.form.setVisible(bool(lines))
+        self.part.show_text(self._part_words(session.scale_box) if lines or session.scale_box is not None else "", "muted")
+        self.whole.setVisible(session.scale_box is not None)
         self.use.setVisible(bool(lines))
         for n, (label, length) in enumerate(zip(self.labels, self.lengths, strict=True)):
             label.setVisible(n < len(lines))
@@ -107,6 +116,11 @@ class ScaleSection(Section):
         self.frame_only.setVisible(not session.picture.is_still)
         self._show_effect()
 
+    def _part_words(self, box) -> str:
+        if box is None:
+            return t("Holds for the whole picture. Two panes, or an inset? Shift + drag over the part that the scale belongs to.")
+        return t("Holds only within the dashed part, {w:.0f} × {h:.0f} px.").format(w=box[2] - box[0], h=box[3] - box[1])
+
     def _state(self, used) -> str:
         if used is None:
             return t("The header gives no scale here. Where marks are drawn into the picture, you can state one.")
@@ -115,7 +129,8 @@ class ScaleSection(Section):
         pixel = f"{x:.4f} mm" if len(scale.lines) == 1 else f"{x:.4f} × {y:.4f} mm"
         where = "" if self.session.picture.is_still else t(" (frame {n})").format(n=frame + 1) if frame is not None else t(" (all frames)")
         square = t(" Pixels are taken as square.") if len(scale.lines) == 1 else ""
-        return t("By hand{where}: a pixel is {pixel}.{square} Every length made with it says so.").format(where=where, pixel=pixel, square=square)
+        part = t(" It holds within the dashed part only.") if scale.box is not None else ""
+        return t("By hand{where}: a pixel is {pixel}.{square} Every length made with it says so.").format(where=where, pixel=pixel, square=square) + part
 
     def _stated(self) -> list[float]:
         return [length.value() for length in self.lengths[: len(self.session.scale_lines)]]
@@ -138,6 +153,9 @@ class ScaleSection(Section):
             return
         (x, y), (rows, columns) = scale.mm_per_pixel, session.picture.shape
         words = t("A pixel is {x:.4f} × {y:.4f} mm, the whole picture {w:.0f} × {h:.0f} mm; one pixel off is {percent:.1f} %.")
+        if scale.box is not None:
+            columns, rows = scale.box[2] - scale.box[0] + 1, scale.box[3] - scale.box[1] + 1
+            words = t("A pixel is {x:.4f} × {y:.4f} mm, the dashed part {w:.0f} × {h:.0f} mm; one pixel off is {percent:.1f} %.")
         self.effect.show_text(words.format(x=x, y=y, w=x * columns, h=y * rows, percent=scale.one_pixel_pct), "muted")
         self.use.setEnabled(True)
 
