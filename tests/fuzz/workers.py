@@ -138,17 +138,21 @@ def read_damaged(seed: Seed, data: bytes, rng: random.Random, work: Path, now: C
 def _child(pipe: Connection, seeds_file: Path, log_file: Path, work: Path, run_seed: int) -> None:
     import resource
 
+    from dicom_io import codecs
+
     work.mkdir(parents=True, exist_ok=True)
     log = open(log_file, "w+")  # noqa: SIM115 - open as long as the process lives
     os.dup2(log.fileno(), 2)
     faulthandler.enable(log)
     faulthandler.register(signal.SIGUSR1, log, all_threads=True)
     seeds: list[Seed] = pickle.loads(seeds_file.read_bytes())
+    codecs.warm_up()  # as the program does behind its window: compiling is no file's time
     small = sorted(seeds, key=lambda s: len(s.data))
     kinds: dict[str, Seed] = {}
     for one in small:
         kinds.setdefault(one.kind, one)
-    for one in [*kinds.values(), *random.Random(1).sample(small, min(WARM_UP, len(small)))]:
+    made = [s for s in seeds if s.name.startswith("made/")]  # among them every encoding that has a compiled decoder
+    for one in [*kinds.values(), *made, *random.Random(1).sample(small, min(WARM_UP, len(small)))]:
         read_damaged(one, one.data, random.Random(1), work, lambda _: None)
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked through again and again
