@@ -83,7 +83,7 @@ def test_that_another_reader_gets_the_same_field(tmp_path, ct):
     field = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
     path = write_field_map(field, geometry, ct.paths, tmp_path / "field.dcm", STAMP)
     other = ParametricMap.from_dataset(pydicom.dcmread(path))
-    volume = other.get_volume()
+    volume = other.get_volume(apply_real_world_transform=True)
     assert volume.spacing == pytest.approx((2.0, 1.0, 1.0))
     for index in ((0, 0, 0), (4, 1, 2), (2, 3, 1)):
         place = volume.map_reference_to_indices(geometry.index_to_world(index)[None], round_output=True)[0]

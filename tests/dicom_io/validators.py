@@ -55,7 +55,8 @@ _PIXELMED_IS_WRONG = (
     ("C28747,NCIt", "not found in context group 7453"),
     ("16310003,SCT", "not found in context group 100"),
 )
-# A group without a region (TID 1501) has the same head as one with a region; the validator takes it for the latter.
+# The validator chooses between TID 1410, 1411 and 1501 once for a whole document: where one group has a region, a group
+# without one (TID 1501, a node that was not outlined) is taken for one that misses its region.
 NO_REGION = "Missing conditional content item"
 
 

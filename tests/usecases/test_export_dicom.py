@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 
 import numpy as np
 import pydicom
 import pytest
+from highdicom.pm import ParametricMap
 
 from app.cli import main
 from app.jobs import JobContext
@@ -206,6 +208,35 @@ def test_that_nodes_that_share_voxels_are_named_as_left_out_of_a_label_map(templ
         assert refusal.value.code == "nothing_to_export"
         assert "share voxels" in refusal.value.message
         assert len(export_study(store, "dicom-seg", tmp_path / "out")["files"]) == 1
+
+
+def test_that_a_field_goes_out_in_volts_per_metre_on_the_volume_that_holds_it(template, tmp_path):
+    shutil.copytree(template[0], tmp_path / "study")
+    grid = template[1].truth.geometry
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = grid.index_to_world((np.array(grid.shape[::-1]) - 1) / 2) - 4.0
+    field = np.random.default_rng(6).random((5, 5, 5)).astype(np.float32) * 1500.0  # V/cm
+    stream = io.BytesIO()
+    np.savez(stream, e_max_v_per_cm=field, affine=affine)
+    with StudyStore.open(tmp_path / "study", user="tester") as store:
+        visit = find_visit(store, "S-001", "Baseline")
+        blob = store.put_blob(stream.getvalue())
+        store.save_plan_run({"plan": {}}, subject_id="S-001", visit_id=visit.visit_id, blobs={"field_v_per_cm": blob})
+        (file,) = export_study(store, "dicom-field", tmp_path / "out")["files"]
+        volume = next(s for s in store.series(visit.visit_id) if s.kind == "volume")
+        source = pydicom.dcmread(store.series_folder(volume) / volume.files[0])
+        path = tmp_path / "out" / file["path"]
+        assert pydicom.dcmread(path).FrameOfReferenceUID == source.FrameOfReferenceUID
+        values = ParametricMap.from_dataset(pydicom.dcmread(path)).get_volume(apply_real_world_transform=True)
+        np.testing.assert_allclose(np.sort(np.ravel(values.array)), np.sort(np.ravel(field)) * 100.0, rtol=1e-6)
+        assert dciodvfy_errors(path) == []
+        affine[:3, 3] += 5000.0  # nowhere near a picture of the visit
+        stream = io.BytesIO()
+        np.savez(stream, e_max_v_per_cm=field, affine=affine)
+        store.save_plan_run({"plan": {}}, subject_id="S-001", visit_id=visit.visit_id, blobs={"field_v_per_cm": store.put_blob(stream.getvalue())})
+        receipt = export_study(store, "dicom-field", tmp_path / "again")
+        assert [entry["code"] for entry in receipt["left_out"]] == ["no_pictures"]
+        assert len(receipt["files"]) == 1
 
 
 def test_that_a_study_without_plans_exports_no_field(store, tmp_path):
