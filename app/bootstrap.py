@@ -14,7 +14,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,8 +26,9 @@ STAMP = VENV / ".nodus-installed"
 
 # What Qt, OpenGL (software) and the OpenMP layer of Numba need on a bare Debian or Ubuntu.
 RUN_PACKAGES = ["libgl1", "libegl1", "libglib2.0-0", "libfontconfig1", "libdbus-1-3", "libxkbcommon0", "libbrotli1", "libgomp1", "fonts-dejavu-core", "libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-randr0", "libxcb-render-util0", "libxcb-shape0", "libxcb-xkb1", "libxkbcommon-x11-0"]
-# Tests that show windows or start the whole program.
-SCREEN_ROOMS = ["tests/ui", "tests/e2e"]
+# The ordinary suite, as processes of which two run side by side: the longest first, so that both
+# halves end at about the same time. What shows windows is one portion, for one screen has one focus.
+PORTIONS = [["tests/ui"], ["tests/dicom_io"], ["tests/e2e"], ["tests/volumetry"], ["tests/usecases"]]
 # A real X server and a window manager for the window tests, a PDF renderer, DICOM validators, a PACS.
 TEST_PACKAGES = ["xvfb", "xauth", "openbox", "x11-utils", "poppler-utils", "dicom3tools", "dcmtk", "libpixelmed-java", "default-jre-headless", "orthanc", "orthanc-dicomweb", "git"]
 
@@ -147,21 +150,33 @@ def start_x_server() -> tuple[list[subprocess.Popen], str | None]:
 
 
 def ordinary_suite(command: list[str], environment: dict[str, str]) -> int:
-    """The whole suite as two runs side by side: what shows windows, for one screen has one focus, and the rest.
+    """The whole suite in portions, two side by side; a portion's report is printed when it is done.
 
-    The report of the first follows that of the second."""
-    with tempfile.TemporaryFile("w+") as heard:
-        screen = subprocess.Popen([*command, *SCREEN_ROOMS], cwd=ROOT, env=environment, stdout=heard, stderr=subprocess.STDOUT)
+    Whatever lies in none of ``PORTIONS`` is the last portion."""
+    named = [room for rooms in PORTIONS for room in rooms]
+    portions = [*PORTIONS, [f"--ignore={room}" for room in named]]
+    printing = threading.Lock()
+
+    def run_portion(arguments: list[str]) -> tuple[str, int, float]:
+        started = time.monotonic()
+        done = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        title = "all other rooms" if arguments is portions[-1] else " ".join(arguments)
+        with printing:
+            print(f"\n=== {title}", flush=True)
+            sys.stdout.buffer.write(done.stdout)
+            sys.stdout.flush()
+        return title, done.returncode, time.monotonic() - started
+
+    with ThreadPoolExecutor(2) as side_by_side:
+        say(f"{len(portions)} portions of the suite, two at a time")
         try:
-            rest = subprocess.run([*command, *(f"--ignore={room}" for room in SCREEN_ROOMS)], cwd=ROOT, env=environment).returncode
-            windows = screen.wait()
-        finally:
-            if screen.poll() is None:
-                screen.terminate()
-                screen.wait()
-        heard.seek(0)
-        print(heard.read(), flush=True)
-    return rest or windows
+            ended = list(side_by_side.map(run_portion, portions))
+        except BaseException:
+            side_by_side.shutdown(wait=False, cancel_futures=True)
+            raise
+    for title, code, seconds in ended:
+        say(f"{'passed' if code == 0 else f'FAILED ({code})'} after {seconds:.0f} s: {title}")
+    return max((abs(code) for _, code, _ in ended), default=0)
 
 
 def test(arguments: list[str]) -> int:
@@ -185,6 +200,8 @@ def test(arguments: list[str]) -> int:
         chosen = ["-m", "long", "--timeout", "3600", *arguments[1:]]
     else:
         chosen = arguments
+    together = tempfile.TemporaryDirectory(prefix="nodus-tests-", ignore_cleanup_errors=True)
+    environment["NODUS_TEST_SHARED"] = together.name
     try:
         say("compiling numeric kernels ahead (once; kept in the user's cache)")
         warm = subprocess.run([str(BIN / "nodus"), "warm-up"], env=environment)
@@ -194,6 +211,7 @@ def test(arguments: list[str]) -> int:
             return ordinary_suite([python, "-m", "pytest", "-m", "not long"], environment)
         return subprocess.run([python, "-m", "pytest", *chosen], cwd=ROOT, env=environment).returncode
     finally:
+        together.cleanup()
         for process in reversed(processes):
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=10)

@@ -9,8 +9,12 @@ import pytest
 
 from app.settings import prepare_process
 
-# As the program itself starts: the kernels compiled ahead are found, and threads that wait do not
-# spin on the cores of the other half of the suite. Before anything imports Numba.
+# As the program itself starts, and before anything imports Numba: threads that wait do not spin on
+# the cores of the other half of the suite, and ``./test`` finds the kernels that it compiled ahead.
+# Single rooms tested by hand keep their kernels beside the sources, where a change of one kernel
+# compiles that one anew and not all.
+if "NODUS_TEST_SHARED" not in os.environ:
+    os.environ.setdefault("NUMBA_CACHE_DIR", "")
 prepare_process()
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
@@ -34,11 +38,14 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def demo_case(tmp_path_factory):
-    """The whole demonstration case on disk, made once a run (also with several workers). Read only."""
+    """The whole demonstration case on disk, made once for all processes of a run. Read only.
+
+    ``NODUS_TEST_SHARED`` names the folder that runs side by side share."""
     from tests.factories import shared_demo_case
 
     base = tmp_path_factory.getbasetemp()
-    return shared_demo_case(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
+    together = os.environ.get("NODUS_TEST_SHARED")
+    return shared_demo_case(Path(together) if together else base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -25,14 +27,42 @@ class Answer:
         return json.loads(self.out)
 
 
+# Commands whose next word is a command of its own.
+WITH_VERBS = {"study", "audit", "pacs"}
+
+
+def in_a_process(arguments: list[str], timeout_s: float) -> Answer:
+    """``nodus`` in a process of its own."""
+    run = subprocess.run([sys.executable, "-m", "app", *arguments], capture_output=True, text=True, timeout=timeout_s, cwd=Path(__file__).resolve().parents[2])
+    return Answer(run.returncode, run.stdout, run.stderr)
+
+
+def in_this_process(arguments: list[str]) -> Answer:
+    """The same entry without a new start, which takes seconds of importing."""
+    from app.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(arguments)
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
 def nodus():
-    """Call ``nodus`` in a process of its own."""
+    """Call ``nodus``: each command (and verb) of a run in a process of its own the first time, and
+    wherever ``own_process`` asks for it, later by the entry of the command line in this process."""
+    started: set[tuple[str, ...]] = set()
 
-    def call(*args, timeout: float = 280) -> Answer:
-        run = subprocess.run([sys.executable, "-m", "app", *map(str, args)], capture_output=True, text=True, timeout=timeout, cwd=Path(__file__).resolve().parents[2])
-        assert "Traceback" not in run.stderr, run.stderr
-        return Answer(run.returncode, run.stdout, run.stderr)
+    def call(*args, timeout: float = 280, own_process: bool = False) -> Answer:
+        arguments = [str(a) for a in args]
+        command = tuple(arguments[: 2 if arguments[0] in WITH_VERBS else 1])
+        if own_process or command not in started:
+            started.add(command)
+            answer = in_a_process(arguments, timeout)
+        else:
+            answer = in_this_process(arguments)
+        assert "Traceback" not in answer.err, answer.err
+        return answer
 
     return call
 
