@@ -39,6 +39,7 @@ def test_that_damaged_files_are_read_or_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what the library says about damaged files
 def test_that_hypothesis_finds_no_edit_of_a_small_file_that_is_not_read_or_refused(seeds, tmp_path):
     small = [s for s in seeds if len(s.data) < 9000]
     edit = st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 40), st.binary(max_size=12))  # where, how much goes, what comes
