@@ -103,7 +103,7 @@ def page(tally: Tally, seeds: list[Seed], run_seed: int) -> str:
         f"{tally.files} damaged files (run seed {run_seed}: the same seed makes the same files) out of {len(seeds)} healthy ones: "
         f"{failed} were not read cleanly (crashes {crashes}, hangs over 5 s {hangs}, memory above 1 GB {memory}).",
         "",
-        f"Slowest file: {tally.slowest[0]:.2f} s of processor time ({tally.slowest[1]:.2f} s on the clock) for all its readers together "
+        f"Slowest file: {tally.slowest[0]:.2f} s of processor time ({tally.slowest[1]:.2f} s on the clock of a machine that did other work too) for all its readers together "
         f"(file {tally.slowest[2]}, from {tally.slowest[3]}). Largest: {tally.largest[0]:.0f} MB in use by the whole process, {tally.largest[1]:.0f} MB of it for the file "
         f"(file {tally.largest[2]}, from {tally.largest[3]}).",
         "",
