@@ -310,7 +310,7 @@ class FrameDecoder:
 def _to_8_bit(array: np.ndarray, bits: int) -> np.ndarray:
     """Scale ``bits``-wide samples to 0..255."""
     if bits == 8:
-        return np.ascontiguousarray(array.astype(np.uint8))
+        return np.ascontiguousarray(array.astype(np.uint8, copy=False))
     if bits < 8:
         return (array.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
     return (array >> (bits - 8)).astype(np.uint8)
