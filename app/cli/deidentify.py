@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from app.cli.output import add_command, add_json, emit, progress_context
@@ -23,6 +24,7 @@ def register(commands) -> None:
     source = clean.add_mutually_exclusive_group()
     source.add_argument("--study", type=Path, metavar="STUDY", help="use the key, protocol and site of this study, so that the copies match what it exports")
     source.add_argument("--key", type=Path, metavar="FILE", help="use (or make) a key of your own, outside OUT; this computer's key without it")
+    clean.add_argument("--like", type=Path, metavar="FOLDER", help="an earlier OUT that the new copies must match: another key than its is refused, and none is made")
     clean.add_argument("--protocol", metavar="ID", help="trial protocol, where no study is named")
     clean.add_argument("--site", metavar="ID", help="site, where no study is named")
     add_confirmations(clean, "IN")
@@ -34,6 +36,7 @@ def add_confirmations(command, where: str) -> None:
     """The options by which a person says that they have looked."""
     command.add_argument("--confirm", action="append", default=[], metavar="FILE", help=f"somebody looked at this picture (its name under {where}) and it names nobody; may be repeated")
     command.add_argument("--keep", action="append", default=[], type=parse_keep, metavar="FILE=X0,Y0,X1,Y1", help="as --confirm, and only this part of the picture stays; may be repeated")
+    command.add_argument("--keep-also", action="append", default=[], type=parse_keep, metavar="FILE=X0,Y0,X1,Y1", help="as --confirm, and this part stays as well as what would, for example a drawn scale; may be repeated")
     command.add_argument("--confirm-all", action="store_true", help="somebody looked at every picture")
 
 
@@ -57,6 +60,9 @@ def confirmations(args) -> dict:
     for name, box in args.keep:
         earlier = found.get(name)
         found[name] = Confirmed((*(earlier.boxes or ()), box) if earlier else (box,))
+    for name, box in args.keep_also:
+        earlier = found.get(name, Confirmed())
+        found[name] = replace(earlier, also=(*earlier.also, box))
     return found
 
 
@@ -64,7 +70,7 @@ def run_deidentify(args) -> int:
     """Clean copies, or the reasons why not."""
     from app.usecases.deidentify import deidentify, key_and_trial
 
-    key, trial = key_and_trial(args.out, study=args.study, key_file=args.key, subject=args.subject, visit=args.visit, protocol=args.protocol, site=args.site)
+    key, trial = key_and_trial(args.out, study=args.study, key_file=args.key, subject=args.subject, visit=args.visit, protocol=args.protocol, site=args.site, like=args.like)
     result = deidentify(
         args.path, args.out, args.profile, key, subject=args.subject, trial=trial, confirmed=confirmations(args), confirm_all=args.confirm_all, context=progress_context()
     )

@@ -37,6 +37,7 @@ def register(commands) -> None:
     bring.add_argument("--subject", required=True, help="pseudonym")
     bring.add_argument("--visit", required=True, help="the visit's name, for example Baseline")
     bring.add_argument("--site", metavar="ID", help="site that the subject belongs to, written into the trial modules of what is stored and exported")
+    bring.add_argument("--dates-shifted", action="store_true", help="the dates were moved before the pictures came; the subject is marked and every export says so")
     add_confirmations(bring, "FOLDER")
     bring.set_defaults(work=run_import)
 
@@ -172,14 +173,17 @@ def run_import(args) -> int:
     with opened(args.study) as store:
         if args.site:
             set_site(store, args.subject, args.site)
-        result = import_folder(store, args.subject, args.visit, args.path, progress_context(), confirmed=confirmations(args), confirm_all=args.confirm_all)
+        result = import_folder(store, args.subject, args.visit, args.path, progress_context(), confirmed=confirmations(args), confirm_all=args.confirm_all, dates_shifted=args.dates_shifted)
+        shifted = next(s.dates_shifted for s in store.subjects() if s.subject_id == args.subject)
     answer = {
         "visit": result.visit.name,
         "actual_date": result.visit.actual_date,
+        "dates_shifted": shifted,
         "series": [{"series_id": s.series_id, "series_uid": s.series_uid, "modality": s.modality, "kind": s.kind, "files": len(s.files), "findings": list(s.findings)} for s in result.series],
         "skipped": [s.to_dict() for s in result.skipped],
+        "findings": [f.as_dict() for f in result.findings],
     }
-    emit(answer, as_json=args.json, human=f"{len(result.series)} series imported for {args.subject}, {result.visit.name}; {len(result.skipped)} files left out" + "".join(f"\n  {s.file}: {s.message} [{s.code}]" for s in result.skipped if s.code == "needs_review"))
+    emit(answer, as_json=args.json, human="".join(f"{f.message} [{f.code}]\n" for f in result.findings) + f"{len(result.series)} series imported for {args.subject}, {result.visit.name}; {len(result.skipped)} files left out" + "".join(f"\n  {s.file}: {s.message} [{s.code}]" for s in result.skipped if s.code == "needs_review"))
     return 0
 
 

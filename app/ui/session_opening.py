@@ -91,9 +91,9 @@ class OpeningPart:
         self.subject_readings = store.readings(subject)
         self._rows = follow_up_rows(store, subject)
 
-    def import_images(self, path, subject_id: str, visit_name: str, confirmed=None) -> None:
+    def import_images(self, path, subject_id: str, visit_name: str, confirmed=None, dates_shifted: bool = False) -> None:
         """Import a folder of DICOM into the open study under a pseudonym and visit; a job. ``confirmed`` names pictures
-        that somebody has looked at (see ``import_folder``)."""
+        that somebody has looked at (see ``import_folder``), ``dates_shifted`` says that their dates were moved before they came."""
         from app.usecases.import_images import import_folder
 
         store = self.study
@@ -101,7 +101,7 @@ class OpeningPart:
             self.notice.emit("warning", "Open or make a study first; pictures are imported into it.")
             return
 
-        self.jobs.start("Importing pictures", lambda context: import_folder(store, subject_id, visit_name, Path(path), context, confirmed=confirmed), write=True, on_done=lambda result: self._imported(subject_id, result))
+        self.jobs.start("Importing pictures", lambda context: import_folder(store, subject_id, visit_name, Path(path), context, confirmed=confirmed, dates_shifted=dates_shifted), write=True, on_done=lambda result: self._imported(subject_id, result))
 
     def _imported(self, subject_id: str, result) -> None:
         """Show what came into the study."""
@@ -109,6 +109,8 @@ class OpeningPart:
         self._reload_rail()
         self.study_changed.emit()
         self._say_saved(f"{len(result.series)} series imported")
+        for found in result.findings:
+            self.notice.emit(found.severity, found.message)
         if result.skipped:
             self.notice.emit("info", f"{len(result.skipped)} files were left out; the first: {result.skipped[0].message}")
         self.open_visit(result.visit.visit_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import tempfile
@@ -11,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from app import __version__
 from app.jobs import JobContext
 from app.settings import data_folder
 from app.study.rules import check_pseudonym
 from app.study.store import StudyStore
 from app.usecases.trial_identity import study_key, trial_of
-from dicom_io.deidentify import CleanedFile, Confirmed, Identity, NeedsReview, as_csv, clean_file, load_profile, merged, pseudonym
+from dicom_io.deidentify import CleanedFile, Confirmed, Identity, NeedsReview, as_csv, clean_file, key_check, load_profile, merged, pseudonym
 from dicom_io.headers import DicomRefused, Header, read_header, text
 from dicom_io.listing import SkippedFile, list_sources
 from dicom_io.sources import Source
@@ -25,12 +27,20 @@ from volumetry.errors import NodusError
 
 KEY_BYTES = 32
 REPORT = "deidentification.csv"
+# Beside the table: by which profile and (told by a word that follows from it) which key the copies were made.
+RECORD = "deidentification.json"
+RECORD_SCHEMA = "nodus.deidentification/1"
 
 
-def read_key(path: Path | None = None) -> bytes:
+def read_key(path: Path | None = None, *, make: bool = True) -> bytes:
     """The key in a file; made there, readable by its owner only, where there is none. Without a path the user's own key
-    of this computer. Raises ``NodusError`` (``key_refused``)."""
+    of this computer. Raises ``NodusError`` (``key_refused``; ``key_missing`` without ``make``)."""
     path = path or data_folder() / "deidentify.key"
+    if not make and not path.exists():
+        raise NodusError(
+            f"The key {path.name} of the earlier copies is not there; without it new copies cannot match them.",
+            code="key_missing", hint="Bring the key back from where it is kept, or clean everything anew with another key.",
+        )  # fmt: skip
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -49,16 +59,38 @@ def read_key(path: Path | None = None) -> bytes:
 
 
 def key_and_trial(
-    out: Path, *, study: Path | None, key_file: Path | None, subject: str | None, visit: str | None, protocol: str | None = None, site: str | None = None
+    out: Path, *, study: Path | None, key_file: Path | None, subject: str | None, visit: str | None, protocol: str | None = None, site: str | None = None, like: Path | None = None
 ) -> tuple[bytes, Trial | None]:
-    """The key of a study, of a file, or of this computer, and what is said of the trial. The key may not lie in the export."""
+    """The key of a study, of a file, or of this computer, and what is said of the trial. The key may not lie in the export.
+
+    ``like`` is a folder of earlier copies that the new ones must match: no key is made then, and another key than
+    theirs is refused (``key_missing``, ``key_differs``, ``record_missing``)."""
     if key_file is not None and key_file.resolve().is_relative_to(out.resolve()):
         raise NodusError("The key may not lie inside the export: whoever has it could undo the work.", code="key_refused", hint="Name a file elsewhere.")
     if study is not None:
         with StudyStore.open(study) as store:
-            return study_key(store), trial_of(store, subject, visit) if subject else None
+            key = study_key(store, make=like is None)
+            check_same_key(key, like)
+            return key, trial_of(store, subject, visit) if subject else None
     trial = Trial(protocol or "", site_id=site or "", time_point=visit or "") if protocol or site or visit else None
-    return read_key(key_file), trial
+    key = read_key(key_file, make=like is None)
+    check_same_key(key, like)
+    return key, trial
+
+
+def check_same_key(key: bytes, like: Path | None) -> None:
+    """Refuse a key that is not the one that the copies in ``like`` were made with. Raises ``key_differs``, ``record_missing``."""
+    if like is None:
+        return
+    try:
+        made_with = json.loads((like / RECORD).read_text("utf-8"))["key_check"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NodusError(f"{like.name} does not tell which key its copies were made with.", code="record_missing", hint=f"Name a folder with {RECORD} in it.") from error
+    if made_with != key_check(key):
+        raise NodusError(
+            f"The copies in {like.name} were made with another key: subjects, dates and references would not match.",
+            code="key_differs", hint="Name the key that they were made with.",
+        )  # fmt: skip
 
 
 def deidentify(
@@ -99,6 +131,8 @@ def deidentify(
             changed = merged(c for one in work.cleaned for c in one.changed)
             if work.cleaned:
                 (Path(folder) / REPORT).write_text(as_csv(changed), encoding="utf-8", newline="")
+                record = {"schema": RECORD_SCHEMA, "software": f"nodus {__version__}", "profile": profile, "key_check": key_check(key), "files": len(work.cleaned)}
+                (Path(folder) / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
             files = [work.receipt(one, Path(folder)) for one in work.cleaned]
             for entry in sorted(Path(folder).iterdir()):
                 os.replace(entry, out / entry.name)
@@ -114,6 +148,7 @@ def deidentify(
         "skipped": [s.to_dict() for s in (*listing.skipped, *work.skipped)],
         "warnings": work.warnings(),
         "report": REPORT if work.cleaned else None,
+        "key_check": key_check(key),
     }
 
 
@@ -171,13 +206,16 @@ class _Work:
             "sha256": hashlib.sha256(done.path.read_bytes()).hexdigest(),
             "masked_pixels": done.masked_pixels,
             "confirmed": done.confirmed,
+            "findings": [f.as_dict() for f in done.findings],
         }
 
     def warnings(self) -> list[dict[str, str]]:
         """What the person should know about the whole."""
+        cut = sum(any(f.code == "truncated" for f in one.findings) for one in self.cleaned)
+        found = [{"code": "truncated", "message": f"{cut} loops were cut off before they came; their whole frames were kept."}] if cut else []
         if self.subject is None or len(self._patients) < 2:
-            return []
-        return [{"code": "several_patients", "message": f"The files name {len(self._patients)} patients; all were given the pseudonym {self.subject}."}]
+            return found
+        return [*found, {"code": "several_patients", "message": f"The files name {len(self._patients)} patients; all were given the pseudonym {self.subject}."}]
 
 
 def patient_of(header: Header) -> str:

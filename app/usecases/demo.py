@@ -108,9 +108,8 @@ def make_study(case: DemoCase, folder: Path, context: JobContext, clock: StageCl
     with clock.stage("import into study"):
         store = StudyStore.create(folder, name="Demonstration (synthetic)")
         for n, visit in enumerate(case.visits):
-            # The pictures are synthetic and made here: whatever looks like writing in their speckle names nobody.
             part = context.part(n / len(case.visits), (n + 1) / len(case.visits))
-            import_folder(store, SUBJECT, visit.name, visit.folder, part, describe, confirm_all=True)
+            import_folder(store, SUBJECT, visit.name, visit.folder, part, describe)
         for node in case.nodes:
             first = case.true_node(node.id, case.visits[0].name)
             store.add_node(SUBJECT, node.id, node.side, node.level, seed_mm=tuple(round(float(v), 1) for v in first["centre_mm"]))

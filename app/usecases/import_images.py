@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from app.jobs import JobContext
 from app.study.model import SeriesRecord, Visit
@@ -34,6 +34,7 @@ class ImportResult:
     visit: Visit
     series: tuple[SeriesRecord, ...]
     skipped: tuple[SkippedFile, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 def ensure_subject(store: StudyStore, subject_id: str) -> None:
@@ -70,19 +71,24 @@ def import_folder(
     context: JobContext,
     describe: Callable[[SeriesSummary], str] = plain_description,
     *,
-    confirmed: Mapping[str, Confirmed] | None = None,
+    confirmed: Mapping[str, Confirmed | None] | None = None,
     confirm_all: bool = False,
+    dates_shifted: bool = False,
 ) -> ImportResult:
     """Import every picture series under ``path`` (folder, file, ZIP archive, DICOMDIR) for one subject and visit.
 
     Refuses a folder without pictures (``nothing_to_import``). A series that is already there is
     left as it is; where more pictures of it have come now, that is told among ``skipped`` (``series_grew``). One that cannot be copied clean is left out whole, told among ``skipped``, and
     does not stop the others; where it was the only one, its refusal is raised. A cancelled import
-    leaves whole series or none.
+    leaves whole series or none. Files that name several patients are imported as one, with the serious finding
+    ``several_patients`` on each series and in the result.
 
     Ultrasound is masked outside its regions. A picture that a person has to look at first (``needs_review``) is left
-    out unless ``confirmed`` names it (file as in the scan) or ``confirm_all`` says that somebody looked at all of them.
+    out unless ``confirmed`` names it (file as in the scan) or ``confirm_all`` says that somebody looked at all of them. A
+    name with None in ``confirmed`` leaves that file's series out, whatever the check thinks of it.
     Dates in the stored copies are shifted by the subject's own number of days; the true date goes into the store.
+    ``dates_shifted`` says that the dates were moved before the pictures came, though their headers may not tell; the
+    subject is marked, and every export says so.
     """
     if not path.exists():
         raise NodusError(f"There is no {path.name} to import.", code="file_missing")
@@ -91,6 +97,9 @@ def import_folder(
     if not pictures:
         raise NodusError("The folder holds no pictures that can be imported.", code="nothing_to_import", hint="Choose a folder of DICOM files.")
     ensure_subject(store, subject_id)
+    mixed: tuple[Finding, ...] = ()
+    if found.patients > 1:
+        mixed = (Finding("several_patients", f"The files name {found.patients} different patients; all of them were imported as {subject_id}.", "serious"),)
     key = study_key(store)
     trial = trial_of(store, subject_id, visit_name, min((s.acquired_on for s in pictures if s.acquired_on), default=None))
     looked_at = _looked_at(pictures, confirmed or {}, confirm_all)
@@ -108,6 +117,8 @@ def import_folder(
         context.report(f"Importing {summary.modality} {n + 1} of {len(pictures)}", 0.2 + 0.8 * n / len(pictures))
         with store.stage_series() as staged:
             try:
+                if any((confirmed or {}).get(f, Confirmed()) is None for f in summary.files):
+                    raise NodusError("The picture was left out by who looked at it.", code="left_out_by_reader")
                 if any(len(holders[f]) > 1 for f in summary.files):
                     raise NodusError(f"{summary.files[0]} holds parts of several stacks; they cannot be stored apart.", code="mixed_series")
                 cleaned = clean_copy(
@@ -117,7 +128,7 @@ def import_folder(
                 left_out.append(SkippedFile(summary.files[0], refusal.code, refusal.message))
                 first_refusal = first_refusal or refusal
                 continue
-            date, unlike = visit_date(store, subject_id, cleaned)
+            date, unlike = visit_date(store, subject_id, cleaned, dates_shifted=dates_shifted)
             if visit is None:
                 visit = ensure_visit(store, subject_id, visit_name, date)
                 known = {r.series_uid: len(r.files) for r in store.series(visit.visit_id)}
@@ -137,35 +148,48 @@ def import_folder(
                     kind=summary.kind,
                     description=describe(summary),
                     staged=staged,
-                    findings=tuple(f.as_dict() for f in (*summary.findings, *unlike)),
+                    findings=tuple(_unnamed(f, summary).as_dict() for f in (*mixed, *summary.findings, *unlike)),
                 )
             )
     if visit is None:
         raise first_refusal
     context.report("Imported", 1.0)
-    return ImportResult(visit, tuple(records), (*found.skipped, *left_out))
+    return ImportResult(visit, tuple(records), (*found.skipped, *left_out), mixed)
 
 
-def _looked_at(pictures: list[SeriesSummary], confirmed: Mapping[str, Confirmed], confirm_all: bool) -> dict:
+def _looked_at(pictures: list[SeriesSummary], confirmed: Mapping[str, Confirmed | None], confirm_all: bool) -> dict:
     """The confirmations by the file itself rather than its name in the scan."""
     named = ((file, source) for s in pictures for file, source in zip(s.files, s.paths, strict=True))
     return {source: confirmed.get(file, Confirmed()) for file, source in named if confirm_all or file in confirmed}
 
 
-def visit_date(store: StudyStore, subject_id: str, cleaned: tuple[CleanedFile, ...]) -> tuple[str | None, tuple[Finding, ...]]:
+def _unnamed(finding: Finding, summary: SeriesSummary) -> Finding:
+    """The finding as the study may keep it: files are often named after the patient, so no file is named."""
+    names = {part for file in summary.files for part in (file, *PurePosixPath(file.replace("\\", "/")).parts)}
+    message = finding.message
+    for name in sorted(names, key=len, reverse=True):
+        message = message.replace(name, "a file")
+    return replace(finding, message=message[:1].upper() + message[1:])
+
+
+def visit_date(store: StudyStore, subject_id: str, cleaned: tuple[CleanedFile, ...], *, dates_shifted: bool = False) -> tuple[str | None, tuple[Finding, ...]]:
     """The date that a visit gets from its pictures, and what there is to say about it.
 
-    Pictures whose dates were shifted elsewhere mark their subject. Shifted and true dates of one subject do not count
+    Pictures whose dates were shifted elsewhere mark their subject; they say so themselves, or ``dates_shifted`` does. Shifted and true dates of one subject do not count
     from the same day, so whichever comes second gives no date.
     """
     date = first_date(cleaned)
-    arrived = any(c.dates_arrived_shifted for c in cleaned)
+    told = any(c.dates_arrived_shifted for c in cleaned)
+    arrived = told or dates_shifted
     subject = next(s for s in store.subjects() if s.subject_id == subject_id)
-    if date is None or arrived == subject.dates_shifted:
+    if arrived == subject.dates_shifted or (date is None and not arrived):
         return date, ()
     if arrived and not any(v.actual_date for v in store.visits(subject_id)):
-        store.mark_dates_shifted(subject_id, reason="the pictures say that their dates were shifted before they came")
+        who = "the pictures say" if told else "who imported the pictures says"
+        store.mark_dates_shifted(subject_id, reason=f"{who} that their dates were shifted before they came")
         return date, ()
+    if date is None:
+        return None, ()
     which = "were shifted before they came, those of the other visits were not" if arrived else "are true, those of the other visits were shifted before they came"
     return None, (Finding("dates_mixed", f"The dates of these pictures {which}: the visit was given no date, as intervals would be wrong.", "warning"),)
 

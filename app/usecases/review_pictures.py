@@ -11,7 +11,7 @@ from app.jobs import JobContext
 from app.usecases.import_images import PICTURE_KINDS
 from dicom_io.deidentify.review import Review, may_hold_writing, review
 from dicom_io.headers import read_header
-from dicom_io.pixels import FrameDecoder
+from dicom_io.pixels import FrameDecoder, cut_off, whole_frames
 from dicom_io.scan import scan_folder
 from dicom_io.sources import Source
 from volumetry.errors import NodusError
@@ -41,7 +41,7 @@ def review_pictures(path: Path, context: JobContext) -> tuple[PictureReview, ...
         try:
             header = read_header(source)
             if may_hold_writing(header):
-                found.append(PictureReview(name, source, str(header.ds.get("Modality", "")), header.frames, header.rows, header.columns, review(header)))
+                found.append(PictureReview(name, source, str(header.ds.get("Modality", "")), whole_frames(header) if cut_off(header) else header.frames, header.rows, header.columns, review(header)))
         except NodusError:
             continue
     context.report("Looked at all pictures", 1.0)
@@ -56,5 +56,5 @@ def _sample(kind: str, files, paths) -> list[tuple[str, Source]]:
 
 def preview(picture: PictureReview, frame: int) -> np.ndarray:
     """One frame for the screen, uint8 ``[row, column, 3]``. Raises ``DicomRefused``."""
-    array = FrameDecoder(read_header(picture.source)).picture(frame)
+    array = FrameDecoder(read_header(picture.source), whole_only=True).picture(frame)
     return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=-1)

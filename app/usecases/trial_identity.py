@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from dataclasses import replace
 
 from app.study.model import StudySnapshot, Visit
@@ -10,17 +11,31 @@ from app.study.store import StudyStore
 from dicom_io.deidentify.dates import shift_iso
 from dicom_io.deidentify.uids import days_back
 from dicom_io.trial_modules import Trial
+from volumetry.errors import NodusError
 
 
-def study_key(store: StudyStore) -> bytes:
-    """The study's key: UIDs, date shifts and tokens follow from it. Made once, kept in the store, never exported."""
+def study_key(store: StudyStore, *, make: bool = True) -> bytes:
+    """The study's key: UIDs, date shifts and tokens follow from it. Made once, kept in the store, never exported.
+
+    Raises ``NodusError``: ``key_missing`` where it is gone though pictures were stored with it (or without ``make``),
+    ``key_refused`` where what stands there is no key.
+    """
     text = store.get_setting("uid_key")
     if text is None:
-        import secrets
-
+        if not make or any(store.series(v.visit_id) for s in store.subjects() for v in store.visits(s.subject_id)):
+            raise NodusError(
+                "The study's key is gone: nothing new would match the pictures that are stored already.",
+                code="key_missing", hint="Restore the study from a backup.",
+            )  # fmt: skip
         text = secrets.token_hex(32)
         store.set_setting("uid_key", text)
-    return bytes.fromhex(text)
+    try:
+        key = bytes.fromhex(text)
+    except (TypeError, ValueError):
+        key = b""
+    if len(key) < 32:
+        raise NodusError("The study's key is damaged: nothing new would match the pictures that are stored already.", code="key_refused", hint="Restore the study from a backup.")
+    return key
 
 
 def set_site(store: StudyStore, subject_id: str, site_id: str, site_name: str = "") -> None:

@@ -10,9 +10,9 @@ from dicom_io.deidentify.header import Identity
 from dicom_io.deidentify.report import Change, as_csv, merged
 from dicom_io.deidentify.review import Confirmed, Reason, Review, review
 from dicom_io.deidentify.rules import load_profile, profile_names
-from dicom_io.deidentify.uids import days_back, map_uid, pseudonym
+from dicom_io.deidentify.uids import days_back, key_check, map_uid, pseudonym
 
 __all__ = [
-    "Change", "CleanedFile", "Confirmed", "Identity", "NeedsReview", "Reason", "Review", "as_csv", "clean_copy", "clean_dataset", "clean_file", "days_back", "load_profile",
+    "Change", "CleanedFile", "Confirmed", "Identity", "NeedsReview", "Reason", "Review", "as_csv", "clean_copy", "clean_dataset", "clean_file", "days_back", "key_check", "load_profile",
     "map_uid", "merged", "profile_names", "pseudonym", "review",
 ]  # fmt: skip

@@ -15,15 +15,16 @@ from pydicom.uid import UID
 from dicom_io.deidentify.header import Identity, clean_header
 from dicom_io.deidentify.pixels import append_bytes, append_frames, copies_bytes, plan, reads_back
 from dicom_io.deidentify.report import Change
-from dicom_io.deidentify.review import DOCUMENTS, Confirmed, Reason, Review, review
+from dicom_io.deidentify.review import DOCUMENTS, Confirmed, Reason, Review, may_hold_bitmap, review
 from dicom_io.deidentify.rules import Profile, load_profile
 from dicom_io.deidentify.uids import map_uid
 from dicom_io.headers import DicomRefused, Header, ProgressReport, check_cancelled, read_header, report, text
-from dicom_io.pixels import storage_fault
+from dicom_io.pixels import cut_off, storage_fault
 from dicom_io.sources import Source, as_source, open_bounded
 from dicom_io.trial_modules import Trial
-from dicom_io.ultrasound import acquired_on, iso_date
+from dicom_io.ultrasound import acquired_on, is_ultrasound, iso_date
 from volumetry.errors import NodusError
+from volumetry.finding import Finding
 
 DATES = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
 DEFAULT_PROFILE = "trial"
@@ -45,7 +46,7 @@ class CleanedFile:
     """One file written clean: where, its new UIDs, what was changed, and what only the study store may keep of it.
 
     ``dates_arrived_shifted``: the file says that its dates were moved before it came. ``reasons`` are those for which a
-    person should look at it, whether or not one has.
+    person should look at it, whether or not one has. ``findings``: frames that were lost before.
     """
 
     source: Source
@@ -59,6 +60,7 @@ class CleanedFile:
     dates_arrived_shifted: bool = False
     reasons: tuple[Reason, ...] = ()
     confirmed: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 def true_dates(ds: Dataset) -> tuple[tuple[str, str], ...]:
@@ -122,9 +124,12 @@ def clean_file(
     if (header.sop_class or "").startswith(DOCUMENTS):
         raise DicomRefused(f"{source.name} is a document inside DICOM; what it says cannot be cleaned.", code="not_cleanable")
     fault = storage_fault(header) if header.pixels is not None or header.rows else None
-    if fault is not None:
-        raise fault
     plain = header.pixels is None or copies_bytes(header)
+    if plain and may_hold_bitmap(header):
+        raise DicomRefused(f"{source.name} is a picture of black and white dots; what is drawn there cannot be cleaned.", code="not_cleanable")
+    cut = cut_off(header) if fault is not None and is_ultrasound(header) and not plain else None  # a loop keeps the frames that are whole
+    if fault is not None and cut is None:
+        raise fault
     found = Review(None) if plain else review(header)
     if found.holds and confirmed is None:
         raise NeedsReview(source.name, found.reasons)
@@ -168,14 +173,13 @@ def clean_file(
         dates_arrived_shifted=text(ds, "LongitudinalTemporalInformationModified") == "MODIFIED",
         reasons=found.reasons,
         confirmed=confirmed is not None,
+        findings=() if cut is None else (cut,),
     )
 
 
 def _boxes(found: Review, confirmed: Confirmed | None):
     """What stays: what a person asked for, else the regions, else (confirmed, none known) the whole picture."""
-    if confirmed is not None and confirmed.boxes is not None:
-        return confirmed.boxes
-    return None if found.boxes is None or not found.boxes else found.boxes
+    return (found.boxes or None) if confirmed is None else confirmed.kept(found.boxes)
 
 
 def _whole_header(source: Source, header: Header) -> Dataset:

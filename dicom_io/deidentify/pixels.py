@@ -48,7 +48,7 @@ class PixelSource:
     """The frames of a file as they will be written: decoded, in RGB where in colour, black outside ``boxes``."""
 
     def __init__(self, header: Header, boxes: tuple[Box, ...] | None):
-        self.header, self.decoder = header, FrameDecoder(header)
+        self.header, self.decoder = header, FrameDecoder(header, whole_only=True)
         self.colour = (integer(header.ds, "SamplesPerPixel") or 1) == 3
         self.outside = ~kept_mask(boxes, header.rows, header.columns) if boxes is not None else None
         self._black = None
@@ -110,9 +110,23 @@ def describe(out: Dataset, header: Header, source: PixelSource, first: np.ndarra
         out.LossyImageCompression = "01"
 
 
-def _packs(header: Header, first: np.ndarray) -> bool:
+def keep_whole_frames(out: Dataset, frames: int) -> None:
+    """Make the header of a loop that was cut off speak of the frames that are there."""
+    out.NumberOfFrames = frames
+    for keyword in ("FrameTimeVector", "PerFrameFunctionalGroupsSequence"):
+        listed = out.get(keyword)
+        if listed is not None and hasattr(listed, "__len__") and len(listed) > frames:
+            setattr(out, keyword, list(listed)[:frames])
+    if (integer(out, "StopTrim") or 0) > frames:
+        out.StopTrim = frames
+    for keyword in ("StartTrim", "RepresentativeFrameNumber"):
+        if (integer(out, keyword) or 0) > frames:
+            delattr(out, keyword)
+
+
+def _packs(header: Header, first: np.ndarray, frames: int) -> bool:
     """True where the frames are written as JPEG-LS."""
-    total = first.nbytes * header.frames
+    total = first.nbytes * frames
     fits = first.itemsize <= 2 and first.dtype.kind == "u"
     return header.is_encapsulated and fits and total > PLAIN_UP_TO_BYTES and get_encoder(JPEGLSLossless).is_available
 
@@ -122,10 +136,12 @@ def plan(header: Header, boxes: tuple[Box, ...] | None, out: Dataset) -> tuple[P
     source = PixelSource(header, boxes)
     first = source.frame(0)
     describe(out, header, source, first)
-    packed = _packs(header, first)
+    if source.decoder.frames < header.frames:
+        keep_whole_frames(out, source.decoder.frames)
+    packed = _packs(header, first, source.decoder.frames)
     if packed:
         out.file_meta.TransferSyntaxUID = JPEGLSLossless
-    elif first.nbytes * header.frames > MOST_ELEMENT_BYTES:
+    elif first.nbytes * source.decoder.frames > MOST_ELEMENT_BYTES:
         raise DicomRefused(f"{header.path.name} is more than 4 GB when written plain; DICOM cannot hold that.", code="too_large")
     return source, first, packed
 

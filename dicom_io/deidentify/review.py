@@ -23,6 +23,7 @@ SAMPLED_FRAMES = 8
 # Pictures that a scanner reconstructs: nobody writes on them before they are captured from a screen.
 RECONSTRUCTED = frozenset({"CT", "MR", "PT", "NM", "SEG", "RTDOSE", "REG", "FID"})
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66."
 DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.104.",)
 _CAPTURED = ("SCREEN", "CAPTURE", "DOSE", "PROTOCOL")
 
@@ -57,9 +58,17 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """A person has looked at the picture. ``boxes`` is the part that they want kept; None: as the review says."""
+    """A person has looked at the picture. ``boxes`` is the part that they want kept; None: as the review says. ``also``
+    stays as well: a drawn scale beside the picture, say, that lengths are to be calibrated on."""
 
     boxes: tuple[Box, ...] | None = None
+    also: tuple[Box, ...] = ()
+
+    def kept(self, found: tuple[Box, ...] | None) -> tuple[Box, ...] | None:
+        """What stays of a picture whose review gives ``found``; None: all of it. Who names only a part where no region is
+        known keeps that part."""
+        own = self.boxes if self.boxes is not None else found or None
+        return own if not self.also else (*(own or ()), *self.also)
 
 
 def kept_mask(boxes: tuple[Box, ...] | None, rows: int, columns: int) -> np.ndarray:
@@ -85,6 +94,11 @@ def may_hold_writing(header: Header) -> bool:
     if header.sop_class == ENHANCED_US_VOLUME:
         return False
     return is_ultrasound(header) or is_captured(header) or text(header.ds, "Modality") not in RECONSTRUCTED
+
+
+def may_hold_bitmap(header: Header) -> bool:
+    """True for pictures of one bit a pixel that are no masks: scanned letters, captured screens."""
+    return integer(header.ds, "BitsAllocated") == 1 and header.pixels is not None and not (header.sop_class or "").startswith(SEGMENTATION)
 
 
 def ultrasound_boxes(header: Header) -> tuple[tuple[Box, ...], list[Reason]]:
@@ -132,5 +146,5 @@ def review(header: Header) -> Review:
         # A captured screen without a word on it is a name in the corner; regions at least say where the picture is.
         reasons.append(Reason("burned_in_not_stated", "The header does not say whether writing is burned into the picture.", not ultrasound))
     if boxes is None or boxes:
-        reasons += text_reasons(FrameDecoder(header), boxes, document=not ultrasound)
+        reasons += text_reasons(FrameDecoder(header, whole_only=True), boxes, document=not ultrasound)
     return Review(boxes, tuple(reasons))

@@ -21,6 +21,11 @@ def digest(key: bytes, *parts: str) -> bytes:
     return hmac.new(key, "|".join(parts).encode("utf-8", "replace"), hashlib.sha256).digest()
 
 
+def key_check(key: bytes) -> str:
+    """A short word by which a key is known again and from which it cannot be worked out."""
+    return digest(key, "which key").hex()[:16]
+
+
 def map_uid(uid: str, key: bytes) -> str:
     """The UID that stands for ``uid`` under this key; standard UIDs stay. Same in, same out."""
     if uid.startswith(STANDARD_UIDS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from PySide6.QtCore import Qt, Signal
@@ -38,7 +39,8 @@ def noticed(picture: PictureReview) -> str:
 
 
 class ReviewDialog(Question):
-    """Emits ``chosen(confirmed)``: the pictures that were ticked or cut to a part, by file."""
+    """Emits ``chosen(confirmed)``: the pictures that were ticked or cut to a part, by file; None for those whose tick was
+    taken away."""
 
     chosen = Signal(object)
 
@@ -47,7 +49,7 @@ class ReviewDialog(Question):
         heading = t("{n} of {all} pictures may show a name. Tick those that do not; the others are left out.").format(n=held, all=len(pictures))
         super().__init__(t("Look before the import"), heading if held else t("The hatched part of these pictures is made black."), t("Import"), parent)
         self.session, self.pictures = session, pictures
-        self.drawn: dict[str, tuple] = {}
+        self.drawn: dict[str, Confirmed] = {}
         self.list = self._make_list()
         self.preview = MaskPreview()
         self.why = WrapLabel(tone="muted", small=True)
@@ -55,11 +57,16 @@ class ReviewDialog(Question):
         self.frame = QSlider(Qt.Orientation.Horizontal)
         self.frame.setAccessibleName(t("Frame"))
         self.frame.setToolTip(t("Frame of the loop"))
+        self.also = QPushButton(t("&Keep another part"))
+        self.also.setCheckable(True)
+        self.also.setAutoDefault(False)
+        self.also.setToolTip(t("The next rectangle is kept as well (or hold Shift): for example the ticks of a drawn scale"))
         self.reset = QPushButton(t("&As found"))
         self.reset.setAutoDefault(False)
-        self.reset.setToolTip(t("Forget the rectangle that was drawn"))
+        self.reset.setToolTip(t("Forget the rectangles that were drawn"))
         under = QHBoxLayout()
         under.addWidget(self.frame, 1)
+        under.addWidget(self.also)
         under.addWidget(self.reset)
         right = QVBoxLayout()
         right.setSpacing(6)
@@ -71,12 +78,14 @@ class ReviewDialog(Question):
         both.addWidget(self.list)
         both.addLayout(right, 1)
         self.form.addRow(both)
-        self.form.addRow(WrapLabel(t("Hatched: made black. Red: looks like writing. Drag a rectangle to keep only what lies in it."), tone="muted", small=True))
+        self.form.addRow(WrapLabel(t("Hatched: made black. Red: looks like writing. Drag a rectangle to keep only what lies in it. Take the tick away to leave a picture out."), tone="muted", small=True))
         self.list.currentItemChanged.connect(lambda *_: self._show())
         self.list.itemChanged.connect(self.check)
         self.frame.valueChanged.connect(lambda *_: self._fetch())
         self.reset.clicked.connect(self._forget)
         self.preview.kept.connect(self._keep)
+        self.preview.kept_also.connect(self._keep_also)
+        self.also.toggled.connect(lambda on: setattr(self.preview, "adding", on))
         self.accepted.connect(lambda: self.chosen.emit(self.confirmed()))
         self.list.setCurrentItem(self.list.topLevelItem(0))
         self.check()
@@ -95,7 +104,7 @@ class ReviewDialog(Question):
             row = QTreeWidgetItem([name + ("  " + t("{n} frames").format(n=picture.frames) if picture.frames > 1 else ""), noticed(picture)])
             row.setToolTip(PICTURE, picture.file)
             row.setToolTip(NOTICED, "\n".join(r.message for r in picture.found.reasons))
-            row.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | (Qt.ItemFlag.ItemIsUserCheckable if picture.found.holds else Qt.ItemFlag.NoItemFlags))
+            row.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsUserCheckable)
             row.setCheckState(PICTURE, Qt.CheckState.Unchecked if picture.found.holds else Qt.CheckState.Checked)
             found.addTopLevelItem(row)
         found.header().setSectionResizeMode(PICTURE, QHeaderView.ResizeMode.Stretch)
@@ -104,10 +113,16 @@ class ReviewDialog(Question):
         return found
 
     # ---- what is chosen -------------------------------------------------------------------------
-    def confirmed(self) -> dict[str, Confirmed]:
-        """Held pictures that were ticked, and pictures cut to a drawn part, by file."""
-        rows = ((p, self.list.topLevelItem(n)) for n, p in enumerate(self.pictures))
-        return {p.file: Confirmed((self.drawn[p.file],) if p.file in self.drawn else None) for p, row in rows if row.checkState(PICTURE) == Qt.CheckState.Checked and (p.found.holds or p.file in self.drawn)}
+    def confirmed(self) -> dict[str, Confirmed | None]:
+        """Held pictures that were ticked, and pictures cut to drawn parts, by file; None for others without their tick."""
+        found: dict[str, Confirmed | None] = {}
+        for n, picture in enumerate(self.pictures):
+            if self.list.topLevelItem(n).checkState(PICTURE) == Qt.CheckState.Checked:
+                if picture.found.holds or picture.file in self.drawn:
+                    found[picture.file] = self.drawn.get(picture.file, Confirmed())
+            elif not picture.found.holds:
+                found[picture.file] = None
+        return found
 
     def left_out(self) -> int:
         """How many pictures stay behind."""
@@ -139,10 +154,10 @@ class ReviewDialog(Question):
     def _show_boxes(self) -> None:
         picture = self.current()
         drawn = self.drawn.get(picture.file)
+        kept = (drawn or Confirmed()).kept(picture.found.boxes)
         whole = ((0, 0, picture.columns - 1, picture.rows - 1),)
         # A held picture without a known part goes in whole once it is ticked; nothing is hatched that would stay.
-        boxes = (drawn,) if drawn else picture.found.boxes or whole
-        self.preview.show_boxes(boxes, tuple(b for r in picture.found.reasons for b in r.boxes))
+        self.preview.show_boxes(kept or whole, tuple(b for r in picture.found.reasons for b in r.boxes))
         self.reset.setEnabled(drawn is not None)
 
     def _fetch(self) -> None:
@@ -159,8 +174,16 @@ class ReviewDialog(Question):
 
     def _keep(self, box) -> None:
         """Only this part stays; who draws it has looked."""
-        picture = self.current()
-        self.drawn[picture.file] = tuple(box)
+        self._draw(Confirmed((tuple(box),)))
+
+    def _keep_also(self, box) -> None:
+        """This part stays as well."""
+        earlier = self.drawn.get(self.current().file, Confirmed())
+        self._draw(replace(earlier, also=(*earlier.also, tuple(box))))
+        self.also.setChecked(False)
+
+    def _draw(self, wanted: Confirmed) -> None:
+        self.drawn[self.current().file] = wanted
         self.list.currentItem().setCheckState(PICTURE, Qt.CheckState.Checked)
         self._show_boxes()
 
@@ -177,7 +200,7 @@ class ReviewDialog(Question):
         super().done(result)
 
 
-def look_first(session: Session, parent: QWidget, path: str | Path, go_on: Callable[[dict[str, Confirmed]], object]) -> None:
+def look_first(session: Session, parent: QWidget, path: str | Path, go_on: Callable[[dict[str, Confirmed | None]], object]) -> None:
     """Look for pictures under ``path`` that may show a name, show them, then call ``go_on`` with what was confirmed; at once
     where there is nothing to show. Nothing waits on the window; who cancels the dialog imports nothing."""
 
@@ -192,9 +215,9 @@ def look_first(session: Session, parent: QWidget, path: str | Path, go_on: Calla
     session.jobs.start("Looking for names in the pictures", lambda context: review_pictures(Path(path), context), key="review-folder", on_done=looked)
 
 
-def import_after_looking(session: Session, parent: QWidget, path: str, subject_id: str, visit_name: str) -> None:
+def import_after_looking(session: Session, parent: QWidget, path: str, subject_id: str, visit_name: str, dates_shifted: bool = False) -> None:
     """Import a folder into the open study, after a person has seen what may show a name."""
     if session.study is None:
-        session.import_images(path, subject_id, visit_name)  # says what is missing
+        session.import_images(path, subject_id, visit_name, None, dates_shifted)  # says what is missing
     else:
-        look_first(session, parent, path, lambda confirmed: session.import_images(path, subject_id, visit_name, confirmed))
+        look_first(session, parent, path, lambda confirmed: session.import_images(path, subject_id, visit_name, confirmed, dates_shifted))

@@ -15,9 +15,11 @@ LEAST_BOX_PX = 8
 
 
 class MaskPreview(QWidget):
-    """Shows one frame. Dragging draws the part that is kept; ``kept(box)`` follows, in pixels of the picture."""
+    """Shows one frame. Dragging draws the part that is kept; ``kept(box)`` follows, in pixels of the picture, or
+    ``kept_also(box)`` with Shift or while ``adding`` is set: one more part."""
 
     kept = Signal(object)
+    kept_also = Signal(object)
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -29,6 +31,7 @@ class MaskPreview(QWidget):
         self._boxes: tuple = ()
         self._marks: tuple = ()
         self._message = ""
+        self.adding = False
         self._from: QPointF | None = None
         self._to: QPointF | None = None
 
@@ -123,5 +126,5 @@ class MaskPreview(QWidget):
         self._from = self._to = None
         box = (min(start[0], end[0]), min(start[1], end[1]), max(start[0], end[0]), max(start[1], end[1]))
         if QRect(box[0], box[1], box[2] - box[0], box[3] - box[1]).width() >= LEAST_BOX_PX and box[3] - box[1] >= LEAST_BOX_PX:
-            self.kept.emit(box)
+            (self.kept_also if self.adding or event.modifiers() & Qt.KeyboardModifier.ShiftModifier else self.kept).emit(box)
         self.update()
