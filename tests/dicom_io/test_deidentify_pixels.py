@@ -178,6 +178,60 @@ def test_that_a_cancelled_loop_leaves_nothing(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def _cut(path, frames_kept: int):
+    """The file without its end: that many frames are whole, half of the next is there."""
+    block = read_header(path).pixels
+    if block.fragments:
+        offset, length = block.fragments[frames_kept]
+        end = offset + length // 2
+    else:
+        end = block.start + int(block.length * (frames_kept + 0.5) / read_header(path).frames)
+    path.write_bytes(path.read_bytes()[:end])
+    return path
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_that_a_loop_that_was_cut_off_is_written_with_its_whole_frames(tmp_path, compressed):
+    if compressed:
+        ds, _ = _jpeg_loop(5)
+    else:
+        ds = us_of(np.stack([speckle(64, 96, seed=n) for n in range(5)]), [region((10, 10, 80, 55))], BurnedInAnnotation="NO")
+    ds.FrameTimeVector, ds.FrameIncrementPointer, ds.StopTrim = [0, 40, 41, 42, 43], 0x00181065, 5
+    source = save(ds, tmp_path / "in.dcm")
+    whole = FrameDecoder(read_header(source)).picture(2)
+    (done,) = clean_copy([_cut(source, 3)], tmp_path / "out", "S-1", KEY)
+    back = open_image(done.path)
+    assert (back.frame_count, list(back.frame_times_ms)) == (3, [0.0, 40.0, 81.0])
+    assert np.array_equal(back.read_frame(2)[20:50, 20:70], whole[20:50, 20:70])
+    assert pydicom.dcmread(done.path).StopTrim == 3
+    assert [(f.code, f.severity) for f in done.findings] == [("truncated", "serious")]
+
+
+def test_that_pictures_of_one_bit_that_are_no_masks_are_refused(tmp_path):
+    ds = base("1.2.840.10008.5.1.4.1.1.7.1", uid(3, 2), uid(3), "OT")
+    add_pixels(ds, np.zeros((16, 16), np.uint8))
+    ds.BitsAllocated = ds.BitsStored = 1
+    ds.HighBit, ds.PixelData = 0, bytes(32)
+    with pytest.raises(DicomRefused) as refused:
+        clean_copy([save(ds, tmp_path / "in.dcm")], tmp_path / "out", "S-1", KEY)
+    assert refused.value.code == "not_cleanable"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("regions", [[], [(20, 8, 60, 50)]])
+def test_that_a_drawn_scale_stays_where_a_person_says_so(tmp_path, regions):
+    picture = speckle(60, 80)
+    picture[10:50:10, 72:78] = 255  # ticks beside it
+    source = save(us_of(picture, [region(b) for b in regions], BurnedInAnnotation="NO"), tmp_path / "in.dcm")
+    ticks, middle = (70, 6, 79, 54), (20, 8, 60, 50)
+    wanted = Confirmed(None if regions else (middle,), also=(ticks,))
+    (done,) = clean_copy([source], tmp_path / "out", "S-1", KEY, confirmed={source: wanted})
+    back = FrameDecoder(read_header(done.path)).picture(0)
+    kept = kept_mask((middle, ticks), 60, 80)
+    assert np.array_equal(back[kept], picture[kept])
+    assert not back[~kept].any()
+
+
 # ---- who has to look -------------------------------------------------------------------------
 def test_that_a_picture_without_a_usable_region_is_held_and_a_person_can_let_part_of_it_go(tmp_path):
     array = speckle(60, 80)
