@@ -161,10 +161,11 @@ class ScanResult:
 
     series: tuple[SeriesSummary, ...] = ()
     skipped: tuple[SkippedFile, ...] = field(default=())
+    patients: int = 0  # how many different ones the pictures name
 
     def to_dict(self) -> dict:
         """The object printed by ``nodus scan --json``."""
-        return {"series": [s.to_dict() for s in self.series], "skipped": [s.to_dict() for s in self.skipped]}
+        return {"series": [s.to_dict() for s in self.series], "skipped": [s.to_dict() for s in self.skipped], "patients": self.patients}
 
 
 def region_dict(calibration: Calibration) -> tuple[dict, ...]:
@@ -249,7 +250,7 @@ def read_facts(path: Source, name: str) -> FileFacts:
         calibration=calibration,
         frame_times_ms=times,
         volume_to_transducer=None if mapping is None else tuple(float(v) for v in mapping.ravel()),
-        patient_id=text(ds, "PatientID"),
+        patient_id=text(ds, "PatientID") or text(ds, "PatientName"),
         samples=integer(ds, "SamplesPerPixel") or 1,
     )
 
@@ -278,7 +279,8 @@ def scan_folder(
     else:
         series = _say_missing(series, listing.missing)
     skipped = sorted([*listing.skipped, *skipped, *left_out], key=lambda s: s.file)
-    return ScanResult(tuple(series), tuple(skipped))
+    patients = {f.patient_id for f in facts if f.patient_id}
+    return ScanResult(tuple(series), tuple(skipped), len(patients))
 
 
 def _read_all(listing: Listing, progress: ProgressReport | None, should_cancel: Callable[[], bool] | None) -> tuple[list[FileFacts], list[SkippedFile]]:

@@ -16,6 +16,7 @@ from dicom_io.metaimage import read_metaimage
 from dicom_io.nifti import nifti_bytes, read_nifti
 from dicom_io.nrrd import read_nrrd
 from volumetry.errors import NodusError
+from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageSource, ImageVolume
 from volumetry.mask import NodeMask
@@ -23,6 +24,8 @@ from volumetry.mask import NodeMask
 NIFTI = (".nii", ".nii.gz")
 NRRD = (".nrrd", ".nhdr")
 META = (".mha", ".mhd")
+# A CT of anybody holds air or fat.
+FAT_HU = -50
 
 
 def suffix_of(path: Path | str) -> str | None:
@@ -71,7 +74,8 @@ def read_volume_file(path: Path | str) -> tuple[np.ndarray, ImageGeometry, dict[
 
 
 def read_image_file(path: Path | str) -> ImageVolume:
-    """A volume file as an image. Its unit is unknown to the file; CT files hold HU."""
+    """A volume file as an image. Its unit is unknown to the file; it is taken for HU, with the finding ``hu_assumed``
+    (a warning where no voxel is as dark as air or fat, so that it may well be no CT)."""
     array, geometry, _ = read_volume_file(path)
     if array.ndim != 3:
         raise NodusError(f"{Path(path).name} holds several values a voxel; it is not one image.", code="not_a_volume")
@@ -80,7 +84,10 @@ def read_image_file(path: Path | str) -> ImageVolume:
     elif array.dtype.kind in "iu" and array.dtype != np.int16:
         low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
         array = array.astype(np.int16 if low >= -32768 and high <= 32767 else np.float32)
-    return ImageVolume(array, geometry, unit="HU", source=ImageSource(description=Path(path).name))
+    has_air = array.size > 0 and float(array.min()) < FAT_HU
+    told = "The file does not say what its values are; they are taken for Hounsfield units" + ("." if has_air else ", though none is as low as air or fat: it may be no CT.")
+    assumed = Finding("hu_assumed", told, "info" if has_air else "warning")
+    return ImageVolume(array, geometry, unit="HU", source=ImageSource(description=Path(path).name), findings=(assumed,))
 
 
 def _write_into(folder: Path, name: str, suffix: str, array: np.ndarray, geometry: ImageGeometry, notes: dict[str, str]) -> list[Path]:

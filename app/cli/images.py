@@ -67,6 +67,8 @@ def run_scan(args) -> int:
         for s in result.series
     ]
     human = table(rows, ["kind", "modality", "frames", "shape", "files", "findings"])
+    if result.patients > 1:
+        human += f"\n\nwarning: the files name {result.patients} different patients"
     if result.skipped:
         human += "\n\nskipped:\n" + "\n".join(f"  {s.file}: {s.message} [{s.code}]" for s in result.skipped)
     emit(result.to_dict(), as_json=args.json, human=human)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from app.jobs import JobContext
 from dicom_io.ct import read_volume
@@ -13,6 +16,7 @@ from dicom_io.ultrasound import read_cine
 from dicom_io.volume_files import sniff_volume_file, write_volume
 from volumetry.calibration import CalibrationRefused, ReaderScale, ScaleLine, calibrated_by_reader
 from volumetry.errors import NodusError
+from volumetry.finding import Finding
 from volumetry.image import Cine, ImageVolume
 from volumetry.ultrasound_length import PictureLength, length_on_picture
 
@@ -49,12 +53,17 @@ def open_series(series: SeriesSummary, context: JobContext) -> ImageVolume | Cin
 
 
 def convert(path: Path, series_uid: str | None, out: Path, context: JobContext) -> ImageVolume:
-    """Write one series (or volume file) as NIfTI, NRRD or MetaImage with its exact geometry."""
+    """Write one series (or volume file) as NIfTI, NRRD or MetaImage with its exact geometry; that of a tilted stack is
+    sheared, which the finding ``sheared`` says."""
     part = context.part(0.0, 0.9)
     volume = read_image(path, series_uid=series_uid, progress=part.report, should_cancel=lambda: context.token.is_cancelled)
     write_volume(volume, out)
     context.report("Written", 1.0)
-    return volume
+    if not volume.geometry.is_sheared:
+        return volume
+    excess = 100 * (float(np.prod(volume.geometry.spacing_mm)) / volume.geometry.voxel_size_mm3 - 1)
+    told = f"The slices are sheared, and so is the file's grid. A program that multiplies its three spacings gets volumes {excess:.2f} % too large; some refuse the file."
+    return replace(volume, findings=(*volume.findings, Finding("sheared", told, "warning")))
 
 
 def picture_length(

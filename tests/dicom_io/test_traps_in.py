@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
+from app.cli import main
 from dicom_io.ct import read_volume
+from dicom_io.masks import read_image
 from dicom_io.scan import scan_folder
+from dicom_io.volume_files import write_volume
 from tests.dicom_io.made import add_pixels, ct_slice, save, uid
 from tests.dicom_io.made_enhanced import Frame, enhanced, item
+from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageVolume
 
 
@@ -174,3 +179,25 @@ def test_that_a_tilted_stack_that_lacks_a_slice_keeps_its_shear(tmp_path):
 def test_that_stated_spacings_and_thickness_never_win_over_positions(tmp_path):
     (series,) = stack(tmp_path, SpacingBetweenSlices=99.0, SliceThickness=40.0, SliceLocation=1.0)
     assert series.spacing_mm == (0.5, 0.8, 2.0)
+
+
+# --- volume files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lowest", "severity"), [(-1000, "info"), (0, "warning")])
+def test_that_a_file_without_a_unit_is_said_to_be_taken_for_hu(tmp_path, lowest, severity):
+    array = np.full((3, 4, 5), 60, np.int16)
+    array[0, 0, 0] = lowest
+    write_volume(ImageVolume(array, ImageGeometry.from_spacing((3, 4, 5), (1.0, 1.0, 2.0))), tmp_path / "v.nrrd")
+    assert [(f.code, f.severity) for f in read_image(tmp_path / "v.nrrd").findings] == [("hu_assumed", severity)]
+
+
+@pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha"])
+def test_that_a_tilted_stack_is_converted_with_its_shear_and_says_what_others_may_make_of_it(tmp_path, capsys, suffix):
+    tilted = (1.0, 0.0, 0.0, 0.0, float(np.cos(np.radians(18.5))), -float(np.sin(np.radians(18.5))))
+    stack(tmp_path / "ct", orientation=tilted)
+    assert main(["convert", str(tmp_path / "ct"), str(tmp_path / f"v.{suffix}"), "--json"]) == 0
+    warned = {w["code"]: w["message"] for w in json.loads(capsys.readouterr().out)["warnings"]}
+    assert set(warned) == {"gantry_tilt", "sheared"}
+    assert "5.45 % too large" in warned["sheared"]
+    assert read_image(tmp_path / f"v.{suffix}").geometry.voxel_size_mm3 == pytest.approx(0.5 * 0.8 * 2.0 * np.cos(np.radians(18.5)))

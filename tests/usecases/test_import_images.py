@@ -242,3 +242,15 @@ def test_that_a_cancelled_import_leaves_whole_series_or_none(store, tmp_path, st
         assert len(open_record(store, record, context()).array) == len(record.files)
     on_disk = {p.relative_to(store.folder).as_posix() for p in files_of(store.folder / "images")}
     assert on_disk == {f"{r.folder}/{f}" for r in recorded for f in r.files}
+
+
+def test_that_pictures_of_several_patients_are_never_one_subject_without_a_word(tmp_path):
+    for n, patient in enumerate(("A", "A", "B")):
+        made.save(made.ct_slice((0.0, 0.0, 2.0 * n), n + 1, PatientID=patient), tmp_path / "in" / f"{n}.dcm")
+    with StudyStore.create(tmp_path / "study") as store:
+        result = import_folder(store, "S-001", "Baseline", tmp_path / "in", context())
+        assert [(f.code, f.severity) for f in result.findings] == [("several_patients", "serious")]
+        assert "2 different patients" in result.findings[0].message
+        assert [s.findings[0]["code"] for s in result.series] == ["several_patients"] * 2  # each patient's slices are a stack of their own
+        alone = import_folder(store, "S-001", "Day 30", tmp_path / "in" / "2.dcm", context())
+        assert alone.findings == ()
