@@ -9,7 +9,6 @@ are those of the full parser (PS3.5 chapter 7, PS3.10 chapter 7).
 
 from __future__ import annotations
 
-import io
 import struct
 from typing import BinaryIO
 
@@ -17,6 +16,8 @@ from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.filereader import read_sequence
 from pydicom.tag import Tag
+
+from dicom_io.sources import BoundedBytes
 
 # Headers are read in bites of these sizes until the pixels are reached; longer ones go to the full parser.
 BITES = (1 << 14, 1 << 18, 1 << 22)
@@ -160,7 +161,7 @@ class Elements:
     def _judged_by_parser(self, start: int, length: int):
         """A sequence that is not plain, as the full parser reads it (which may raise)."""
         stop = _skip_items(self._data, start, self._explicit, 0) if length == UNDEFINED else start + length
-        return read_sequence(io.BytesIO(self._data[start:stop]), not self._explicit, True, length if length == UNDEFINED else stop - start, self._encodings())
+        return read_sequence(BoundedBytes(self._data[start:stop]), not self._explicit, True, length if length == UNDEFINED else stop - start, self._encodings())
 
     def _sequence(self, start: int, length: int) -> list[Elements]:
         """The items, as elements of their own on the same bytes."""

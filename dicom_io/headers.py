@@ -25,7 +25,7 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from dicom_io.elements import BITES, Elements, read_elements
-from dicom_io.sources import Source, ZipEntry, as_source, open_bounded
+from dicom_io.sources import BoundedBytes, Source, ZipEntry, as_source, open_bounded
 from volumetry.errors import Cancelled, NodusError
 
 ProgressReport = Callable[[str, float | None], object]
@@ -337,7 +337,7 @@ def _read_deflated(path: Path, raw: bytes) -> tuple[Dataset, PixelBlock | None]:
     body = engine.decompress(raw[start:], MAX_FRAME_BYTES)
     if engine.unconsumed_tail:
         raise DicomRefused(f"{path.name} would unpack to more than 1 GB.", code="too_large")
-    stream = io.BytesIO(body)
+    stream = BoundedBytes(body)
     meta = FileMetaDataset(read_dataset(io.BytesIO(raw[132:start]), is_implicit_VR=False, is_little_endian=True))
     ds = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag == 0x7FE00010)
     block = _find_pixels(stream, len(body), None)

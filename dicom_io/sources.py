@@ -148,27 +148,61 @@ def as_source(source: Source | str) -> Source:
     return source if isinstance(source, ZipEntry) else Path(source)
 
 
+class ReadInCircles(ValueError):
+    """A parser went over the same bytes again and again."""
+
+
+def _most_read(size: int) -> int:
+    """Bytes that a parser may take from a stream of this size, all its steps back included."""
+    return 8 * size + (16 << 20)
+
+
 class Bounded(io.BufferedReader):
-    """A stream that is never asked for more bytes than it has: a parser that reads the length a damaged
-    header declares would have gigabytes set aside before it finds that they are not there."""
+    """A stream that is never asked for more bytes than it has, nor for all of them again and again.
+
+    A parser that reads the length a damaged header declares would have gigabytes set aside before it finds that they
+    are not there. One that looks for the end of each of thousands of open elements behind one another, goes through
+    the rest of the file for every one of them, which takes hours for a long loop: ``ReadInCircles``. Sound files are
+    read about once, with a few steps back.
+    """
 
     SMALL = 1 << 20
 
     def __init__(self, raw: io.RawIOBase):
         super().__init__(raw)
         self._end = self.seek(0, io.SEEK_END)
+        self._left = _most_read(self._end)
         self.seek(0)
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > self.SMALL:
             size = min(size, max(0, self._end - self.tell()))
-        return super().read(size)
+        out = super().read(size)
+        self._left -= len(out)
+        if self._left < 0:
+            raise ReadInCircles("its elements have no ends")
+        return out
+
+
+class BoundedBytes(io.BytesIO):
+    """``Bounded`` for what is in memory already."""
+
+    def __init__(self, data: bytes):
+        super().__init__(data)
+        self._left = _most_read(len(data))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        out = super().read(size)
+        self._left -= len(out)
+        if self._left < 0:
+            raise ReadInCircles("its elements have no ends")
+        return out
 
 
 def open_bounded(source: Source) -> BinaryIO:
     """The bytes of a source as a seekable stream for parsers (see ``Bounded``)."""
     fp = source.open("rb")
-    return Bounded(fp.detach()) if isinstance(fp, io.BufferedReader) else fp
+    return Bounded(fp.detach()) if isinstance(fp, io.BufferedReader) else BoundedBytes(fp.getvalue())
 
 
 class _Window(io.RawIOBase):

@@ -6,7 +6,6 @@ A series counts as retrieved only when every instance that the PACS lists is the
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 import time
@@ -20,7 +19,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_io.headers import ProgressReport, check_cancelled, report, text
 from dicom_io.peer import UID_PATTERN, LeftOut, Outgoing, Pacs, PacsRefused, RetrieveResult, SendResult, ShouldCancel, check_uid
-from dicom_io.sources import open_bounded
+from dicom_io.sources import BoundedBytes, open_bounded
 
 PARTIAL = ".incoming-"
 IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
@@ -29,7 +28,7 @@ IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstance
 def identity_of(content: bytes) -> Dataset:
     """The UIDs of an instance in the DICOM file format. Raises ``PacsRefused`` (``pacs_mismatch``) for what is none."""
     try:
-        ds = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=IDENTITY)
+        ds = pydicom.dcmread(BoundedBytes(content), stop_before_pixels=True, specific_tags=IDENTITY)
     except Exception as error:  # a damaged stream raises whatever its parser meets
         raise PacsRefused("What arrived is not a DICOM instance.", code="pacs_mismatch") from error
     for keyword in IDENTITY[1:]:

@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from app.study.model import SeriesRecord
 from app.usecases.thumbnail import thumbnail
@@ -26,7 +26,7 @@ from dicom_io.parametric_map import read_field_map, write_field_map
 from dicom_io.report import NodeReport, PictureLine, read_report, write_report
 from dicom_io.scan import scan_folder
 from dicom_io.seg_write import write_seg
-from dicom_io.sources import Bounded, list_archive
+from dicom_io.sources import Bounded, BoundedBytes, ReadInCircles, list_archive
 from dicom_io.transfer import outgoing
 from dicom_io.ultrasound import read_cine
 from dicom_io.volume_files import read_volume_file
@@ -93,6 +93,41 @@ def test_that_a_bounded_stream_reads_like_any_other_and_never_asks_for_more_than
         assert stream.read(2 * GIGABYTE) == b""
         stream.seek(10)
         assert stream.read() == data[10:]
+
+
+def open_elements(size: int, behind: int) -> bytes:
+    """A file with ``size`` bytes of items and elements that are opened within each other and never closed, then ``behind``
+    bytes in which no end is found."""
+    ds = ct_slice((0, 0, 0), 1)
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    data = bytes_of(ds)
+    opened = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF) + struct.pack("<HHL", 0x0040, 0xA730, 0xFFFFFFFF)
+    at = data.index(struct.pack("<HH", 0x0028, 0x0010))  # before the rows
+    inner = struct.pack("<HHL", 0x0028, 0x0010, 0xFFFFFFFF) + struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    return data[:at] + struct.pack("<HHL", 0x0040, 0xA730, 0xFFFFFFFF) + opened * 3 + inner * (size // len(inner)) + b"\1" * behind
+
+
+@pytest.mark.parametrize("read", [open_image, read_masks, read_pdf, read_report, read_field_map])
+def test_that_thousands_of_elements_without_an_end_are_not_each_sought_through_the_whole_file(tmp_path, monkeypatch, read):
+    taken = []
+    plain = Bounded.read
+    monkeypatch.setattr(Bounded, "read", lambda self, size=-1, /: taken.append(len(out := plain(self, size))) or out)
+    path = tmp_path / "open.dcm"
+    path.write_bytes(open_elements(20_000, 200_000))
+    refusal_of(read, path)
+    assert sum(taken) < 40_000_000  # each of 1250 elements through 200 kB would be 250 MB; of a loop of 100 MB, hours
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_that_a_stream_is_not_read_again_and_again(tmp_path, in_memory):
+    (tmp_path / "f").write_bytes(bytes(3_000_000))
+    with BoundedBytes(bytes(3_000_000)) if in_memory else Bounded(open(tmp_path / "f", "rb", buffering=0)) as stream:
+        for _ in range(8):
+            stream.seek(0)
+            assert len(stream.read()) == 3_000_000
+        stream.seek(0)
+        with pytest.raises(ReadInCircles):
+            _ = [(stream.read(), stream.seek(0)) for _ in range(20)]
 
 
 def test_that_a_cut_loop_of_two_thousand_million_frames_gives_the_times_of_those_that_are_there(tmp_path):
