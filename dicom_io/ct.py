@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dicom_io.enhanced_us import is_enhanced_us, unit_of
-from dicom_io.grouping import ct_unit
+from dicom_io.grouping import ct_unit, one_unit
 from dicom_io.headers import DicomRefused, Header, ProgressReport, check_cancelled, integer, number, report, text
 from dicom_io.pixels import FrameDecoder
 from dicom_io.planes import FramePlane
@@ -225,6 +225,8 @@ def _unit(series: SeriesSummary, header: Header, planes: Sequence[FramePlane]) -
         return unit_of(planes[0].group)
     if series.modality == "CT":
         return ct_unit({p.rescaled_to for p in planes})
+    if series.modality == "PT" and not one_unit({p.rescaled_to for p in planes}):
+        return "1"
     return text(header.ds, "Units") or text(header.ds, "RescaleType") or "1"
 
 

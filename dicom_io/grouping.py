@@ -212,6 +212,8 @@ def _stacks(family: list[Slice], findings: tuple[Finding, ...]) -> list[Stack]:
             if len(rescale) > 1:
                 notes.append(Finding("mixed_rescale", "Slices are scaled to HU differently; each is scaled by its own header.", "info"))
             notes += _unit_notes({p.rescaled_to for _, p in chosen})
+        if chosen[0][0].modality == "PT" and not one_unit({p.rescaled_to for _, p in chosen}):
+            notes.append(Finding("unit_unknown", "Slices have different units, or one does not say how stored values reach its unit; they are shown without one.", "serious"))
         out.append(Stack(tuple(f for f, _ in chosen), tuple(p for _, p in chosen), layout, tuple(notes)))
     return out
 
@@ -221,6 +223,11 @@ def ct_unit(kinds: set[str | None]) -> str:
     another type as it is written; ``1`` where it is unknown or mixed. (US means unspecified.)"""
     (kind,) = kinds if len(kinds) == 1 else (None,)
     return "1" if kind in (None, "US") else kind
+
+
+def one_unit(kinds: set[str | None]) -> bool:
+    """True where all slices are rescaled to one and the same thing."""
+    return len(kinds) == 1 and None not in kinds
 
 
 def _unit_notes(kinds: set[str | None]) -> list[Finding]:

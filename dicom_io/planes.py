@@ -45,10 +45,14 @@ def _unit_directions(orientation: Sequence[float]) -> tuple[float, ...] | None:
     return (*(float(v) / lengths[0] for v in row), *(float(v) / lengths[1] for v in column))
 
 
-def _rescaled_to(ds: Dataset | dict, slope: float | None, intercept: float | None) -> str | None:
-    """The unit of rescaled values: the one stated, else HU, which is what a CT without a type means (PS3.3 C.8.2.1);
-    None without a usable slope and intercept, or where a table stands in their place."""
-    if not slope or intercept is None or value_of(ds, "ModalityLUTSequence") is not None:
+def _rescaled_to(ds: Dataset | dict, slope: float | None, intercept: float | None, units: str | None) -> str | None:
+    """The unit of rescaled values: the one stated (``units`` in PET), else HU, which is what a CT without a type means
+    (PS3.3 C.8.2.1); None without a usable slope and intercept, or where a table stands in their place."""
+    if not slope or value_of(ds, "ModalityLUTSequence") is not None:
+        return None
+    if units is not None:
+        return units.upper()
+    if intercept is None:
         return None
     return (text(ds, "RescaleType") or "HU").upper()
 
@@ -100,7 +104,7 @@ def _single(ds: Dataset) -> FramePlane | None:
         slope,
         intercept,
         tuple(text(ds, k) for k in MARKS),
-        _rescaled_to(ds, slope, intercept),
+        _rescaled_to(ds, slope, intercept, text(ds, "Units")),
     )
 
 
@@ -139,6 +143,7 @@ def frame_planes(ds: Dataset, frames: int) -> list[FramePlane | None]:
     if not per_frame and shared is None:
         return [_single(ds)] if frames == 1 else [None] * frames
     group = _groups(shared)
+    units = text(ds, "Units")
     out: list[FramePlane | None] = []
     for n in range(frames):
         one = per_frame[n] if n < len(per_frame) else None
@@ -176,7 +181,7 @@ def frame_planes(ds: Dataset, frames: int) -> list[FramePlane | None]:
                 slope,
                 intercept,
                 marks,
-                _rescaled_to(rescale, slope, intercept),
+                _rescaled_to(rescale, slope, intercept, units),
             )
         )
     return out

@@ -203,7 +203,10 @@ def read_facts(path: Source, name: str) -> FileFacts:
         findings.append(Finding("codec_missing", f"Compressed as {uid_name(header.transfer_syntax)}, which cannot be decoded here.", "serious"))
     surplus = surplus_bytes(header)
     if surplus:
-        findings.append(Finding("header_size_mismatch", f"{name} stores {surplus} bytes more than its header declares; they are ignored.", "info"))
+        lost = int(surplus // header.frame_bytes())  # more than padding: whole frames that the header does not count
+        told = f"{name} stores {surplus} bytes more than its header declares; they are ignored."
+        more = f" They are {lost} whole frames more than the {header.frames} it counts: a part of the picture is not shown." if lost else ""
+        findings.append(Finding("header_size_mismatch", told + more, "serious" if lost else "info"))
     if cut is not None:
         findings.append(cut)
     frames = whole_frames(header) if cut is not None else header.frames

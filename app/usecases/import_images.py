@@ -104,6 +104,7 @@ def import_folder(
     trial = trial_of(store, subject_id, visit_name, min((s.acquired_on for s in pictures if s.acquired_on), default=None))
     looked_at = _looked_at(pictures, confirmed or {}, confirm_all)
     visit: Visit | None = None
+    came: set[str] = set()
     known: dict[str, int] = {}  # how many files each series has that is there already
     records = []
     left_out: list[SkippedFile] = []
@@ -136,10 +137,13 @@ def import_folder(
             if shared[summary.files] > 1:
                 uid = f"{uid}{PART}{summary.part}"
             if uid in known:
-                if len(cleaned) > known[uid]:  # a part of a series must not pass for the whole
+                if uid in came:
+                    left_out.append(SkippedFile(summary.files[0], "duplicate_slice", f"{summary.files[0]} has the identity of another picture that came with it, and another header; only the first was imported."))
+                elif len(cleaned) > known[uid]:  # a part of a series must not pass for the whole
                     left_out.append(SkippedFile(summary.files[0], "series_grew", f"The study holds this series with {known[uid]} pictures, and {len(cleaned)} have come now. It was left as it is."))
                 continue
             known[uid] = len(cleaned)
+            came.add(uid)
             records.append(
                 store.add_series(
                     visit.visit_id,

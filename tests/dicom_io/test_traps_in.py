@@ -90,6 +90,26 @@ def test_that_slices_of_two_quantities_have_no_common_unit(tmp_path):
     assert (volume.unit, codes(volume)) == ("1", ["not_hu"])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda ds, n: setattr(ds, "Units", "BQML" if n < 3 else "CNTS"), lambda ds, n: delattr(ds, "RescaleSlope") if n == 2 else None, lambda ds, n: None],
+    ids=["two units", "no slope", "sound"],
+)
+def test_that_pet_whose_slices_do_not_agree_has_no_unit(tmp_path, change, request):
+    volume = only(stack(tmp_path, change, Modality="PT", SOPClassUID="1.2.840.10008.5.1.4.1.1.128", Units="BQML"))
+    sound = "sound" in request.node.name
+    assert (volume.unit, codes(volume)) == (("BQML", []) if sound else ("1", ["unit_unknown"]))
+
+
+def test_that_frames_that_the_header_does_not_count_are_told(tmp_path):
+    ds = enhanced([Frame((0, 0, 2.0 * n), np.full((6, 5), n, np.int16)) for n in range(4)])
+    ds.NumberOfFrames = 2
+    save(ds, tmp_path / "e.dcm")
+    (series,) = scan_folder(tmp_path).series
+    assert [(f.code, f.severity) for f in series.findings] == [("header_size_mismatch", "serious")]
+    assert "2 whole frames more" in series.findings[0].message
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_that_twelve_bits_in_the_upper_part_of_a_word_give_their_value(tmp_path, packed):
     def high(ds: Dataset, n: int) -> None:

@@ -254,3 +254,14 @@ def test_that_pictures_of_several_patients_are_never_one_subject_without_a_word(
         assert [s.findings[0]["code"] for s in result.series] == ["several_patients"] * 2  # each patient's slices are a stack of their own
         alone = import_folder(store, "S-001", "Day 30", tmp_path / "in" / "2.dcm", context())
         assert alone.findings == ()
+
+
+def test_that_of_two_pictures_of_one_identity_the_one_left_out_is_told(tmp_path):
+    for name, delta in (("a", (0.02, 0.02)), ("b", (0.04, 0.04))):
+        made.save(made.us_picture([made.region((4, 4, 75, 55), delta=delta)], BurnedInAnnotation="NO"), tmp_path / "in" / f"{name}.dcm")
+    with StudyStore.create(tmp_path / "study") as store:
+        result = import_folder(store, "S-001", "Baseline", tmp_path / "in", context(), confirm_all=True)
+        assert len(result.series) == 1
+        assert [(s.file, s.code) for s in result.skipped] == [("b.dcm", "duplicate_slice")]
+        again = import_folder(store, "S-001", "Baseline", tmp_path / "in" / "a.dcm", context(), confirm_all=True)
+        assert (again.series, again.skipped) == ((), ())

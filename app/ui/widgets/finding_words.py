@@ -136,6 +136,10 @@ def advice(code: str) -> tuple[str, str]:
             t("The slices turn stored values into HU in different ways. Each was turned by its own header."),
             t("Nothing to do for the shape; compare HU between slices with care."),
         ),
+        "unit_unknown": (
+            t("The slices do not agree on their unit, or do not say it. Their values are shown as numbers."),
+            t("Ask for the original series. Do not compare values between slices."),
+        ),
         "hu_assumed": (
             t("A file of this kind does not say what its numbers are. They are taken for Hounsfield units."),
             t("Use windows and thresholds in HU only if you know that it came from a CT."),
