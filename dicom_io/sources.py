@@ -114,7 +114,7 @@ class ZipEntry:
     def _unpacked(self) -> bytes:
         with open(self.archive, "rb") as fp:
             fp.seek(self._data_offset(fp))
-            packed = fp.read(self.packed_bytes)
+            packed = fp.read(min(self.packed_bytes, os.fstat(fp.fileno()).st_size))  # what an archive claims may be gigabytes
         if self.stored:
             out = packed
         else:

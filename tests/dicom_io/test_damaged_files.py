@@ -81,6 +81,25 @@ def test_that_a_dicomdir_that_claims_gigabytes_sets_none_aside(tmp_path):
         tracemalloc.stop()
 
 
+def test_that_an_archive_that_claims_gigabytes_sets_none_aside(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.dcm", bytes(1000))
+    data, packed = bytearray(path.read_bytes()), zipfile.ZipFile(path).getinfo("a.dcm").compress_size
+    at = data.index(b"PK\1\2") + 20
+    assert struct.unpack_from("<L", data, at)[0] == packed
+    struct.pack_into("<L", data, at, 2 * GIGABYTE)
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        for entry in list_archive(path)[0]:
+            assert len(entry.unpack()) == 1000  # its own end is within
+        assert refusal_of(open_image, path) in ("zip_damaged", "not_an_image", "not_dicom")
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_that_a_bounded_stream_reads_like_any_other_and_never_asks_for_more_than_there_is(tmp_path):
     data = np.random.default_rng(1).bytes(3_000_000)
     (tmp_path / "f").write_bytes(data)

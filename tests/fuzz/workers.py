@@ -7,7 +7,8 @@ a refusal with such a failure behind it counts as a failure. What was really in 
 
 Time: a file is a hang when all its targets together have used more than 5 s of wall-clock time and of processor time,
 or have stood still for 15 s: neither working nor waiting for a processor (a lock that never opens). On a machine that does
-other work too, wall-clock time alone would blame files for the neighbours' work.
+other work too, wall-clock time alone would blame files for the neighbours' work; and where a whole machine stands still
+its files do, so such a file is read once more and counts if it stands still again.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tests.fuzz.seeds import Seed, weights
 MEMORY_ABOVE_BASELINE = 1 << 30
 MOST_RESIDENT_MB = 1024.0
 SCRATCH, SCRATCH_BYTES = Path("/dev/shm"), 1 << 30  # where there is that much: files come and go there without waiting for a disk
-HANG_S, LOCKED_S = 5.0, 15.0
+HANG_S, LOCKED_S, STILL = 5.0, 15.0, "without work"
 FILES_PER_PROCESS = 3000  # then a fresh one: small leaks of decoders must not add up to a false alarm
 WARM_UP = 12
 # The reader that a kind of file is meant for; all others are opened as a picture.
@@ -201,6 +202,7 @@ class Worker:
         self.process.start()
         theirs.close()
         self.ready = False
+        self.again: int | None = None  # a file to be read once more before any other
 
     def give(self, number: int) -> None:
         """Hand it the next file."""
@@ -233,7 +235,7 @@ class Worker:
         if wall > HANG_S and cpu > HANG_S:
             return f"hang over 5 s: {wall:.0f} s, {cpu:.0f} s of processor time"
         if wall > LOCKED_S and wall - cpu - (self._queued_s() - self.queued_at) > LOCKED_S:
-            return f"hang over 5 s: {wall:.0f} s without work"
+            return f"hang over 5 s: {wall:.0f} s {STILL}"
         return None
 
     def last_words(self) -> str:
@@ -268,6 +270,7 @@ class Fuzz:
         self.seeds_file.write_bytes(pickle.dumps(seeds))
         self.baseline_mb = 0.0
         self._scratch = folder
+        self._stood_still: set[int] = set()
         self.stopping = False  # hands out no more files, and ends when those under way are read
 
     def run(self, numbers: Iterable[int], heard: Callable[[Result], None], until: float | None = None) -> None:
@@ -282,7 +285,12 @@ class Fuzz:
                     self._hear(worker, workers, todo, heard, until)
                 for worker in list(workers):
                     reason = worker.overdue()
-                    if reason is not None:
+                    if reason is not None and STILL in reason and worker.number not in self._stood_still:
+                        self._stood_still.add(worker.number)
+                        workers.remove(worker)
+                        worker.stop()
+                        self._replace(worker, workers).again = worker.number
+                    elif reason is not None:
                         os.kill(worker.process.pid, signal.SIGUSR1)
                         time.sleep(0.3)
                         self._lost(worker, workers, reason, heard)
@@ -292,7 +300,7 @@ class Fuzz:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _start(self, n: int) -> Worker:
-        return Worker(self.seeds_file, self.folder / f"worker{n}.txt", self._scratch / f"worker{n}", self.run_seed)
+        return Worker(self.seeds_file, self._scratch / f"worker{n}.txt", self._scratch / f"worker{n}", self.run_seed)
 
     def _hear(self, worker: Worker, workers: list[Worker], todo, heard, until) -> None:
         try:
@@ -312,7 +320,9 @@ class Fuzz:
             worker.number = None
             worker.done += 1
         over = self.stopping or (until is not None and time.monotonic() > until)
-        number = None if over else next(todo, None)
+        number, worker.again = worker.again, None
+        if number is None:
+            number = None if over else next(todo, None)
         if number is None:
             workers.remove(worker)
             worker.stop()
