@@ -84,14 +84,25 @@ def _crosses(region: PictureRegion, p1: Point, p2: Point) -> bool:
     return True
 
 
-def _overruled(region: PictureRegion, others: Sequence[PictureRegion], p1: Point, p2: Point) -> bool:
-    """True where along the segment another region, of at least equal priority, means something else."""
+def _touches(region: PictureRegion, points: Sequence[Point]) -> bool:
+    """True where the polyline runs through the region's box, or goes round it and ends where it began."""
+    segments = list(pairwise(points)) or [(points[0], points[0])]
+    if any(_crosses(region, a, b) for a, b in segments):
+        return True
+    if len(points) < 4 or tuple(points[0]) != tuple(points[-1]):
+        return False
+    x, y = region.x0, region.y0  # no edge meets the box, so one corner answers for all of it
+    return sum((a[1] > y) != (b[1] > y) and x < a[0] + (y - a[1]) * (b[0] - a[0]) / (b[1] - a[1]) for a, b in segments) % 2 == 1
+
+
+def _overruled(region: PictureRegion, others: Sequence[PictureRegion], points: Sequence[Point]) -> bool:
+    """True where along the polyline, or within a closed one, another region, of at least equal priority, means something else."""
     return any(
         other.index != region.index
         and _says_something(other)
         and not _same_scale(region, other)
         and (_is_low(region) or not _is_low(other))
-        and _crosses(other, p1, p2)
+        and _touches(other, points)
         for other in others
     )
 
@@ -131,11 +142,10 @@ def _by_hand(calibration: Calibration, points: Sequence[Point]) -> LengthScale:
         if not all(x0 - 0.5 <= x <= x1 + 0.5 and y0 - 0.5 <= y <= y1 + 0.5 for x, y in points):
             raise CalibrationRefused("Part of the line lies outside the part of the picture that the reader scaled.", code="outside_regions")
     if calibration.refusal is None:
-        segments = list(pairwise(points)) or [(points[0], points[0])]
-        named = next((r for r in calibration.regions if r.spatial_format in NOT_TWO_DIMENSIONAL and any(_crosses(r, a, b) for a, b in segments)), None)
+        named = next((r for r in calibration.regions if r.spatial_format in NOT_TWO_DIMENSIONAL and _touches(r, points)), None)
         if named is not None:
             raise CalibrationRefused(f"The line lies in a {_name(named)} part of the picture, where pixels are not lengths.", code="not_a_length")
-        panes = [r for r in calibration.regions if r.spatial_format == 1 and any(_crosses(r, a, b) for a, b in segments)]
+        panes = [r for r in calibration.regions if r.spatial_format == 1 and _touches(r, points)]
         if len(panes) > 1 and not any(all(r.holds(*p) for p in points) for r in panes):
             raise CalibrationRefused("The line crosses from one part of the picture into another, which may have its own scale.", code="crosses_regions")
     notes = scale.findings() if scale is not None else (Finding("manual_calibration", "Calibrated by hand against a drawn scale, not by the header.", "warning"),)
@@ -155,11 +165,10 @@ def resolve_length(calibration: Calibration, points: Sequence[Point]) -> LengthS
         return _by_hand(calibration, points)
     if calibration.refusal is not None:
         raise CalibrationRefused(calibration.refusal[1], code=calibration.refusal[0])
-    segments = list(pairwise(points)) or [(points[0], points[0])]
     fitting = [r for r in calibration.regions if r.is_length and all(r.holds(*p) for p in points)]
     fitting.sort(key=lambda r: (_is_low(r), (r.x1 - r.x0) * (r.y1 - r.y0), r.index))
     for region in fitting:
-        if not any(_overruled(region, calibration.regions, a, b) for a, b in segments):
+        if not _overruled(region, calibration.regions, points):
             return LengthScale(*region.mm_per_pixel, region.index)
     if fitting:
         raise CalibrationRefused("The line crosses a part of the picture with another meaning.", code="crosses_regions")

@@ -104,6 +104,15 @@ def test_that_a_contour_needs_one_region_for_all_of_it():
     assert refused(panes, (10, 10), (20, 20), (60, 20)) == "crosses_regions"
 
 
+def test_that_a_contour_round_a_part_of_another_meaning_is_refused():
+    inset = Calibration((region(0, flags=1), region(1, (40, 40, 50, 50), data=15, units=(0, 0), delta=(0, 0))))
+    around = [(20, 20), (70, 20), (70, 70), (20, 70), (20, 20)]
+    assert refused(inset, *around) == "crosses_regions"
+    assert resolve_length(inset, around[:-1]).region == 0  # an open line round it encloses nothing
+    beside = [(52, 20), (90, 20), (90, 70), (52, 70), (52, 20)]
+    assert resolve_length(inset, beside).region == 0
+
+
 def test_that_the_readers_own_scale_is_used_and_marked():
     found = length_on_picture(Calibration(manual_mm_per_pixel=(0.1, 0.2)), (0, 0), (10, 0))
     assert found.length_mm == pytest.approx(1.0)
