@@ -5,6 +5,7 @@ from __future__ import annotations
 from planning.assessment import assess_plan
 from planning.electrode import Electrode
 from planning.field.solve import solve_plan
+from planning.optimise.proposals import Effort, optimise_plan
 from planning.plan import Domain, Region, TreatmentPlan
 from planning.pulse import PulsePair
 from planning.shapes import Sphere
@@ -21,3 +22,4 @@ def warm_up() -> None:
         (Region("target", "target", Sphere((0, 0, 0), 5.0), Conductivity("constant", 0.2)), Region("risk", "at_risk", Sphere((0, 0, 5), 3.0))),
         (100.0, 300.0), 300.0, 1.0)
     assess_plan(plan, solve_plan(plan, tolerance=1e-4))
+    optimise_plan(plan, effort=Effort(layouts=8, generations=1, shortlist=1, solves=1, rounds=0))
