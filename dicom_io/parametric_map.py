@@ -82,7 +82,7 @@ def write_field_map(field_v_per_m: np.ndarray, geometry: ImageGeometry, source_f
             plane_orientation=hd.PlaneOrientationSequence("PATIENT", [*direction[:, 0], *direction[:, 1]]),
             plane_positions=[hd.PlanePositionSequence("PATIENT", list(p)) for p in centres],
         )
-    identify(made, stamp, "PM")
+    identify(made, stamp, "PM", sources[0])
     if "Laterality" not in made:
         made.Laterality = ""  # asked for where the source does not name an unpaired part of the body
     with replaced_when_checked(path) as partial:

@@ -223,7 +223,7 @@ def write_report(
     made.SpecificCharacterSet = "ISO_IR 192"
     made.SeriesDescription = "Node measurements (Investigational use only)"
     made.ManufacturerModelName, made.SoftwareVersions, made.DeviceSerialNumber = MODEL, stamp.software_version, "0"
-    identify(made, stamp, "SR")
+    identify(made, stamp, "SR", evidence[0])
     with replaced_when_checked(path) as partial:
         made.save_as(partial)
         _compare(partial, path, nodes)

@@ -104,7 +104,7 @@ def write_seg(
         for measures in segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence:
             measures.pop("SpacingBetweenSlices", None)
     name_true_frames(segmentation, sources, references)
-    identify(segmentation, stamp, "SEG")
+    identify(segmentation, stamp, "SEG", sources[0])
     with replaced_when_checked(path) as partial:
         segmentation.save_as(partial)
         _compare(partial, masks)

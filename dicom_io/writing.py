@@ -59,8 +59,12 @@ class Stamp:
         return UID(f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}")
 
 
-def identify(ds: Dataset, stamp: Stamp, what: str) -> None:
-    """Give an object that a library made our identities and times, and none of its own."""
+def identify(ds: Dataset, stamp: Stamp, what: str, source: Dataset | None = None) -> None:
+    """Give an object that a library made our identities and times, and none of its own; from the header ``source`` what
+    is said of the trial and of what was hidden (that dates were moved, say), where the library left it out."""
+    for keyword in KEPT:
+        if source is not None and keyword in source and keyword not in ds:
+            setattr(ds, keyword, source.get(keyword))
     ds.SeriesInstanceUID, ds.SOPInstanceUID = stamp.uid(f"{what} series"), stamp.uid(f"{what} instance")
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     for item in [*ds.get("DimensionOrganizationSequence", []), *ds.get("DimensionIndexSequence", [])]:

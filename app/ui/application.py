@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import sys
 import threading
 import traceback
@@ -62,16 +63,26 @@ def run(*, study: str | Path | None = None, images: str | Path | None = None, de
     return status
 
 
+# What an error's message may tell of a patient: quoted values, names of files, long numbers.
+_TELLING = re.compile(r"""'[^'\n]*'|"[^"\n]*"|\S*[/\\]\S*|\S+\.(?:dcm|zip|nii|nrrd|mha)\S*|\d{4,}""", re.IGNORECASE)
+
+
+def without_values(trace: str) -> str:
+    """A trace with the places in the program, and messages without what an input may have put there."""
+    lines = trace.splitlines()
+    return "\n".join(line if line.startswith("  ") else _TELLING.sub("…", line) for line in lines)
+
+
 def write_failure(trace: str) -> Path:
-    """Append an unexpected error to the log and return its place. It holds no patient data beyond
-    what the trace names."""
+    """Append an unexpected error to the log and return its place. Values, file names and long numbers of the message are
+    left out, as they may name a patient."""
     import platformdirs
 
     folder = Path(os.environ.get("NODUS_LOG_DIR") or platformdirs.user_log_dir("nodus", appauthor=False))
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "failures.log"
     with place.open("a", encoding="utf-8") as log:
-        log.write(f"{dt.datetime.now(dt.UTC).isoformat(timespec='seconds')} nodus {__version__}\n{trace}\n")
+        log.write(f"{dt.datetime.now(dt.UTC).isoformat(timespec='seconds')} nodus {__version__}\n{without_values(trace)}\n")
     return place
 
 

@@ -7,6 +7,7 @@ import json
 from importlib import resources
 from pathlib import Path
 
+import pydicom
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -123,7 +124,13 @@ def plant_beyond_the_table(ds: Dataset) -> Dataset:
 
 
 def with_secrets_around(path: Path, trailing: bytes = b"Quillfeather behind the pixels") -> Path:
-    """Put the name into the preamble and behind the last element."""
+    """Put the name into the preamble, into the file meta information and behind the last element."""
+    ds = pydicom.dcmread(path)
+    ds.file_meta.PrivateInformationCreatorUID = "1.2.276.0.7230010.3.9.555.77"
+    ds.file_meta.PrivateInformation = NAME.encode()
+    ds.file_meta.SourceApplicationEntityTitle = ds.file_meta.SendingApplicationEntityTitle = NAME
+    ds.file_meta.ImplementationVersionName = NAME
+    pydicom.dcmwrite(path, ds)
     data = bytearray(path.read_bytes())
     data[:128] = (NAME.encode() * 11)[:128]
     path.write_bytes(bytes(data) + trailing)

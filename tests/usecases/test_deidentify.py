@@ -58,7 +58,7 @@ def test_that_clean_files_are_written_and_doubtful_ones_wait(heap, tmp_path):
     assert [s["code"] for s in result["skipped"]] == ["not_dicom"]
     assert result["masked_pixels"] == 180 * 240 - 201 * 151
     there = sorted(p for p in out.rglob("*") if p.is_file())
-    assert {p.relative_to(out).as_posix() for p in there} == {f["path"] for f in result["files"]} | {"deidentification.csv"}
+    assert {p.relative_to(out).as_posix() for p in there} == {f["path"] for f in result["files"]} | {"deidentification.csv", "deidentification.json"}
     assert not any(word in p.read_bytes() or word.decode() in str(p.relative_to(out)) for p in there for word in (b"Quillfeather", b"HOSP-77", b"Ottokar", b"091733", b"20240301"))
     assert not any(out.glob(".*"))
 
@@ -145,6 +145,41 @@ def test_that_the_key_is_made_once_is_private_and_never_lies_in_the_export(tmp_p
         with pytest.raises(NodusError) as refused:
             key_and_trial(out, study=None, key_file=file, subject=None, visit=None)
         assert refused.value.code == "key_refused"
+
+
+def test_that_a_lost_or_another_key_is_told_before_anything_is_written(heap, tmp_path, capsys):
+    key, first, more = tmp_path / "k", tmp_path / "first", tmp_path / "more"
+    ct = heap / "ct1.dcm"
+
+    def go(out: Path, key_file: Path, *options: str) -> tuple[int, dict]:
+        code = main(["deidentify", str(ct), str(out), "--key", str(key_file), "--json", *options])
+        return code, json.loads(capsys.readouterr().out)
+
+    assert go(first, key)[0] == 0
+    again = go(more, key, "--like", str(first))
+    assert again[0] == 0
+    for options, code in (((tmp_path / "lost", first), "key_missing"), ((tmp_path / "other", first), "key_differs"), ((key, heap), "record_missing")):
+        (tmp_path / "other").write_text("another key of more than thirty-two characters")
+        answer = go(tmp_path / "out", options[0], "--like", str(options[1]))
+        assert (answer[0], answer[1]["error"]["code"]) == (3, code)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "lost").exists()
+    record = json.loads((first / "deidentification.json").read_text())
+    assert record["key_check"] == again[1]["key_check"]
+    assert not any(key.read_bytes().strip() in p.read_bytes() for p in first.rglob("*") if p.is_file())
+
+
+def test_that_a_study_whose_key_is_gone_or_damaged_takes_no_more_pictures(heap, tmp_path):
+    with StudyStore.create(tmp_path / "study", user="tester") as store:
+        import_folder(store, "S-001", "Baseline", heap / "ct1.dcm", JobContext())
+        store.set_setting("uid_key", "no key", reason="a test")
+        with pytest.raises(NodusError) as refused:
+            import_folder(store, "S-001", "Day 30", heap / "ct2.dcm", JobContext())
+        assert refused.value.code == "key_refused"
+        store.set_setting("uid_key", None, reason="a test")
+        with pytest.raises(NodusError) as refused:
+            import_folder(store, "S-001", "Day 30", heap / "ct2.dcm", JobContext())
+        assert refused.value.code == "key_missing"
 
 
 def test_that_copies_made_with_a_studys_key_match_what_the_study_holds(heap, tmp_path):
