@@ -30,7 +30,7 @@ RUN_PACKAGES = ["libgl1", "libegl1", "libglib2.0-0", "libfontconfig1", "libdbus-
 # halves end at about the same time. What shows windows is one portion, for one screen has one focus.
 PORTIONS = [["tests/ui"], ["tests/dicom_io"], ["tests/e2e"], ["tests/volumetry"], ["tests/usecases"]]
 # A real X server and a window manager for the window tests, a PDF renderer, DICOM validators, a PACS.
-TEST_PACKAGES = ["xvfb", "xauth", "openbox", "x11-utils", "poppler-utils", "dicom3tools", "dcmtk", "libpixelmed-java", "default-jre-headless", "orthanc", "orthanc-dicomweb", "git"]
+TEST_PACKAGES = ["xvfb", "xauth", "openbox", "x11-utils", "dbus", "gnome-keyring", "poppler-utils", "dicom3tools", "dcmtk", "libpixelmed-java", "default-jre-headless", "orthanc", "orthanc-dicomweb", "git"]
 
 
 def say(text: str) -> None:

@@ -64,7 +64,7 @@ def key_and_trial(
     """The key of a study, of a file, or of this computer, and what is said of the trial. The key may not lie in the export.
 
     ``like`` is a folder of earlier copies that the new ones must match: no key is made then, and another key than
-    theirs is refused (``key_missing``, ``key_differs``, ``record_missing``)."""
+    theirs is refused (``key_missing``, ``key_differs``, ``key_record_missing``)."""
     if key_file is not None and key_file.resolve().is_relative_to(out.resolve()):
         raise NodusError("The key may not lie inside the export: whoever has it could undo the work.", code="key_refused", hint="Name a file elsewhere.")
     if study is not None:
@@ -79,13 +79,13 @@ def key_and_trial(
 
 
 def check_same_key(key: bytes, like: Path | None) -> None:
-    """Refuse a key that is not the one that the copies in ``like`` were made with. Raises ``key_differs``, ``record_missing``."""
+    """Refuse a key that is not the one that the copies in ``like`` were made with. Raises ``key_differs``, ``key_record_missing``."""
     if like is None:
         return
     try:
         made_with = json.loads((like / RECORD).read_text("utf-8"))["key_check"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NodusError(f"{like.name} does not tell which key its copies were made with.", code="record_missing", hint=f"Name a folder with {RECORD} in it.") from error
+        raise NodusError(f"{like.name} does not tell which key its copies were made with.", code="key_record_missing", hint=f"Name a folder with {RECORD} in it.") from error
     if made_with != key_check(key):
         raise NodusError(
             f"The copies in {like.name} were made with another key: subjects, dates and references would not match.",

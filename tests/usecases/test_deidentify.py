@@ -158,7 +158,7 @@ def test_that_a_lost_or_another_key_is_told_before_anything_is_written(heap, tmp
     assert go(first, key)[0] == 0
     again = go(more, key, "--like", str(first))
     assert again[0] == 0
-    for options, code in (((tmp_path / "lost", first), "key_missing"), ((tmp_path / "other", first), "key_differs"), ((key, heap), "record_missing")):
+    for options, code in (((tmp_path / "lost", first), "key_missing"), ((tmp_path / "other", first), "key_differs"), ((key, heap), "key_record_missing")):
         (tmp_path / "other").write_text("another key of more than thirty-two characters")
         answer = go(tmp_path / "out", options[0], "--like", str(options[1]))
         assert (answer[0], answer[1]["error"]["code"]) == (3, code)
