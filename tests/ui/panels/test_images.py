@@ -62,4 +62,4 @@ def test_that_import_asks_for_folder_pseudonym_and_visit(show, session, qtbot, m
     dialog.pseudonym.setText("S-014")
     click(qtbot, dialog.accept_button)
     qtbot.waitUntil(lambda: bool(calls.made), timeout=20_000)  # the pictures are looked at first, off the window's thread
-    assert calls.made == [("import_images", str(tmp_path), "S-014", "Day 30", {})]
+    assert calls.made == [("import_images", str(tmp_path), "S-014", "Day 30", {}, False)]  # nothing to confirm, dates as they are
