@@ -112,7 +112,8 @@ def page(tally: Tally, seeds: list[Seed], run_seed: int) -> str:
         "finding and a typed refusal. Failures are: any other exception, a process that dies, a hang (more than 5 s on the clock and of processor time for all readers together, or "
         "15 s of standing still), more than 1 GB in use by the process or an allocation of more than 1 GB whether used or not, a healthy neighbour in the same folder that is lost, "
         "and a value that contradicts itself. Every failure found on the way became a test (`tests/dicom_io/test_damaged_files.py`, `test_lossless_jpeg.py`, `test_jpeg_ls.py`, "
-        "`test_text_headers.py`).",
+        "`test_text_headers.py`). Besides, 200 000 damaged streams go straight to the decoders that are compiled here, with every index checked (`tests/fuzz/streams.py`): "
+        "one that reaches beyond its arrays ends the long run.",
         "",
         "What became of each file, by the reader that its kind is meant for:",
         "",
