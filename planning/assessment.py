@@ -9,6 +9,8 @@ import numpy as np
 from planning.electrode import angle_deg, pair_distance_mm
 from planning.field.grid import FieldGrid
 from planning.field.solution import FieldSolution
+from planning.heat.answer import HeatCounter, heat_answer, heat_constraints, region_heat, tissue_names
+from planning.heat.train import HeatSolution
 from planning.kernels import sampling as ks
 from planning.margin import MarginMap, distance_outside_mm, lethal_surface, region_surface, signed_margin
 from planning.plan import TreatmentPlan
@@ -79,18 +81,18 @@ def percentiles_of(histogram: np.ndarray, wanted=PERCENTILES) -> dict[str, float
     return out
 
 
-def assess_plan(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits | None = None) -> PlanAssessment:
+def assess_plan(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits | None = None, heat: HeatSolution | None = None) -> PlanAssessment:
     """Everything that ``nodus plan`` answers about a solved plan (see the interface's page).
 
     Volumes are counted on 4 x 4 x 4 sub-points a voxel with |E| trilinear between voxel centres;
     metal and shaft belong to no volume, later regions take sub-points from earlier ones. Thermal
-    fields are None.
+    fields are None without ``heat``.
     """
     with ONE_AT_A_TIME:
-        return _assess(plan, solution, limits or DeviceLimits())
+        return _assess(plan, solution, limits or DeviceLimits(), heat)
 
 
-def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits) -> PlanAssessment:
+def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits, heat: HeatSolution | None) -> PlanAssessment:
     grid = FieldGrid(solution.geometry.shape, solution.report.spacing_mm, solution.geometry.origin_mm, solution.counted_mm)
     counter = _Counter(solution)
     warnings = [{"code": code, "message": text} for code, text in (*plan.notes, *solution.warnings)]
@@ -145,8 +147,26 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits) 
         "constraints": [c.to_dict() for c in constraints],
         "solver": solution.report.to_dict(),
         "warnings": warnings,
+        "heat": None,
     }
+    if heat is not None:
+        _add_heat(plan, answer, heat, bits if grid == heat.grid else _region_bits(plan, heat.grid), limits)
     return PlanAssessment(answer, margins)
+
+
+def _add_heat(plan: TreatmentPlan, answer: dict, heat: HeatSolution, bits: list[RegionBits | None], limits: DeviceLimits) -> None:
+    """Temperature and damage into the answer: of the whole, of targets and structures at risk, of pairs."""
+    everything = outer_bits(heat.grid)
+    clear_cells(everything, heat.grid, *needle_bits(plan, heat.grid))
+    counter = HeatCounter(heat, everything)
+    for role, rows in (("target", answer["targets"]), ("at_risk", answer["at_risk"])):
+        places = [n for n, r in enumerate(plan.regions) if r.role == role]
+        for row, n in zip(rows, places, strict=True):
+            row |= region_heat(counter, bits[n], plan.regions[n].conductivity or plan.background)
+    answer["heat"] = heat_answer(counter, tissue_names(plan, heat))
+    for row, pair in zip(answer["pairs"], heat.pairs, strict=True):
+        row |= {"current_end_of_train_a": pair.current_end_of_train_a, "energy_j": pair.energy_j}
+    answer["constraints"] += [c.to_dict() for c in heat_constraints(answer["heat"], answer["at_risk"], heat.sets, limits.current_most_a)]
 
 
 def _reach(plan: TreatmentPlan, e) -> float:
@@ -213,7 +233,7 @@ def _target(plan, n, grid, counter, bits, zone, thresholds, warnings) -> tuple[d
     region, mine = plan.regions[n], bits[n]
     volume = counter.volume_ml(mine)
     row = {"name": region.name, "volume_ml": volume, "coverage_pct": None, "coverage_pct_by_v_per_cm": {f"{t:g}": None for t in thresholds},
-           "min_v_per_cm": None, "v_per_cm_percentiles": None, "minimal_margin_mm": None, "margin_coverage_pct": None}
+           "min_v_per_cm": None, "v_per_cm_percentiles": None, "minimal_margin_mm": None, "margin_coverage_pct": None, "max_temperature_c": None}
     if volume <= 0:
         warnings.append({"code": "target_empty", "message": f"Target {region.name!r} holds no tissue: needles or later regions cover it."})
         return row, None, 0.0

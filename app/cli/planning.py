@@ -12,6 +12,7 @@ def register(commands) -> None:
     plan = add_command(commands, "plan", help="solve and assess a nodus.plan/1 file", description="Solve the field of a plan and judge it. A constraint never suppresses the answer.")
     plan.add_argument("plan", type=Path, metavar="PLAN.json", help="plan file, nodus.plan/1")
     plan.add_argument("--out", type=Path, metavar="DIR", help="also write field_v_per_cm.nii.gz, ablation.nii.gz and plan.json there")
+    plan.add_argument("--no-heat", action="store_true", help="leave out temperature and thermal damage; their fields are then null")
     add_json(plan)
     plan.set_defaults(work=run_plan)
 
@@ -26,7 +27,7 @@ def run_plan(args) -> int:
         ensure_folder(args.out)  # before minutes of solving
     plan = load_plan(args.plan)
     context = progress_context()
-    solution, assessment = solve_and_assess(plan, context)
+    solution, assessment = solve_and_assess(plan, context, heat=not args.no_heat)
     answer = assessment.to_dict()
     if args.out is not None:
         write_plan_folder(plan, solution, assessment, args.out)
@@ -34,6 +35,9 @@ def run_plan(args) -> int:
     for target in answer["targets"]:
         lines.append(f"{target['name']}: {target['coverage_pct']:.1f} % of {target['volume_ml']:.2f} ml covered, smallest margin {target['minimal_margin_mm']:.1f} mm")
     lines.append(f"ablation {answer['ablation_ml']:.2f} ml at {plan.lethal_v_per_cm:g} V/cm")
+    if (heat := answer["heat"]) is not None:
+        lines.append(f"hottest tissue {heat['peak_c']:.1f} °C in {heat['where']['tissue']}; thermal damage {heat['thermal_damage_ml']:.2f} ml (kinetics: {heat['damage_set']}), {heat['cem43_240_ml']:.2f} ml by 240 min at 43 °C")
+        lines += [f"{p['anode']} to {p['cathode']}: {p['current_end_of_train_a']:.1f} A at the end of the train, {p['energy_j']:.0f} J" for p in heat["pairs"]]
     lines += [f"{c['level']}: {c['message']} [{c['code']}]" for c in answer["constraints"]]
     emit(answer, as_json=args.json, human="\n".join(lines))
     return 0

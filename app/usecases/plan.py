@@ -12,6 +12,7 @@ import numpy as np
 
 from app.jobs import JobContext
 from planning.errors import PlanRefused
+from planning.heat.properties import HeatData, heat_data_from_dict
 from planning.plan import TreatmentPlan
 from planning.tissue import Conductivity, preset_from_dict
 from volumetry.mask import NodeMask
@@ -122,6 +123,18 @@ def tissue_presets() -> dict[str, Conductivity]:
     return presets
 
 
+@cache
+def heat_data() -> HeatData:
+    """Thermal values of the tissues, damage sets and settings, from ``resources/tissues`` and ``resources/heat``."""
+    thermal = {}
+    for entry in sorted(resources.files("resources").joinpath("tissues").iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".json"):
+            tissue = json.loads(entry.read_text(encoding="utf-8"))
+            if "thermal" in tissue:
+                thermal[tissue["name"]] = tissue["thermal"]
+    return heat_data_from_dict(json.loads(resources.files("resources").joinpath("heat", "ire.json").read_text(encoding="utf-8")), thermal)
+
+
 def draft_to_plan(draft: PlanDraft) -> TreatmentPlan:
     """A validated plan from what is on screen; the domain holds needles' exposed parts, targets
     and at least 25 mm around them. Raises ``PlanRefused`` with a plain reason."""
@@ -183,13 +196,20 @@ def load_plan(path: Path) -> TreatmentPlan:
     return TreatmentPlan.from_dict(data, tissue_presets(), load_mask)
 
 
-def solve_and_assess(plan: TreatmentPlan, context: JobContext, spacing_mm: float | None = None):
-    """Solve the field of a plan and judge it; returns ``(FieldSolution, PlanAssessment)``."""
+def solve_and_assess(plan: TreatmentPlan, context: JobContext, spacing_mm: float | None = None, *, heat: bool = True):
+    """Solve the field of a plan, with ``heat`` also the temperature of its trains, and judge it; returns
+    ``(FieldSolution, PlanAssessment)``."""
     from planning.assessment import assess_plan
     from planning.field.solve import solve_plan
+    from planning.heat.train import solve_heat
 
-    solution = solve_plan(plan, spacing_mm=spacing_mm, progress=context.part(0.0, 0.9).report, should_cancel=lambda: context.token.is_cancelled)
+    stop = lambda: context.token.is_cancelled  # noqa: E731
+    solution = solve_plan(plan, spacing_mm=spacing_mm, keep_pair_fields=heat, progress=context.part(0.0, 0.5 if heat else 0.9).report, should_cancel=stop)
+    warmth = None
+    if heat:
+        warmth = solve_heat(plan, solution, heat_data(), progress=context.part(0.5, 0.9).report, should_cancel=stop)
+        solution = replace(solution, pairs=tuple(replace(p, e_v_per_cm=None) for p in solution.pairs))
     context.report("Measuring coverage and margins", 0.92)
-    assessment = assess_plan(plan, solution)
+    assessment = assess_plan(plan, solution, heat=warmth)
     context.report("Done", 1.0)
     return solution, assessment

@@ -1,0 +1,1 @@
+"""Heat of a pulse train: Joule heat, bioheat, damage, and the current's rise with temperature."""
