@@ -14,7 +14,8 @@ from planning.heat.train import HeatSolution
 from planning.kernels import sampling as ks
 from planning.margin import MarginMap, distance_outside_mm, lethal_surface, region_surface, signed_margin
 from planning.plan import TreatmentPlan
-from planning.safety import DeviceLimits, device_constraints, needle_distance_mm, path_constraints, tissue_constraints
+from planning.pulse import PulsePair
+from planning.safety import DeviceLimits, anatomy_constraints, device_constraints, needle_distance_mm, path_constraints, tissue_constraints
 from planning.threads import ONE_AT_A_TIME
 from planning.tissue_map import RegionBits, clear, clear_cells, needle_bits, outer_bits, sample_bits
 
@@ -133,9 +134,9 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits, 
     if solution.report.preview:
         warnings.append({"code": "preview", "message": "Coarse linear preview: not a result."})
 
-    constraints = device_constraints(plan, solution, limits) + path_constraints(clearances, limits) + tissue_constraints(plan)
+    constraints = device_constraints(plan, solution, limits) + path_constraints(clearances, limits) + anatomy_constraints(plan, clearances) + tissue_constraints(plan)
     answer = {
-        "pairs": [_pair(plan, r) for r in solution.pairs],
+        "pairs": [_pair(plan, p, r) for p, r in zip(plan.pulses, solution.pairs, strict=True)],
         "electrodes": [{"id": e.id, "depth_mm": e.length_mm,
                         "max_angle_to_others_deg": max(angle_deg(e, o) for o in plan.electrodes if o.id != e.id),
                         "path_clearance": clearances[e.id]} for e in plan.electrodes],
@@ -173,11 +174,11 @@ def _reach(plan: TreatmentPlan, e) -> float:
     return max(plan.shaft_reach_mm(e), e.length_mm)
 
 
-def _pair(plan: TreatmentPlan, r) -> dict:
+def _pair(plan: TreatmentPlan, pulse: PulsePair, r) -> dict:
     distance = pair_distance_mm(plan.electrode(r.anode), plan.electrode(r.cathode))
     return {"anode": r.anode, "cathode": r.cathode, "distance_mm": distance, "voltage_v": r.voltage_v,
             "v_per_cm": r.voltage_v / (distance / 10.0) if distance > 0 else None, "current_a": r.current_a,
-            "resistance_ohm": r.voltage_v / r.current_a if r.current_a else None}
+            "resistance_ohm": r.voltage_v / r.current_a if r.current_a else None, "energy_j": pulse.energy_j(r.current_a), "ecg_gated": pulse.ecg_gated}
 
 
 def _region_bits(plan: TreatmentPlan, grid: FieldGrid) -> list[RegionBits | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,31 @@ def pair_distance_mm(a: Electrode, b: Electrode) -> float:
 def angle_deg(a: Electrode, b: Electrode) -> float:
     """Angle between two needles' axes, 0 to 90 degrees."""
     return math.degrees(math.acos(min(1.0, abs(float(a.direction @ b.direction)))))
+
+
+def on_one_shaft(a: Electrode, b: Electrode) -> bool:
+    """Whether two electrodes share one axis and one diameter with bare parts that do not overlap: the electrodes of a
+    bipolar probe."""
+    d = a.direction
+    off = np.subtract(b.tip_mm, a.tip_mm)
+    if float(d @ b.direction) < 1 - 1e-6 or np.linalg.norm(off - (off @ d) * d) > 1e-3 or abs(a.diameter_mm - b.diameter_mm) > 1e-3:
+        return False
+    s = float(off @ d)  # of b's tip along a's shaft
+    return s >= a.exposure_mm - 1e-9 or -s >= b.exposure_mm - 1e-9
+
+
+def bipolar_electrodes(probe: Mapping, id: str, tip_mm, entry_mm) -> tuple[Electrode, Electrode]:
+    """The two collinear electrodes of a bipolar probe (``resources/devices``, kind ``bipolar``): ``id`` + "a" at the
+    tip, ``id`` + "b" above the gap. A ``TreatmentPlan`` refuses them (``one_shaft``): the solver sets bare metal only
+    at a shaft's tip. Raises ``PlanRefused`` (``bad_device``)."""
+    try:
+        exposure, gap, diameter = (float(probe[key]) for key in ("electrode_mm", "gap_mm", "diameter_mm"))
+    except (KeyError, TypeError, ValueError):
+        raise PlanRefused("A bipolar probe needs electrode_mm, gap_mm and diameter_mm.", code="bad_device") from None
+    if probe.get("kind") != "bipolar" or min(exposure, gap, diameter) <= 0:
+        raise PlanRefused("This is no bipolar probe.", code="bad_device")
+    low = Electrode(id + "a", tip_mm, entry_mm, exposure, diameter)
+    return low, Electrode(id + "b", tuple(np.asarray(low.tip_mm) + (exposure + gap) * low.direction), entry_mm, exposure, diameter)
 
 
 def segment_distance_mm(p0, p1, q0, q1) -> float:

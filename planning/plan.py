@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planning.electrode import Electrode, segment_distance_mm
+from planning.anatomy import Anatomy, anatomy_from_dict
+from planning.electrode import Electrode, on_one_shaft, segment_distance_mm
 from planning.errors import PlanRefused
 from planning.pulse import PulsePair
 from planning.shapes import Box, Ellipsoid, MaskShape, Rod, Shape, Sphere
@@ -84,7 +85,7 @@ class TreatmentPlan:
     """Needles, pulses and tissue of one session.
 
     Regions later in the list override earlier ones. Refused with a code: fewer than two needles
-    (``one_needle``), needles that touch or cross (``needles_touch``), exposed metal outside the
+    (``one_needle``), needles that touch or cross (``needles_touch``), two on one shaft (``one_shaft``), exposed metal outside the
     domain (``needle_outside_domain``), a target outside it (``target_outside_domain``), pulses that
     name no needle (``unknown_electrode``), no pulses (``no_pulses``), non-finite thresholds.
     """
@@ -98,6 +99,7 @@ class TreatmentPlan:
     lethal_v_per_cm: float = 500.0
     margin_mm: float = 5.0
     notes: tuple[tuple[str, str], ...] = ()  # (code, sentence) of what was noticed while reading the file
+    anatomy: Anatomy | None = None  # what must be known around the needles; None: nothing is asked for
 
     def __post_init__(self) -> None:
         if self.background.is_air:
@@ -133,6 +135,9 @@ class TreatmentPlan:
                                       hint="Enlarge the domain or move the needle.")
         for n, a in enumerate(self.electrodes):
             for b in self.electrodes[:n]:
+                if on_one_shaft(a, b):
+                    raise PlanRefused(f"Needles {b.id} and {a.id} are two electrodes on one shaft (a bipolar probe): its field cannot be solved in this version.", code="one_shaft",
+                                      hint="Plan with needles of one electrode each.")
                 gap = segment_distance_mm(a.tip_mm, self.shaft_end_mm(a), b.tip_mm, self.shaft_end_mm(b)) - 0.5 * (a.diameter_mm + b.diameter_mm)
                 if gap <= 0:
                     raise PlanRefused(f"Needles {b.id} and {a.id} touch or cross.", code="needles_touch", hint="Move them apart.")
@@ -194,15 +199,17 @@ class TreatmentPlan:
             if key in d:
                 more[key] = _finite(d[key], key)
         more["notes"] = _notes(d)
+        more["anatomy"] = anatomy_from_dict(d.get("anatomy"))
         return cls(Domain(_vector(domain, "center_mm", "domain"), _vector(domain, "size_mm", "domain"), _number(domain, "spacing_mm", "domain")),
                    conductivity_from_dict(d.get("background"), presets, "background"), electrodes, pulses, regions, **more)
 
     def to_dict(self) -> dict:
         """The plan as a ``nodus.plan/1`` object; ``from_dict`` reads it back."""
+        anatomy = {} if self.anatomy is None else {"anatomy": self.anatomy.to_dict()}
         return {"schema": SCHEMA, "domain": self.domain.to_dict(), "background": self.background.to_dict(),
                 "regions": [r.to_dict() for r in self.regions], "electrodes": [e.to_dict() for e in self.electrodes],
                 "pulses": [p.to_dict() for p in self.pulses], "thresholds_v_per_cm": list(self.thresholds_v_per_cm),
-                "lethal_v_per_cm": self.lethal_v_per_cm, "boundary": "insulating", "margin_mm": self.margin_mm}
+                "lethal_v_per_cm": self.lethal_v_per_cm, "boundary": "insulating", "margin_mm": self.margin_mm, **anatomy}
 
 
 # -- reading, with a sentence for every way it can go wrong ---------------------------------------
@@ -211,7 +218,7 @@ class TreatmentPlan:
 # ``limits`` and ``seed`` belong to the optimiser, the last two to a plan written with its answer.
 _KNOWN_KEYS = {
     "schema", "domain", "background", "regions", "electrodes", "pulses", "thresholds_v_per_cm", "lethal_v_per_cm", "boundary", "margin_mm",
-    "limits", "seed", "assessment", "software_version",
+    "anatomy", "limits", "seed", "assessment", "software_version",
 }
 
 
@@ -291,7 +298,7 @@ def _pulse(d, n: int) -> PulsePair:
     if count != int(count):
         raise PlanRefused(f"{where}: the number of pulses must be whole.", code="bad_pulses")
     return PulsePair(_text(d, "anode", where), _text(d, "cathode", where), _number(d, "voltage_v", where), int(count),
-                     _number(d, "width_us", where, 70), _number(d, "rate_hz", where, 1))
+                     _number(d, "width_us", where, 70), _number(d, "rate_hz", where, 1), d.get("ecg_gated"))
 
 
 def _region(d, n: int, presets, load_mask) -> Region:

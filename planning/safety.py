@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from planning.anatomy import NEAR_MM, is_named, side_named
 from planning.electrode import Electrode, angle_deg, distance_to_needle_mm, pair_distance_mm
 from planning.errors import PlanRefused
 from planning.field.solution import FieldSolution
@@ -34,6 +35,8 @@ class DeviceLimits:
     pulses_most: float = 100.0
     needles_most: float = 6.0
     path_clearance_least_mm: float = 2.0
+    depth_most_mm: float = 150.0
+    cover_least_mm: float = 2.0
 
     @classmethod
     def from_dict(cls, d: Mapping) -> DeviceLimits:
@@ -110,6 +113,10 @@ def device_constraints(plan: TreatmentPlan, solution: FieldSolution | None, limi
             add("exposure", "refuse", f"Needle {e.id}: exposure {e.exposure_mm:g} mm; the device allows {limits.exposure_least_mm:g} to {limits.exposure_most_mm:g} mm.", e.exposure_mm, limit)
         if e.exposure_mm > e.length_mm:
             add("exposure_beyond_entry", "refuse", f"Needle {e.id}: {e.exposure_mm:g} mm are exposed but only {e.length_mm:.1f} mm lie beyond the entry.", e.exposure_mm, e.length_mm)
+        elif e.length_mm - e.exposure_mm < limits.cover_least_mm:
+            add("exposure_near_entry", "warn", f"Needle {e.id}: bare metal begins {e.length_mm - e.exposure_mm:.1f} mm under the entry; skin that near can be burnt.", e.length_mm - e.exposure_mm, limits.cover_least_mm)
+        if e.length_mm > limits.depth_most_mm:
+            add("depth", "warn", f"Needle {e.id}: the tip lies {e.length_mm:.0f} mm deep; the needle's shaft is {limits.depth_most_mm:g} mm long.", e.length_mm, limits.depth_most_mm)
     for n, p in enumerate(plan.pulses):
         pair = f"Pair {p.anode}-{p.cathode}"
         a, b = plan.electrode(p.anode), plan.electrode(p.cathode)
@@ -163,4 +170,59 @@ def path_constraints(clearances: Mapping[str, list[dict]], limits: DeviceLimits)
                 out.append(Constraint("path_crosses", "refuse", f"Needle {needle} passes through {row['name']}.", d, limits.path_clearance_least_mm))
             elif d < limits.path_clearance_least_mm:
                 out.append(Constraint("path_clearance", "warn", f"Needle {needle} passes {d:.1f} mm from {row['name']}.", d, limits.path_clearance_least_mm))
+    return out
+
+
+def anatomy_constraints(plan: TreatmentPlan, clearances: Mapping[str, list[dict]]) -> list[Constraint]:
+    """Structures that the plan's anatomy requires and that are neither outlined nor stated to be far: ``structure_unknown``
+    refuses. ``clearances`` as in the answer.
+
+    A region of role ``at_risk`` answers by its name. The node's side asks for the structure of that side; a name that says
+    the other side does not answer, one that says none does. At the midline both sides are asked for. Where the side is not
+    known one outline answers, and a warning (``side_unstated``) says that nobody can tell whether it is the near one.
+    """
+    anatomy, out = plan.anatomy, []
+    if anatomy is None:
+        return out
+    names = [r.name for r in plan.regions if r.role == "at_risk"]
+    for structure in anatomy.required:
+        stated = [s for s in anatomy.stated_clear if is_named(s.name, structure)]
+        moved = {id for s in stated for id in s.no_longer_holds_for(plan.electrodes)}
+        holding = [s for s in stated if not s.no_longer_holds_for(plan.electrodes)]
+        outlined = [n for n in names if is_named(n, structure)]
+        sides = {"left": ["left"], "right": ["right"], "midline": ["left", "right"]}.get(anatomy.side, [None])
+        for side in _not_answered(sides, [side_named(n) for n in outlined], [side_named(s.name) for s in holding]):
+            which = f"{side} {structure}" if side else structure
+            if moved:
+                words = f"The {which} is not outlined, and needle{'s' if len(moved) > 1 else ''} {', '.join(sorted(moved))} moved since it was stated to be far from every needle."
+            else:
+                words = f"The {which} is not outlined, and nobody states that it lies farther than {NEAR_MM:g} mm from every needle."
+            out.append(Constraint("structure_unknown", "refuse", words, None, NEAR_MM))
+        if anatomy.side == "unknown" and anatomy.required and outlined:
+            out.append(Constraint("side_unstated", "warn", f"The plan does not say on which side the node lies: whether {outlined[0]} is the {structure} near it cannot be checked.", None, None))
+    out += _contradicted(plan, clearances)
+    return out
+
+
+def _not_answered(sides: list[str | None], outlined: list[str | None], stated: list[str | None]) -> list[str | None]:
+    """Sides that neither an outline nor a statement answers. A statement without a side holds for both; an outline
+    without one for a single side."""
+    if None in stated or (sides == [None] and (outlined or stated)):
+        return []
+    left = [s for s in sides if s not in outlined and s not in stated]
+    return left[outlined.count(None):]
+
+
+def _contradicted(plan: TreatmentPlan, clearances: Mapping[str, list[dict]]) -> list[Constraint]:
+    """Statements that an outline in the same plan disproves."""
+    out = []
+    for stated in plan.anatomy.stated_clear:
+        for structure in plan.anatomy.required:
+            if not is_named(stated.name, structure):
+                continue
+            for needle, rows in clearances.items():
+                for row in rows:
+                    d, other = row["distance_mm"], {side_named(row["name"]), side_named(stated.name)} == {"left", "right"}
+                    if d is not None and d < NEAR_MM and is_named(row["name"], structure) and not other:
+                        out.append(Constraint("stated_clear_wrong", "refuse", f"{stated.by} states that {stated.name} is farther than {stated.farther_than_mm:g} mm from every needle; its outline {row['name']} lies {d:.1f} mm from needle {needle}.", d, NEAR_MM))
     return out
