@@ -18,7 +18,7 @@ from tests.fuzz.seeds import gather, weights
 from tests.fuzz.workers import Result, Tally, damaged, read_damaged
 
 LONG_RUN_FILES, LONG_RUN_SEED = 50_000, 4
-SHORT_RUN_FILES, SHORT_RUN_SEED = 300, 11
+SHORT_RUN_FILES, SHORT_RUN_SEED = 200, 11
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and watches are Linux's")
 

@@ -152,8 +152,7 @@ def _child(pipe: Connection, seeds_file: Path, log_file: Path, work: Path, run_s
     kinds: dict[str, Seed] = {}
     for one in small:
         kinds.setdefault(one.kind, one)
-    made = [s for s in seeds if s.name.startswith("made/")]  # among them every encoding that has a compiled decoder
-    for one in [*kinds.values(), *made, *random.Random(1).sample(small, min(WARM_UP, len(small)))]:
+    for one in [*kinds.values(), *random.Random(1).sample(small, min(WARM_UP, len(small)))]:
         read_damaged(one, one.data, random.Random(1), work, lambda _: None)
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked through again and again
