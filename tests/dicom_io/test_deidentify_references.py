@@ -47,6 +47,21 @@ def objects(tmp_path):
     return before, after
 
 
+def test_that_one_go_and_two_goes_with_the_same_key_give_the_same_files(objects, tmp_path):
+    before, after = objects  # cleaned in four goes
+    everything = [*before["ct"], before["seg"], before["rt"], before["sr"]]
+    together = clean_copy(everything, tmp_path / "together", "S-007", KEY, trial=TRIAL)
+    apart = [*after["ct"], after["seg"], after["rt"], after["sr"]]
+    assert [c.path.name for c in together] == [p.name for p in apart]
+    assert [c.path.read_bytes() for c in together] == [p.read_bytes() for p in apart]
+    instances, named = {c.sop_instance_uid for c in together}, set()
+    for c in together[len(before["ct"]) :]:
+        named |= _uids(pydicom.dcmread(c.path)) & instances - {c.sop_instance_uid}
+    assert named >= {c.sop_instance_uid for c in together[: len(before["ct"])]} | {next(c.sop_instance_uid for c in together if c.path == tmp_path / "together" / after["seg"].name)}
+    (other,) = clean_copy([before["seg"]], tmp_path / "other", "S-007", b"another key of thirty-two characters", trial=TRIAL)
+    assert not _uids(pydicom.dcmread(other.path)) & instances
+
+
 def _uids(ds: Dataset, found: set[str] | None = None) -> set[str]:
     found = set() if found is None else found
     for element in ds:

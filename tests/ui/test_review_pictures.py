@@ -91,6 +91,34 @@ def test_that_a_drawn_rectangle_is_what_stays_and_can_be_forgotten(dialog, qtbot
     assert dialog.confirmed() == {}
 
 
+def test_that_a_scale_beside_the_picture_is_kept_as_well(dialog, qtbot):
+    dialog.list.setCurrentItem(dialog.list.topLevelItem(1))
+    qtbot.waitUntil(lambda: dialog.preview._image is not None and not dialog.preview._marks)
+    assert "whole picture stays" in dialog.why.text()
+    dialog._keep((60, 50, 140, 120))
+    place, scale = dialog.preview.picture_rect(), dialog.preview._scale()
+    dialog.also.click()
+    start, end = (QPointF(place.x() + x * scale, place.y() + y * scale).toPoint() for x, y in ((200, 50), (220, 120)))
+    QTest.mousePress(dialog.preview, Qt.MouseButton.LeftButton, pos=start)
+    QTest.mouseRelease(dialog.preview, Qt.MouseButton.LeftButton, pos=end)
+    wanted = dialog.confirmed()["none.dcm"]
+    assert wanted.boxes == ((60, 50, 140, 120),)
+    assert np.allclose(wanted.also, [(200, 50, 220, 120)], atol=2)
+    assert not dialog.also.isChecked()
+    assert len(dialog.preview._boxes) == 2
+
+
+def test_that_a_picture_that_nothing_was_found_on_can_be_left_out(study, dialog, folder, qtbot):
+    row = dialog.list.topLevelItem(2)
+    assert row.checkState(PICTURE) == Qt.CheckState.Checked
+    row.setCheckState(PICTURE, Qt.CheckState.Unchecked)
+    assert dialog.confirmed() == {"clean.dcm": None}
+    study.import_images(folder, "S-001", "Baseline", dialog.confirmed(), True)
+    qtbot.waitUntil(lambda: len(study.visits) == 1, timeout=10_000)
+    assert [s.kind for s in study.study.series(study.visits[0].visit_id)] == ["volume"]
+    assert study.study.subjects()[0].dates_shifted
+
+
 def test_that_what_is_hatched_is_darker_and_what_stays_is_as_it_was(qtbot):
     shown = MaskPreview()
     qtbot.addWidget(shown)

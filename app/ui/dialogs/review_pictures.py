@@ -147,7 +147,6 @@ class ReviewDialog(Question):
         self.frame.setValue(0 if marks is None or marks.frame is None else marks.frame)
         self.frame.blockSignals(False)
         self.frame.setEnabled(picture.frames > 1)
-        self.why.show_text(" ".join(r.message for r in sorted(picture.found.reasons, key=lambda r: not r.holds)))
         self._show_boxes()
         self._fetch()
 
@@ -159,6 +158,10 @@ class ReviewDialog(Question):
         # A held picture without a known part goes in whole once it is ticked; nothing is hatched that would stay.
         self.preview.show_boxes(kept or whole, tuple(b for r in picture.found.reasons for b in r.boxes))
         self.reset.setEnabled(drawn is not None)
+        words = [r.message for r in sorted(picture.found.reasons, key=lambda r: not r.holds)]
+        if picture.found.holds and not kept:
+            words.append(t("Ticked as it is, the whole picture stays: draw the part to keep, and its scale."))
+        self.why.show_text(" ".join(words))
 
     def _fetch(self) -> None:
         picture, frame = self.current(), self.frame.value()
