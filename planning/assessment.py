@@ -166,7 +166,7 @@ def _add_heat(plan: TreatmentPlan, answer: dict, heat: HeatSolution, bits: list[
             row |= region_heat(counter, bits[n], plan.regions[n].conductivity or plan.background)
     answer["heat"] = heat_answer(counter, tissue_names(plan, heat))
     for row, pair in zip(answer["pairs"], heat.pairs, strict=True):
-        row |= {"current_end_of_train_a": pair.current_end_of_train_a, "energy_j": pair.energy_j}
+        row |= {"current_end_of_train_a": pair.current_end_of_train_a, "energy_with_heat_j": pair.energy_j}
     answer["constraints"] += [c.to_dict() for c in heat_constraints(answer["heat"], answer["at_risk"], heat.sets, limits.current_most_a)]
 
 

@@ -92,12 +92,13 @@ def _own_damage(heat: HeatSolution) -> np.ndarray:
 
 
 def tissue_names(plan, heat: HeatSolution) -> list[str]:
-    """A name for each row of the plan's tissues: the background, else the first region of that law."""
-    names = ["background"] + [""] * (len(heat.laws) - 1)
+    """Names for each row of the plan's tissues: the background, or all regions of that law."""
+    names: list[list[str]] = [["background"]] + [[] for _ in heat.laws[1:]]
     for region in plan.regions:
         row = heat.laws.index(region.conductivity or plan.background)
-        names[row] = names[row] or region.name
-    return names
+        if row and region.name not in names[row]:
+            names[row].append(region.name)
+    return [", ".join(n) for n in names]
 
 
 def heat_constraints(answer: dict, at_risk: list[dict], sets: tuple[DamageSet, ...], current_most_a: float) -> list[Constraint]:
