@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from app.jobs import JobContext
+from planning.anatomy import NEAR_MM, Anatomy, StatedClear, is_named
 from planning.errors import PlanRefused
 from planning.heat.properties import HeatData, heat_data_from_dict
 from planning.plan import TreatmentPlan
@@ -43,6 +44,7 @@ class PairDraft:
     pulses: int = 90
     width_us: float = 70.0
     rate_hz: float = 1.0
+    ecg_gated: bool | None = None  # whether pulses wait for the heart beat; None: not stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class PlanDraft:
     """What the radiologist edits: needles, pairs, thresholds, and the masks around them.
 
     Frozen, so that undo is keeping the earlier one. ``targets`` and ``at_risk`` hold
-    ``(name, NodeMask, tissue preset)``.
+    ``(name, NodeMask, tissue preset)``. ``site`` (``neck``, ``liver``, ``other``) says which structures must be
+    known around the needles, ``side`` is the node's; ``stated_clear`` is what the reader states to be far.
     """
 
     needles: tuple[NeedleDraft, ...] = ()
@@ -63,6 +66,9 @@ class PlanDraft:
     margin_mm: float = 5.0
     spacing_mm: float = 1.0
     warnings: tuple[str, ...] = field(default=())
+    site: str = "neck"
+    side: str = "unknown"
+    stated_clear: tuple[StatedClear, ...] = ()
 
     def with_needle(self, needle: NeedleDraft) -> PlanDraft:
         """Add the needle, or replace the one with its id; pairs are completed to all pairs when a
@@ -85,6 +91,16 @@ class PlanDraft:
     def with_pair(self, index: int, pair: PairDraft) -> PlanDraft:
         """Replace the pair at ``index``."""
         return replace(self, pairs=tuple(pair if i == index else p for i, p in enumerate(self.pairs)))
+
+    def with_stated_clear(self, name: str, by: str, *, farther_than_mm: float = NEAR_MM, utc: str | None = None) -> PlanDraft:
+        """Note that ``by`` states the structure to lie farther than this from every needle as placed now; replaces an
+        earlier statement about it. Raises ``PlanRefused`` (``bad_anatomy``)."""
+        stated = StatedClear.of(name, by, self.needles, farther_than_mm=farther_than_mm, utc=utc)
+        return replace(self, stated_clear=(*(s for s in self.stated_clear if s.name != name), stated))
+
+    def without_stated_clear(self, name: str) -> PlanDraft:
+        """Withdraw the statements about this structure."""
+        return replace(self, stated_clear=tuple(s for s in self.stated_clear if not is_named(s.name, name) and s.name != name))
 
     def next_needle_id(self) -> str:
         """E1, E2 … the first that is free."""
@@ -168,13 +184,14 @@ def draft_to_plan(draft: PlanDraft) -> TreatmentPlan:
             for n in draft.needles
         ],
         "pulses": [
-            {"anode": p.anode, "cathode": p.cathode, "voltage_v": draft.voltage_v(p), "pulses": p.pulses, "width_us": p.width_us, "rate_hz": p.rate_hz}
+            {"anode": p.anode, "cathode": p.cathode, "voltage_v": draft.voltage_v(p), "pulses": p.pulses, "width_us": p.width_us, "rate_hz": p.rate_hz, "ecg_gated": p.ecg_gated}
             for p in draft.pairs
         ],
         "thresholds_v_per_cm": list(draft.thresholds_v_per_cm),
         "lethal_v_per_cm": draft.lethal_v_per_cm,
         "boundary": "insulating",
         "margin_mm": draft.margin_mm,
+        "anatomy": Anatomy.of_site(draft.site, draft.side, draft.stated_clear).to_dict(),
     }
     return TreatmentPlan.from_dict(data, tissue_presets(), None)
 

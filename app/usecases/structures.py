@@ -10,8 +10,22 @@ from volumetry.mask import NodeMask
 from volumetry.segmentation.editing import threshold_in_ball
 
 REACH_MM = 45.0
+# What a click or an outline in the neck can be, with its tissue preset: names that the rule on unknown structures
+# (``planning.anatomy``) understands. The first two are required in every neck plan.
+NECK_STRUCTURES = (
+    ("carotid", "blood"), ("jugular", "blood"), ("other vessel", "blood"), ("trachea", "air"), ("larynx", "cartilage"),
+    ("oesophagus", "oesophagus"), ("vagus nerve", "nerve"), ("recurrent laryngeal nerve", "nerve"), ("bone", "bone"),
+)  # fmt: skip
+SIDED = ("carotid", "jugular", "vagus nerve", "recurrent laryngeal nerve")
 SOFT_TISSUE_HU = 60.0
 CLEARLY_APART_HU = 60.0
+
+
+def structure_name(kind: str, side: str = "unknown", used: tuple[str, ...] | set[str] = ()) -> str:
+    """What a structure of this kind is called in a plan: with its side (``left``, ``right``) where it has one and it is
+    known, numbered where the name is taken."""
+    name = f"{side} {kind}" if kind in SIDED and side in ("left", "right") else kind
+    return next(n for n in (name, *(f"{name} {i}" for i in range(2, 1000))) if n not in used)
 
 
 def grow_structure(image: ImageVolume, seed_mm, name: str, *, reach_mm: float = REACH_MM) -> NodeMask:
