@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -14,13 +16,23 @@ from tests.factories import write_ellipsoid_ct
 from volumetry.errors import NodusError
 
 
-@pytest.fixture
-def study(tmp_path):
-    case = write_ellipsoid_ct(tmp_path / "ct")
-    with StudyStore.create(tmp_path / "study") as store:
-        import_folder(store, "S-001", "Baseline", tmp_path / "ct", JobContext())
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A study of one subject with a CT and two nodes, and that CT's files."""
+    root = tmp_path_factory.mktemp("writes")
+    case = write_ellipsoid_ct(root / "ct")
+    with StudyStore.create(root / "study") as store:
+        import_folder(store, "S-001", "Baseline", root / "ct", JobContext())
         for label in ("N1", "N2"):
             store.add_node("S-001", label, "left", "III")
+    return root, case
+
+
+@pytest.fixture
+def study(template, tmp_path):
+    """A copy of that study to work on, and the case."""
+    root, case = template
+    shutil.copytree(root / "study", tmp_path / "study")
     return tmp_path / "study", case
 
 

@@ -19,7 +19,7 @@ from tests.factories import ellipsoid_image, write_ellipsoid_ct, write_ultrasoun
 from tests.ui.session.hands import CENTRE, RADIUS_MM, READER, WAIT_MS, Told, settle
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def template(tmp_path_factory) -> Path:
     """A study of one subject: a CT with one node at two visits, and a still at the second."""
     root = tmp_path_factory.mktemp("session")
