@@ -5,6 +5,9 @@ from __future__ import annotations
 from planning.assessment import assess_plan
 from planning.electrode import Electrode
 from planning.field.solve import solve_plan
+from planning.heat.damage import DamageSet
+from planning.heat.properties import HeatData, HeatSettings, ThermalTissue, ThermalValue
+from planning.heat.train import solve_heat
 from planning.optimise.proposals import Effort, optimise_plan
 from planning.plan import Domain, Region, TreatmentPlan
 from planning.pulse import PulsePair
@@ -21,5 +24,8 @@ def warm_up() -> None:
         Domain((0, 0, 0), (16, 16, 16), 1.0), law, needles, (PulsePair("E0", "E1", 400.0), PulsePair("E1", "E2", 400.0)),
         (Region("target", "target", Sphere((0, 0, 0), 5.0), Conductivity("constant", 0.2)), Region("risk", "at_risk", Sphere((0, 0, 5), 3.0))),
         (100.0, 300.0), 300.0, 1.0)
-    assess_plan(plan, solve_plan(plan, tolerance=1e-4))
+    solution = solve_plan(plan, tolerance=1e-4, keep_pair_fields=True)
+    tissue = ThermalTissue("default", *(ThermalValue(v, "none", 0.0, True) for v in (0.5, 1000.0, 3600.0, 0.001, 0.0, 0.01)), "none")
+    data = HeatData({"default": tissue}, {"none": DamageSet("none", 1.0, 1e5, "none", "none")}, HeatSettings(pause_s=0.0, cooling_s=0.0))
+    assess_plan(plan, solution, heat=solve_heat(plan, solution, data, segment_s=200.0, step_s=100.0))
     optimise_plan(plan, effort=Effort(layouts=8, generations=1, shortlist=1, solves=1, rounds=0))

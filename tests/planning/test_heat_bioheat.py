@@ -110,13 +110,16 @@ def test_that_a_source_in_perfused_tissue_decays_over_its_length():
     assert np.abs(got - exact).max() < 0.01 * exact.max()
     r = radius_mm(48, 1.0)
     shell = (r > 5) & (r < 12)
-    assert got[shell] == pytest.approx(exact[shell], rel=0.01)
+    assert np.polyfit(r[shell], np.log(got[shell] * r[shell]), 1)[0] == pytest.approx(-1 / 4.0, rel=0.01)
 
 
 @pytest.mark.long
 def test_that_halving_the_grid_brings_the_perfused_ball_nearer():
-    coarse, fine = (np.abs(g - e).max() / e.max() for g, e in (ball_in_perfused_tissue(1.0), ball_in_perfused_tissue(0.5)))
-    assert fine < 0.5 * coarse
+    coarse, (got, exact) = ball_in_perfused_tissue(1.0), ball_in_perfused_tissue(0.5)
+    assert np.abs(got - exact).max() < 0.5 * np.abs(coarse[0] - coarse[1]).max()
+    r = radius_mm(96, 0.5)
+    shell = (r > 5) & (r < 12)
+    assert got[shell] == pytest.approx(exact[shell], rel=0.01)
 
 
 def test_that_uniform_heat_in_perfused_tissue_levels_out_where_blood_takes_it():
