@@ -166,12 +166,18 @@ class ClinicalEvent:
     detail: dict = field(default_factory=dict)
 
 
+PLAN_KINDS = ("planned", "actual")  # needles as meant, needles as they were found to lie
+SESSIONS = ("day0", "salvage")
+
+
 @dataclass(frozen=True, slots=True)
 class PlanRun:
     """A solved plan as it was accepted: written once, never changed.
 
     ``content`` is the plan with its assessment; ``blobs`` names what belongs to it (field, mask,
-    picture) by content hash.
+    picture) by content hash. ``kind`` is of ``PLAN_KINDS`` (None, in a study of an earlier schema, means planned),
+    ``session`` of ``SESSIONS``; ``predecessor_id`` is the run that this one follows, ``planned_id`` the plan whose needles
+    an ``actual`` run shows as they lie.
     """
 
     plan_run_id: str
@@ -180,6 +186,47 @@ class PlanRun:
     created_utc: str
     content: dict
     blobs: dict = field(default_factory=dict)
+    software_version: str | None = None
+    kind: str | None = None
+    node_id: str | None = None
+    session: str | None = None
+    predecessor_id: str | None = None
+    planned_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredPair:
+    """What the generator gave to one pair. Voltage in V, currents in A at the first and last pulse; None: not read off."""
+
+    anode: str
+    cathode: str
+    pulses: int
+    voltage_v: float | None = None
+    current_start_a: float | None = None
+    current_end_a: float | None = None
+    aborted: bool = False
+    abort_reason: str | None = None
+
+    def to_dict(self) -> dict:
+        """As stored."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What was delivered in one session by a plan run, in the order of delivery: written once. A correction is a new
+    record that ``replaces`` this one, with a ``reason``."""
+
+    delivery_id: str
+    plan_run_id: str
+    subject_id: str
+    created_utc: str
+    entered_by: str
+    pairs: tuple[DeliveredPair, ...]
+    date: str | None = None
+    note: str | None = None
+    replaces: str | None = None
+    reason: str | None = None
     software_version: str | None = None
 
 
@@ -200,5 +247,6 @@ class StudySnapshot:
     readings: tuple[Reading, ...]
     events: tuple[ClinicalEvent, ...]
     plan_runs: tuple[PlanRun, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
     head_events: int = 0
     head_sha256: str = ""

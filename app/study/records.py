@@ -1,4 +1,4 @@
-"""Subjects, visits, nodes, series, clinical events, plan runs and drafts of a study."""
+"""Subjects, visits, nodes, series, clinical events and drafts of a study."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app import __version__
 from app.study import rows, rules, schema
 from app.study.blobs import flush_folder, sha256_file, temporary_name
 from app.study.canonical import canonical_json
 from app.study.errors import StudyRefused
 from app.study.ids import new_id
-from app.study.model import EVENT_KINDS, ClinicalEvent, PlanRun, SeriesRecord, Side, Subject, TargetNode, Visit
+from app.study.model import EVENT_KINDS, ClinicalEvent, SeriesRecord, Side, Subject, TargetNode, Visit
 
 DRAFT_STEPS = 50  # how many autosaved steps of a mask can be stepped back after a crash
 
@@ -287,7 +286,7 @@ class RecordsPart:
         with self._write() as trail:
             need(trail.connection, schema.subjects, subject_id, "subject")
             if node_id is not None:
-                _same_subject(need(trail.connection, schema.nodes, node_id, "node"), subject_id, "node")
+                same_subject(need(trail.connection, schema.nodes, node_id, "node"), subject_id, "node")
             row = {
                 "event_id": event.event_id,
                 "subject_id": subject_id,
@@ -307,48 +306,6 @@ class RecordsPart:
             query = query.where(table.c.subject_id == subject_id)
         with self._read() as connection:
             return [rows.event_from(row) for row in connection.execute(query).mappings()]
-
-    # -- plan runs --------------------------------------------------------------------------------
-
-    def save_plan_run(
-        self,
-        content: dict,
-        *,
-        subject_id: str,
-        visit_id: str | None = None,
-        blobs: dict[str, str] | None = None,
-        plan_run_id: str | None = None,
-    ) -> PlanRun:
-        """Keep a solved plan for good. ``blobs`` names stored files that belong to it, by hash.
-        Raises ``subject_missing``, ``visit_missing``, ``subject_mismatch``, ``blob_missing``."""
-        for sha256 in (blobs or {}).values():
-            if not self.blobs.exists(sha256):
-                raise StudyRefused("The plan names a stored file that is not there.", code="blob_missing")
-        text = canonical_json(content)
-        with self._write() as trail:
-            need(trail.connection, schema.subjects, subject_id, "subject")
-            if visit_id is not None:
-                _same_subject(need(trail.connection, schema.visits, visit_id, "visit"), subject_id, "visit")
-            row = {
-                "plan_run_id": plan_run_id or new_id("P"),
-                "subject_id": subject_id,
-                "visit_id": visit_id,
-                "created_utc": trail.utc,
-                "content": text,
-                "blobs": canonical_json(blobs or {}),
-                "software_version": __version__,
-            }
-            trail.insert(schema.plan_runs, row, action="plan_saved")
-        return rows.plan_run_from(row)
-
-    def list_plan_runs(self, subject_id: str | None = None) -> list[PlanRun]:
-        """Plan runs, oldest first."""
-        table = schema.plan_runs
-        query = sa.select(table).order_by(table.c.created_utc, table.c.plan_run_id)
-        if subject_id is not None:
-            query = query.where(table.c.subject_id == subject_id)
-        with self._read() as connection:
-            return [rows.plan_run_from(row) for row in connection.execute(query).mappings()]
 
     # -- mask drafts ------------------------------------------------------------------------------
 
@@ -398,7 +355,8 @@ class RecordsPart:
         return None if text is None else json.loads(text)
 
 
-def _same_subject(row: Any, subject_id: str, what: str) -> None:
+def same_subject(row: Any, subject_id: str, what: str) -> None:
+    """Refuse a row of another subject: ``subject_mismatch``."""
     if row["subject_id"] != subject_id:
         raise StudyRefused(f"This {what} belongs to another subject.", code="subject_mismatch")
 

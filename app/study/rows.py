@@ -8,6 +8,8 @@ from typing import Any
 from app.study.canonical import canonical_json
 from app.study.model import (
     ClinicalEvent,
+    DeliveredPair,
+    Delivery,
     PlanRun,
     Reading,
     ReadingState,
@@ -194,5 +196,27 @@ def plan_run_from(row: Any) -> PlanRun:
         row["created_utc"],
         json.loads(row["content"]),
         json.loads(row["blobs"]),
+        row["software_version"],
+        row["kind"],
+        row["node_id"],
+        row["session"],
+        row["predecessor_id"],
+        row["planned_id"],
+    )
+
+
+def delivery_from(row: Any) -> Delivery:
+    """A row of ``deliveries`` as a value."""
+    return Delivery(
+        row["delivery_id"],
+        row["plan_run_id"],
+        row["subject_id"],
+        row["created_utc"],
+        row["entered_by"],
+        tuple(DeliveredPair(**pair) for pair in json.loads(row["pairs"])),
+        row["date"],
+        row["note"],
+        row["replaces"],
+        row["reason"],
         row["software_version"],
     )

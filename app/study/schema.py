@@ -123,6 +123,25 @@ plan_runs = _table(
     sa.Column("content", _text, nullable=False),
     sa.Column("blobs", _text, nullable=False),
     sa.Column("software_version", _text),
+    sa.Column("kind", _text),
+    sa.Column("node_id", _text),
+    sa.Column("session", _text),
+    sa.Column("predecessor_id", _text),
+    sa.Column("planned_id", _text),
+)
+deliveries = _table(
+    "deliveries",
+    sa.Column("delivery_id", _text, primary_key=True),
+    sa.Column("plan_run_id", _text, sa.ForeignKey("plan_runs.plan_run_id"), nullable=False),
+    sa.Column("subject_id", _text, sa.ForeignKey("subjects.subject_id"), nullable=False),
+    sa.Column("created_utc", _text, nullable=False),
+    sa.Column("entered_by", _text, nullable=False),
+    sa.Column("date", _text),
+    sa.Column("pairs", _text, nullable=False),
+    sa.Column("note", _text),
+    sa.Column("replaces", _text),
+    sa.Column("reason", _text),
+    sa.Column("software_version", _text),
 )
 draft_masks = _table(
     "draft_masks",
@@ -150,7 +169,7 @@ audit_events = _table(
 )
 
 # Everything whose rows the audit trail vouches for.
-AUDITED = (settings, subjects, visits, nodes, series, readings, clinical_events, plan_runs, draft_masks)
+AUDITED = (settings, subjects, visits, nodes, series, readings, clinical_events, plan_runs, draft_masks, deliveries)
 
 
 def object_name(table: sa.Table, row: dict) -> str:
@@ -159,8 +178,8 @@ def object_name(table: sa.Table, row: dict) -> str:
 
 
 # The rules that a direct SQL statement meets (SQLite); the audit reports it if one is gone.
-# A study of the first schema, audited before it was ever opened by this program, has not all of them.
-NOT_IN_FIRST_SCHEMA = ("readings_part_inserted", "readings_part_updated")
+# A study of an older schema, audited before it was ever opened by this program, has not all of them, nor all tables.
+SINCE = {"readings_part_inserted": "0002", "readings_part_updated": "0002", "deliveries": "0003", "deliveries_no_update": "0003", "deliveries_no_delete": "0003"}
 TRIGGERS = (
     "audit_events_no_update",
     "audit_events_no_delete",
@@ -171,4 +190,6 @@ TRIGGERS = (
     "readings_locked_is_final",
     "readings_part_inserted",
     "readings_part_updated",
+    "deliveries_no_update",
+    "deliveries_no_delete",
 )

@@ -33,6 +33,7 @@ from app.study.protocol import StudyProtocol, load_protocol, protocol_from
 from app.study.readings import ReadingsPart
 from app.study.records import RecordsPart
 from app.study.trail import SILENT_ACTIONS, AuditHead, TrailWriter
+from app.study.treatment import TreatmentPart
 
 DATABASE = "study.sqlite"
 ANCHOR = "audit-head.json"
@@ -46,7 +47,7 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class StudyStore(RecordsPart, ReadingsPart):
+class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
     """One open study. Made by ``create`` or ``open``; also a context manager."""
 
     def __init__(self, folder: Path, engine: sa.Engine, user: str, clock: Callable[[], dt.datetime]) -> None:
@@ -286,6 +287,7 @@ class StudyStore(RecordsPart, ReadingsPart):
                 readings=all_of(schema.readings, rows.reading_from, "subject_id", "reading_id", "version"),
                 events=all_of(schema.clinical_events, rows.event_from, "subject_id", "date", "event_id"),
                 plan_runs=all_of(schema.plan_runs, rows.plan_run_from, "subject_id", "created_utc", "plan_run_id"),
+                deliveries=all_of(schema.deliveries, rows.delivery_from, "subject_id", "created_utc", "delivery_id"),
                 head_events=head.events,
                 head_sha256=head.sha256,
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 FOLDER = Path(__file__).resolve().parent
 

@@ -1,0 +1,45 @@
+"""A plan run names its node, session and predecessor, and whether its needles are planned or as they lie; what was
+delivered is a record of its own, written once.
+
+The new columns are empty in every plan run that was there before, so no hash that the audit trail holds changes.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+COLUMNS = ("kind", "node_id", "session", "predecessor_id", "planned_id")
+TRIGGERS = (
+    """CREATE TRIGGER deliveries_no_update BEFORE UPDATE ON deliveries
+       BEGIN SELECT RAISE(ABORT, 'what was delivered is written once'); END""",
+    """CREATE TRIGGER deliveries_no_delete BEFORE DELETE ON deliveries
+       BEGIN SELECT RAISE(ABORT, 'what was delivered is written once'); END""",
+)
+
+
+def upgrade() -> None:
+    for name in COLUMNS:
+        op.add_column("plan_runs", sa.Column(name, sa.Text))
+    op.create_table(
+        "deliveries",
+        sa.Column("delivery_id", sa.Text, primary_key=True),
+        sa.Column("plan_run_id", sa.Text, sa.ForeignKey("plan_runs.plan_run_id"), nullable=False),
+        sa.Column("subject_id", sa.Text, sa.ForeignKey("subjects.subject_id"), nullable=False),
+        sa.Column("created_utc", sa.Text, nullable=False),
+        sa.Column("entered_by", sa.Text, nullable=False),
+        sa.Column("date", sa.Text),
+        sa.Column("pairs", sa.Text, nullable=False),
+        sa.Column("note", sa.Text),
+        sa.Column("replaces", sa.Text),
+        sa.Column("reason", sa.Text),
+        sa.Column("software_version", sa.Text),
+    )
+    if op.get_bind().dialect.name == "sqlite":
+        for statement in TRIGGERS:
+            op.execute(sa.DDL(statement.replace("%", "%%")))
