@@ -30,6 +30,8 @@ def quick_frame(transfer_syntax: str, data: bytes, rows: int, columns: int, pixe
         return None
     if samples == 3 and ((allocated, stored) != (8, 8) or kind not in ("RGB", *YBR) or pixel["PixelRepresentation"]):
         return None
+    if samples == 1 and kind in YBR:  # one sample cannot be three colours: the header contradicts itself
+        return None
     if transfer_syntax in jpeg_baseline.SYNTAXES:
         if (allocated, stored, pixel["PixelRepresentation"]) != (8, 8, 0) or (samples == 3 and not colour):
             return None

@@ -340,3 +340,11 @@ def test_that_what_is_not_plain_takes_the_general_way(change):
     assert quick_frame(ExplicitVRLittleEndian, colours().tobytes(), ROWS, COLUMNS, PIXEL, True) is not None
     assert quick_frame(ExplicitVRLittleEndian, colours().tobytes(), ROWS, COLUMNS, {**PIXEL, **change}, True) is None
     assert quick_frame(ExplicitVRLittleEndian, colours().tobytes()[:-1], ROWS, COLUMNS, PIXEL, True) is None
+
+
+@pytest.mark.parametrize("columns", [7, 9], ids=["no whole number of colours", "a whole number of colours"])
+def test_that_one_sample_a_pixel_is_never_turned_into_colours(columns):
+    """A damaged header said YBR of a picture with one sample a pixel."""
+    array = np.random.default_rng(4).integers(0, 256, (8, columns)).astype(np.uint8)
+    pixel = {**PIXEL, "SamplesPerPixel": 1, "PhotometricInterpretation": "YBR_FULL"}
+    assert quick_frame(RLELossless, packed(array), 8, columns, pixel, True) is None
