@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,19 @@ def model_folder(folder: Path, data: bytes, **changes) -> Path:
     (folder / "model.json").write_text(json.dumps({**MANIFEST, "sha256": hashlib.sha256(data).hexdigest(), **changes}), "utf-8")
     (folder / "model.onnx").write_bytes(data)
     return folder
+
+
+def wait_until_at_work(pid: int | str, *, busy_s: float = 1.5, within_s: float = 60.0) -> None:
+    """Return once a process has computed for ``busy_s``: it is past its imports, however busy the machine is.
+
+    Where the system does not tell (no ``/proc``), after two seconds."""
+    told = Path(f"/proc/{pid}/stat")
+    if not told.exists():
+        time.sleep(2.0)
+        return
+    ends_s = time.monotonic() + within_s
+    while time.monotonic() < ends_s:
+        user, system = told.read_text().rpartition(")")[2].split()[11:13]
+        if (int(user) + int(system)) / os.sysconf("SC_CLK_TCK") >= busy_s:
+            return
+        time.sleep(0.1)

@@ -17,7 +17,7 @@ import pytest
 from app.jobs import CancelToken, JobContext
 from app.jobs.model_worker import load_model, outline_with_model, run_network
 from tests.factories import ellipsoid_image, write_ellipsoid_ct
-from tests.model_files import endless_network, model_folder
+from tests.model_files import endless_network, model_folder, wait_until_at_work
 from volumetry.errors import Cancelled, SegmentationRefused
 from volumetry.segmentation.model_slot import check_model, manifest_from, mask_from_output, model_input
 
@@ -166,10 +166,11 @@ def test_that_a_program_that_is_stopped_or_killed_leaves_no_network_running(tmp_
         while not worker() and time.monotonic() < ends_s:
             time.sleep(0.2)
         (pid,) = worker()
-        time.sleep(2.0)  # long enough that it is at work
+        wait_until_at_work(pid)
+        assert is_running(pid)
         program.send_signal(how)
-        assert program.wait(20) == (130 if how == signal.SIGINT else -signal.SIGKILL)
-        ends_s = time.monotonic() + 10
+        assert program.wait(60) == (130 if how == signal.SIGINT else -signal.SIGKILL)
+        ends_s = time.monotonic() + 30
         while is_running(pid) and time.monotonic() < ends_s:
             time.sleep(0.2)
         assert not is_running(pid)

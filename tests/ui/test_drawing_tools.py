@@ -520,7 +520,7 @@ def test_that_a_brush_stroke_and_a_contour_at_once_are_two_steps(axial, session,
     session.set_tool("brush")
     mouse.press(axial, axial.screen_of(near(11, 0, 0)))
     session.draw_contour(0, 14, session_square(session, -11.0))
-    qtbot.wait(400)  # the contour is worked out while the button is down
+    qtbot.waitUntil(lambda: not session.jobs.is_busy(), timeout=WAIT_MS)  # the contour is worked out while the button is down
     mouse.move(axial, axial.screen_of(near(11, 4, 0)))
     mouse.release(axial, axial.screen_of(near(11, 4, 0)))
     settle(qtbot, session)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
-import time
 from datetime import date
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from app.ui.dialogs.model_slot import ModelSlotDialog, open_model_dialog
 from app.usecases.import_images import import_folder
 from app.usecases.readings import mask_of_reading
 from tests.factories import ellipsoid_image, write_ellipsoid_ct
-from tests.model_files import MANIFEST, endless_network, model_folder, threshold_network
+from tests.model_files import MANIFEST, endless_network, model_folder, threshold_network, wait_until_at_work
 from volumetry.segmentation.model_slot import manifest_from
 
 CENTRE = (12.3, -8.1, 105.2)
@@ -222,10 +221,10 @@ def test_that_a_cancelled_model_leaves_no_process_and_no_proposal(qtbot, study, 
     study.outline_by_model(CENTRE)
     qtbot.waitUntil(lambda: len(multiprocessing.active_children()) == 1, timeout=WAIT_MS)
     (child,) = multiprocessing.active_children()
-    time.sleep(2.0)  # long enough that it is at work
+    wait_until_at_work(child.pid)
     assert child.is_alive()
     study.drop_proposal()
-    qtbot.waitUntil(lambda: not study.model_is_working, timeout=10_000)
+    qtbot.waitUntil(lambda: not study.model_is_working, timeout=WAIT_MS)
     assert multiprocessing.active_children() == []
     with pytest.raises(ValueError, match="closed"):  # ended, waited for and let go
         child.is_alive()
