@@ -17,7 +17,7 @@ from tests.fuzz.run import ROOT, page, portion, shared_folder
 from tests.fuzz.seeds import gather, weights
 from tests.fuzz.workers import Result, Tally, damaged, read_damaged
 
-LONG_RUN_FILES, LONG_RUN_SEED = 50_000, 4
+LONG_RUN_FILES, LONG_RUN_SEED = 50_000, 5
 SHORT_RUN_FILES, SHORT_RUN_SEED = 200, 11
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and watches are Linux's")
