@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from app.cli import treating
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from app.study.model import EVENT_KINDS, LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
@@ -129,6 +130,7 @@ def register(commands) -> None:
     check = add_command(verbs, "check-protocol", help="check a protocol file")
     check.add_argument("file", type=Path, metavar="FILE", help="protocol file, nodus.protocol/1")
     check.set_defaults(work=run_check_protocol)
+    treating.register(verbs)
     for verb in verbs.choices.values():
         add_json(verb)
 

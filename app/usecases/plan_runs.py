@@ -1,21 +1,90 @@
-"""Keep a solved plan in the study: written once, with its field, its masks and all hashes."""
+"""Keep a solved plan in the study: written once, with its field, its masks and all hashes; and set it against what was found and done."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 
 import numpy as np
 
-from app.study.model import PlanRun
+from app.study.canonical import canonical_json, sha256_text
+from app.study.errors import StudyRefused
+from app.study.model import DeliveredPair, PlanRun
 from app.study.store import StudyStore
 from app.usecases.readings import pack_mask
+from planning.compare import compare_delivery, compare_plans
+from planning.safety import DeviceLimits
 
 
-def save_plan_run(store: StudyStore, subject_id: str, visit_id: str | None, plan, solution, assessment) -> PlanRun:
-    """Store field and masks as blobs, then the plan with its assessment that names them."""
+def save_plan_run(
+    store: StudyStore,
+    subject_id: str,
+    visit_id: str | None,
+    plan,
+    solution,
+    assessment,
+    *,
+    node_id: str | None = None,
+    session: str | None = None,
+    predecessor_id: str | None = None,
+    planned_id: str | None = None,
+) -> PlanRun:
+    """Store field and masks as blobs, then the plan with its assessment that names them.
+
+    The run holds all inputs: the plan with every law and threshold, the device's limits that it was judged by, and hashes
+    of plan, assessment, field and masks. With ``planned_id`` it holds the needles as they lie, for that plan. Refusals as
+    in ``StudyStore.save_plan_run``; nothing is kept then but unnamed blobs.
+    """
     blobs = {"field_v_per_cm": store.put_blob(pack_field(solution))}
-    content = {"plan": plan_dict(plan, store, blobs), "assessment": assessment.to_dict()}
-    return store.save_plan_run(content, subject_id=subject_id, visit_id=visit_id, blobs=blobs)
+    written, answer = plan_dict(plan, store, blobs), assessment.to_dict()
+    inputs = {
+        "plan_sha256": sha256_text(canonical_json(written)),
+        "assessment_sha256": sha256_text(canonical_json(answer)),
+        "limits": asdict(DeviceLimits()),
+        "solver": answer.get("solver"),
+    }
+    return store.save_plan_run(
+        {"plan": written, "assessment": answer, "inputs": inputs}, subject_id=subject_id, visit_id=visit_id, blobs=blobs,
+        kind="planned" if planned_id is None else "actual", node_id=node_id, session=session, predecessor_id=predecessor_id, planned_id=planned_id,
+    )  # fmt: skip
+
+
+def newest_predecessor(store: StudyStore, subject_id: str, node_id: str, session: str) -> PlanRun | None:
+    """The run that a new plan of this node and session most likely follows: the newest plan of the same session, else,
+    for salvage, the newest of Day 0 (its needles as they lie, where those were kept)."""
+    runs = [r for r in store.list_plan_runs(subject_id) if r.node_id == node_id]
+    same = [r for r in runs if r.session == session and r.kind != "actual"]
+    if same:
+        return same[-1]
+    return next((r for r in reversed(runs) if r.session == "day0"), None) if session == "salvage" else None
+
+
+def compare_runs(store: StudyStore, actual_id: str) -> dict:
+    """A run of needles as they lie against the plan it belongs to, with what was delivered where that was recorded.
+    Raises ``plan_run_missing``, ``plan_kind_refused`` (the run names no plan)."""
+    actual = store.plan_run(actual_id)
+    if actual.planned_id is None:
+        raise StudyRefused("This run holds no needles as they lie; name one that does.", code="plan_kind_refused")
+    planned = store.plan_run(actual.planned_id)
+    found = compare_plans(planned.content["plan"], actual.content["plan"], planned.content["assessment"], actual.content["assessment"])
+    # What was delivered may have been entered for the plan or for the needles as they lie; both hold the pulses meant.
+    records = store.deliveries(actual_id) or store.deliveries(planned.plan_run_id)
+    delivered = [p.to_dict() for d in records for p in d.pairs]
+    return {"planned": planned.plan_run_id, "actual": actual_id, **found, "delivered": compare_delivery(actual.content["plan"], delivered) if delivered else None}
+
+
+def delivered_pairs(rows) -> tuple[DeliveredPair, ...]:
+    """Delivered pairs from a list of objects with anode, cathode, pulses, voltage_v, current_start_a, current_end_a,
+    aborted, abort_reason. Raises ``delivery_refused``: an unknown key would be a value that nobody kept."""
+    known = tuple(DeliveredPair.__dataclass_fields__)
+    out = []
+    if not isinstance(rows, list):
+        raise StudyRefused("What was delivered must be a list of pairs.", code="delivery_refused")
+    for row in rows:
+        if not isinstance(row, dict) or not {"anode", "cathode", "pulses"} <= set(row) <= set(known) or not isinstance(row.get("aborted", False), bool):
+            raise StudyRefused("A delivered pair is not understood.", code="delivery_refused", hint=f"It has anode, cathode and pulses, and may have {', '.join(known[3:])}.")
+        out.append(DeliveredPair(**row))
+    return tuple(out)
 
 
 def pack_field(solution) -> bytes:

@@ -1,0 +1,137 @@
+"""``study save-plan``, ``add-delivery``, ``plans``, ``compare-plan``: what was planned, how needles lay, what was delivered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.cli.output import add_command, emit, progress_context
+from app.study.model import SESSIONS
+
+
+def register(verbs) -> None:
+    """Add the verbs to ``study``."""
+    save = add_command(verbs, "save-plan", help="solve a plan file and keep it in the study as a run that is written once")
+    save.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    save.add_argument("plan", type=Path, metavar="PLAN.json", help="plan file, nodus.plan/1")
+    save.add_argument("--subject", required=True, help="pseudonym of the subject")
+    save.add_argument("--visit", help="name of the visit whose pictures the plan lies on")
+    save.add_argument("--node", help="label of the node that it is for, for example N1")
+    save.add_argument("--session", choices=SESSIONS, help="session of treatment")
+    which = save.add_mutually_exclusive_group()
+    which.add_argument("--follows", metavar="RUN", help="plan run that this one follows; the newest of the node that fits, without it")
+    which.add_argument("--needles-of", metavar="RUN", help="the file holds the needles of this plan run as they lie")
+    save.add_argument("--no-heat", action="store_true", help="leave out temperature and thermal damage")
+    save.set_defaults(work=run_save_plan)
+
+    given = add_command(verbs, "add-delivery", help="record what the generator delivered for a plan run; written once")
+    given.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    given.add_argument("--run", required=True, help="plan run that was delivered")
+    given.add_argument("--pairs", type=Path, required=True, metavar="FILE.json", help="list of pairs in the order of delivery: anode, cathode, pulses, voltage_v, current_start_a, current_end_a, aborted, abort_reason")
+    given.add_argument("--name", required=True, help="name of who enters this")
+    given.add_argument("--date", help="day of the session, YYYY-MM-DD")
+    given.add_argument("--note", help="anything else worth keeping")
+    given.add_argument("--replaces", metavar="RECORD", help="earlier record that this one corrects")
+    given.add_argument("--reason", help="why it is corrected")
+    given.set_defaults(work=run_add_delivery)
+
+    plans = add_command(verbs, "plans", help="plan runs of the study, with what was delivered")
+    plans.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    plans.add_argument("--subject", help="only this subject")
+    plans.set_defaults(work=run_plans)
+
+    compare = add_command(verbs, "compare-plan", help="needles as they lie and what was delivered, against the plan")
+    compare.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    compare.add_argument("--run", required=True, help="run of needles as they lie")
+    compare.set_defaults(work=run_compare)
+
+
+def run_save_plan(args) -> int:
+    """Solve and keep a plan, or needles as they lie."""
+    from app.cli.study import opened
+    from app.usecases.plan import load_plan, solve_and_assess
+    from app.usecases.plan_runs import newest_predecessor, save_plan_run
+    from app.usecases.readings import find_node, find_visit
+
+    with opened(args.study) as store:
+        visit = None if args.visit is None else find_visit(store, args.subject, args.visit)
+        node = None if args.node is None else find_node(store, args.subject, args.node)
+        if args.needles_of is not None:
+            store.plan_run(args.needles_of)  # refused before minutes of solving
+        follows = args.follows
+        if follows is not None:
+            store.plan_run(follows)
+        elif args.needles_of is None and node is not None and args.session is not None:
+            before = newest_predecessor(store, args.subject, node.node_id, args.session)
+            follows = None if before is None else before.plan_run_id
+        plan = load_plan(args.plan)
+        solution, assessment = solve_and_assess(plan, progress_context(), heat=not args.no_heat)
+        run = save_plan_run(
+            store, args.subject, None if visit is None else visit.visit_id, plan, solution, assessment,
+            node_id=None if node is None else node.node_id, session=args.session, predecessor_id=follows, planned_id=args.needles_of,
+        )  # fmt: skip
+    refused = [c for c in run.content["assessment"]["constraints"] if c["level"] == "refuse"]
+    lines = [f"plan run {run.plan_run_id} kept" + (f", follows {run.predecessor_id}" if run.predecessor_id else "") + (f", needles of {run.planned_id}" if run.planned_id else "")]
+    lines += [f"refuse: {c['message']} [{c['code']}]" for c in refused]
+    emit(_run_row(run) | {"can_be_approved": assessment.can_be_approved, "constraints": run.content["assessment"]["constraints"]}, as_json=args.json, human="\n".join(lines))
+    return 0
+
+
+def run_add_delivery(args) -> int:
+    """Record what was delivered."""
+    from app.cli.study import opened
+    from app.usecases.files import read_json
+    from app.usecases.plan_runs import delivered_pairs
+
+    pairs = delivered_pairs(read_json(args.pairs, code="delivery_refused"))
+    with opened(args.study) as store:
+        kept = store.add_delivery(args.run, pairs, entered_by=args.name, date=args.date, note=args.note, replaces=args.replaces, reason=args.reason)
+    emit(_delivery_row(kept), as_json=args.json, human=f"record {kept.delivery_id} of {args.run} kept: {len(kept.pairs)} pairs, {sum(p.aborted for p in kept.pairs)} aborted")
+    return 0
+
+
+def run_plans(args) -> int:
+    """List plan runs."""
+    from app.cli.study import opened
+
+    with opened(args.study) as store:
+        runs, records = store.list_plan_runs(args.subject), store.deliveries()
+        labels = {n.node_id: n.label for n in store.nodes(args.subject)}
+    answer = [_run_row(r) | {"node": labels.get(r.node_id), "deliveries": [_delivery_row(d) for d in records if d.plan_run_id == r.plan_run_id]} for r in runs]
+    lines = [
+        f"{r['plan_run_id']}  {r['created_utc'][:16]}  {r['subject_id']}  {r['node'] or '-'}  {r['session'] or '-'}  "
+        + ("needles as they lie, of " + r["planned_id"] if r["kind"] == "actual" else "planned" + (f", follows {r['predecessor_id']}" if r["predecessor_id"] else ""))
+        + "".join(f"\n  delivered {d['date'] or d['created_utc'][:10]}: {len(d['pairs'])} pairs, entered by {d['entered_by']}" for d in r["deliveries"])
+        for r in answer
+    ]
+    emit({"plan_runs": answer}, as_json=args.json, human="\n".join(lines) or "no plan runs")
+    return 0
+
+
+def run_compare(args) -> int:
+    """Planned against actual."""
+    from app.cli.study import opened
+    from app.usecases.plan_runs import compare_runs
+
+    with opened(args.study) as store:
+        found = compare_runs(store, args.run)
+    lines = [f"{n['id']}: tip {n['tip_shift_mm']:.1f} mm off ({n['deeper_mm']:+.1f} mm deeper, {n['aside_mm']:.1f} mm aside), turned by {n['angle_deg']:.1f} degrees" for n in found["needles"]]
+    lines += [f"{a}-{b}: {_words(row['distance_mm'], 'mm', 1)} apart" for row in found["spacing"] for a, b in (row["needles"],)]
+    lines += [f"{row['name']}: coverage {_words(row['coverage_pct'], '%', 1)}, smallest margin {_words(row['minimal_margin_mm'], 'mm', 1)}" for row in found["targets"]]
+    if (delivered := found["delivered"]) is not None:
+        lines += [f"{p['anode']}-{p['cathode']}: {p['pulses']['actual']} of {p['pulses']['planned']} pulses" + (f", aborted: {'; '.join(p['abort_reasons'])}" if p["aborted"] else "") for p in delivered["pairs"]]
+    lines += [f"refuse: {c['message']} [{c['code']}]" for c in found["newly_refused"]]
+    emit(found, as_json=args.json, human="\n".join(lines))
+    return 0
+
+
+def _words(row: dict, unit: str, decimals: int) -> str:
+    told = ["not known" if v is None else f"{v:.{decimals}f}" for v in (row["planned"], row["actual"])]
+    return f"{told[0]} planned, {told[1]} actual {unit}"
+
+
+def _run_row(run) -> dict:
+    return {name: getattr(run, name) for name in ("plan_run_id", "subject_id", "visit_id", "created_utc", "kind", "node_id", "session", "predecessor_id", "planned_id", "software_version")}
+
+
+def _delivery_row(kept) -> dict:
+    return {name: getattr(kept, name) for name in ("delivery_id", "plan_run_id", "created_utc", "entered_by", "date", "note", "replaces", "reason")} | {"pairs": [p.to_dict() for p in kept.pairs]}
