@@ -78,7 +78,6 @@ def heat_answer(counter: HeatCounter, names: list[str]) -> dict:
         "tissues": [{"name": name, "properties_of": t.name, "assumed": list(t.assumed), **t.to_dict()} for name, t in zip(names, heat.tissues, strict=True)],
         "spacing_mm": heat.grid.spacing_mm,
         "energy_imbalance": heat.imbalance,
-        "seconds": heat.seconds,
     }
 
 
