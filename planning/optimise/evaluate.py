@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from planning.assessment import PlanAssessment, assess_plan
 from planning.electrode import Electrode
+from planning.errors import PlanRefused
 from planning.field.solution import FieldSolution
 from planning.field.solve import solve_plan
 from planning.kernels import quick_field as kq
@@ -17,9 +19,9 @@ from planning.optimise.limits import Breach, PlanLimits, breaches_of
 from planning.optimise.scene import Scene, all_pairs, calibrated, entry_length_mm, field_at
 from planning.optimise.search import WEIGHTS, Candidate
 from planning.plan import TreatmentPlan
-from planning.pulse import PulsePair
 
 COVERED_PCT = 99.9
+COUNTING_PCT = 0.02
 FINEST_MM = 1.0
 CELLS_MOST = 1_100_000
 VOLTS_STEP = 10.0
@@ -34,57 +36,88 @@ def evaluation_spacing_mm(plan: TreatmentPlan) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
-    """A solved and judged plan. ``key`` sorts: lower is better. ``solution`` is kept for the search only."""
+    """A solved plan, counted on the scene's points: cover of the worst target, smallest field in any target, volumes of
+    structures at risk and of tissue outside the targets at or above the lethal field (air is neither). ``key`` sorts:
+    lower is better. ``solution`` is for the search, ``assessment`` filled for what is proposed."""
 
     plan: TreatmentPlan
-    assessment: PlanAssessment
-    breaches: tuple[Breach, ...]
-    key: tuple
     solution: FieldSolution
+    breaches: tuple[Breach, ...]
+    coverage_pct: float
+    lowest_v_per_cm: float
+    risk_ml: float
+    collateral_ml: float
+    assessment: PlanAssessment | None = None
 
     @property
-    def coverage_pct(self) -> float:
-        """Of the worst target."""
-        return min((t["coverage_pct"] or 0.0) for t in self.assessment.answer["targets"])
+    def key(self) -> tuple:
+        """How it ranks."""
+        return rank_key(self.breaches, self.coverage_pct, self.risk_ml, self.collateral_ml, self.currents_a)
 
     @property
-    def lowest_v_per_cm(self) -> float:
-        """Smallest field in any target."""
-        return min((t["min_v_per_cm"] or 0.0) for t in self.assessment.answer["targets"])
+    def currents_a(self) -> list[float]:
+        """Of every pair."""
+        return [abs(r.current_a) for r in self.solution.pairs]
 
     @property
     def covers(self) -> bool:
-        """Within the limits and at least 99.9 % covered."""
-        return not self.breaches and self.coverage_pct >= COVERED_PCT
+        """Within the limits and covered, with a little in hand for another way of counting."""
+        return not self.breaches and self.coverage_pct >= COVERED_PCT + COUNTING_PCT
 
-    @property
-    def risk_ml(self) -> float:
-        """Volume of structures at risk at or above the lethal threshold."""
-        return sum(r["volume_above_lethal_ml"] or 0.0 for r in self.assessment.answer["at_risk"])
-
-    @property
-    def collateral_ml(self) -> float:
-        """Ablation outside all targets."""
-        return self.assessment.answer["collateral_ml"]
-
-    @property
-    def current_a(self) -> float:
-        """Sum over the pairs."""
-        return sum(abs(p["current_a"]) for p in self.assessment.answer["pairs"])
+    def assessed(self) -> Evaluated:
+        """With its assessment, and cover as that counts it."""
+        if self.assessment is not None:
+            return self
+        got = assess_plan(self.plan, self.solution)
+        return replace(self, assessment=got, coverage_pct=min((t["coverage_pct"] or 0.0) for t in got.answer["targets"]),
+                       lowest_v_per_cm=min((t["min_v_per_cm"] or 0.0) for t in got.answer["targets"]))
 
 
-def rank_key(answer: dict, breaches) -> tuple:
+def rank_key(breaches, coverage_pct: float, risk_ml: float, collateral_ml: float, currents_a) -> tuple:
     """Hard limits, cover (up to 99.9 %), structures at risk, healthy tissue, pairs, current. Volumes are rounded to what
     the grid tells apart."""
-    coverage = min((t["coverage_pct"] or 0.0) for t in answer["targets"])
-    risk = sum(r["volume_above_lethal_ml"] or 0.0 for r in answer["at_risk"])
-    return (len(breaches), -min(round(coverage, 2), COVERED_PCT), round(risk, 2), round(answer["collateral_ml"], 1), len(answer["pairs"]),
-            round(sum(abs(p["current_a"]) for p in answer["pairs"]), 1))
+    return (len(breaches), -min(round(coverage_pct, 2), COVERED_PCT), round(risk_ml, 2), round(collateral_ml, 1), len(currents_a), round(sum(currents_a), 1))
 
 
-def plan_of(scene: Scene, needles: np.ndarray, direction: np.ndarray, volts: np.ndarray) -> TreatmentPlan:
-    """The start plan with other needles and pulses; needles of no pair are left out. Tips are rounded to 0.01 mm,
-    voltages up to 10 V."""
+def count_field(scene: Scene, plan: TreatmentPlan, solution: FieldSolution) -> tuple[float, float, float, float]:
+    """``(cover of the worst target in %, smallest field in any, structures at risk ml, tissue outside targets ml)``.
+
+    Targets and structures by points, metal and shafts left out; healthy tissue by whole cells. Air holds no tissue and no
+    field, and differences across its surface say nothing of the tissue beside it: cells that touch air are left out.
+    """
+    lethal = plan.lethal_v_per_cm
+    worst, lowest, covered_ml = 100.0, math.inf, 0.0
+    for points, volume in zip(scene.counted_targets, scene.target_ml, strict=True):
+        points = points[:, ~_in_needles(plan, points)]
+        e = field_at(solution.e_max_v_per_cm, solution, points)
+        share = float((e >= lethal).mean()) if e.size else 0.0
+        worst, lowest, covered_ml = min(worst, 100.0 * share), min(lowest, float(e.min(initial=math.inf))), covered_ml + share * volume
+    e = field_at(solution.e_max_v_per_cm, solution, scene.counted_risk)
+    risk = float((e >= lethal).sum()) * scene.counted_risk_ml
+    laws = [plan.background]
+    for r in plan.regions:  # rows of the solution's labels
+        if (r.conductivity or plan.background) not in laws:
+            laws.append(r.conductivity or plan.background)
+    dead = np.isin(solution.label, [n for n, law in enumerate(laws) if law.is_air])
+    hot = (solution.e_max_v_per_cm >= lethal) & ~solution.is_needle
+    if dead.any():
+        hot &= ~ndimage.binary_dilation(dead)
+    return worst, lowest, risk, max(float(np.count_nonzero(hot)) * solution.geometry.voxel_size_mm3 / 1000.0 - covered_ml, 0.0)
+
+
+def _in_needles(plan: TreatmentPlan, points: np.ndarray) -> np.ndarray:
+    """True for ``(3, m)`` points in metal or shaft."""
+    out = np.zeros(points.shape[1], bool)
+    for e in plan.electrodes:
+        off = points.T - e.tip_mm
+        along = off @ e.direction
+        out |= (along >= 0) & ((off**2).sum(1) - along**2 < (0.5 * e.diameter_mm) ** 2)
+    return out
+
+
+def plan_of(scene: Scene, needles: np.ndarray, direction: np.ndarray, volts: np.ndarray) -> TreatmentPlan | None:
+    """The start plan with other needles and pulses, None where that is no plan; needles of no pair are left out. Tips are
+    rounded to 0.01 mm, voltages up to 10 V."""
     start = scene.plan
     pairs = all_pairs(len(needles))
     used = sorted({int(i) for p, v in zip(pairs, volts, strict=True) if v > 0 for i in p})
@@ -96,9 +129,9 @@ def plan_of(scene: Scene, needles: np.ndarray, direction: np.ndarray, volts: np.
         electrodes.append(Electrode(names[i], tuple(tip), tuple(np.round(tip + length * direction, 3)), float(needles[i, 3]), scene.diameter_mm))
     like = start.pulses[0]
     most = scene.limits.voltage_most_v
-    pulses = tuple(PulsePair(names[int(a)], names[int(b)], min(most, math.ceil(v / VOLTS_STEP - 1e-6) * VOLTS_STEP), like.pulses, like.width_us, like.rate_hz)
+    pulses = tuple(replace(like, anode=names[int(a)], cathode=names[int(b)], voltage_v=min(most, math.ceil(v / VOLTS_STEP - 1e-6) * VOLTS_STEP))
                    for (a, b), v in zip(pairs, volts, strict=True) if v > 0)
-    return replace(start, electrodes=tuple(electrodes), pulses=pulses)
+    return _replaced(start, tuple(electrodes), pulses)
 
 
 def needles_of(plan: TreatmentPlan) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]], np.ndarray]:
@@ -111,7 +144,7 @@ def needles_of(plan: TreatmentPlan) -> tuple[np.ndarray, np.ndarray, list[tuple[
 
 
 class Evaluator:
-    """Solves plans on one grid and counts them."""
+    """Solves plans on one grid and remembers them."""
 
     def __init__(self, scene: Scene, should_stop: Callable[[], bool]):
         self.scene, self.should_stop = scene, should_stop
@@ -119,11 +152,10 @@ class Evaluator:
         self.solved: list[Evaluated] = []
 
     def judge(self, plan: TreatmentPlan) -> Evaluated:
-        """Solve, assess and rank; remembered. Raises ``PlanRefused``, ``FieldNotConverged``, ``Cancelled``."""
+        """Solve, count and rank; remembered. Raises ``PlanRefused``, ``FieldNotConverged``, ``Cancelled``."""
         solution = solve_plan(plan, spacing_mm=self.spacing_mm, keep_pair_fields=True, should_cancel=self.should_stop)
-        assessment = assess_plan(plan, solution)
         breaches = tuple(breaches_of(plan, solution, self.scene.limits, self.scene.obstacles))
-        out = Evaluated(plan, assessment, breaches, rank_key(assessment.answer, breaches), solution)
+        out = Evaluated(plan, solution, breaches, *count_field(self.scene, plan, solution))
         self.solved.append(out)
         return out
 
@@ -181,9 +213,16 @@ def trimmed(scene: Scene, limits: PlanLimits, found: Evaluated, goal: float, rng
     return Trim(best, covers, float(np.abs(best / volts - 1).max()))
 
 
-def with_volts(found: Evaluated, volts: np.ndarray) -> TreatmentPlan:
-    """The plan with other voltages, pairs and needles without any left out."""
+def with_volts(found: Evaluated, volts: np.ndarray) -> TreatmentPlan | None:
+    """The plan with other voltages, pairs and needles without any left out; None where nothing is left."""
     plan = found.plan
     pulses = tuple(replace(p, voltage_v=math.ceil(v / VOLTS_STEP - 1e-6) * VOLTS_STEP) for p, v in zip(plan.pulses, volts, strict=True) if v > 0)
     used = {name for p in pulses for name in (p.anode, p.cathode)}
-    return replace(plan, pulses=pulses, electrodes=tuple(e for e in plan.electrodes if e.id in used))
+    return _replaced(plan, tuple(e for e in plan.electrodes if e.id in used), pulses)
+
+
+def _replaced(plan: TreatmentPlan, electrodes: tuple, pulses: tuple) -> TreatmentPlan | None:
+    try:
+        return replace(plan, electrodes=electrodes, pulses=pulses)
+    except PlanRefused:  # needles out of the box, or no pulses: a candidate that is no plan
+        return None

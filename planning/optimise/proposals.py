@@ -18,7 +18,6 @@ from planning.optimise.evaluate import (
     candidate_of,
     needles_of,
     plan_of,
-    rank_key,
     scene_like,
     trimmed,
     with_volts,
@@ -64,8 +63,7 @@ class Proposal:
 def summary(f: Evaluated) -> dict:
     """The figures that proposals are compared by."""
     return {"coverage_pct": f.coverage_pct, "min_v_per_cm": f.lowest_v_per_cm, "at_risk_above_lethal_ml": f.risk_ml, "collateral_ml": f.collateral_ml,
-            "needles": len(f.plan.electrodes), "pairs": len(f.plan.pulses), "current_sum_a": f.current_a,
-            "current_most_a": max(abs(p["current_a"]) for p in f.assessment.answer["pairs"]), "limits_broken": [b.to_dict() for b in f.breaches]}
+            "needles": len(f.plan.electrodes), "pairs": len(f.plan.pulses), "current_sum_a": sum(f.currents_a), "current_most_a": max(f.currents_a), "limits_broken": [b.to_dict() for b in f.breaches]}
 
 
 @dataclass(slots=True, eq=False)
@@ -207,9 +205,9 @@ class _Run:
             (rest if any(len(o.needles) == len(c.needles) for o in first) else first).append(c)
         return (first + rest)[:self.effort.shortlist]
 
-    def _solve(self, plan: TreatmentPlan) -> Evaluated | None:
+    def _solve(self, plan: TreatmentPlan | None) -> Evaluated | None:
         self.check()
-        if not plan.pulses or len(plan.electrodes) < 2:
+        if plan is None:
             return None
         try:
             return self.evaluator.judge(plan)
@@ -219,10 +217,7 @@ class _Run:
     def _refine(self, scene: Scene, candidate: Candidate) -> Evaluated | None:
         """Solve a candidate; then bring its voltages to what its solved field asks for, or move its needles where no
         voltage suffices."""
-        try:
-            plan = plan_of(scene, candidate.needles, candidate.direction, candidate.volts)
-        except PlanRefused:
-            return None
+        plan = plan_of(scene, candidate.needles, candidate.direction, candidate.volts)
         best = None
         for n in range(self.effort.solves):
             found = self._solve(plan)
@@ -282,13 +277,13 @@ class _Run:
         answer.evaluations, answer.candidates = len(solved), self.searcher.looked_at
         answer.spacing_mm = self.evaluator.spacing_mm
         allowed = [f for f in solved if not f.breaches and (answer.start is None or f.key <= answer.start.key)]
-        answer.proposals = _choose(allowed, answer.start)
+        answer.proposals = [Proposal(p.name, p.found.assessed()) for p in _choose(allowed, answer.start)]
         best = answer.proposals[0].found if answer.proposals else None
         if best is None:
             breaches = list(answer.start.breaches) if answer.start is not None else breaches_of(self.plan, None, self.limits, scene.obstacles)
             text = f" (the plan to begin with: {breaches[0].message})" if breaches else ""
             answer.warnings.append({"code": "nothing_allowed", "message": f"No arrangement was found that breaks no limit{text}"})
-        elif best is answer.start:
+        elif answer.proposals[0].name == "start":
             answer.warnings.append({"code": "nothing_better", "message": "Nothing better than the plan to begin with was found."})
         if answer.start is not None and answer.start.breaches:
             answer.warnings.append({"code": "start_breaks_limits", "message": "The plan to begin with breaks limits: " + " ".join(b.message for b in answer.start.breaches[:4])})
@@ -316,7 +311,7 @@ def _better(a: Evaluated | None, b: Evaluated | None) -> Evaluated | None:
 
 
 def _much_better(after: tuple, before: tuple) -> bool:
-    """Fewer limits broken, a tenth of a per cent more cover, or a twentieth less harm."""
+    """Fewer limits broken, a tenth of a per cent more cover, or a twentieth less harm (see ``rank_key``)."""
     if after[0] != before[0]:
         return after[0] < before[0]
     if after[1] != before[1]:
@@ -341,4 +336,4 @@ def _choose(allowed: list[Evaluated], start: Evaluated | None) -> list[Proposal]
     return out
 
 
-__all__ = ["Effort", "Optimisation", "Proposal", "optimise_plan", "rank_key"]
+__all__ = ["Effort", "Optimisation", "Proposal", "optimise_plan"]

@@ -20,9 +20,13 @@ from planning.shapes import inside
 TARGET_POINTS = 700
 SURFACE_POINTS = 300
 RISK_POINTS = 700
+COUNTED_POINTS = 30_000
+LATTICE_MOST = 700_000
 TISSUE_POINTS = 900
-OBSTACLE_APART_MM = 1.0
-OBSTACLE_SLACK_MM = 0.15  # between points that far apart a surface may come this much nearer
+OBSTACLE_APART_MM = 1.5
+OBSTACLE_SLACK_MM = 0.25  # between points that far apart a surface may come this much nearer
+REACH_MM = 60.0  # obstacles further from the target are left to the exact check
+BELOW_MM = 35.0
 NEAR_MM = 14.0  # tissue is looked at this far around the target
 WALL_MM = 1.0  # bare metal stays this far inside the domain
 FACTOR_RANGE = (0.6, 1.7)
@@ -50,7 +54,8 @@ class Scene:
     """The quick model's view. ``base`` is the unit vector from the target outwards (mean of the plan's own needles),
     ``plane`` the point and normal that exposed metal stays under, ``entry_mm`` a point of the plane where
     needles are said to enter if no air tells it, ``sigma_s_per_m`` the conductivity that currents are
-    predicted with."""
+    predicted with. ``counted_*``: many more points, by which solved fields are counted, of each target ``(3, m)`` and of
+    all structures at risk (``counted_risk_ml``: volume of one point)."""
 
     plan: TreatmentPlan
     limits: PlanLimits
@@ -67,6 +72,10 @@ class Scene:
     obstacle_region: np.ndarray
     skin_points: np.ndarray
     sigma_s_per_m: float
+    counted_targets: tuple[np.ndarray, ...]
+    target_ml: tuple[float, ...]
+    counted_risk: np.ndarray
+    counted_risk_ml: float
 
     def place(self) -> np.ndarray:
         """Limits of place as the kernel takes them."""
@@ -116,10 +125,13 @@ def build_scene(plan: TreatmentPlan, limits: PlanLimits, obstacles: Obstacles) -
     center = interior.mean(0)
 
     near_low, near_high = np.maximum(low - NEAR_MM, plan.domain.low_mm), np.minimum(high + NEAR_MM, plan.domain.high_mm)
-    at_risk = [n for n, r in enumerate(plan.regions) if r.role == "at_risk"]
-    risk_points, risk_ml = _lattice(near_low, near_high, RISK_POINTS, lambda p: np.isin(owner.of(p), at_risk)) if at_risk else (np.zeros((0, 3)), 0.0)
     silent = [n for n, r in enumerate(plan.regions) if r.conductivity is not None and r.conductivity.is_air]
+    at_risk = [n for n, r in enumerate(plan.regions) if r.role == "at_risk" and n not in silent]
+    risk_points, risk_ml = _lattice(near_low, near_high, RISK_POINTS, lambda p: np.isin(owner.of(p), at_risk)) if at_risk else (np.zeros((0, 3)), 0.0)
     tissue_points, tissue_ml = _lattice(near_low, near_high, TISSUE_POINTS, lambda p: ~np.isin(owner.of(p), targets + silent))
+
+    counted = [_lattice(*plan.regions[n].shape.bounds_mm(), COUNTED_POINTS, lambda p, n=n: owner.of(p) == n) for n in targets]
+    many, many_ml = _lattice(near_low, near_high, COUNTED_POINTS, lambda p: np.isin(owner.of(p), at_risk)) if at_risk else (np.zeros((0, 3)), 0.0)
 
     base = np.mean([e.direction for e in plan.electrodes], axis=0)
     if np.linalg.norm(base) < 0.3:  # needles from opposite sides: the first decides
@@ -138,14 +150,15 @@ def build_scene(plan: TreatmentPlan, limits: PlanLimits, obstacles: Obstacles) -
     points, region = [np.zeros((0, 3))], [np.zeros(0, np.int64)]
     for n, surface in obstacles.surfaces.items():
         p = _apart(surface.points_mm, OBSTACLE_APART_MM)
-        p = p[((p - center) @ base) > -60.0]
+        p = p[(np.linalg.norm(p - center, axis=1) < REACH_MM) & ((p - center) @ base > -BELOW_MM)]
         points.append(p)
         region.append(np.full(len(p), n))
     skin_points = _apart(np.concatenate(skin), OBSTACLE_APART_MM) if skin else np.zeros((0, 3))
-    skin_points = skin_points[np.linalg.norm(skin_points - center, axis=1) < 70.0]
+    skin_points = skin_points[np.linalg.norm(skin_points - center, axis=1) < REACH_MM]
     sigma = float(np.mean([plan.background.sigma0_s_per_m, *[(plan.regions[n].conductivity or plan.background).sigma0_s_per_m for n in targets]]))
     return Scene(plan, limits, obstacles, center, base, plane, entry, plan.electrodes[0].diameter_mm, target, PointSet.of(risk_points, risk_ml), PointSet.of(tissue_points, tissue_ml),
-                 np.ascontiguousarray(np.concatenate(points).T), np.concatenate(region), np.ascontiguousarray(skin_points.T), sigma)
+                 np.ascontiguousarray(np.concatenate(points).T), np.concatenate(region), np.ascontiguousarray(skin_points.T), sigma,
+                 tuple(np.ascontiguousarray(p.T) for p, _ in counted), tuple(ml for _, ml in counted), np.ascontiguousarray(many.T), many_ml / max(len(many), 1))
 
 
 class _Owner:
@@ -166,6 +179,8 @@ def _lattice(low, high, wanted: int, belongs) -> tuple[np.ndarray, float]:
     is body-centred, so that it has no planes along the needles' usual ways."""
     size = np.maximum(np.asarray(high, float) - low, 1e-3)
     for count in (4 * wanted, 20 * wanted, 100 * wanted):
+        if count > LATTICE_MOST:
+            break
         step = (size.prod() * 2 / count) ** (1 / 3)
         axes = [low[a] + (np.arange(max(1, math.ceil(size[a] / step))) + 0.25) * size[a] / max(1, math.ceil(size[a] / step)) for a in range(3)]
         cell = np.array([size[a] / len(axes[a]) for a in range(3)])
@@ -227,16 +242,6 @@ def calibrated(scene: Scene, needles: np.ndarray, direction: np.ndarray, pairs: 
         sets.append(replace(points, factor=factor))
     ratio = [abs(r.current_a) / (4 * math.pi * 1e-3 * s * v) for r, s, v in zip(solution.pairs, share, volts, strict=True) if s > 0 and v > 0]
     return replace(scene, target=sets[0], risk=sets[1], tissue=sets[2], sigma_s_per_m=max(ratio) if ratio else scene.sigma_s_per_m)
-
-
-def nearest_obstacles(scene: Scene, tip: np.ndarray, direction: np.ndarray) -> dict[int, float]:
-    """Distance (mm) of one path to each obstacle's points, by region number."""
-    out = {}
-    radius = 0.5 * scene.diameter_mm
-    for n in np.unique(scene.obstacle_region):
-        points = np.ascontiguousarray(scene.obstacle_points[:, scene.obstacle_region == n])
-        out[int(n)] = float(kq.path_gap(points, tip, direction, 1e9)) - radius
-    return out
 
 
 def entry_length_mm(scene: Scene, tip: np.ndarray, direction: np.ndarray, exposure_mm: float) -> float:
