@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import multiprocessing
 import os
 import signal
@@ -92,9 +91,10 @@ def dask_workers(work: Callable[[Any], Any], check: Callable[[], None], address:
     ``work`` is sent once to each worker. Refuses ``dask_missing``, ``cluster_unreachable``, ``cluster_empty``, ``cluster_version``
     (a worker that runs another version would give other numbers) and ``worker_lost``.
     """
-    if importlib.util.find_spec("distributed") is None:
-        raise WorkersRefused("Dask is not installed, so no cluster can be used.", code="dask_missing", hint="Install the extra 'cluster', or leave the address away to use this machine.")
-    import distributed
+    try:
+        import distributed
+    except ImportError:
+        raise WorkersRefused("Dask is not installed, so no cluster can be used.", code="dask_missing", hint="Install the extra 'cluster', or leave the address away to use this machine.") from None
 
     try:
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
@@ -108,7 +108,8 @@ def dask_workers(work: Callable[[Any], Any], check: Callable[[], None], address:
         while waiting:
             check()
             try:
-                done = distributed.wait(list(waiting), timeout=POLL_S, return_when="FIRST_COMPLETED").done
+                with client.as_current():  # for this thread and moment only: nobody else's client is changed
+                    done = distributed.wait(list(waiting), timeout=POLL_S, return_when="FIRST_COMPLETED").done
             except (TimeoutError, distributed.TimeoutError):
                 continue
             for future in done:

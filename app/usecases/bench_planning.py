@@ -18,9 +18,11 @@ from scipy.sparse import linalg
 from app.jobs import JobContext
 from app.usecases.bench_rows import Row, best_of, compare
 from app.usecases.plan import solve_and_assess, tissue_presets
+from app.usecases.robustness import assess_robustness
 from planning.field.nonlinear import PotentialSolver
 from planning.field.solve import build_problem, solve_plan
 from planning.plan import TreatmentPlan
+from planning.robustness import Spread
 
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)  # tried from the loosest
 CONVERGED = 1e-8  # of ours: what "the" current is
@@ -219,4 +221,5 @@ def _whole_rows() -> list[Row]:
     solve_plan(plan, preview=True)
     rows.append(compare("preview under a moving needle: 4 needles, 6 linear pairs, 1 mm, geometry included", best_of(lambda: solve_plan(plan, preview=True), 10)[0]))
     rows.append(compare("plan of 4 needles solved and assessed, 1 mm", best_of(lambda: solve_and_assess(plan, JobContext()), 3)[0]))
+    rows.append(compare("200 robustness samples of it, 1 mm, all cores, workers started", best_of(lambda: assess_robustness(plan, Spread(), JobContext(), samples=200), 1)[0]))
     return rows

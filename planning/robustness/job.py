@@ -24,12 +24,12 @@ from volumetry.errors import Cancelled
 
 SPACING_MM = 1.0
 SAMPLES_MOST = 100_000
-PLANNED = -1
+PLANNED, WHOLE_BOX = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One solve: the sample (``PLANNED``: the plan as it is), or that sample with needle ``placed`` where it was planned."""
+    """One solve: the sample (``PLANNED``: the plan as it is; ``WHOLE_BOX``: that in its uncut box), or that sample with needle ``placed`` where it was planned."""
 
     index: int
     placed: int | None = None
@@ -66,6 +66,7 @@ class RobustnessJob:
     grid: FieldGrid
     targets: tuple[RegionBits, ...]
     names: tuple[str, ...] = ()
+    whole: Domain | None = None  # the plan's own box where the samples' is cut
 
     @classmethod
     def of(cls, plan: TreatmentPlan, spread: Spread | None = None, *, samples: int = 200, seed: int = 0, spacing_mm: float = SPACING_MM) -> RobustnessJob:
@@ -81,7 +82,8 @@ class RobustnessJob:
         for region, bits in zip((r for r in plan.regions if r.role == "target"), targets, strict=True):
             if ks.count_bits(bits.bits) == 0:
                 raise PlanRefused(f"Target {region.name!r} holds no tissue: later regions cover it.", code="target_empty")
-        return cls(cut, spread, samples, seed, grid, targets, tuple(r.name for r in plan.regions if r.role == "target"))
+        return cls(cut, spread, samples, seed, grid, targets, tuple(r.name for r in plan.regions if r.role == "target"),
+                   None if cut.domain.size_mm == plan.domain.size_mm else replace(plan.domain, spacing_mm=spacing_mm))
 
     def work(self) -> Callable[[Item], Outcome]:
         """``do`` as it can be sent to other processes and machines."""
@@ -93,17 +95,24 @@ class RobustnessJob:
 
     def plan_of(self, item: Item) -> TreatmentPlan:
         """The plan that an item solves. Refuses as a plan does."""
-        return self.plan if item.index == PLANNED else sampled_plan(self.plan, self.draw(item.index), item.placed)
+        return self.plan if item.index < 0 else sampled_plan(self.plan, self.draw(item.index), item.placed)
 
     def do(self, item: Item) -> Outcome:
         """Solve one item on one thread: a process solves one field at a time and two processes are faster than two threads; and
         on one thread the figures are the same to the bit wherever the item is worked out."""
         try:
+            if item.index == WHOLE_BOX:
+                return replace(self._uncut().do(Item(PLANNED)), item=item, zone=b"", zone_drawn=b"")
             plan = self.plan_of(item)
             with ONE_AT_A_TIME, _one_thread():
                 return self._measure(item, plan, solve_plan(plan, tolerance=TOLERANCE))
         except (PlanRefused, FieldNotConverged) as refusal:
             return Outcome(item, refusal.code, refusal.message)
+
+    def _uncut(self) -> RobustnessJob:
+        plan = replace(self.plan, domain=self.whole)
+        grid = FieldGrid.around(plan.domain.center_mm, plan.domain.size_mm, plan.domain.spacing_mm)
+        return replace(self, plan=plan, grid=grid, targets=_target_bits(plan, grid), whole=None)
 
     def _measure(self, item: Item, plan: TreatmentPlan, solution) -> Outcome:
         drawn = self.plan.lethal_v_per_cm if item.index == PLANNED else self.draw(item.index).threshold_v_per_cm
@@ -122,7 +131,7 @@ class RobustnessJob:
 
 
 def cut_domain(plan: TreatmentPlan, spread: Spread, spacing_mm: float) -> Domain:
-    """The plan's box on the run's grid, cut to 22 mm around the targets and all that the needles' metal can reach.
+    """The plan's box on the run's grid, cut to 25 mm around the targets and all that the needles' metal can reach.
 
     One box holds for all samples, so that fields can be laid over one another. Cuts lie on whole cells of the whole box's grid.
     """
@@ -187,7 +196,8 @@ def run_robustness(job: RobustnessJob, run: Run | None = None, *, progress: Call
     """
     run = run or (lambda items: map(job.do, items))
     needles = len(job.plan.electrodes)
-    total, done = 1 + job.samples + min(WORST_LOOKED_AT, job.samples) * needles, 0
+    first = [Item(PLANNED)] if job.whole is None else [Item(PLANNED), Item(WHOLE_BOX)]
+    total, done = len(first) + job.samples + min(WORST_LOOKED_AT, job.samples) * needles, 0
 
     def gather(items: list[Item], text: str) -> Iterator[Outcome]:
         nonlocal done
@@ -200,9 +210,12 @@ def run_robustness(job: RobustnessJob, run: Run | None = None, *, progress: Call
                     progress(text.format(min(done, job.samples), job.samples), min(done / total, 0.999))
                 yield outcome
 
-    planned, samples = None, [None] * job.samples
+    planned, whole, samples = None, None, [None] * job.samples
     counts = np.zeros((2, job.grid.cells), np.uint32)
-    for outcome in gather([Item(PLANNED), *(Item(n) for n in range(job.samples))], "Sample {} of {}"):
+    for outcome in gather([*first, *(Item(n) for n in range(job.samples))], "Sample {} of {}"):
+        if outcome.item.index == WHOLE_BOX:
+            whole = outcome
+            continue
         if outcome.item.index == PLANNED:
             if outcome.code is not None:
                 raise (FieldNotConverged if outcome.code in ("field_not_converged", "no_current_path") else PlanRefused)(outcome.message, code=outcome.code)
@@ -215,7 +228,7 @@ def run_robustness(job: RobustnessJob, run: Run | None = None, *, progress: Call
     put_right: dict[tuple[int, int], Outcome] = {}
     for outcome in gather([Item(o.item.index, n) for o in _worst(samples) for n in range(needles)], "Needles of the worst samples put right"):
         put_right[outcome.item.index, outcome.item.placed] = outcome
-    result = summarise(job, planned, samples, put_right, counts.reshape(2, *job.grid.shape))
+    result = summarise(job, planned, whole, samples, put_right, counts.reshape(2, *job.grid.shape))
     if progress is not None:
         progress("Robustness known", 1.0)
     return result

@@ -13,7 +13,7 @@ from planning.plan import TreatmentPlan
 from planning.tissue import Conductivity
 
 COMPARED_V_PER_CM = 700.0
-REACH_MM = 22.0  # of tissue kept around metal and targets
+REACH_MM = 25.0  # of tissue kept around metal and targets, as in a plan drawn in the window
 TOLERANCE = 1e-4  # a hundredth of the doubt that sampling leaves; the page on planning has the figures
 TIP_MOST_MM = 20.0
 ANGLE_MOST_DEG = 45.0

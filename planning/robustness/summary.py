@@ -20,6 +20,7 @@ CONFIDENCE = 0.95
 ENOUGH = 72  # 0.95 ** 72 < 0.025: the least of so many lies under the 5th percentile
 WORST_LOOKED_AT = 5
 FULL_PCT = 99.9
+SHIFT_MOST_PCT = 0.3  # of coverage, between the samples' box and the plan's own, that goes without a word
 GAIN_LEAST_PCT = 0.01  # below it no needle is said to cost cover
 KINDS = ("chosen", "compared", "drawn")
 
@@ -57,7 +58,7 @@ def share_interval(hits: int, of: int, confidence: float = CONFIDENCE) -> tuple[
     return low, high
 
 
-def summarise(job: RobustnessJob, planned: Outcome, samples: list[Outcome], put_right: dict[tuple[int, int], Outcome], counts: np.ndarray) -> Robustness:
+def summarise(job: RobustnessJob, planned: Outcome, whole: Outcome | None, samples: list[Outcome], put_right: dict[tuple[int, int], Outcome], counts: np.ndarray) -> Robustness:
     """Percentiles, worst needle and maps of a finished run. ``counts``: ``(2, k, j, i)`` solved samples at or above the threshold."""
     ok = np.array([o.code is None for o in samples])
     solved = int(ok.sum())
@@ -75,6 +76,10 @@ def summarise(job: RobustnessJob, planned: Outcome, samples: list[Outcome], put_
     warnings = []
     if solved < len(samples):
         warnings.append({"code": "samples_failed", "message": f"{len(samples) - solved} of {len(samples)} samples could not be solved: they count as uncovered."})
+    uncut = _joint_pct(whole) if whole is not None and whole.code is None else None
+    shift = 0.0 if uncut is None else max((b - a for a, b in zip(uncut[:2], _joint_pct(planned)[:2], strict=True)), key=abs)
+    if abs(shift) > SHIFT_MOST_PCT:
+        warnings.append({"code": "box_cut", "message": f"In the samples' smaller box the plan's own coverage differs by {shift:+.1f} % from that in its whole box: read the percentiles with that shift."})
     if len(samples) < ENOUGH:
         warnings.append({"code": "few_samples", "message": f"{len(samples)} samples are too few to bound the 5th percentile from below; take {ENOUGH} or more."})
     answer = {
@@ -86,6 +91,7 @@ def summarise(job: RobustnessJob, planned: Outcome, samples: list[Outcome], put_
         "needles": needles, "worst_needle": worst["id"] if costs else None, "worst_samples": sorted({i for i, _ in put_right}),
         "current_most_a": {"planned": planned.current_most_a, **({f"p{p}": float(np.percentile(currents, p)) for p in PERCENTILES} if solved else {})},
         "map": {"samples": solved, "interval_95_at_half": list(share_interval(solved // 2, solved)) if solved else None},
+        "planned_in_whole_box_pct": None if uncut is None else dict(zip(KINDS[:2], uncut, strict=False)),
         "grid": {"shape": list(job.grid.shape[::-1]), "spacing_mm": job.grid.spacing_mm, "tolerance": TOLERANCE, "reach_mm": REACH_MM},
         "warnings": warnings,
     }  # fmt: skip
