@@ -82,6 +82,7 @@ class PlanPart:
 
     def _field_is_stale(self) -> None:
         """A field that no longer belongs to the needles on screen is not shown."""
+        self.jobs.drop("heat")
         if self.solution is not None or self.assessment is not None:
             self.solution = self.assessment = None
             self.field_is_preview = False
@@ -155,13 +156,14 @@ class PlanPart:
         self.jobs.start("Field preview", work, key="field", quiet=True, on_done=done, on_refused=lambda _error: None)
 
     def solve(self) -> None:
-        """Solve the plan at full resolution; a job with progress and cancel."""
+        """Solve the plan at full resolution; a job with progress and cancel. The field is shown at once, its heat
+        follows."""
         draft = replace(self.plan, targets=self._current_targets(), spacing_mm=EDIT_SPACING_MM)
         asked = self.plan
 
         def work(context):
             plan = draft_to_plan(draft)
-            return (plan, *solve_and_assess(plan, context))
+            return (plan, *solve_and_assess(plan, context, heat=False))
 
         def done(result) -> None:
             if self.plan is not asked:
@@ -169,8 +171,20 @@ class PlanPart:
             self.solved_plan, self.solution, self.assessment = result
             self.field_is_preview = False
             self.field_changed.emit()
+            self._add_heat()
 
         self.jobs.start("Solving the field", work, key="field", on_done=done)
+
+    def _add_heat(self) -> None:
+        """The temperature of the trains of the field on screen; a job. Coverage and margins stay as they are shown."""
+        plan, shown = self.solved_plan, self.solution
+
+        def done(result) -> None:
+            if self.solution is shown:  # else another field is on screen by now
+                self.assessment = result[1]
+                self.field_changed.emit()
+
+        self.jobs.start("Working out the heat", lambda context: solve_and_assess(plan, context), key="heat", on_done=done)
 
     def save_plan(self) -> None:
         """Write the solved plan into the study as a write-once run; a job."""

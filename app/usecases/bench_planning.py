@@ -220,6 +220,6 @@ def _whole_rows() -> list[Row]:
     plan = needle_plan(1.0, 4, nonlinear=True)
     solve_plan(plan, preview=True)
     rows.append(compare("preview under a moving needle: 4 needles, 6 linear pairs, 1 mm, geometry included", best_of(lambda: solve_plan(plan, preview=True), 10)[0]))
-    rows.append(compare("plan of 4 needles solved and assessed, 1 mm", best_of(lambda: solve_and_assess(plan, JobContext()), 3)[0]))
+    rows.append(compare("plan of 4 needles solved and assessed, without heat, 1 mm", best_of(lambda: solve_and_assess(plan, JobContext(), heat=False), 3)[0]))
     rows.append(compare("200 robustness samples of it, 1 mm, all cores, workers started", best_of(lambda: assess_robustness(plan, Spread(), JobContext(), samples=200), 1)[0]))
     return rows
