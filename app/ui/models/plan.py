@@ -170,6 +170,11 @@ def result_figures(answer: dict, lethal_v_per_cm: float, margin_mm: float) -> li
     ):
         if answer:
             out.append(Figure(label, answer.get(key), "ml", volume_decimals(answer.get(key)), source=source, reason=t("Not known for this plan.")))
+    if answer:
+        heat, later = answer.get("heat") or {}, t("Heat is worked out after the field.")
+        damage = heat.get("thermal_damage_ml")
+        out.append(Figure(t("Hottest tissue"), heat.get("peak_c"), "°C", 0, source=t("Beside a needle, at the end of the trains; thermal values of tissue are largely assumed."), reason=later))
+        out.append(Figure(t("Thermal damage"), damage, "ml", volume_decimals(damage), source=t("Tissue with Arrhenius damage of 1 or more by the set of its own tissue: {sets}.").format(sets=heat.get("damage_set", "")), reason=later))
     return out
 
 
@@ -189,6 +194,7 @@ def _at_risk_tip(row: dict) -> str:
         t("Highest field: {v} V/cm").format(v=number_text(row.get("max_v_per_cm"), 0)),
         t("At or above the lethal field: {v} ml").format(v=number_text(row.get("volume_above_lethal_ml"), 3)),
         t("Nearest needle surface: {v} mm").format(v=number_text(row.get("min_distance_mm"), 1)),
+        t("Hottest: {v} °C").format(v=number_text(row.get("max_temperature_c"), 1)),
     ]
     for threshold, volume in sorted((row.get("volume_ml_by_v_per_cm") or {}).items(), key=lambda kv: float(kv[0])):
         lines.append(f"≥ {number_text(float(threshold), 0)} V/cm: {number_text(volume, 3)} ml")
