@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from app.study.store import utc_now
 from app.usecases.plan import PlanDraft, draft_to_plan, solve_and_assess
+from app.usecases.structures import NECK_STRUCTURES, structure_name
 
 PREVIEW_SPACING_MM = 2.0  # while a needle is dragged
 EDIT_SPACING_MM = 1.0
@@ -12,6 +14,8 @@ EDIT_SPACING_MM = 1.0
 
 class PlanPart:
     """Mixed into ``Session``; uses its signals, jobs, undo stack and study."""
+
+    structure_kind = NECK_STRUCTURES[0][0]
 
     def _drop_plan(self) -> None:
         self.plans_by_visit: dict[str, tuple] = {}
@@ -103,11 +107,30 @@ class PlanPart:
         """Take a structure at risk out of the plan; one undo step."""
         self.set_plan(replace(self.plan, at_risk=tuple(s for s in self.plan.at_risk if s[0] != name)), f"Remove {name}")
 
-    def outline_structure(self, name: str, seed_mm, preset: str = "blood") -> None:
-        """Grow a contrast-filled vessel (or airway) from a click and add it as a structure at risk; a job."""
+    def set_structure_kind(self, kind: str) -> None:
+        """What the next click with the structure tool outlines: a kind of ``NECK_STRUCTURES``."""
+        self.structure_kind = kind
+
+    def state_clear(self, name: str, stated: bool) -> None:
+        """The reader states, or takes back, that a structure lies farther than 15 mm from every needle as it lies now."""
+        plan = self.plan.without_stated_clear(name)
+        if stated:
+            plan = plan.with_stated_clear(name, self.reader, utc=utc_now().isoformat(timespec="seconds"))
+        self.set_plan(plan, f"State {name} far" if stated else f"Take back that {name} is far")
+
+    def _target_side(self) -> str:
+        """Side of the node that is planned for, ``unknown`` where none is."""
+        state = self.nodes.get(self.plan_target_id or self.current_node_id or "")
+        return "unknown" if state is None else str(state.node.side)
+
+    def outline_structure(self, seed_mm) -> None:
+        """Grow a structure of the chosen kind (a contrast-filled vessel, an airway) from a click and add it as a structure at
+        risk, named for what it is and its side; a job."""
         from app.usecases.structures import grow_structure
 
-        image = self.image
+        image, kind = self.image, self.structure_kind
+        name = structure_name(kind, self._target_side(), {n for n, _, _ in self.plan.at_risk})
+        preset = dict(NECK_STRUCTURES)[kind]
         if image is None:
             self.notice.emit("warning", "Open a CT volume first.")
             return
@@ -139,7 +162,7 @@ class PlanPart:
 
     def _preview_field(self) -> None:
         """A quick linear field while a needle is dragged: quiet job, latest wins."""
-        plan = replace(self.plan, targets=self._current_targets(), spacing_mm=PREVIEW_SPACING_MM)
+        plan = replace(self.plan, targets=self._current_targets(), side=self._target_side(), spacing_mm=PREVIEW_SPACING_MM)
         if len(plan.needles) < 2:
             return
 
@@ -158,7 +181,7 @@ class PlanPart:
     def solve(self) -> None:
         """Solve the plan at full resolution; a job with progress and cancel. The field is shown at once, its heat
         follows."""
-        draft = replace(self.plan, targets=self._current_targets(), spacing_mm=EDIT_SPACING_MM)
+        draft = replace(self.plan, targets=self._current_targets(), side=self._target_side(), spacing_mm=EDIT_SPACING_MM)
         asked = self.plan
 
         def work(context):
@@ -195,9 +218,10 @@ class PlanPart:
             self.notice.emit("warning", "Solve the field first; then the plan can be kept in the study.")
             return
         plan, solution, assessment = self.solved_plan, self.solution, self.assessment
+        node_id = self.plan_target_id or self.current_node_id
 
         def done(_run) -> None:
             self._say_saved("plan run saved")
             self.readings_changed.emit()
 
-        self.jobs.start("Saving the plan", lambda _context: save_plan_run(store, subject, visit.visit_id, plan, solution, assessment), write=True, on_done=done)
+        self.jobs.start("Saving the plan", lambda _context: save_plan_run(store, subject, visit.visit_id, plan, solution, assessment, node_id=node_id), write=True, on_done=done)

@@ -34,6 +34,7 @@ from app.ui.models.plan import (
     structure_columns,
     structure_rows,
 )
+from app.ui.panels.plan_anatomy import AnatomyBox
 from app.ui.panels.threshold import ThresholdChooser
 from app.ui.session import Session
 from app.ui.text import t
@@ -96,9 +97,11 @@ class PlanPanel(StepPanel):
         hand.addWidget(self.add_structure, 1)
         hand.addWidget(self.drop_structure, 1)
         self.structures.selectionModel().selectionChanged.connect(lambda *_: self._show_remove())
+        self.anatomy = AnatomyBox(self.session)
         for part in (self.no_target, self.target, self.structures):
             section.body.addWidget(part)
         section.body.addLayout(hand)
+        section.body.addWidget(self.anatomy)
         section.body.addWidget(self.assumed)
         return section
 
@@ -288,6 +291,7 @@ class PlanPanel(StepPanel):
         rows = structure_rows(plan, label, presets)
         self.structures.set_rows(rows)
         self.structures.setVisible(bool(rows))
+        self.anatomy.refresh()
         names = {r.tissue for r in rows if r.assumed} | ({plan.background} if is_assumed(presets, plan.background) else set())
         assumed = ", ".join(sorted(n.replace("_", " ") for n in names))
         self.assumed.show_text(t("* Assumed conductivity: {names}. The field is an estimate.").format(names=assumed) if assumed and rows else "")

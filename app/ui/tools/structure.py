@@ -16,9 +16,7 @@ class StructureTool(Tool):
         return t("Click inside a vessel or airway that the field must spare")
 
     def press(self, event: PaneEvent) -> None:
-        """Grow the structure from here, under the first free name."""
+        """Grow a structure of the chosen kind from here."""
         self.at = event
         if event.on_volume:
-            used = {name for name, _, _ in self.session.plan.at_risk}
-            name = next(n for n in (f"vessel {i}" for i in range(1, 100)) if n not in used)
-            self.session.outline_structure(name, tuple(float(v) for v in event.point))
+            self.session.outline_structure(tuple(float(v) for v in event.point))

@@ -137,3 +137,29 @@ def test_that_a_solved_plan_can_be_saved(show, session, qtbot, monkeypatch):
     panel.scroll.ensureWidgetVisible(panel.save_button)
     click(qtbot, panel.save_button)
     assert calls.made == [("save_plan",)]
+
+
+def test_that_a_vessel_is_stated_far_by_a_tick_that_goes_when_a_needle_moves(show, session, qtbot):
+    fill(session)
+    session.plan = plan_of_needles(2)
+    panel = show("plan")
+    tick = panel.anatomy.clear["carotid"]
+    assert tick.isVisible()
+    assert not tick.isChecked()
+    tick.click()
+    assert [(s.name, s.by) for s in session.plan.stated_clear] == [("carotid", session.reader)]
+    assert tick.isChecked()
+    first = session.plan.needles[0]
+    session.set_plan(session.plan.with_needle(replace(first, tip_mm=(first.tip_mm[0] + 1.0, *first.tip_mm[1:]))), "Move E1")
+    assert not tick.isChecked()
+    session.add_structure("left carotid", session.nodes["a"].draft.as_mask(name="left carotid"), "blood")
+    assert not tick.isVisible()
+    assert panel.anatomy.clear["jugular"].isVisible()
+
+
+def test_that_a_click_outlines_the_kind_that_was_chosen(show, session):
+    fill(session)
+    panel = show("plan")
+    panel.anatomy.kind.setCurrentIndex(panel.anatomy.kind.findData("jugular"))
+    panel.anatomy.kind.activated.emit(panel.anatomy.kind.currentIndex())
+    assert session.structure_kind == "jugular"

@@ -120,3 +120,22 @@ def test_that_a_table_is_exported_of_locked_readings_only(qtbot, outlined, told,
     outlined.export("csv", tmp_path / "out")
     settle(qtbot, outlined)
     assert told.has("Exported 1 locked readings")
+
+
+def test_that_a_plan_in_the_neck_is_refused_until_the_vessels_are_outlined_or_stated_far(qtbot, outlined):
+    def unknown() -> list[str]:
+        solved(qtbot, outlined)
+        return [c["message"] for c in outlined.assessment.to_dict()["constraints"] if c["code"] == "structure_unknown"]
+
+    two_needles(outlined)
+    assert len(unknown()) == 2
+    outlined.state_clear("carotid", True)
+    outlined.state_clear("jugular", True)
+    assert unknown() == []
+    assert {s.by for s in outlined.solved_plan.anatomy.stated_clear} == {outlined.reader}
+    first = outlined.plan.needles[0]
+    outlined.set_plan(outlined.plan.with_needle(replace(first, tip_mm=(first.tip_mm[0] - 1.0, *first.tip_mm[1:]))), "Move E1")
+    assert len(unknown()) == 2  # said of the needles as they lay
+    outlined.undo_stack.undo()
+    outlined.state_clear("jugular", False)
+    assert len(unknown()) == 1
