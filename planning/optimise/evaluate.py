@@ -16,7 +16,7 @@ from planning.field.solution import FieldSolution
 from planning.field.solve import solve_plan
 from planning.kernels import quick_field as kq
 from planning.optimise.limits import Breach, PlanLimits, breaches_of
-from planning.optimise.scene import Scene, all_pairs, calibrated, entry_length_mm, field_at
+from planning.optimise.scene import PointSet, Scene, all_pairs, calibrated, entry_length_mm, field_at
 from planning.optimise.search import WEIGHTS, Candidate
 from planning.plan import TreatmentPlan
 
@@ -27,6 +27,7 @@ CELLS_MOST = 1_100_000
 VOLTS_STEP = 10.0
 CURRENT_SPARE = 0.985  # of the limit, when voltages are changed by proportion: tissue that opens draws more
 ORDERS = 12
+WEAKEST = 250
 
 
 def evaluation_spacing_mm(plan: TreatmentPlan) -> float:
@@ -161,9 +162,23 @@ class Evaluator:
 
 
 def scene_like(scene: Scene, found: Evaluated, *, everywhere: bool = False) -> Scene:
-    """The scene in which the quick model repeats a solved plan (see ``calibrated``)."""
+    """The scene in which the quick model repeats a solved plan (see ``calibrated``) and also looks at the points of the
+    targets where that plan is weakest."""
     needles, direction, pairs, volts = needles_of(found.plan)
+    if not everywhere:
+        scene = replace(scene, target=with_weakest(scene, found))
     return calibrated(scene, needles, direction, pairs, volts, found.solution, everywhere=everywhere)
+
+
+def with_weakest(scene: Scene, found: Evaluated) -> PointSet:
+    """The target's points and those counted points of the targets that have least field in a solved plan: the few that
+    stand for a shape are not always the worst."""
+    weakest = [scene.target.points]
+    for points in scene.counted_targets:
+        e = field_at(found.solution.e_max_v_per_cm, found.solution, points)
+        weakest.append(points[:, np.argsort(e, kind="stable")[:WEAKEST]])
+    points = np.ascontiguousarray(np.concatenate(weakest, axis=1))
+    return PointSet(points, np.zeros(points.shape[1]), np.ones(points.shape[1]))
 
 
 def candidate_of(scene: Scene, found: Evaluated, goal: float) -> Candidate:
@@ -192,7 +207,7 @@ def trimmed(scene: Scene, limits: PlanLimits, found: Evaluated, goal: float, rng
     cap = np.minimum(limits.voltage_most_v, volts * CURRENT_SPARE * limits.current_most_a / np.maximum(amps, 1e-6))
     cap = np.where(cap < limits.voltage_least_v, 0.0, np.floor(cap / VOLTS_STEP) * VOLTS_STEP)
     fields = [np.array([field_at(r.e_v_per_cm, found.solution, s.points) / r.voltage_v for r in found.solution.pairs]) if s.points.shape[1] else np.zeros((len(volts), 0))
-              for s in (scene.target, scene.risk, scene.tissue)]
+              for s in (with_weakest(scene, found), scene.risk, scene.tissue)]
     target, risk, tissue = (np.ascontiguousarray(f) for f in fields)
     lethal = found.plan.lethal_v_per_cm
     most = np.zeros(target.shape[1])

@@ -30,6 +30,7 @@ from planning.plan import TreatmentPlan
 from volumetry.errors import Cancelled
 
 GOAL = 1.03  # of the lethal field at every point of the target: the reserve for another grid
+HIGHER = 1.02  # the goal rises by this each time that solved plans stay short of cover
 RESERVES = (1.4, 1.25, 1.15)
 PARALLEL_DEG = 3.0
 NUMBERS_THAT_COVER = 3
@@ -153,6 +154,8 @@ class _Run:
                 break
             self.progress("Moving the best further", 0.65 + 0.2 * n / self.effort.rounds)
             before = best.key
+            if not best.covers:
+                self.goal *= HIGHER
             like = scene_like(scene, best)
             self.searcher.scene = like
             around = self.searcher.improve(candidate_of(like, best, self.goal), self.goal, sigma=0.5, generations=self.effort.generations)
@@ -209,6 +212,9 @@ class _Run:
         self.check()
         if plan is None:
             return None
+        for known in self.evaluator.solved:
+            if (known.plan.electrodes, known.plan.pulses) == (plan.electrodes, plan.pulses):
+                return known
         try:
             return self.evaluator.judge(plan)
         except (PlanRefused, FieldNotConverged):
@@ -278,6 +284,11 @@ class _Run:
         answer.spacing_mm = self.evaluator.spacing_mm
         allowed = [f for f in solved if not f.breaches and (answer.start is None or f.key <= answer.start.key)]
         answer.proposals = [Proposal(p.name, p.found.assessed()) for p in _choose(allowed, answer.start)]
+        if answer.start is not None and not answer.start.breaches and any(p.found.coverage_pct < COVERED_PCT for p in answer.proposals):
+            # Where cover counts, it is compared as the assessment counts it.
+            answer.start = answer.start.assessed()
+            kept = [p for p in answer.proposals if p.name != "start" and p.found.key <= answer.start.key]
+            answer.proposals = kept or [Proposal("start", answer.start)]
         best = answer.proposals[0].found if answer.proposals else None
         if best is None:
             breaches = list(answer.start.breaches) if answer.start is not None else breaches_of(self.plan, None, self.limits, scene.obstacles)

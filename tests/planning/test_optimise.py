@@ -133,7 +133,7 @@ def test_that_cancelling_keeps_the_best_so_far():
 
 
 def test_that_the_limit_in_the_way_is_named():
-    answer = optimise_plan(simple(), read_limits({"current_a": 5.0, "needles": 3}), seed=1, effort=LEAST)
+    answer = optimise_plan(simple(), read_limits({"current_a": 5.0, "needles": 3}), seed=1, effort=SHORT)
     assert answer.stopped_by == "limits"
     assert "current" in [b.code for b in answer.forbidden_by]
     assert "path_clearance" not in [b.code for b in answer.forbidden_by]
@@ -170,7 +170,7 @@ def test_that_a_search_counts_as_an_assessment_counts(answers):
         got = p.assessment.answer
         assert cover == pytest.approx(got["targets"][0]["coverage_pct"], abs=0.02)
         assert lowest == pytest.approx(got["targets"][0]["min_v_per_cm"], rel=0.05)
-        assert sum(scene.target_ml) == pytest.approx(got["targets"][0]["volume_ml"], rel=0.01)
+        assert sum(scene.target_ml) == pytest.approx(got["targets"][0]["volume_ml"], rel=0.03)  # needles are no tissue
         assert collateral < got["collateral_ml"]  # that one counts the air, too
 
 
@@ -214,6 +214,7 @@ def test_that_nodes_in_fifty_necks_are_covered_or_it_is_said_what_forbids_it(rec
         axes = " x ".join(f"{a:.0f}" for a in plan.regions[-1].shape.axes_mm)
         forbids = "; ".join(b.message for b in answer.forbidden_by)
         rows.append((100 + seed, axes, answer.start.coverage_pct, best, wall, busy, answer.evaluations, answer.candidates, forbids))
+        print(100 + seed, axes, "none" if best is None else f"{best.coverage_pct:.2f} %", f"{wall:.0f} s", f"{busy:.0f} s", answer.evaluations, forbids, flush=True)
         if best is None or best.coverage_pct < 99.9:
             silent += [] if answer.forbidden_by else [100 + seed]
         for p in answer.proposals:
