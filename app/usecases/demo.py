@@ -211,7 +211,7 @@ def plan_node(store: StudyStore, case: DemoCase, context: JobContext):
             click = min(near, key=lambda p: np.linalg.norm(p - centre))
             grown = grow_structure(image, click, structure, reach_mm=35.0)
             at_risk.append((structure, replace(grown, array=grown.array & ~mask.array), "blood"))
-    draft = PlanDraft(targets=((node.label, mask, "node"),), at_risk=tuple(at_risk), background="muscle")
+    draft = PlanDraft(targets=((node.label, mask, "node"),), at_risk=tuple(at_risk), background="muscle", side=str(node.side))
     for needle in suggest_needles(mask, 3, spacing_mm=13.0, exposure_mm=20.0, image=image, at_risk=tuple(m for _, m, _ in at_risk)):
         draft = draft.with_needle(needle)
     plan = draft_to_plan(draft)

@@ -188,6 +188,34 @@ def advice(code: str) -> tuple[str, str]:
             t("Outlines drawn between slices were moved to the nearest slice."),
             t("Check the first and last slice of the node."),
         ),
+        "structure_unknown": (
+            t("A large vessel near the node is not outlined, so its field and its distance to the needles are not known."),
+            t("Outline it with the structure tool (A), or state in the panel that it lies farther than 15 mm from every needle."),
+        ),
+        "stated_clear_wrong": (
+            t("An outline in this plan contradicts the statement that the structure lies far from every needle."),
+            t("Take the statement back, or correct the outline."),
+        ),
+        "side_unstated": (
+            t("The side of the node is not stated, so it cannot be checked whether the vessel outlined is the near one."),
+            t("State the node's side in step 2."),
+        ),
+        "heat_at_risk": (
+            t("The pulses warm this structure so far that heat alone may damage it. Thermal values of tissue are largely assumed."),
+            t("Move the needles away, or give fewer or rarer pulses."),
+        ),
+        "thermal_assumed": (
+            t("No measurement backs some thermal values of these tissues; values from the literature stand in."),
+            t("Read temperatures and thermal damage as estimates."),
+        ),
+        "current_end_of_train": (
+            t("Warm tissue conducts better: by the end of the pulses the current is predicted above the generator's limit."),
+            t("Lower the voltage of this pair, shorten the exposure, or move the needles apart."),
+        ),
+        "boiling": (
+            t("Tissue beside a needle is predicted to boil; no figure of heat or current holds beyond that."),
+            t("Lower the voltage, the pulse width or the rate."),
+        ),
         "conductivity_assumed": (
             t("No measurement backs the conductivity of this tissue; a value from the literature stands in. Fields and currents shift with it."),
             t("Read coverage and current as estimates, and plan with room to spare."),
