@@ -16,7 +16,9 @@ def register(commands) -> None:
         description="Search for needles and voltages that cover the target. No proposal breaks a hard limit, and none is worse than the plan given. "
         "Limits and seed stand in the plan file: \"limits\": {\"spacing_mm\": [10, 24], \"voltage_v\": 3000, \"current_a\": 50, \"exposure_mm\": [10, 30], \"needles\": 4, "
         "\"path_clearance_mm\": 2, \"cone_deg\": 40}, \"seed\": 1; one number is the most, two are least and most, three or more exposures are those allowed. "
-        "Ctrl-C ends the search and gives the best so far.",
+        "Ctrl-C ends the search and gives the best so far. The answer: \"proposals\" (\"name\", \"plan\", \"assessment\", \"trade_off\"), \"evaluations\" (plans solved), "
+        "\"candidates\" (ranked by the quick model), \"seed\", \"stopped_by\" (converged, limits, cancelled, time), \"forbidden_by\" (limits in the way of full cover), "
+        "\"start\" (trade-off of the plan given), \"limits\" (as kept), \"spacing_mm\", \"seconds\", \"warnings\".",
     )  # fmt: skip
     optimise.add_argument("plan", type=Path, metavar="PLAN.json", help="plan file, nodus.plan/1: its needles give the way in, diameter and pulses")
     optimise.add_argument("--out", type=Path, metavar="PLAN2.json", help="write the best proposal there as a plan file")
