@@ -47,7 +47,7 @@ def kill_after(child: subprocess.Popen, delay_s: float) -> list[list[str]]:
         pytest.fail(f"the child did not start: {child.stderr.read()}")
     time.sleep(delay_s)
     child.send_signal(signal.SIGKILL)
-    rest, errors = child.communicate(timeout=20)
+    rest, errors = child.communicate(timeout=120)
     assert errors == ""
     return [line.split() for line in rest.split("\n")[:-1]]
 

@@ -33,3 +33,17 @@ def session(styled_qapp):
     yield made
     made.jobs.close()
     made.deleteLater()
+
+
+# A wait ends when what it waits for is there. How long that takes belongs to the machine and to
+# whatever else it is doing: no test fails by it before this.
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """The hands and eyes of pytest-qt, with patience."""
+    until, signal = qtbot.waitUntil, qtbot.waitSignal
+    qtbot.waitUntil = lambda callback, *, timeout=0: until(callback, timeout=max(timeout, PATIENCE_MS))
+    qtbot.waitSignal = lambda awaited, *, timeout=0, **more: signal(awaited, timeout=max(timeout, PATIENCE_MS), **more)
+    return qtbot
