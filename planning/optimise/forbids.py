@@ -8,7 +8,7 @@ import numpy as np
 
 from planning.kernels import quick_field as kq
 from planning.optimise.limits import Breach
-from planning.optimise.scene import Scene
+from planning.optimise.scene import SKIN_MM, Scene
 from planning.optimise.search import Candidate, Searcher
 
 FREED = 0.5  # of the shortfall: what a limit must give back to be named
@@ -38,21 +38,26 @@ def what_forbids(searcher: Searcher, scene: Scene, begin: Candidate, goal: float
     for n in np.unique(scene.obstacle_region):
         kept = np.ascontiguousarray(scene.obstacle_points[:, scene.obstacle_region != n])
         ask("path_clearance", f"{scene.obstacles.names[int(n)]}, which needle paths keep {limits.path_clearance_mm:g} mm from", limits.path_clearance_mm, obstacles=kept)
+    if len(scene.obstacles.names) > 1:
+        ask("path_clearance", f"structures around, which needle paths keep {limits.path_clearance_mm:g} mm from (only together: {', '.join(scene.obstacles.names.values())})",
+            limits.path_clearance_mm, obstacles=np.zeros((3, 0)))
+    together = len(questions) - 1 if len(scene.obstacles.names) > 1 else -1
     free = place.copy()
     free[0:2] = [[-1e6] * 3, [1e6] * 3]
     free[2] = scene.plane[0] + 1e6 * scene.base
-    ask("needle_outside_domain", "the walls of the solved box and the entry of the needles", None, place=free)
+    free[4, 1] = -1e6
+    ask("needle_outside_domain", f"the walls of the solved box, and the skin that bare metal stays {SKIN_MM:g} mm under", None, place=free)
 
     answers = [_missing(searcher, begin, goal, generations, needles, other) for _, _, _, needles, other in questions]
     now = _missing(searcher, begin, goal, generations, count, {})
     least = min(answers, default=math.inf)
     wanted = 0.0 if least <= 0 else FREED * now
     named = [(a, q) for a, q in zip(answers, questions, strict=True) if a <= wanted and a < now]
+    if together >= 0 and sum(q[0] == "path_clearance" for _, q in named) > 1:  # a single structure says more
+        named = [n for n in named if n[1] is not questions[together]]
     if not named and now > 0 and len(questions) > 0:
-        # Only several together: say which of them the best arrangement stands at.
-        everything = np.zeros((3, 0))
-        together = _missing(searcher, begin, goal, generations, max(count, limits.needles_most), {"place": free, "electric": stronger, "obstacles": everything})
-        if together < now:
+        everything = {"place": free, "electric": stronger, "obstacles": np.zeros((3, 0))}
+        if _missing(searcher, begin, goal, generations, max(count, limits.needles_most), everything) < now:
             return [Breach("cover_not_reached", "several limits together: lifting any single one does not free the target", 100.0 * now, None)]
     return [Breach(q[0], q[1], None, q[2]) for _, q in sorted(named, key=lambda n: n[0])]
 

@@ -28,6 +28,7 @@ OBSTACLE_SLACK_MM = 0.25  # between points that far apart a surface may come thi
 REACH_MM = 60.0  # obstacles further from the target are left to the exact check
 BELOW_MM = 35.0
 NEAR_MM = 14.0  # tissue is looked at this far around the target
+SKIN_MM = 2.0  # bare metal stays this far under the skin
 WALL_MM = 1.0  # bare metal stays this far inside the domain
 FACTOR_RANGE = (0.6, 1.7)
 CURRENT_SPARE = 0.98  # of the limit, as far as the quick model predicts
@@ -81,8 +82,8 @@ class Scene:
         """Limits of place as the kernel takes them."""
         low, high = self.plan.domain.low_mm + WALL_MM, self.plan.domain.high_mm - WALL_MM
         clear = self.limits.path_clearance_mm + OBSTACLE_SLACK_MM
-        point = self.plane[0] - clear * self.plane[1]
-        return np.array([low, high, point, self.plane[1], (clear, clear, self.limits.spacing_least_mm), (self.limits.spacing_most_mm, 0.0, 0.0)])
+        point = self.plane[0] - SKIN_MM * self.plane[1]
+        return np.array([low, high, point, self.plane[1], (clear, SKIN_MM + OBSTACLE_SLACK_MM, self.limits.spacing_least_mm), (self.limits.spacing_most_mm, 0.0, 0.0)])
 
     def electric(self) -> np.ndarray:
         """Limits of the generator as the kernel takes them."""
