@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from planning.electrode import angle_deg, pair_distance_mm
 from planning.field.grid import FieldGrid
@@ -101,7 +102,7 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits, 
     thresholds = sorted({*plan.thresholds_v_per_cm})
     lethal = plan.lethal_v_per_cm
 
-    everything = _tissue_near_field(grid, plan, solution, min([*thresholds, lethal]))
+    everything = _tissue_near_field(grid, plan, solution, min([*thresholds, lethal]), bits)
     volumes = counter.above_ml(everything, [*thresholds, lethal])
     ablation = volumes[-1]
     zone = lethal_surface(solution, lethal)
@@ -124,7 +125,7 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits, 
     rows_of = {n: {e.id: {"name": plan.regions[n].name, "distance_mm": needle_distance_mm(e, _reach(plan, e), s)} for e in plan.electrodes}
                for n, s in surfaces.items()}
     clearances = {e.id: [rows_of[n][e.id] for n in surfaces] for e in plan.electrodes}
-    at_risk = [_at_risk(plan, n, counter, bits[n], list(rows_of[n].values()), thresholds, warnings) for n in surfaces]
+    at_risk = [_at_risk(plan, n, counter, bits[n], list(rows_of[n].values()), thresholds, warnings, solution) for n in surfaces]
 
     if _touches_wall(everything, solution, lethal):
         warnings.append({"code": "domain_too_small", "message": "The lethal zone reaches the wall of the solved box: enlarge the domain."})
@@ -203,8 +204,8 @@ def _keep_counted(region: RegionBits, grid: FieldGrid) -> None:
     region.bits[...] &= outer_bits(grid).bits[region.box]
 
 
-def _tissue_near_field(grid: FieldGrid, plan: TreatmentPlan, solution: FieldSolution, lowest: float) -> RegionBits:
-    """All tissue sub-points in the box of cells where the field may reach the lowest threshold."""
+def _tissue_near_field(grid: FieldGrid, plan: TreatmentPlan, solution: FieldSolution, lowest: float, bits: list[RegionBits | None]) -> RegionBits:
+    """All tissue sub-points in the box of cells where the field may reach the lowest threshold; air is no tissue."""
     hot = solution.e_max_v_per_cm >= 0.5 * lowest
     box = []
     for axis in range(3):
@@ -214,13 +215,16 @@ def _tissue_near_field(grid: FieldGrid, plan: TreatmentPlan, solution: FieldSolu
         box.append(slice(max(0, int(hits[0]) - 2), min(grid.shape[axis], int(hits[-1]) + 3)))
     region = RegionBits(tuple(box), np.full(tuple(s.stop - s.start for s in box), ks.ALL, np.uint64))
     clear_cells(region, grid, *needle_bits(plan, grid))
+    for r, held in zip(plan.regions, bits, strict=True):
+        if held is not None and r.conductivity is not None and r.conductivity.is_air:
+            clear(region, held)
     _keep_counted(region, grid)
     return region
 
 
 def _touches_wall(region: RegionBits, solution: FieldSolution, lethal: float) -> bool:
     e, label = solution.e_max_v_per_cm, solution.label
-    tissue = ~solution.is_needle
+    tissue = ~(solution.is_needle | solution.is_air)
     for axis in range(3):
         for n in (0, -1):
             face = [slice(None)] * 3
@@ -285,7 +289,19 @@ def _share_bits(share: np.ndarray) -> np.ndarray:
     return table[np.rint(64 * share).astype(np.int64)]
 
 
-def _at_risk(plan, n, counter, mine, distances, thresholds, warnings) -> dict:
+def _beside_air(name: str, mine: RegionBits, volume_ml: float, thresholds, solution: FieldSolution, warnings) -> dict:
+    """Figures of a structure that is air: no volume of it is exposed; the field is that of the tissue at its wall."""
+    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in mine.box)
+    inside = np.zeros(tuple(min(s.stop, n) - s.start for s, n in zip(box, solution.label.shape, strict=True)), bool)
+    inside[tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(mine.box, box, strict=True))] = mine.bits != 0
+    wall = ndimage.binary_dilation(inside & solution.is_air[box], np.ones((3, 3, 3), bool)) & ~(solution.is_air | solution.is_needle)[box]
+    e = solution.e_max_v_per_cm[box][wall]
+    warnings.append({"code": "structure_is_air", "message": f"Structure {name!r} is air and holds no tissue: its field is that of the tissue at its wall, its exposed volumes are 0."})
+    return {"volume_ml": volume_ml, "volume_above_lethal_ml": 0.0, "volume_ml_by_v_per_cm": {f"{t:g}": 0.0 for t in thresholds},
+            "max_v_per_cm": float(e.max()) if e.size else None, "mean_v_per_cm": float(e.mean()) if e.size else None}
+
+
+def _at_risk(plan, n, counter, mine, distances, thresholds, warnings, solution) -> dict:
     region = plan.regions[n]
     wanted = sorted({*thresholds, *RISK_THRESHOLDS_V_PER_CM})
     known = [c["distance_mm"] for c in distances if c["distance_mm"] is not None]
@@ -296,6 +312,8 @@ def _at_risk(plan, n, counter, mine, distances, thresholds, warnings) -> dict:
     if volume <= 0:
         warnings.append({"code": "structure_outside", "message": f"Structure {region.name!r} lies outside the solved box: its field is not known."})
         return row
+    if region.conductivity is not None and region.conductivity.is_air:
+        return row | _beside_air(region.name, mine, volume, wanted, solution, warnings)
     above = counter.above_ml(mine, [*wanted, plan.lethal_v_per_cm])
     histogram, _, largest = counter.spread(mine)
     edges = ks.LOWEST * (ks.HIGHEST / ks.LOWEST) ** ((np.arange(ks.BINS) + 0.5) / ks.BINS)

@@ -249,4 +249,4 @@ class PotentialSolver:
         p = self.problem
         km.mirror_ghosts(self.potential)
         kc.field_strength(self.potential, p.label, self.scale, out)
-        kc.special_field_strength(self.potential, self.scale, p.special_cell, p.special_factor, out)
+        kc.special_field_strength(self.potential, p.label, self.scale, p.special_cell, p.special_factor, out)

@@ -52,8 +52,9 @@ class SolverReport:
 @dataclass(frozen=True, slots=True, eq=False)
 class FieldSolution:
     """``e_max_v_per_cm``: float32 ``[k, j, i]`` maximum of |E| over the pairs. Needle voxels hold
-    a fill value for interpolation (metal the largest neighbour, shaft the mean of its neighbours);
-    ``label`` says which they are and the row of the plan's tissue elsewhere."""
+    a fill value for interpolation (metal the largest neighbour, shaft the mean of its neighbours), and so do air
+    voxels that touch tissue; air is 0 elsewhere. ``label`` says which they are and the row of the plan's tissue elsewhere;
+    ``air_labels`` are the rows that do not conduct."""
 
     geometry: ImageGeometry
     e_max_v_per_cm: np.ndarray
@@ -62,6 +63,12 @@ class FieldSolution:
     pairs: tuple[PairResult, ...]
     report: SolverReport
     warnings: tuple[tuple[str, str], ...] = field(default=())
+    air_labels: tuple[int, ...] = ()
+
+    @property
+    def is_air(self) -> np.ndarray:
+        """True in what does not conduct: no tissue."""
+        return np.isin(self.label, self.air_labels)
 
     @property
     def is_needle(self) -> np.ndarray:
@@ -74,5 +81,5 @@ class FieldSolution:
         return self.label == METAL
 
     def shown_v_per_cm(self) -> np.ndarray:
-        """The field for pictures: NaN in metal and shaft."""
-        return np.where(self.is_needle, np.float32(np.nan), self.e_max_v_per_cm)
+        """The field for pictures: NaN in metal, shaft and air."""
+        return np.where(self.is_needle | self.is_air, np.float32(np.nan), self.e_max_v_per_cm)

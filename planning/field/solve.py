@@ -19,6 +19,7 @@ from planning.kernels import multigrid as km
 from planning.kernels import sampling as ks
 from planning.plan import Domain, TreatmentPlan
 from planning.threads import ONE_AT_A_TIME
+from planning.tissue import AIR_BELOW_S_PER_M
 from planning.tissue_map import sample_materials
 
 TOLERANCE = 1e-6
@@ -102,6 +103,7 @@ def _solve(plan, preview, keep_pair_fields, tolerance, progress, should_cancel) 
     e_now = np.zeros_like(e_max)
     e_before = np.zeros_like(e_max) if not linear else None
     results = []
+    silent = problem.law[:, 1:3].max(axis=1) < AIR_BELOW_S_PER_M
     if not linear and len(plan.pulses) > 1:
         solver.floor = np.zeros(grid.padded_shape, np.float32)
     for _n, pulse in enumerate(plan.pulses):
@@ -139,22 +141,30 @@ def _solve(plan, preview, keep_pair_fields, tolerance, progress, should_cancel) 
         kc.take_maximum(e_max, e_now)
         kept = None
         if keep_pair_fields:
-            kept = np.ascontiguousarray(e_now[1:-1, 1:-1, 1:-1])
-            ks.fill_needles(kept, np.ascontiguousarray(problem.label[1:-1, 1:-1, 1:-1]), kc.FIRST_NEEDLE_LABEL, kc.METAL)
+            kept = _for_interpolation(e_now, problem.label, silent)
         results.append(PairResult(pulse.anode, pulse.cathode, pulse.voltage_v, float(0.5 * (current[a] - current[c])), balance,
                                   tuple(float(v) for v in values), solver.v_cycles - cycles, 0 if linear else report.iterations,
                                   report.relative_residual, report.field_change, kept))
         done += 1
     label = np.ascontiguousarray(problem.label[1:-1, 1:-1, 1:-1])
-    field = np.ascontiguousarray(e_max[1:-1, 1:-1, 1:-1])
-    ks.fill_needles(field, label, kc.FIRST_NEEDLE_LABEL, kc.METAL)
+    field = _for_interpolation(e_max, problem.label, silent)
     field.setflags(write=False)
     label.setflags(write=False)
     report = SolverReport(grid.shape[::-1], h, solver.v_cycles, max(r.relative_residual for r in results),
                           sum(r.nonlinear_steps for r in results), max(r.current_balance for r in results),
                           time.perf_counter() - start, preview)
     progress("field solved", 1.0)
-    return FieldSolution(grid.geometry, field, label, grid.counted_mm, tuple(results), report)
+    return FieldSolution(grid.geometry, field, label, grid.counted_mm, tuple(results), report, air_labels=tuple(int(n) for n in np.flatnonzero(silent)))
+
+
+def _for_interpolation(e: np.ndarray, label: np.ndarray, silent: np.ndarray) -> np.ndarray:
+    """|E| without ghosts, with air and needles given values that do not disturb the tissue beside them."""
+    inner = (slice(1, -1),) * 3
+    out, label = np.ascontiguousarray(e[inner]), np.ascontiguousarray(label[inner])
+    if silent.any():
+        ks.quiet_air(out, label, silent.astype(np.uint8), kc.FIRST_NEEDLE_LABEL)
+    ks.fill_needles(out, label, kc.FIRST_NEEDLE_LABEL, kc.METAL)
+    return out
 
 
 def _unit_solutions(solver: PotentialSolver, count: int, tolerance: float, progress, stages: int) -> tuple[list[np.ndarray], np.ndarray]:

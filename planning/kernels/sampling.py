@@ -213,3 +213,26 @@ def fill_needles(e, label, first_needle_label, metal):
         left -= moved
         if moved == 0:
             break
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def quiet_air(e, label, silent, first_needle_label):
+    """Air holds no field that means anything: 0 in it, and in the air cells that touch tissue the mean of that tissue,
+    so that interpolation on the tissue's side of the wall stays sound. ``silent``: uint8, 1 for the labels that do
+    not conduct. ``e`` is changed in place."""
+    nk, nj, ni = e.shape
+    for k in prange(nk):
+        for j in range(nj):
+            for i in range(ni):
+                m = label[k, j, i]
+                if m >= first_needle_label or silent[m] == 0:
+                    continue
+                total, count = 0.0, 0
+                for kk in range(max(k - 1, 0), min(k + 2, nk)):
+                    for jj in range(max(j - 1, 0), min(j + 2, nj)):
+                        for ii in range(max(i - 1, 0), min(i + 2, ni)):
+                            n = label[kk, jj, ii]
+                            if n < first_needle_label and silent[n] == 0:
+                                total += e[kk, jj, ii]
+                                count += 1
+                e[k, j, i] = total / count if count else 0.0

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
 
 from planning.assessment import PlanAssessment, assess_plan
 from planning.electrode import Electrode
@@ -83,8 +82,7 @@ def rank_key(breaches, coverage_pct: float, risk_ml: float, collateral_ml: float
 def count_field(scene: Scene, plan: TreatmentPlan, solution: FieldSolution) -> tuple[float, float, float, float]:
     """``(cover of the worst target in %, smallest field in any, structures at risk ml, tissue outside targets ml)``.
 
-    Targets and structures by points, metal and shafts left out; healthy tissue by whole cells. Air holds no tissue and no
-    field, and differences across its surface say nothing of the tissue beside it: cells that touch air are left out.
+    Targets and structures by points, metal and shafts left out; healthy tissue by whole cells, air left out.
     """
     lethal = plan.lethal_v_per_cm
     worst, lowest, covered_ml = 100.0, math.inf, 0.0
@@ -95,14 +93,7 @@ def count_field(scene: Scene, plan: TreatmentPlan, solution: FieldSolution) -> t
         worst, lowest, covered_ml = min(worst, 100.0 * share), min(lowest, float(e.min(initial=math.inf))), covered_ml + share * volume
     e = field_at(solution.e_max_v_per_cm, solution, scene.counted_risk)
     risk = float((e >= lethal).sum()) * scene.counted_risk_ml
-    laws = [plan.background]
-    for r in plan.regions:  # rows of the solution's labels
-        if (r.conductivity or plan.background) not in laws:
-            laws.append(r.conductivity or plan.background)
-    dead = np.isin(solution.label, [n for n, law in enumerate(laws) if law.is_air])
-    hot = (solution.e_max_v_per_cm >= lethal) & ~solution.is_needle
-    if dead.any():
-        hot &= ~ndimage.binary_dilation(dead)
+    hot = (solution.e_max_v_per_cm >= lethal) & ~solution.is_needle & ~solution.is_air
     return worst, lowest, risk, max(float(np.count_nonzero(hot)) * solution.geometry.voxel_size_mm3 / 1000.0 - covered_ml, 0.0)
 
 

@@ -301,6 +301,35 @@ def test_that_air_carries_no_current_and_stops_nothing():
     assert with_air.report.current_balance < 1e-3
 
 
+def _half_space(low_y_mm: float):
+    """Two needles 5 mm over the plane y = 0, in a box from ``low_y_mm`` to 24 mm; below the plane there is air."""
+    air = {"name": "lumen", "role": "at_risk", "shape": {"type": "box", "center_mm": [0, -50, 0], "size_mm": [200, 100, 200]},
+           "conductivity": {"model": "constant", "sigma_s_per_m": 0.0}}
+    d = plan_dict(regions=[air] if low_y_mm < 0 else [], background={"model": "constant", "sigma_s_per_m": 0.3})
+    for e in d["electrodes"]:
+        e["tip_mm"][1] = e["entry_mm"][1] = 5.0
+    d["domain"] = {"center_mm": [0, (low_y_mm + 24) / 2, 0], "size_mm": [48, 24 - low_y_mm, 48], "spacing_mm": 1.0}
+    plan = TreatmentPlan.from_dict(d, {})
+    solution = solve_plan(plan)
+    return solution, assess_plan(plan, solution).to_dict()
+
+
+def test_that_air_is_the_same_as_the_insulating_wall_of_the_box():
+    (cut, expected), (whole, got) = _half_space(0.0), _half_space(-16.0)
+    tissue = whole.e_max_v_per_cm[:, 16:]
+    assert np.abs(tissue / cut.e_max_v_per_cm - 1).max() < 1e-3  # also in the cells that touch the air
+    assert whole.is_air[:, :16].all()
+    assert not whole.is_air[:, 16:].any()
+    assert (whole.e_max_v_per_cm[:, :15] == 0).all()
+    assert got["pairs"][0]["current_a"] == pytest.approx(expected["pairs"][0]["current_a"], rel=1e-4)
+    for t, ml in expected["isovolumes_ml"].items():
+        assert got["isovolumes_ml"][t] == pytest.approx(ml, rel=2e-3)
+    lumen = got["at_risk"][0]
+    assert (lumen["volume_above_lethal_ml"], lumen["volume_ml_by_v_per_cm"]["100"]) == (0.0, 0.0)
+    assert lumen["max_v_per_cm"] == pytest.approx(cut.e_max_v_per_cm[:, 0].max(), rel=1e-3)
+    assert "structure_is_air" in {w["code"] for w in got["warnings"]}
+
+
 def test_that_a_sigmoid_beside_air_converges():
     air = {"name": "airway", "role": "at_risk", "shape": {"type": "capsule", "from_mm": [0, 5, -60], "to_mm": [0, 5, 60], "diameter_mm": 8},
            "conductivity": {"model": "constant", "sigma_s_per_m": 0.0}}

@@ -171,7 +171,7 @@ def test_that_a_search_counts_as_an_assessment_counts(answers):
         assert cover == pytest.approx(got["targets"][0]["coverage_pct"], abs=0.02)
         assert lowest == pytest.approx(got["targets"][0]["min_v_per_cm"], rel=0.05)
         assert sum(scene.target_ml) == pytest.approx(got["targets"][0]["volume_ml"], rel=0.03)  # needles are no tissue
-        assert collateral < got["collateral_ml"]  # that one counts the air, too
+        assert collateral == pytest.approx(got["collateral_ml"], rel=0.05)  # whole cells here, sub-points there
 
 
 def test_that_the_evolution_finds_the_bottom_of_a_narrow_valley():

@@ -279,6 +279,10 @@ def advice(code: str) -> tuple[str, str]:
             t("The structure is far from the needles and was not computed."),
             t("Nothing to do, unless the structure was outlined at the wrong place."),
         ),
+        "structure_is_air": (
+            t("The structure is air inside. Its field is that of the tissue at its wall."),
+            t("Outline the wall as a structure of its own if its exposed volume matters."),
+        ),
         "structure_clipped": (
             t("Only the part of the structure near the needles was computed."),
             t("Nothing to do: the field outside the computed box is weaker."),
