@@ -105,7 +105,8 @@ def test_that_no_spread_gives_the_plans_own_coverage_exactly(plan):
     row = assess_plan(job.plan, solve_plan(job.plan, tolerance=TOLERANCE)).to_dict()["targets"][0]
     cover = result.answer["coverage_pct"]
     assert 5.0 < row["coverage_pct"] < 99.5, "the plan must leave something to count"
-    assert {cover["chosen"][k] for k in ("planned", "p5", "p50", "p95")} == {row["coverage_pct"]}
+    for k in ("planned", "p5", "p50", "p95"):  # a percentile of equal numbers may differ in its last bit
+        assert cover["chosen"][k] == pytest.approx(row["coverage_pct"], rel=1e-14)
     assert cover["drawn"]["p50"] == row["coverage_pct"]
     assert set(np.unique(result.probability)) == {0.0, 1.0}
     assert result.answer["worst_needle"] is None
