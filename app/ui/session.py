@@ -21,6 +21,7 @@ from app.ui.job_runner import JobRunner
 from app.ui.session_calipers import CalipersPart
 from app.ui.session_compare import ComparePart
 from app.ui.session_drawing import DrawingPart
+from app.ui.session_field_display import FieldDisplayPart
 from app.ui.session_gestures import GesturesPart
 from app.ui.session_model import ModelPart
 from app.ui.session_nodes import NodesPart
@@ -46,7 +47,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanPart, ComparePart, ModelPart, PacsPart, QObject):
+class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,

@@ -181,7 +181,7 @@ def test_that_uncovered_target_is_hatched_and_said_in_words(axial, session):
     session.field_changed.emit()
     axial.grab()
     assert axial._field.uncovered > 100  # 500 V/cm reaches 14 mm, the node 18 mm
-    assert field_overlay.uncovered_note(axial._field)
+    assert field_overlay.notes(axial._field, session.plan.lethal_v_per_cm, preview=False)
     session.nodes["a"].draft.edit(scenes.distances_mm(session.image.geometry) < 12.0, "Shrink")
     session.mask_changed.emit("a")
     axial.grab()

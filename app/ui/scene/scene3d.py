@@ -129,6 +129,11 @@ class Scene3D:
         for actor in self._actors.get(name, ()):
             actor.SetVisibility(visible)
 
+    def set_opacity(self, name: str, opacity: float) -> None:
+        """How much a part hides what is behind it, 0 to 1; nothing happens if it is not there."""
+        for actor in self._actors.get(name, ()):
+            actor.GetProperty().SetOpacity(opacity)
+
     def _put(self, name: str, actors: list, keep: tuple) -> None:
         self.remove(name)
         for actor in actors:

@@ -14,13 +14,15 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 
 from app.ui import kernels
-from app.ui.style import DANGER, pixel_font, shadow_text
-from app.ui.views.colour_tables import field_table
+from app.ui.style import DANGER, WARNING, pixel_font, shadow_text
+from app.ui.text import t
+from app.ui.views.colour_tables import field_range, field_table, line_colour, shown_levels
+from app.ui.views.field_legend import EDGE_PX, ColourBar, Tick, bar_height, draw_colour_bar
 from app.ui.views.overlays import HALO
 from app.ui.views.plane import PlaneView
 
 HATCH = np.uint32(0xFFFF4A40)
-LINE_COLOURS = ("#9FC7FF", "#FFFFFF", "#FFE08A", "#FFB46B")
+LETHAL_MARK = " ◂"  # beside the colour and the weight of the lethal line
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +54,7 @@ def make(solution, image_geometry, view: PlaneView, number: int, *, levels, leth
     """Sample and colour the field for a pane. ``target`` is a NodeMask on the image's grid or None."""
     step = 1.0 if view.width * view.height <= 420_000 else 2.0
     field = sample(solution, image_geometry, view, number, step)
-    low, high = float(min(levels)), float(max(levels)) * 1.75
+    low, high = field_range(levels)
     wash = np.empty(field.shape, np.uint32)
     kernels.colour_wash(field, field_table(), low, high, opacity, wash)
     hatch, uncovered = np.zeros((1, 1), np.uint32), 0
@@ -63,7 +65,7 @@ def make(solution, image_geometry, view: PlaneView, number: int, *, levels, leth
         across1, down1 = view.to_index(step, step)
         hatch = np.empty(field.shape, np.uint32)
         uncovered = kernels.hatch_uncovered(field, plane, across0, across1 - across0, down0, down1 - down0, lethal, max(4, int(8 / step)), HATCH, hatch)
-    lines = [(level, kernels.contour_segments(field, level)) for level in sorted({*levels, lethal})]
+    lines = [(level, kernels.contour_segments(field, level)) for level in shown_levels(levels, lethal)]
     return FieldPicture(_image(wash), _image(hatch), uncovered, lines, step, (wash, hatch))
 
 
@@ -80,11 +82,12 @@ def draw(painter: QPainter, picture: FieldPicture, lethal: float) -> None:
     painter.drawImage(whole, picture.wash)
     if picture.uncovered:
         painter.drawImage(whole, picture.hatch)
-    for n, (level, segments) in enumerate(picture.lines):
+    levels = [level for level, _ in picture.lines]
+    for level, segments in picture.lines:
         if len(segments) == 0:
             continue
         bold = level == lethal
-        colour = QColor("#FFFFFF" if bold else LINE_COLOURS[n % len(LINE_COLOURS)])
+        colour = QColor(line_colour(level, levels, lethal))
         points = segments * picture.step
         lines = [QLineF(*four) for four in points.tolist()]
         for pen in (QPen(HALO, 4.2 if bold else 2.4), QPen(colour, 2.6 if bold else 1.1)):
@@ -99,10 +102,11 @@ def name_lines(painter: QPainter, picture: FieldPicture, view: PlaneView, lethal
     painter.setFont(pixel_font(11, bold=True))
     taken = list(avoid)
     metrics = painter.fontMetrics()
+    levels = [level for level, _ in picture.lines]
     for n, (level, segments) in enumerate(picture.lines):
         if len(segments) == 0:
             continue
-        text = f"{level:g} V/cm" + (" ◂" if level == lethal else "")
+        text = f"{level:g} V/cm" + (LETHAL_MARK if level == lethal else "")
         size = metrics.boundingRect(text)
         points = segments[:, :2] * picture.step
         inside = points[(points[:, 0] > 4) & (points[:, 0] < view.width - size.width() - 12)]
@@ -114,11 +118,25 @@ def name_lines(painter: QPainter, picture: FieldPicture, view: PlaneView, lethal
             box = QRectF(best[0] + 3, best[1] - size.height() / 2, size.width() + 4, size.height())
             if not any(box.intersects(other) for other in taken):
                 taken.append(box)
-                colour = "#FFFFFF" if level == lethal else LINE_COLOURS[n % len(LINE_COLOURS)]
-                shadow_text(painter, QPointF(box.left(), box.bottom() - 3), text, colour)
+                shadow_text(painter, QPointF(box.left(), box.bottom() - 3), text, line_colour(level, levels, lethal))
                 break
 
 
-def uncovered_note(picture: FieldPicture) -> list[tuple[str, str]]:
-    """The words that go with the hatching, since colour is never the only sign."""
-    return [("▨ target below lethal here", DANGER)] if picture.uncovered else []
+def colour_bar(levels, lethal: float) -> ColourBar:
+    """The bar of the field's wash: ticks at the thresholds, the lethal one bold and marked."""
+    low, high = field_range(levels)
+    shown = shown_levels(levels, lethal)
+    ticks = tuple(Tick(v, f"{v:g}", v == lethal, line_colour(v, levels, lethal), LETHAL_MARK if v == lethal else "") for v in shown if low <= v <= high)
+    return ColourBar("|E|", "V/cm", low, high, field_table(), (*ticks, Tick(high, f"{high:g}")), open_above=True)
+
+
+def draw_legend(painter: QPainter, width: int, height: int, levels, lethal: float) -> QRectF:
+    """The bar at the right edge below the corner's lines; an empty box where the pane is too low for it."""
+    tall = bar_height(height)
+    return draw_colour_bar(painter, colour_bar(levels, lethal), width - EDGE_PX, 44.0, tall) if tall and width > 220 else QRectF()
+
+
+def notes(picture: FieldPicture, lethal: float, *, preview: bool) -> list[tuple[str, str]]:
+    """Words that go with the colours: what is hatched, and that a coarse field is no result."""
+    out = [(t("▨ hatched: target below {v} V/cm").format(v=f"{lethal:g}"), DANGER)] if picture.uncovered else []
+    return [*out, *([(t("coarse preview of the field, no result"), WARNING)] if preview else [])]

@@ -10,17 +10,16 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, node_colour, pixel_font, shadow_text
+from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, pixel_font, shadow_text
 from app.ui.text import t
 from app.ui.tools.base import draft_mask
 from app.ui.views import overlays
-from app.ui.views.colour_tables import MARGIN_RANGE_MM, margin_colours
 from app.ui.views.plane import axis_names
+from app.ui.views.scene_field import FieldInScene
 
 SKIN_COLOUR = (0.80, 0.66, 0.58)
 BONE_COLOUR = (0.90, 0.87, 0.80)
 SLOW_FRAME_S = 0.05
-LETHAL_COLOUR = (0.99, 0.90, 0.30)
 
 
 def load_libraries(context=None) -> None:
@@ -29,8 +28,8 @@ def load_libraries(context=None) -> None:
         importlib.import_module(module)
 
 
-class ScenePane(QWidget):
-    """Nodes, needles, lethal field and the patient's surface in space.
+class ScenePane(FieldInScene, QWidget):
+    """Nodes, needles, field and the patient's surface in space.
 
     ``prepare`` builds the scene on the GUI thread once the libraries are loaded; until then the
     pane says that it is being prepared. ``shutdown`` frees the graphics context.
@@ -49,10 +48,9 @@ class ScenePane(QWidget):
         self._stale = True
         self._drag: tuple | None = None
         self._held: tuple | None = None
-        self._context_of = None  # the image, the solution with its level: kept, so that no address is mistaken for another
-        self._field_of: tuple | None = None
+        self._context_of = None  # the image itself: kept, so that no address is mistaken for another
         self._surfaces_of: dict[str, object] = {}
-        self._coloured: set[str] = set()
+        self._start_field()
         self._seen = False
         self._render_ratio = 1.0
         self._render_s = 0.0
@@ -67,6 +65,7 @@ class ScenePane(QWidget):
         session.study_changed.connect(self._take_image)
         session.nodes_changed.connect(self._take_nodes)
         session.measurement_changed.connect(self._take_node)
+        session.measurement_changed.connect(lambda _node: self._take_field())
         session.plan_changed.connect(self._take_needles)
         session.field_changed.connect(self._take_field)
         session.display_changed.connect(self._take_display)
@@ -161,28 +160,6 @@ class ScenePane(QWidget):
 
         self.session.jobs.start(t("Node surface"), work, key=f"scene-node-{node_id}", quiet=True, on_done=self._show_node)
 
-    def _margin_of(self, node_id: str):
-        """The solved plan's margin map of this node, or None."""
-        s = self.session
-        if s.assessment is None or node_id != (s.plan_target_id or s.current_node_id):
-            return None
-        return s.assessment.margins.get(s.nodes[node_id].node.label)
-
-    @property
-    def shows_margin(self) -> bool:
-        """True while a node's surface is coloured by its margin."""
-        return bool(self._coloured)
-
-    def _show_node(self, result) -> None:
-        node_id, surface, margins_mm = result
-        if self.scene is None or node_id not in self.session.nodes:
-            return
-        colour = node_colour(list(self.session.nodes).index(node_id))
-        colours = None if margins_mm is None else margin_colours(margins_mm)
-        (self._coloured.discard if margins_mm is None else self._coloured.add)(node_id)
-        self.scene.set_surface(f"node:{node_id}", *surface, (colour.redF(), colour.greenF(), colour.blueF()), colours=colours)
-        self._changed()
-
     def _take_structures(self) -> None:
         """Surfaces of the structures at risk; a changed mask is another object."""
         wanted = {f"risk:{name}": mask for name, mask, _preset in self.session.plan.at_risk}
@@ -216,42 +193,6 @@ class ScenePane(QWidget):
         for name, n in names.items():
             self.scene.set_needle(name, n.tip_mm, n.entry_mm, n.exposure_mm, n.diameter_mm)
         self._changed()
-
-    def _take_field(self) -> None:
-        if self.scene is None:
-            return
-        for node_id in self.session.nodes:
-            self._take_node(node_id)
-        solution = self.session.solution
-        key = None if solution is None else (solution, self.session.plan.lethal_v_per_cm)
-        if key is None and self._field_of is None:
-            return
-        if key is not None and self._field_of is not None and key[0] is self._field_of[0] and key[1] == self._field_of[1]:
-            return
-        self._field_of = key
-        if solution is None:
-            self.scene.remove("field")
-            self._changed()
-            return
-        from app.ui.scene.surfaces import iso_surface
-
-        level = self.session.plan.lethal_v_per_cm
-        self.session.jobs.start(
-            t("Field surface"), lambda _: (solution, iso_surface(np.nan_to_num(solution.e_max_v_per_cm), solution.geometry, level)), key="scene-field", quiet=True, on_done=self._show_field
-        )
-
-    def _show_field(self, result) -> None:
-        solution, surface = result
-        if self.scene is None or solution is not self.session.solution:
-            return
-        self.scene.set_surface("field", *surface, LETHAL_COLOUR, 0.3, specular=0.3)
-        self.scene.set_visible("field", self.session.show_field)
-        self._changed()
-
-    def _take_display(self) -> None:
-        if self.scene is not None and "field" in self.scene.parts:
-            self.scene.set_visible("field", self.session.show_field)
-            self._changed()
 
     # ---- looking ---------------------------------------------------------------------
     def fit(self) -> None:
@@ -320,8 +261,7 @@ class ScenePane(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_crosshair(painter)
         self._draw_directions(painter)
-        if self.shows_margin:
-            self._draw_margin_legend(painter)
+        self._draw_field_legends(painter)
         painter.setFont(pixel_font(12, bold=True))
         taken: list[QRectF] = []
         for needle in self.session.plan.needles:
@@ -329,11 +269,9 @@ class ScenePane(QWidget):
             shadow_text(painter, overlays.free_place(painter, self.width(), self.height(), x + 6, y - 5, needle.id, taken), needle.id, TEXT)
         w, h = self.width(), self.height()
         synthetic = self.session.image is not None and self.session.image.source.synthetic
-        shows_field = "field" in self.scene.parts and self.session.show_field
         overlays.draw_corners(painter, w, h, {
             "tl": [(t("SYNTHETIC"), WARNING)] if synthetic else [],
             "tr": [(t("3D"), TEXT)],
-            "bl": [(t("lethal surface {level:g} V/cm").format(level=self.session.plan.lethal_v_per_cm), MUTED)] if shows_field else [],
             "br": [(t("Investigational use"), MUTED)],
         })  # fmt: skip
         painter.end()
@@ -351,20 +289,6 @@ class ScenePane(QWidget):
             painter.setPen(pen)
             for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
                 painter.drawLine(QPointF(x + 4 * dx, y + 4 * dy), QPointF(x + 12 * dx, y + 12 * dy))
-
-    def _draw_margin_legend(self, painter: QPainter) -> None:
-        """The colours of the node's surface in mm to the lethal surface."""
-        low, high = MARGIN_RANGE_MM
-        rows = max(60, min(150, self.height() - 130))
-        left, top = 10.0, 46.0
-        for row in range(rows):
-            r, g, b = margin_colours(np.array([high - (high - low) * row / (rows - 1)]))[0]
-            painter.fillRect(QRectF(left, top + row, 10, 1.5), QColor(int(r), int(g), int(b)))
-        painter.setFont(pixel_font(11))
-        shadow_text(painter, QPointF(left, top - 8), t("margin mm"), TEXT)
-        for value in (10, 5, 0, -5):
-            y = top + (high - value) / (high - low) * (rows - 1)
-            shadow_text(painter, QPointF(left + 15, y + 4), f"{value:g}".replace("-", "−") + {10: " +"}.get(value, ""), TEXT)
 
     def _draw_directions(self, painter: QPainter) -> None:
         """Which way the patient lies: six letters round a point, those behind it dim."""

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from app.ui import kernels
-from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, node_colour, pixel_font
+from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, node_colour, pixel_font
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent, draft_mask
 from app.ui.views import field_overlay, needles, overlays
@@ -288,8 +288,10 @@ class SlicePane(Pane):
         if self._field is None:
             return
         w, h = self.width(), self.height()
-        avoid = [QRectF(0, 0, w, 36), QRectF(0, h - 40, w, 40), QRectF(w - 30, h / 2 - 12, 30, 24), QRectF(0, h / 2 - 12, 30, 24), *self._names]
-        field_overlay.name_lines(painter, self._field, self.view, self.session.plan.lethal_v_per_cm, avoid)
+        plan = self.session.plan
+        bar = field_overlay.draw_legend(painter, w, h, plan.thresholds_v_per_cm, plan.lethal_v_per_cm)
+        avoid = [QRectF(0, 0, w, 36), QRectF(0, h - 40, w, 40), QRectF(w - 30, h / 2 - 12, 30, 24), QRectF(0, h / 2 - 12, 30, 24), bar, *self._names]
+        field_overlay.name_lines(painter, self._field, self.view, plan.lethal_v_per_cm, avoid)
 
     def _draw_nodes(self, painter: QPainter) -> None:
         number = self.slice_number
@@ -337,7 +339,7 @@ class SlicePane(Pane):
         upper = ([("", TEXT)] if self.heading else []) + overlays.source_lines(s, s.image.source) + overlays.finding_lines(s.image.findings)
         lower = [self._window_line()]
         if self._field is not None:
-            lower = [*field_overlay.uncovered_note(self._field), *([(t("preview of the field"), WARNING)] if s.field_is_preview else []), *lower]
+            lower = [*field_overlay.notes(self._field, s.plan.lethal_v_per_cm, preview=s.field_is_preview), *lower]
         return self.heading, upper, lower
 
     def _window_line(self) -> tuple[str, str]:
