@@ -11,6 +11,7 @@ from app.study.canonical import canonical_json, sha256_text
 from app.study.errors import StudyRefused
 from app.study.model import DeliveredPair, PlanRun
 from app.study.store import StudyStore
+from app.usecases.kept_plans import proposed_predecessor
 from app.usecases.readings import pack_mask
 from planning.compare import compare_delivery, compare_plans
 from planning.safety import DeviceLimits
@@ -28,11 +29,13 @@ def save_plan_run(
     session: str | None = None,
     predecessor_id: str | None = None,
     planned_id: str | None = None,
+    note: dict | None = None,
 ) -> PlanRun:
     """Store field and masks as blobs, then the plan with its assessment that names them.
 
     The run holds all inputs: the plan with every law and threshold, the device's limits that it was judged by, and hashes
-    of plan, assessment, field and masks. With ``planned_id`` it holds the needles as they lie, for that plan. Refusals as
+    of plan, assessment, field and masks. With ``planned_id`` it holds the needles as they lie, for that plan.
+    ``note`` says of the inputs what the plan does not: the picture it was drawn on. Refusals as
     in ``StudyStore.save_plan_run``; nothing is kept then but unnamed blobs.
     """
     blobs = {"field_v_per_cm": store.put_blob(pack_field(solution))}
@@ -42,6 +45,7 @@ def save_plan_run(
         "assessment_sha256": sha256_text(canonical_json(answer)),
         "limits": asdict(DeviceLimits()),
         "solver": answer.get("solver"),
+        **(note or {}),
     }
     return store.save_plan_run(
         {"plan": written, "assessment": answer, "inputs": inputs}, subject_id=subject_id, visit_id=visit_id, blobs=blobs,
@@ -52,11 +56,7 @@ def save_plan_run(
 def newest_predecessor(store: StudyStore, subject_id: str, node_id: str, session: str) -> PlanRun | None:
     """The run that a new plan of this node and session most likely follows: the newest plan of the same session, else,
     for salvage, the newest of Day 0 (its needles as they lie, where those were kept)."""
-    runs = [r for r in store.list_plan_runs(subject_id) if r.node_id == node_id]
-    same = [r for r in runs if r.session == session and r.kind != "actual"]
-    if same:
-        return same[-1]
-    return next((r for r in reversed(runs) if r.session == "day0"), None) if session == "salvage" else None
+    return proposed_predecessor(store.list_plan_runs(subject_id), node_id, session)
 
 
 def compare_runs(store: StudyStore, actual_id: str) -> dict:
@@ -88,10 +88,13 @@ def delivered_pairs(rows) -> tuple[DeliveredPair, ...]:
 
 
 def pack_field(solution) -> bytes:
-    """The maximum field over pairs as compressed float32, with its grid."""
+    """The maximum field over pairs as compressed float32, 0 in needles, with its grid. Beside it lies what pictures show in
+    needles, so that the field looks as it did when the run is opened again."""
     stream = io.BytesIO()
     field = np.nan_to_num(np.asarray(solution.shown_v_per_cm(), np.float32), nan=0.0)
-    np.savez_compressed(stream, e_max_v_per_cm=field, affine=solution.geometry.affine)
+    inside = np.asarray(solution.is_needle, bool)
+    filled = np.asarray(solution.e_max_v_per_cm, np.float32)[inside]
+    np.savez_compressed(stream, e_max_v_per_cm=field, affine=solution.geometry.affine, needle=np.packbits(inside), needle_v_per_cm=filled)
     return stream.getvalue()
 
 

@@ -94,5 +94,15 @@ def shifted_snapshot(snapshot: StudySnapshot, subject_id: str, key: bytes) -> St
         readings=tuple(
             replace(r, created_utc=shift_iso(r.created_utc, days), locked_utc=shift_iso(r.locked_utc, days)) if r.subject_id == subject_id else r for r in snapshot.readings
         ),
-        plan_runs=tuple(replace(p, created_utc=shift_iso(p.created_utc, days)) if p.subject_id == subject_id else p for p in snapshot.plan_runs),
+        plan_runs=tuple(replace(p, created_utc=shift_iso(p.created_utc, days), content=_shifted_plan(p.content, days)) if p.subject_id == subject_id else p for p in snapshot.plan_runs),
+        deliveries=tuple(replace(d, created_utc=shift_iso(d.created_utc, days), date=shift_iso(d.date, days)) if d.subject_id == subject_id else d for d in snapshot.deliveries),
     )
+
+
+def _shifted_plan(content: dict, days: int) -> dict:
+    """A run's content with the time of what its reader stated of structures moved back."""
+    anatomy = content.get("plan", {}).get("anatomy")
+    if not anatomy or not anatomy.get("stated_clear"):
+        return content
+    stated = [s | {"utc": shift_iso(s["utc"], days)} if s.get("utc") else s for s in anatomy["stated_clear"]]
+    return content | {"plan": content["plan"] | {"anatomy": anatomy | {"stated_clear": stated}}}
