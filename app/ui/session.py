@@ -26,10 +26,12 @@ from app.ui.session_gestures import GesturesPart
 from app.ui.session_model import ModelPart
 from app.ui.session_nodes import NodesPart
 from app.ui.session_opening import OpeningPart
+from app.ui.session_optimise import OptimisePart
 from app.ui.session_pacs import PacsPart
 from app.ui.session_pictures import PicturesPart
 from app.ui.session_plan import PlanPart
 from app.ui.session_readings import ReadingsPart
+from app.ui.session_robustness import RobustnessPart
 from app.ui.session_stills import StillsPart
 from app.ui.session_values import Caliper, NodeState
 from app.usecases.plan import PlanDraft
@@ -47,7 +49,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
+class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, OptimisePart, RobustnessPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -75,6 +77,8 @@ class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, P
     outlines_changed = Signal()  # outlines, wires, planes of ultrasound pictures
     plan_changed = Signal()
     field_changed = Signal()
+    proposals_changed = Signal()  # a search begun or ended, its proposals, the one looked at
+    robustness_changed = Signal()
     display_changed = Signal()  # opacity, which overlays are shown
     readings_changed = Signal()  # any reading of the subject
     findings_changed = Signal()

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from app import __version__
 from app.jobs import JobContext
+from app.jobs.aside import run_aside
 from app.usecases.files import read_json, write_json
 from app.usecases.plan import load_plan
 from planning.errors import PlanRefused
-from planning.optimise import Optimisation, PlanLimits, limits_from_dict, optimise_plan
+from planning.optimise import Effort, Optimisation, PlanLimits, limits_from_dict, optimise_plan
 from planning.plan import TreatmentPlan
 from planning.safety import DeviceLimits
 from volumetry.errors import Cancelled
@@ -50,14 +51,23 @@ def check_seed(seed) -> int:
     return seed
 
 
-def optimise(plan: TreatmentPlan, limits: PlanLimits, seed: int, context: JobContext, *, seconds: float | None = None) -> Optimisation:
+def optimise(plan: TreatmentPlan, limits: PlanLimits, seed: int, context: JobContext, *, seconds: float | None = None, effort: Effort | None = None) -> Optimisation:
     """Search within the limits. Cancelling the context ends the search and keeps the best so far; it does not raise."""
 
     def tell(text: str, part: float) -> None:
         with suppress(Cancelled):  # the search itself looks at the token
             context.report(text, part)
 
-    return optimise_plan(plan, limits, seed, seconds=seconds, progress=tell, should_cancel=lambda: context.token.is_cancelled)
+    return optimise_plan(plan, limits, seed, effort=effort, seconds=seconds, progress=tell, should_cancel=lambda: context.token.is_cancelled)
+
+
+def optimise_aside(plan: TreatmentPlan, limits: PlanLimits, seed: int, context: JobContext, *, effort: Effort | None = None) -> dict:
+    """As ``optimise``, in a process of its own (``run_aside``); gives the answer of ``nodus optimise``. The same numbers as there."""
+    return run_aside(_answer, (plan, limits, seed, effort), context)
+
+
+def _answer(plan: TreatmentPlan, limits: PlanLimits, seed: int, effort: Effort | None, context: JobContext) -> dict:
+    return optimise(plan, limits, seed, context, effort=effort).to_dict()
 
 
 def write_best(result: Optimisation, source: Path, out: Path) -> Path | None:

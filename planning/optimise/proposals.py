@@ -34,6 +34,7 @@ HIGHER = 1.02  # the goal rises by this each time that solved plans stay short o
 RESERVES = (1.4, 1.25, 1.15)
 PARALLEL_DEG = 3.0
 NUMBERS_THAT_COVER = 3
+TELL_S = 0.5  # how often the counts are told
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +108,9 @@ class _Run:
     """One optimisation."""
 
     def __init__(self, plan, limits, seed, effort, seconds, progress, should_cancel):
-        self.plan, self.limits, self.effort, self.progress = plan, limits, effort, progress
+        self.plan, self.limits, self.effort, self.listener = plan, limits, effort, progress
+        self.stage: tuple[str, float] = ("", 0.0)
+        self.told_s = 0.0
         self.begun = time.perf_counter()
         self.until = None if seconds is None else self.begun + seconds
         self.cancelled = should_cancel or (lambda: False)
@@ -123,6 +126,15 @@ class _Run:
     def check(self) -> None:
         if self.should_stop():
             raise Cancelled
+        if time.perf_counter() - self.told_s > TELL_S:
+            self.progress(*self.stage)
+
+    def progress(self, text: str, part: float) -> None:
+        """Tell what is done now, with what was looked at and solved so far."""
+        self.stage, self.told_s = (text, part), time.perf_counter()
+        if self.searcher is not None and self.searcher.looked_at:
+            text = f"{text}: {self.searcher.looked_at} arrangements looked at, {len(self.evaluator.solved)} solved"
+        self.listener(text, part)
 
     def go(self) -> Optimisation:
         self.progress("Looking at the anatomy", 0.0)
