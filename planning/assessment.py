@@ -10,6 +10,7 @@ from scipy import ndimage
 from planning.electrode import angle_deg, pair_distance_mm
 from planning.field.grid import FieldGrid
 from planning.field.solution import FieldSolution
+from planning.field_volume import field_volume_histogram, margin_figures
 from planning.heat.answer import HeatCounter, heat_answer, heat_constraints, region_heat, tissue_names
 from planning.heat.train import HeatSolution
 from planning.kernels import sampling as ks
@@ -238,7 +239,8 @@ def _target(plan, n, grid, counter, bits, zone, thresholds, warnings) -> tuple[d
     region, mine = plan.regions[n], bits[n]
     volume = counter.volume_ml(mine)
     row = {"name": region.name, "volume_ml": volume, "coverage_pct": None, "coverage_pct_by_v_per_cm": {f"{t:g}": None for t in thresholds},
-           "min_v_per_cm": None, "v_per_cm_percentiles": None, "minimal_margin_mm": None, "margin_coverage_pct": None, "max_temperature_c": None}
+           "min_v_per_cm": None, "v_per_cm_percentiles": None, "minimal_margin_mm": None, "margin_coverage_pct": None, "max_temperature_c": None,
+           "field_volume_histogram": None, **margin_figures(None)}
     if volume <= 0:
         warnings.append({"code": "target_empty", "message": f"Target {region.name!r} holds no tissue: needles or later regions cover it."})
         return row, None, 0.0
@@ -248,10 +250,11 @@ def _target(plan, n, grid, counter, bits, zone, thresholds, warnings) -> tuple[d
     row["coverage_pct_by_v_per_cm"] = {f"{t:g}": 100.0 * a / volume for t, a in zip(thresholds, above, strict=False)}
     row["min_v_per_cm"] = smallest
     row["v_per_cm_percentiles"] = percentiles_of(histogram)
+    row["field_volume_histogram"] = field_volume_histogram(histogram)
     surface = region_surface(plan, n, grid)
     margin = signed_margin(surface, zone)
     if margin is not None:
-        row["minimal_margin_mm"] = margin.minimal_mm
+        row |= {"minimal_margin_mm": margin.minimal_mm} | margin_figures(margin)
     row["margin_coverage_pct"] = _margin_coverage(plan, n, grid, counter, bits, surface)
     return row, margin, above[-1]
 
@@ -307,7 +310,7 @@ def _at_risk(plan, n, counter, mine, distances, thresholds, warnings, solution) 
     known = [c["distance_mm"] for c in distances if c["distance_mm"] is not None]
     row = {"name": region.name, "max_v_per_cm": None, "mean_v_per_cm": None, "volume_ml": 0.0, "volume_above_lethal_ml": None,
            "volume_ml_by_v_per_cm": {f"{t:g}": None for t in wanted}, "min_distance_mm": min(known) if known else None,
-           "max_temperature_c": None, "thermal_damage_ml": None}
+           "max_temperature_c": None, "thermal_damage_ml": None, "field_volume_histogram": None}
     volume = counter.volume_ml(mine) if mine is not None else 0.0
     if volume <= 0:
         warnings.append({"code": "structure_outside", "message": f"Structure {region.name!r} lies outside the solved box: its field is not known."})
@@ -318,7 +321,7 @@ def _at_risk(plan, n, counter, mine, distances, thresholds, warnings, solution) 
     histogram, _, largest = counter.spread(mine)
     edges = ks.LOWEST * (ks.HIGHEST / ks.LOWEST) ** ((np.arange(ks.BINS) + 0.5) / ks.BINS)
     row |= {"max_v_per_cm": largest, "mean_v_per_cm": float((histogram * edges).sum() / histogram.sum()), "volume_ml": volume,
-            "volume_above_lethal_ml": above[-1], "volume_ml_by_v_per_cm": {f"{t:g}": a for t, a in zip(wanted, above, strict=False)}}
+            "field_volume_histogram": field_volume_histogram(histogram), "volume_above_lethal_ml": above[-1], "volume_ml_by_v_per_cm": {f"{t:g}": a for t, a in zip(wanted, above, strict=False)}}
     low, high = region.shape.bounds_mm()
     if (low < plan.domain.low_mm - 1e-6).any() or (high > plan.domain.high_mm + 1e-6).any():
         warnings.append({"code": "structure_clipped", "message": f"Structure {region.name!r} reaches out of the solved box: its figures are for the part inside."})

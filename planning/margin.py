@@ -17,10 +17,11 @@ from planning.tissue_map import cell_points
 @dataclass(frozen=True, slots=True, eq=False)
 class MarginMap:
     """``distance_mm`` at each of ``points_mm`` (n, 3) on the target's surface: distance to the
-    lethal surface, positive where that point is ablated."""
+    lethal surface, positive where that point is ablated. ``area_mm2`` is the piece of surface that each stands for."""
 
     points_mm: np.ndarray
     distance_mm: np.ndarray
+    area_mm2: np.ndarray
 
     @property
     def minimal_mm(self) -> float:
@@ -32,7 +33,7 @@ def signed_margin(target: LevelSurface, lethal: LevelSurface) -> MarginMap | Non
     """Margin at every surface point of ``target``; None where either has no surface."""
     if len(target.points_mm) == 0 or len(lethal.points_mm) == 0:
         return None
-    return MarginMap(target.points_mm, lethal.signed_distance(target.points_mm))
+    return MarginMap(target.points_mm, lethal.signed_distance(target.points_mm), target.areas_mm2())
 
 
 def region_surface(plan: TreatmentPlan, number: int, grid: FieldGrid, pad_cells: int = 3) -> LevelSurface:

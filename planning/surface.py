@@ -42,6 +42,18 @@ class LevelSurface:
         sample_level(self.level, self._index(points_mm), out)
         return out
 
+    def areas_mm2(self) -> np.ndarray:
+        """``(n,)`` area that each of ``points_mm`` stands for. Grid lines cross a piece of surface with normal n
+        |n_x| / (h_y h_z) + ... times per area, so each crossing is worth one over that (Cauchy and Crofton's counting)."""
+        slope = np.empty_like(self.points_mm)
+        for axis in range(3):
+            step = np.zeros(3)
+            step[axis] = 0.5 * self.spacing_mm[axis]
+            slope[:, axis] = (self.level_at(self.points_mm + step) - self.level_at(self.points_mm - step)) / self.spacing_mm[axis]
+        size = np.linalg.norm(slope, axis=1)
+        normal = np.where(size[:, None] > 1e-9, np.abs(slope) / np.maximum(size, 1e-9)[:, None], 1.0 / np.sqrt(3.0))
+        return np.prod(self.spacing_mm) / (normal @ self.spacing_mm)
+
     def nearest(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``(distance, foot)`` of ``(n, 3)`` points to the surface (mm).
 
