@@ -134,6 +134,11 @@ class Scene3D:
         for actor in self._actors.get(name, ()):
             actor.GetProperty().SetOpacity(opacity)
 
+    def set_colour(self, name: str, colour) -> None:
+        """One colour (RGB 0 to 1) for all of a part."""
+        for actor in self._actors.get(name, ()):
+            actor.GetProperty().SetColor(*colour)
+
     def _put(self, name: str, actors: list, keep: tuple) -> None:
         self.remove(name)
         for actor in actors:

@@ -13,14 +13,16 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 
 from app.ui import kernels
-from app.ui.style import DANGER, MUTED, TEXT, pixel_font, shadow_text
+from app.ui.style import DANGER, TEXT, pixel_font, shadow_text
 from app.ui.text import t
 from app.ui.tools.base import draft_mask
+from app.ui.views.field_legend import EDGE_PX, ColourBar, Tick, bar_height, draw_colour_bar
 from app.ui.views.overlays import HALO
 from app.ui.views.plane import PlaneView
 
 LEVELS = (0.5, 0.9, 0.95)
 SURE = 0.95  # the level of the bold line, the hatching and the surface in space
+MARK = " ◂"  # beside colour and weight
 LEAST = 0.02  # shares below are left out: the picture below them stays as it is
 HATCH = np.uint32(0xFFFF4A40)
 LINE_COLOURS = {0.5: "#9FC7FF", 0.9: "#FFE08A", 0.95: "#FFFFFF"}
@@ -87,7 +89,7 @@ class ProbabilityOverlay:
         painter.setFont(pixel_font(11, bold=True))
         taken, metrics, view = list(avoid), painter.fontMetrics(), self.pane.view
         for n, (level, segments) in enumerate(self._lines):
-            text = f"{100 * level:g} %" + (" ◂" if level == SURE else "")
+            text = f"{100 * level:g} %" + (MARK if level == SURE else "")
             size = metrics.boundingRect(text)
             points = segments[:, :2] * self._step
             points = points[(points[:, 0] > 4) & (points[:, 0] < view.width - size.width() - 12)]
@@ -102,8 +104,9 @@ class ProbabilityOverlay:
 
     def notes(self) -> list[tuple[str, str]]:
         """What the corner says: colour is never the only sign."""
-        short = [(t("▨ target reached in under {p} % of samples here").format(p=f"{100 * SURE:g}"), DANGER)] if self.short else []
-        return [*short, (t("share of samples, not a field"), MUTED)]
+        short = [(t("▨ hatched: target reached in under {p} % of samples").format(p=f"{100 * SURE:g}"), DANGER)] if self.short else []
+        s = self.pane.session
+        return [*short, (t("share of samples at {v} V/cm or more").format(v=f"{s.plan.lethal_v_per_cm:g}"), TEXT)]
 
     def _make(self) -> None:
         pane, s = self.pane, self.pane.session
@@ -131,21 +134,16 @@ class ProbabilityOverlay:
         self._pixels, self._wash, self._hatch = (wash, hatch), _image(wash), _image(hatch)
 
 
-def draw_legend(painter: QPainter, left: float, top: float, height: float) -> None:
-    """A bar of the colours from 0 to 100 % with ticks at the lines, and what they mean."""
-    table = probability_table()
-    rows = max(40, int(height))
-    for row in range(rows):
-        r, g, b = table[round(255 * (1 - row / (rows - 1)))]
-        painter.fillRect(QRectF(left, top + row, 10, 1.5), QColor(int(r), int(g), int(b)))
-    painter.setFont(pixel_font(11))
-    shadow_text(painter, QPointF(left, top - 8), t("% of samples"), TEXT)
-    below = -100.0
-    for level in (1.0, 0.9, 0.5, 0.0):
-        y = top + (1 - level) * (rows - 1)
-        if y - below >= 11:
-            shadow_text(painter, QPointF(left + 15, y + 4), f"{100 * level:g}", TEXT)
-            below = y
+def colour_bar() -> ColourBar:
+    """The bar of the wash, with ticks at the lines."""
+    ticks = tuple(Tick(level, f"{100 * level:g}", level == SURE, LINE_COLOURS[level], MARK if level == SURE else "") for level in LEVELS)
+    return ColourBar(t("samples"), "%", 0.0, 1.0, probability_table(), (Tick(0.0, "0"), *ticks, Tick(1.0, "100")))
+
+
+def draw_legend(painter: QPainter, width: int, height: int) -> QRectF:
+    """The bar where the field's would stand; an empty box where the pane is too low for it."""
+    tall = bar_height(height)
+    return draw_colour_bar(painter, colour_bar(), width - EDGE_PX, 44.0, tall) if tall and width > 220 else QRectF()
 
 
 def _image(pixels: np.ndarray) -> QImage:

@@ -15,7 +15,7 @@ from app.ui.text import t
 from app.ui.tools.base import draft_mask
 from app.ui.views import overlays
 from app.ui.views.plane import axis_names
-from app.ui.views.scene_field import FieldInScene
+from app.ui.views.scene_probability import ProbabilityInScene
 
 SKIN_COLOUR = (0.80, 0.66, 0.58)
 BONE_COLOUR = (0.90, 0.87, 0.80)
@@ -28,7 +28,7 @@ def load_libraries(context=None) -> None:
         importlib.import_module(module)
 
 
-class ScenePane(FieldInScene, QWidget):
+class ScenePane(ProbabilityInScene, QWidget):
     """Nodes, needles, field and the patient's surface in space.
 
     ``prepare`` builds the scene on the GUI thread once the libraries are loaded; until then the

@@ -12,10 +12,11 @@ from app.ui import kernels
 from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, node_colour, pixel_font
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent, draft_mask
-from app.ui.views import field_overlay, needles, overlays
+from app.ui.views import field_overlay, needles, overlays, probability_overlay
 from app.ui.views.landmarks import draw_landmarks
 from app.ui.views.pane import Pane, Pointer, times
 from app.ui.views.plane import PlaneView, body_box, plane_axes
+from app.ui.views.proposal_ghosts import draw_ghosts
 from app.ui.widgets.figures import number_text, volume_decimals
 
 OUTSIDE = np.uint32(0xFF0A0C0D)
@@ -50,6 +51,7 @@ class SlicePane(Pane):
         self._field: field_overlay.FieldPicture | None = None
         self._field_key: tuple | None = None
         self._field_solution = None
+        self._probability = probability_overlay.ProbabilityOverlay(self)
         self._mask_version = 0
         self._names: list[QRectF] = []
         self.setObjectName(f"pane_{plane}")
@@ -59,7 +61,7 @@ class SlicePane(Pane):
         s.study_changed.connect(self._take_image)
         s.mask_changed.connect(self._forget_outline)
         s.nodes_changed.connect(self._forget_outlines)
-        for signal in (s.crosshair_changed, s.window_changed, s.preview_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.display_changed, toolbox.changed):
+        for signal in (s.crosshair_changed, s.window_changed, s.preview_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.proposals_changed, s.robustness_changed, s.display_changed, toolbox.changed):
             signal.connect(self.update)
         s.measurement_changed.connect(lambda _: self.update())
         s.tool_changed.connect(self._take_tool)
@@ -267,6 +269,10 @@ class SlicePane(Pane):
 
     def _draw_field(self, painter: QPainter) -> None:
         s = self.session
+        if self._probability.is_shown:
+            self._field = self._field_key = self._field_solution = None
+            self._probability.draw(painter)
+            return
         if s.solution is None or not s.show_field:
             self._field = self._field_key = self._field_solution = None
             return
@@ -285,13 +291,16 @@ class SlicePane(Pane):
 
     def _name_field_lines(self, painter: QPainter) -> None:
         """Names of the iso-lines, clear of needle names and orientation letters."""
-        if self._field is None:
+        if self._field is None and not self._probability.is_shown:
             return
         w, h = self.width(), self.height()
-        plan = self.session.plan
-        bar = field_overlay.draw_legend(painter, w, h, plan.thresholds_v_per_cm, plan.lethal_v_per_cm)
+        plan, field = self.session.plan, self._field
+        bar = probability_overlay.draw_legend(painter, w, h) if field is None else field_overlay.draw_legend(painter, w, h, plan.thresholds_v_per_cm, plan.lethal_v_per_cm)
         avoid = [QRectF(0, 0, w, 36), QRectF(0, h - 40, w, 40), QRectF(w - 30, h / 2 - 12, 30, 24), QRectF(0, h / 2 - 12, 30, 24), bar, *self._names]
-        field_overlay.name_lines(painter, self._field, self.view, plan.lethal_v_per_cm, avoid)
+        if field is None:
+            self._probability.name_lines(painter, avoid)
+        else:
+            field_overlay.name_lines(painter, field, self.view, plan.lethal_v_per_cm, avoid)
 
     def _draw_nodes(self, painter: QPainter) -> None:
         number = self.slice_number
@@ -332,6 +341,7 @@ class SlicePane(Pane):
         self._names = []
         for needle in self.session.plan.needles:
             needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), self.view, self._names, selected=self.session.tool == "needle")
+        draw_ghosts(painter, self, self._names)
 
     def _corner_lines(self) -> tuple[str, list[tuple[str, str]], list[tuple[str, str]]]:
         """The heading, and the lines of the upper and the lower left corner."""
@@ -340,6 +350,8 @@ class SlicePane(Pane):
         lower = [self._window_line()]
         if self._field is not None:
             lower = [*field_overlay.notes(self._field, s.plan.lethal_v_per_cm, preview=s.field_is_preview), *lower]
+        elif self._probability.is_shown:
+            lower = [*self._probability.notes(), *lower]
         return self.heading, upper, lower
 
     def _window_line(self) -> tuple[str, str]:
