@@ -1,0 +1,41 @@
+"""Needles of a proposal that is only looked at: thin, dashed and pale, so that nobody takes them for the plan's own."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen
+
+from app.ui.style import pixel_font, shadow_text
+from app.ui.views.needles import ON_SLICE_MM, project
+from app.ui.views.overlays import HALO, free_place
+
+GHOST_COLOUR = "#BFE3FF"
+GHOST_RGB = tuple(int(GHOST_COLOUR[n:n + 2], 16) / 255 for n in (1, 3, 5))
+GHOST_OPACITY = 0.4
+
+
+def ghost_name(session, needle) -> str:
+    """Number of the proposal and name of its needle."""
+    return f"{session.shown_proposal + 1}·{needle.id}"
+
+
+def draw_ghosts(painter: QPainter, pane, taken: list[QRectF]) -> None:
+    """Draw the needles of the proposal that is looked at over a slice; names keep clear of ``taken``."""
+    session, view = pane.session, pane.view
+    painter.setFont(pixel_font(11))
+    for needle in session.ghost_needles:
+        p = project(needle, view, pane.geometry, pane.slice_number)
+        for a, b, off, width, dashes in ((p.bare, p.entry, p.entry_off_mm, 1.0, [2, 4]), (p.tip, p.bare, p.bare_off_mm, 2.4, [3, 2])):
+            colour = QColor(GHOST_COLOUR)
+            colour.setAlpha(230 if min(abs(off), abs(p.tip_off_mm)) <= ON_SLICE_MM else 150)
+            for pen in (QPen(HALO, width + 1.6), QPen(colour, width)):
+                pen.setDashPattern([d / pen.widthF() * width for d in dashes])
+                pen.setCapStyle(Qt.PenCapStyle.FlatCap)
+                painter.setPen(pen)
+                painter.drawLine(a, b)
+        painter.setPen(QPen(QColor(GHOST_COLOUR), 1.2))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(QRectF(p.tip.x() - 3, p.tip.y() - 3, 6, 6))
+        name = ghost_name(session, needle)
+        painter.setFont(pixel_font(11))
+        shadow_text(painter, free_place(painter, view.width, view.height, p.entry.x() + 7, p.entry.y() - 6, name, taken), name, GHOST_COLOUR)
