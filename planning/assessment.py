@@ -99,6 +99,8 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits, 
     grid = FieldGrid(solution.geometry.shape, solution.report.spacing_mm, solution.geometry.origin_mm, solution.counted_mm)
     counter = _Counter(solution)
     warnings = [{"code": code, "message": text} for code, text in (*plan.notes, *solution.warnings)]
+    if plan.source is not None:
+        warnings = plan.source.warnings() + warnings
     bits = _region_bits(plan, grid)
     thresholds = sorted({*plan.thresholds_v_per_cm})
     lethal = plan.lethal_v_per_cm
@@ -150,6 +152,7 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits, 
         "constraints": [c.to_dict() for c in constraints],
         "solver": solution.report.to_dict(),
         "warnings": warnings,
+        "source": None if plan.source is None else plan.source.kind,
         "heat": None,
     }
     if heat is not None:

@@ -13,6 +13,7 @@ from planning.electrode import Electrode, on_one_shaft, segment_distance_mm
 from planning.errors import PlanRefused
 from planning.pulse import PulsePair
 from planning.shapes import Box, Ellipsoid, MaskShape, Rod, Shape, Sphere
+from planning.source import PlanSource, source_from_dict
 from planning.tissue import Conductivity, conductivity_from_dict
 from volumetry.mask import NodeMask
 
@@ -100,6 +101,7 @@ class TreatmentPlan:
     margin_mm: float = 5.0
     notes: tuple[tuple[str, str], ...] = ()  # (code, sentence) of what was noticed while reading the file
     anatomy: Anatomy | None = None  # what must be known around the needles; None: nothing is asked for
+    source: PlanSource | None = None  # where the geometry comes from; None: not said
 
     def __post_init__(self) -> None:
         if self.background.is_air:
@@ -200,16 +202,18 @@ class TreatmentPlan:
                 more[key] = _finite(d[key], key)
         more["notes"] = _notes(d)
         more["anatomy"] = anatomy_from_dict(d.get("anatomy"))
+        more["source"] = source_from_dict(d.get("source"))
         return cls(Domain(_vector(domain, "center_mm", "domain"), _vector(domain, "size_mm", "domain"), _number(domain, "spacing_mm", "domain")),
                    conductivity_from_dict(d.get("background"), presets, "background"), electrodes, pulses, regions, **more)
 
     def to_dict(self) -> dict:
         """The plan as a ``nodus.plan/1`` object; ``from_dict`` reads it back."""
         anatomy = {} if self.anatomy is None else {"anatomy": self.anatomy.to_dict()}
+        source = {} if self.source is None else {"source": self.source.to_dict()}
         return {"schema": SCHEMA, "domain": self.domain.to_dict(), "background": self.background.to_dict(),
                 "regions": [r.to_dict() for r in self.regions], "electrodes": [e.to_dict() for e in self.electrodes],
                 "pulses": [p.to_dict() for p in self.pulses], "thresholds_v_per_cm": list(self.thresholds_v_per_cm),
-                "lethal_v_per_cm": self.lethal_v_per_cm, "boundary": "insulating", "margin_mm": self.margin_mm, **anatomy}
+                "lethal_v_per_cm": self.lethal_v_per_cm, "boundary": "insulating", "margin_mm": self.margin_mm, **anatomy, **source}
 
 
 # -- reading, with a sentence for every way it can go wrong ---------------------------------------
@@ -218,7 +222,7 @@ class TreatmentPlan:
 # ``limits`` and ``seed`` belong to the optimiser, the last two to a plan written with its answer.
 _KNOWN_KEYS = {
     "schema", "domain", "background", "regions", "electrodes", "pulses", "thresholds_v_per_cm", "lethal_v_per_cm", "boundary", "margin_mm",
-    "anatomy", "limits", "seed", "assessment", "software_version",
+    "anatomy", "source", "limits", "seed", "assessment", "software_version",
 }
 
 
