@@ -30,6 +30,7 @@ from app.ui.session_optimise import OptimisePart
 from app.ui.session_pacs import PacsPart
 from app.ui.session_pictures import PicturesPart
 from app.ui.session_plan import PlanPart
+from app.ui.session_plan_runs import PlanRunsPart
 from app.ui.session_readings import ReadingsPart
 from app.ui.session_robustness import RobustnessPart
 from app.ui.session_stills import StillsPart
@@ -49,7 +50,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, OptimisePart, RobustnessPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
+class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, OptimisePart, RobustnessPart, PlanRunsPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -77,6 +78,10 @@ class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, P
     outlines_changed = Signal()  # outlines, wires, planes of ultrasound pictures
     plan_changed = Signal()
     field_changed = Signal()
+    kept_runs_changed = Signal()  # the subject's plan runs, and what the plan on screen is kept under
+    run_looked_at = Signal(object)  # compare_kept.LookedAt, or None
+    plans_side_by_side = Signal(object)  # compare_kept.SideBySide
+    delivery_asked = Signal(object, object)  # a PlanRun and its deliveries
     proposals_changed = Signal()  # a search begun or ended, its proposals, the one looked at
     robustness_changed = Signal()
     display_changed = Signal()  # opacity, which overlays are shown
@@ -136,6 +141,7 @@ class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, P
         self._begin_drawing()
         self._start_pictures()
         self._start_comparing()
+        self._start_plan_runs()
 
     @property
     def picture_name(self) -> str | None:

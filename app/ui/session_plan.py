@@ -218,10 +218,13 @@ class PlanPart:
             self.notice.emit("warning", "Solve the field first; then the plan can be kept in the study.")
             return
         plan, solution, assessment = self.solved_plan, self.solution, self.assessment
-        node_id = self.plan_target_id or self.current_node_id
+        node_id, names = self.plan_target_id or self.current_node_id, self._run_names()
+        if "planned_id" in names:
+            node_id = None  # the plan's
 
-        def done(_run) -> None:
+        def done(run) -> None:
             self._say_saved("plan run saved")
             self.readings_changed.emit()
+            self._run_kept(run)
 
-        self.jobs.start("Saving the plan", lambda _context: save_plan_run(store, subject, visit.visit_id, plan, solution, assessment, node_id=node_id), write=True, on_done=done)
+        self.jobs.start("Saving the plan", lambda _context: save_plan_run(store, subject, visit.visit_id, plan, solution, assessment, node_id=node_id, **names), write=True, on_done=done)

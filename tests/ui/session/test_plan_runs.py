@@ -1,0 +1,144 @@
+"""Kept plan runs in the window: kept, opened again, needles as they lie, delivered values, two side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.study.model import DeliveredPair
+from tests.ui.session.hands import settle, solved, two_needles
+
+
+@pytest.fixture
+def kept(qtbot, outlined):
+    """A session with one plan of Day 0 kept, and that run."""
+    two_needles(outlined)
+    outlined.set_plan_session("day0")
+    solved(qtbot, outlined)
+    outlined.save_plan()
+    settle(qtbot, outlined)
+    return outlined, outlined.kept_runs[0]
+
+
+def move(session, index: int = 0, by=(0.0, 0.0, -2.0)) -> None:
+    needle = session.plan.needles[index]
+    session.lay_point(needle.id, "tip", np.add(needle.tip_mm, by))
+
+
+def test_that_a_run_is_kept_under_its_session_and_opens_exactly(qtbot, kept):
+    session, run = kept
+    before, field = session.plan, session.solution.e_max_v_per_cm
+    answer = session.assessment.to_dict()
+    assert (run.session, run.kind, run.node_id) == ("day0", "planned", session.current_node_id)
+    move(session)
+    assert session.solution is None
+    session.open_plan_run(run.plan_run_id)
+    settle(qtbot, session)
+    assert session.plan.needles == before.needles
+    assert [session.plan.voltage_v(p) for p in session.plan.pairs] == [before.voltage_v(p) for p in before.pairs]
+    assert np.array_equal(session.solution.e_max_v_per_cm, field)
+    assert session.assessment.to_dict()["targets"] == answer["targets"]
+    assert session.field_run.plan_run_id == run.plan_run_id
+    session.save_plan()
+    settle(qtbot, session)
+    assert len(session.kept_runs) == 1  # it is kept already
+    move(session)
+    assert session.field_run is None
+    session.undo_stack.undo()
+    session.undo_stack.undo()
+    assert session.plan.needles[0].tip_mm[2] == pytest.approx(before.needles[0].tip_mm[2] - 2.0)
+
+
+def test_that_needles_as_they_lie_are_kept_for_their_plan(qtbot, kept):
+    session, run = kept
+    session.start_placement(run.plan_run_id)
+    settle(qtbot, session)
+    assert session.placement.planned == session.plan.needles
+    assert session.solution is None  # not the plan's field under needles that are moved now
+    move(session)
+    assert session.placement_found()["needles"][0]["deeper_mm"] > 0
+    solved(qtbot, session)
+    session.save_plan()
+    settle(qtbot, session)
+    actual = session.kept_runs[1]
+    assert (actual.kind, actual.planned_id, actual.session, actual.node_id) == ("actual", run.plan_run_id, "day0", run.node_id)
+    looked = []
+    session.run_looked_at.connect(looked.append)
+    session.look_at_run(actual.plan_run_id)
+    settle(qtbot, session)
+    assert looked[0].found["needles"][0]["tip_shift_mm"] == pytest.approx(2.0)
+    assert looked[0].found["targets"][0]["coverage_pct"]["difference"] is not None
+
+
+def test_that_undo_past_the_start_of_a_placement_ends_it(qtbot, kept):
+    session, run = kept
+    session.start_placement(run.plan_run_id)
+    settle(qtbot, session)
+    session.undo_stack.undo()
+    assert session.placement is None
+    session.undo_stack.redo()
+    assert session.placement.run_id == run.plan_run_id
+    session.end_placement()
+    assert session.placement is None
+
+
+def test_that_a_needle_is_not_typed_into_nothing(qtbot, kept, told):
+    session, _run = kept
+    before = session.plan
+    session.lay_point("E1", "tip", before.needles[0].entry_mm)
+    assert session.plan is before
+    assert told.has("not taken")
+
+
+def test_that_a_plan_follows_the_proposed_run_until_the_reader_chooses(qtbot, kept):
+    session, run = kept
+    session.set_plan_session("salvage")
+    assert (session.plan_follows, session.follows_is_proposed) == (run.plan_run_id, True)
+    session.set_plan_follows(None)
+    assert (session.plan_follows, session.follows_is_proposed) == (None, False)
+    session.set_plan_session("day0")
+    assert session.plan_follows == run.plan_run_id
+    session.set_plan_session(None)
+    assert session.plan_follows is None
+
+
+def test_that_delivered_values_are_kept_and_corrected_with_a_reason(qtbot, kept, told):
+    session, run = kept
+    given = (DeliveredPair("E1", "E2", 90, 2250.0),)
+    session.record_delivery(run.plan_run_id, given, entered_by="Dr A", date="2025-01-20", note=None)
+    settle(qtbot, session)
+    (record,) = session.study.deliveries(run.plan_run_id)
+    session.record_delivery(run.plan_run_id, given, entered_by="Dr A", date=None, note=None, replaces=record.delivery_id, reason="")
+    settle(qtbot, session)
+    assert told.has("reason")
+    assert session.study.deliveries(run.plan_run_id) == [record]
+    session.record_delivery(run.plan_run_id, (replace(given[0], pulses=80),), entered_by="Dr A", date="2025-01-20", note=None, replaces=record.delivery_id, reason="misread")
+    settle(qtbot, session)
+    assert [d.pairs[0].pulses for d in session.study.deliveries(run.plan_run_id)] == [80]
+    assert session.kept_runs[0].deliveries == 1
+
+
+def test_that_a_run_of_another_visit_is_opened_on_its_own_pictures(qtbot, kept):
+    session, run = kept
+    first, second = (v.visit_id for v in session.visits)
+    session.open_visit(second)
+    settle(qtbot, session)
+    session.open_plan_run(run.plan_run_id)
+    settle(qtbot, session)
+    assert session.visit.visit_id == first
+    assert session.field_run.plan_run_id == run.plan_run_id
+
+
+def test_that_two_plans_stand_side_by_side(qtbot, kept):
+    session, run = kept
+    shown = []
+    session.plans_side_by_side.connect(shown.append)
+    move(session)
+    solved(qtbot, session)
+    session.compare_plan_runs(run.plan_run_id, None)
+    settle(qtbot, session)
+    (pair,) = shown
+    assert (pair.first.run.plan_run_id, pair.second.run, pair.same_visit) == (run.plan_run_id, None, True)
+    assert pair.found["needles"][0]["tip_shift_mm"] == pytest.approx(2.0)
