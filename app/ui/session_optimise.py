@@ -123,6 +123,11 @@ class OptimisePart:
         self._search_job = (self.jobs.start(SEARCHING, work, key="optimise", on_done=done, on_refused=refused, on_lost=lost), asked_for, visit_id)
         self.proposals_changed.emit()
 
+    @property
+    def is_searching(self) -> bool:
+        """True while a search for the visit on screen runs."""
+        return self._search_running() is not None
+
     def stop_search(self) -> None:
         """End the search and keep the best so far."""
         kept = getattr(self, "_search_job", None)

@@ -218,6 +218,7 @@ class PlanPart:
             self.notice.emit("warning", "Solve the field first; then the plan can be kept in the study.")
             return
         plan, solution, assessment = self.solved_plan, self.solution, self.assessment
+        robustness = None if self.robustness is None else self.robustness.result
         node_id, names = self.plan_target_id or self.current_node_id, self._run_names()
         if "planned_id" in names:
             node_id = None  # the plan's
@@ -227,4 +228,4 @@ class PlanPart:
             self.readings_changed.emit()
             self._run_kept(run)
 
-        self.jobs.start("Saving the plan", lambda _context: save_plan_run(store, subject, visit.visit_id, plan, solution, assessment, node_id=node_id, **names), write=True, on_done=done)
+        self.jobs.start("Saving the plan", lambda _context: save_plan_run(store, subject, visit.visit_id, plan, solution, assessment, node_id=node_id, robustness=robustness, **names), write=True, on_done=done)

@@ -60,8 +60,7 @@ class RobustnessPart:
 
     def _robustness_is_stale(self) -> None:
         """Samples of another plan than the one on screen are neither shown nor worked on."""
-        running, visit_id = getattr(self, "_sampling", None), None if self.visit is None else self.visit.visit_id
-        if running is not None and running[1] == visit_id:
+        if self.is_sampling:
             self._sampling = None
             self.jobs.drop("robustness")
             self.robustness_refusal = "The robustness run was stopped: the plan was changed meanwhile."
@@ -72,6 +71,12 @@ class RobustnessPart:
             self.robustness_refusal = "Dropped: the plan was changed after the robustness run. Run it again."
             self.set_shown_map("field")
             self.robustness_changed.emit()
+
+    @property
+    def is_sampling(self) -> bool:
+        """True while samples of the plan on screen are worked out."""
+        running, visit_id = getattr(self, "_sampling", None), None if self.visit is None else self.visit.visit_id
+        return running is not None and running[1] == visit_id
 
     @property
     def is_schematic(self) -> bool:

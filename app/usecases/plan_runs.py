@@ -30,13 +30,15 @@ def save_plan_run(
     predecessor_id: str | None = None,
     planned_id: str | None = None,
     note: dict | None = None,
+    robustness=None,
 ) -> PlanRun:
     """Store field and masks as blobs, then the plan with its assessment that names them.
 
     The run holds all inputs: the plan with every law and threshold, the device's limits that it was judged by, and hashes
     of plan, assessment, field and masks. With ``planned_id`` it holds the needles as they lie, for that plan.
-    ``note`` says of the inputs what the plan does not: the picture it was drawn on. Refusals as
-    in ``StudyStore.save_plan_run``; nothing is kept then but unnamed blobs.
+    ``note`` says of the inputs what the plan does not: the picture it was drawn on. ``robustness`` (of
+    this very plan) is kept as ``content["robustness"]`` with its map and its samples as blobs. Refusals as in
+    ``StudyStore.save_plan_run``; nothing is kept then but unnamed blobs.
     """
     blobs = {"field_v_per_cm": store.put_blob(pack_field(solution))}
     written, answer = plan_dict(plan, store, blobs), assessment.to_dict()
@@ -47,8 +49,14 @@ def save_plan_run(
         "solver": answer.get("solver"),
         **(note or {}),
     }
+    content = {"plan": written, "assessment": answer, "inputs": inputs}
+    if robustness is not None:
+        blobs["coverage_probability"] = store.put_blob(pack_probability(robustness))
+        blobs["robustness_samples"] = store.put_blob(canonical_json(list(robustness.samples)).encode("utf-8"))
+        content["robustness"] = robustness.to_dict()
+        inputs["robustness_sha256"] = sha256_text(canonical_json(content["robustness"]))
     return store.save_plan_run(
-        {"plan": written, "assessment": answer, "inputs": inputs}, subject_id=subject_id, visit_id=visit_id, blobs=blobs,
+        content, subject_id=subject_id, visit_id=visit_id, blobs=blobs,
         kind="planned" if planned_id is None else "actual", node_id=node_id, session=session, predecessor_id=predecessor_id, planned_id=planned_id,
     )  # fmt: skip
 
@@ -95,6 +103,13 @@ def pack_field(solution) -> bytes:
     inside = np.asarray(solution.is_needle, bool)
     filled = np.asarray(solution.e_max_v_per_cm, np.float32)[inside]
     np.savez_compressed(stream, e_max_v_per_cm=field, affine=solution.geometry.affine, needle=np.packbits(inside), needle_v_per_cm=filled)
+    return stream.getvalue()
+
+
+def pack_probability(robustness) -> bytes:
+    """Share of samples at or above the chosen threshold and at or above each sample's own, compressed float32, with their grid."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, probability=robustness.probability, probability_drawn=robustness.probability_drawn, affine=robustness.geometry.affine)
     return stream.getvalue()
 
 

@@ -22,6 +22,12 @@ def assessment_dict(assessment) -> dict:
     return assessment if isinstance(assessment, dict) else assessment.to_dict()
 
 
+def has_target_outline(session) -> bool:
+    """True where the plan's target (the node chosen for it, else the current one) is outlined."""
+    state = session.nodes.get(session.plan_target_id or session.current_node_id or "")
+    return state is not None and state.draft is not None and not state.draft.is_empty
+
+
 TARGET_TISSUE = "node"
 
 

@@ -35,6 +35,8 @@ from app.ui.models.plan import (
     structure_rows,
 )
 from app.ui.panels.plan_anatomy import AnatomyBox
+from app.ui.panels.plan_optimise import OptimiseSection
+from app.ui.panels.plan_robustness import RobustnessSection
 from app.ui.panels.threshold import ThresholdChooser
 from app.ui.session import Session
 from app.ui.text import t
@@ -60,8 +62,12 @@ class PlanPanel(StepPanel):
         self.content.addWidget(self._make_target())
         self.content.addWidget(self._make_needles())
         self.content.addWidget(self._make_pulses())
+        self.optimise = OptimiseSection(session)
+        self.content.addWidget(self.optimise)
         self.content.addWidget(self._make_field())
         self.content.addWidget(self._make_results())
+        self.robustness = RobustnessSection(session)
+        self.content.addWidget(self.robustness)
         self.content.addStretch(1)
         self.primary.clicked.connect(lambda _checked=False: session.solve())
         session.plan_changed.connect(self.refresh)
