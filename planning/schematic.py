@@ -93,7 +93,7 @@ class StructureMeasure:
         _choice(self.measured_from, FROM, f"{what}: measured_from")
         if self.distance_mm < 0:
             far = "overlaps the node" if self.measured_from == "node" else "has a negative distance from the mark"
-            raise PlanRefused(f"{what} {far} ({self.distance_mm:g} mm).", code="structure_overlaps_node" if self.measured_from == "node" else "bad_distance")
+            raise PlanRefused(f"{what} {far} ({self.distance_mm:g} mm).", code="structure_overlaps_node" if self.measured_from == "node" else "negative_distance")
         if self.side is not None:
             _choice(self.side, ("left", "right"), f"{what}: side")
         for key in ("direction", "course"):
@@ -230,7 +230,7 @@ class Schematic:
         _choice(self.site, SITES, "The site")
         _finite_fields(self, "The schematic", texts=("side", "node", "structures", "far", "needles", "pulses", "site", "background", "thresholds_v_per_cm"))
         if self.uncertainty_mm < 0:
-            raise PlanRefused("The uncertainty of the distances must be 0 mm or more.", code="bad_distance")
+            raise PlanRefused("The uncertainty of the distances must be 0 mm or more.", code="negative_distance")
         from planning.schematic_scene import check_scene
 
         check_scene(self)

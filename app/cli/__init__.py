@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from app import INVESTIGATIONAL_NOTICE, __version__
-from app.cli import deidentify, images, measuring, optimising, pacs, planning, registering, robustness, segmenting, study, system, thermal
+from app.cli import deidentify, images, measuring, optimising, pacs, planning, registering, robustness, schematic, segmenting, study, system, thermal
 from app.cli.output import emit_error, say
 from volumetry.errors import Cancelled, NodusError
 
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"nodus {__version__}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for part in (system, images, deidentify, measuring, segmenting, registering, planning, optimising, robustness, thermal, study, pacs):
+    for part in (system, images, deidentify, measuring, segmenting, registering, planning, schematic, optimising, robustness, thermal, study, pacs):
         part.register(commands)
     for command in _leaves(commands):
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from app.cli.output import add_command, add_json, emit, progress_context
@@ -18,7 +19,7 @@ def register(commands) -> None:
     robustness.add_argument("plan", type=Path, metavar="PLAN.json", help="plan file, nodus.plan/1")
     robustness.add_argument("--samples", type=int, default=200, metavar="N", help="number of samples (200)")
     robustness.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the draws (0)")
-    robustness.add_argument("--tip-mm", type=float, default=2.0, metavar="MM", help="radius of the ball in which a tip may lie (2; 3 for a plan from ultrasound alone)")
+    robustness.add_argument("--tip-mm", type=float, metavar="MM", help="radius of the ball in which a tip may lie (2; 3 for a plan marked as schematic, from ultrasound alone)")
     robustness.add_argument("--angle-deg", type=float, default=5.0, metavar="DEG", help="half angle of the cone in which an axis may lie (5)")
     robustness.add_argument("--sigma-pct", type=float, default=50.0, metavar="PCT", help="spread of every tissue's conductivity (50)")
     robustness.add_argument("--threshold", default="400,800", metavar="LOW,HIGH", help="interval of the lethal threshold in V/cm (400,800)")
@@ -35,16 +36,18 @@ def run_robustness(args) -> int:
     from app.usecases.files import ensure_folder
     from app.usecases.optimise import check_seed
     from app.usecases.plan import load_plan
-    from app.usecases.robustness import assess_robustness, write_robustness
+    from app.usecases.robustness import assess_robustness, tip_spread_mm, write_robustness
     from planning.robustness import Spread
 
     if args.processes is not None and not 1 <= args.processes <= 1024:
         raise PlanRefused("The number of processes must be from 1 to 1024.", code="bad_samples")
-    spread = Spread(args.tip_mm, args.angle_deg, args.sigma_pct, _interval(args.threshold))
+    spread = Spread(*(() if args.tip_mm is None else (args.tip_mm,)), angle_deg=args.angle_deg, sigma_pct=args.sigma_pct, threshold_v_per_cm=_interval(args.threshold))
     seed = check_seed(args.seed)
     if args.out is not None:
         ensure_folder(args.out)  # before minutes of solving
     plan = load_plan(args.plan)
+    if args.tip_mm is None:
+        spread = replace(spread, tip_mm=tip_spread_mm(plan))
     result = assess_robustness(plan, spread, progress_context(), samples=args.samples, seed=seed, spacing_mm=args.spacing_mm, scheduler=args.scheduler, processes=args.processes)
     if args.out is not None:
         write_robustness(result, args.out)

@@ -12,9 +12,12 @@ import numpy as np
 
 from app.jobs import JobContext
 from planning.anatomy import NEAR_MM, Anatomy, StatedClear, is_named
+from planning.electrode import Electrode
 from planning.errors import PlanRefused
 from planning.heat.properties import HeatData, heat_data_from_dict
 from planning.plan import TreatmentPlan
+from planning.schematic import Schematic
+from planning.schematic_scene import plan_dict
 from planning.tissue import Conductivity, preset_from_dict
 from volumetry.mask import NodeMask
 
@@ -69,6 +72,7 @@ class PlanDraft:
     site: str = "neck"
     side: str = "unknown"
     stated_clear: tuple[StatedClear, ...] = ()
+    schematic: Schematic | None = None  # a plan from ultrasound alone: its shapes stand in place of the masks, which are pictures of them
 
     def with_needle(self, needle: NeedleDraft) -> PlanDraft:
         """Add the needle, or replace the one with its id; pairs are completed to all pairs when a
@@ -156,6 +160,8 @@ def draft_to_plan(draft: PlanDraft) -> TreatmentPlan:
     and at least 25 mm around them. Raises ``PlanRefused`` with a plain reason."""
     if len(draft.needles) < 2:
         raise PlanRefused("A field needs at least two needles.", code="too_few_needles")
+    if draft.schematic is not None:
+        return _schematic_plan(draft)
     points = []
     for n in draft.needles:
         tip, entry = np.asarray(n.tip_mm, float), np.asarray(n.entry_mm, float)
@@ -194,6 +200,20 @@ def draft_to_plan(draft: PlanDraft) -> TreatmentPlan:
         "anatomy": Anatomy.of_site(draft.site, draft.side, draft.stated_clear).to_dict(),
     }
     return TreatmentPlan.from_dict(data, tissue_presets(), None)
+
+
+def _schematic_plan(draft: PlanDraft) -> TreatmentPlan:
+    """The plan of a draft made from ultrasound alone: analytic shapes, needles as they lie now."""
+    needles = [Electrode(n.id, n.tip_mm, n.entry_mm, n.exposure_mm, n.diameter_mm) for n in draft.needles]
+    pulses = [
+        {"anode": p.anode, "cathode": p.cathode, "voltage_v": draft.voltage_v(p), "pulses": p.pulses, "width_us": p.width_us, "rate_hz": p.rate_hz, "ecg_gated": p.ecg_gated}
+        for p in draft.pairs
+    ]
+    measured = replace(
+        draft.schematic, background=draft.background, lethal_v_per_cm=draft.lethal_v_per_cm, thresholds_v_per_cm=draft.thresholds_v_per_cm, margin_mm=draft.margin_mm, spacing_mm=draft.spacing_mm
+    )
+    anatomy = Anatomy.of_site(measured.site, measured.side, draft.stated_clear) if draft.stated_clear else None
+    return TreatmentPlan.from_dict(plan_dict(measured, needles, pulses, anatomy), tissue_presets(), None)
 
 
 def load_plan(path: Path) -> TreatmentPlan:

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.study.model import PlanRun, Reading, ReadingStatus
 from app.usecases.report_page import ALARM, GREY, INK
+from planning.source import SCHEMATIC_MARK
 from volumetry.quantity import quantity
 
 STATUS_TEXT = {
@@ -43,6 +44,8 @@ def plan_lines(run: PlanRun, count: int = 1) -> list[tuple[str, bool, Any]]:
     plan = run.content.get("plan") or {}
     which = "" if count == 1 else f" (newest of {count})"
     lines: list[tuple[str, bool, Any]] = [(f"{run.plan_run_id}, {run.created_utc[:16].replace('T', ' ')} UTC{which}", False, GREY)]
+    if (plan.get("source") or {}).get("kind") == "schematic":
+        lines.append((SCHEMATIC_MARK, True, ALARM))
     lethal = plan.get("lethal_v_per_cm")
     at = "" if lethal is None else f" at {lethal:g} V/cm"
     for target in assessment.get("targets") or []:

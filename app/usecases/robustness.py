@@ -11,9 +11,15 @@ from app.usecases.files import replacing, write_json
 from dicom_io.volume_files import write_volume
 from planning.plan import TreatmentPlan
 from planning.robustness import Robustness, RobustnessJob, Spread, run_robustness
+from planning.robustness.sampling import ULTRASOUND_ONLY_TIP_MM
 from volumetry.image import ImageSource, ImageVolume
 
 HERE_MOST = 3  # samples for which starting processes takes longer than it saves
+
+
+def tip_spread_mm(plan: TreatmentPlan) -> float:
+    """How far a tip may lie from its place where nobody said otherwise: 2 mm, 3 mm in a plan from ultrasound alone."""
+    return ULTRASOUND_ONLY_TIP_MM if plan.source is not None and plan.source.is_schematic else Spread().tip_mm
 
 
 def assess_robustness(plan: TreatmentPlan, spread: Spread, context: JobContext, *, samples: int = 200, seed: int = 0, spacing_mm: float = 1.0,

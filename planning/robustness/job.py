@@ -76,7 +76,8 @@ class RobustnessJob:
             raise PlanRefused(f"The number of samples must be a whole number from 1 to {SAMPLES_MOST}.", code="bad_samples")
         if not any(r.role == "target" for r in plan.regions):
             raise PlanRefused("The plan has no target region: there is no coverage to be sure of.", code="no_target", hint="Add the node as a target.")
-        cut = replace(plan, domain=cut_domain(plan, spread, spacing_mm), regions=tuple(_bare(r, n) for n, r in enumerate(plan.regions)))
+        cut = replace(plan, domain=cut_domain(plan, spread, spacing_mm), regions=tuple(_bare(r, n) for n, r in enumerate(plan.regions)),
+                      source=None if plan.source is None else replace(plan.source, details_json="{}"))
         grid = FieldGrid.around(cut.domain.center_mm, cut.domain.size_mm, cut.domain.spacing_mm)
         targets = _target_bits(cut, grid)
         for region, bits in zip((r for r in plan.regions if r.role == "target"), targets, strict=True):

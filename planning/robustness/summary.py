@@ -73,7 +73,7 @@ def summarise(job: RobustnessJob, planned: Outcome, whole: Outcome | None, sampl
     worst = max(needles, key=lambda r: (r["gain_if_placed_pct"] or 0.0, r["gain_if_placed_compared_pct"] or 0.0))
     costs = max(worst["gain_if_placed_pct"] or 0.0, worst["gain_if_placed_compared_pct"] or 0.0) > GAIN_LEAST_PCT
     currents = np.array([o.current_most_a for o in samples if o.code is None])
-    warnings = []
+    warnings = [] if job.plan.source is None else job.plan.source.warnings()
     if solved < len(samples):
         warnings.append({"code": "samples_failed", "message": f"{len(samples) - solved} of {len(samples)} samples could not be solved: they count as uncovered."})
     uncut = _joint_pct(whole) if whole is not None and whole.code is None else None

@@ -14,8 +14,8 @@ from planning.errors import PlanRefused
 from planning.field.solve import solve_plan
 from planning.plan import TreatmentPlan
 from planning.schematic import Schematic
-from planning.schematic_scene import ellipsoid_distance_mm, needle_measure, needles_of, node_shape, structures_of, warnings_of, with_needles
 from planning.schematic_scene import distances as measured
+from planning.schematic_scene import ellipsoid_distance_mm, needle_measure, needles_of, node_shape, structures_of, warnings_of, with_needles
 
 FILE = {
     "schema": "nodus.schematic/1", "site": "neck", "side": "left",
@@ -87,7 +87,7 @@ def test_that_the_distance_to_an_ellipsoid_is_exact():
 
 
 def test_that_right_and_left_are_mirrored_and_lateral_is_away_from_the_midline():
-    left, right = (dict((n.split()[-1], r) for n, r, _ in structures_of(Schematic.from_dict(file_with(side=s)))) for s in ("left", "right"))
+    left, right = ({n.split()[-1]: r for n, r, _ in structures_of(Schematic.from_dict(file_with(side=s)))} for s in ("left", "right"))
     assert left["carotid"].from_mm[0] < 0 < right["carotid"].from_mm[0]  # medial of a left node is towards the right
     assert left["carotid"].from_mm[0] == pytest.approx(-right["carotid"].from_mm[0])
     assert left["jugular"].from_mm[1] > 18  # deep is away from the skin, y = 0
@@ -177,7 +177,7 @@ def solved():
 
 
 def test_that_a_solved_schematic_keeps_its_distances_and_its_mark(solved):
-    plan, solution, answer = solved
+    plan, _solution, answer = solved
     assert plan.source.is_schematic
     assert TreatmentPlan.from_dict(plan.to_dict(), tissue_presets()).source == plan.source
     assert answer["source"] == "schematic"
@@ -194,7 +194,7 @@ def test_that_a_solved_schematic_keeps_its_distances_and_its_mark(solved):
 
 
 def test_that_nothing_is_counted_in_the_air_beyond_the_skin(solved):
-    plan, solution, answer = solved
+    _plan, solution, answer = solved
     y = solution.geometry.index_to_world(np.stack([np.zeros(solution.geometry.shape[1]), np.arange(solution.geometry.shape[1]), np.zeros(solution.geometry.shape[1])], 1))[:, 1]
     above = y < 0
     assert (solution.is_air | solution.is_needle)[:, above].all()
@@ -206,7 +206,7 @@ def test_that_nothing_is_counted_in_the_air_beyond_the_skin(solved):
 def test_that_structures_not_placed_and_not_stated_refuse_approval():
     bare = Schematic.from_dict(file_with(structures=[FILE["structures"][0]]))
     answer = _answer(bare)
-    assert [c["message"] for c in answer["constraints"] if c["code"] == "structure_unknown"][0].startswith("The left jugular")
+    assert next(c["message"] for c in answer["constraints"] if c["code"] == "structure_unknown").startswith("The left jugular")
     stated = Schematic.from_dict(file_with(structures=[FILE["structures"][0]], farther_than=[{"kind": "jugular", "farther_than_mm": 25, "by": "Dr A"}]))
     assert not [c for c in _answer(stated)["constraints"] if c["code"] == "structure_unknown"]
 
