@@ -25,7 +25,8 @@ FIELD_CHANGE_MOST = 2e-3  # largest relative change of |E| in the last step, whe
 FIELD_COUNTS_FROM_V_PER_CM = 50.0
 OVERSHOOT_MOST = 0.3  # of the slope at the start of a step, met with the other sign at its end
 STIFF_FROM = 5.0
-FOLLOW_FIELD_FROM = 30.0  # times the tolerance: from here on |E| is compared step by step
+REBUILD_DOWN_TO = 1e-4  # relative residual: nearer the end the conductivity hardly moves, and the coarse levels are kept
+FOLLOW_FIELD_FROM = 10.0  # times the tolerance: from here on |E| is compared step by step
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class PotentialSolver:
         return np.where(p.coupling_conductor >= 0, electrode_values[p.coupling_conductor], p.coupling_value)
 
     def _update_operator(self, law: np.ndarray) -> None:
-        """Conductivity of the present potential, face weights, couplings, hierarchy."""
+        """Conductivity of the present potential, face weights, couplings."""
         p = self.problem
         km.mirror_ghosts(self.potential)
         kc.tissue_conductivity(self.potential, p.label, law, self.floor, self.use_floor, self.scale, self.onset if law is p.law else self.never, self.sigma)
@@ -98,7 +99,6 @@ class PotentialSolver:
         kc.face_weights(self.sigma, self.wx, self.wy, self.wz)
         kc.scale_faces(self.wx, self.wy, self.wz, p.face_axis, p.face_cell, p.face_factor)
         kc.coupling_weights(self.sigma, p.coupling_cell, p.coupling_factor, self.weights)
-        self.hierarchy.rebuild(self.wx, self.wy, self.wz, self.di, p.coupling_cell, self.weights)
 
     def _residual(self, values: np.ndarray, floating: np.ndarray) -> tuple[float, np.ndarray, float]:
         """Write ``r``; return its norm (with the floating needles' net currents), those currents
@@ -172,6 +172,8 @@ class PotentialSolver:
             if step == STEPS_MOST:
                 break
             self.check_cancelled()
+            if step == 0 or (not linear and relative > REBUILD_DOWN_TO):
+                self.hierarchy.rebuild(self.wx, self.wy, self.wz, self.di, p.coupling_cell, self.weights)
             self.hierarchy.precondition(self.r, self.z)
             self.v_cycles += 1
             zv = np.zeros(floating.size)

@@ -14,6 +14,7 @@ import numpy as np
 from planning.field.grid import FieldGrid
 from planning.kernels import conductivity as kc
 from planning.kernels import embedding as ke
+from planning.kernels import interfaces as ki
 
 NEAR_FACES_CELLS = 2.0  # fitted faces reach this far from the metal
 NEAR_FIELD_CELLS = 4.0  # fitted field strength reaches this far
@@ -114,12 +115,11 @@ class ProblemParts:
     def finish(self) -> FieldProblem:
         """Close the lists; interfaces between tissues become special cells."""
         cells, factors = _join(self.special, (np.int64, np.float32), 6)
-        cells, factors = merge_interfaces(self.label, self.law, cells, factors)
+        cells, order = np.unique(cells, return_index=True)  # by place, so that neighbours in memory are looked at together
+        cells, factors, flag = with_interfaces(self.label, self.law, cells, factors[order])
         fa, fc, ff = _join(self.faces, (np.uint8, np.int64, np.float32))
         cc, cf, co, cv = _join(self.couplings, (np.int64, np.float32, np.int64, np.float64))
         mc, mo = _join(self.metal, (np.int64, np.int64))
-        flag = np.zeros(self.label.shape, np.uint8)
-        flag.reshape(-1)[cells] = 1
         return FieldProblem(self.grid, self.label, self.law, self.conductors, fa, fc, ff, cc, cf, co, cv, mc, mo, cells, factors, flag)
 
 
@@ -135,46 +135,20 @@ def _join(parts: list[tuple], kinds, width: int | None = None) -> tuple[np.ndarr
     return tuple(out)
 
 
-def merge_interfaces(label: np.ndarray, law: np.ndarray, cells: np.ndarray, factors: np.ndarray,
-                     sigma: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Special cells with those at tissue interfaces added.
+def with_interfaces(label: np.ndarray, law: np.ndarray, cells: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``(cells, factors, flag)``: the special cells, given in rising order, with those at tissue interfaces added in
+    order, and a uint8 array that is 1 in them.
 
     Flux is continuous across an interface, slope is not: the slope on the own side of a face is
-    ``2 sigma_other / (sigma_own + sigma_other)`` of the mean slope. Contrasts come from the resting
-    conductivities, or from ``sigma`` where the solved one is given.
+    ``2 sigma_other / (sigma_own + sigma_other)`` of the mean slope, by the resting conductivities.
     """
-    if len(law) < 2 or label[1:-1, 1:-1, 1:-1].max(initial=0) == 0:
-        return cells, factors
-    inner = (slice(1, -1),) * 3
-    own = label[inner]
-    tissue = own < kc.FIRST_NEEDLE_LABEL
-    touched = np.zeros(own.shape, bool)
-    for axis in range(3):
-        for step in (-1, 1):
-            view = tuple(slice(1 + step, label.shape[a] - 1 + step) if a == axis else slice(1, -1) for a in range(3))
-            other = label[view]
-            touched |= tissue & (other < kc.FIRST_NEEDLE_LABEL) & (other != own)
-    found = np.ravel_multi_index(tuple(n + 1 for n in np.nonzero(touched)), label.shape).astype(np.int64)
-    new = np.setdiff1d(found, cells)
-    cells = np.concatenate([cells, new])
-    factors = np.concatenate([factors, np.ones((new.size, 6), np.float32)])
-    order = np.argsort(cells, kind="stable")
-    rows = order[np.searchsorted(cells[order], found)]
-    flat = label.reshape(-1)
-    strides = (1, label.shape[2], label.shape[1] * label.shape[2])
-    resting = law[:, 1]
-    factors = factors.copy()
-    c = cells[rows]
-    s_own = resting[flat[c]] if sigma is None else sigma.reshape(-1)[c]
-    for n in range(6):
-        o = c + strides[n // 2] * (1 if n % 2 else -1)
-        different = (flat[o] < kc.FIRST_NEEDLE_LABEL) & (flat[o] != flat[c])
-        s_other = resting[np.where(different, flat[o], 0)] if sigma is None else sigma.reshape(-1)[o]
-        ratio = np.where(different, 2 * s_other / np.maximum(s_own + s_other, 1e-30), 1.0)
-        factors[rows, n] *= ratio.astype(np.float32)
-    # a wall of the box closes the face behind it
-    nk, nj, ni = (m - 2 for m in label.shape)
-    k, j, i = np.unravel_index(new, label.shape)
-    for n, at_wall in enumerate((i == 1, i == ni, j == 1, j == nj, k == 1, k == nk)):
-        factors[cells.size - new.size + np.flatnonzero(at_wall), n] = 0.0
-    return np.ascontiguousarray(cells), np.ascontiguousarray(factors, dtype=np.float32)
+    flag = np.zeros(label.shape, np.uint8)
+    flag.reshape(-1)[cells] = ki.NEAR_NEEDLE
+    counts = np.zeros(label.shape[0] + 1, np.int64)
+    ki.mark_interfaces(label, flag, counts[1:])
+    first = np.cumsum(counts)
+    out = np.empty(first[-1], np.int64)
+    out_factors = np.empty((first[-1], 6), np.float32)
+    planes = np.searchsorted(cells, np.arange(label.shape[0]) * label[0].size)
+    ki.list_special(label, law[:, 1].copy(), cells, np.ascontiguousarray(factors), planes, first, flag, out, out_factors)
+    return out, out_factors, flag

@@ -109,7 +109,6 @@ class WarmTissueSolver(PotentialSolver):
         kc.face_weights(self.sigma, self.wx, self.wy, self.wz)
         kc.scale_faces(self.wx, self.wy, self.wz, p.face_axis, p.face_cell, p.face_factor)
         kc.coupling_weights(self.sigma, p.coupling_cell, p.coupling_factor, self.weights)
-        self.hierarchy.rebuild(self.wx, self.wy, self.wz, self.di, p.coupling_cell, self.weights)
 
     def solve_pair(self, values: np.ndarray, anode: int, cathode: int) -> float:
         """Solve with the other needles floating (``values`` changed in place); return the current in A."""

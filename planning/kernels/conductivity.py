@@ -65,32 +65,35 @@ def row_onsets(label, onset, out):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _square_of_slopes(c, south, north, below, above, ni, e):
-    """Squared difference over two cells of a row into ``e``, and its largest."""
+def _square_of_slopes(c, south, north, below, above, ni, least, e):
+    """Squared difference over two cells of a row into ``e``; True where one of them reaches ``least``."""
+    reached = 0
     for i in range(1, ni + 1):
         gx = np.float32(c[i + 1] - c[i - 1])
         gy = np.float32(north[i] - south[i])
         gz = np.float32(above[i] - below[i])
-        e[i] = gx * gx + gy * gy + gz * gz
-    top = np.float32(0.0)
-    for i in range(1, ni + 1):
-        top = max(top, e[i])
-    return top
+        square = gx * gx + gy * gy + gz * gz
+        e[i] = square
+        reached |= square >= least
+    return reached != 0
 
 
 @njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _conductivity_of_run(law, m, e, low, high, sc, out):
-    """Conductivity of cells low..high - 1 of a row, all of tissue ``m``; ``sc * sqrt(e)`` is |E|. One law
-    for the whole run, so that the loop vectorises."""
+def _conductivity_of_run(law, m, e, out, sc):
+    """Conductivity of a run of cells of one tissue ``m`` into ``out``; ``sc * sqrt(e)`` is |E|. One law for the whole
+    run and views that begin at it, so that the loops vectorise."""
     if m >= FIRST_NEEDLE_LABEL:
-        for i in range(low, high):
+        for i in range(out.size):
             out[i] = np.float32(0.0)
     elif law[m, 0] == 1.0:
         s0, rise, lo, inverse = law[m, 1], law[m, 2] - law[m, 1], law[m, 3], np.float32(1.0) / (law[m, 4] - law[m, 3])
-        for i in range(low, high):
+        for i in range(out.size):
             out[i] = s0 + rise * min(max((sc * np.sqrt(e[i]) - lo) * inverse, np.float32(0.0)), np.float32(1.0))
+    elif law[m, 0] == 0.0:
+        for i in range(out.size):
+            out[i] = law[m, 1]
     else:
-        for i in range(low, high):
+        for i in range(out.size):
             out[i] = conductivity_at(law, m, sc * np.sqrt(e[i]))
 
 
@@ -109,8 +112,8 @@ def tissue_conductivity(u, label, law, floor, use_floor, scale, onset, sigma):
             lab, out = label[k, j], sigma[k, j]
             rests = onset[k, j] == np.inf
             if not rests:
-                top = _square_of_slopes(u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j], ni, e)
-                rests = sc * sc * top < onset[k, j] * onset[k, j]
+                least = onset[k, j] / sc
+                rests = not _square_of_slopes(u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j], ni, least * least, e)
             if rests:
                 for i in range(1, ni + 1):
                     m = lab[i]
@@ -121,7 +124,7 @@ def tissue_conductivity(u, label, law, floor, use_floor, scale, onset, sigma):
                     high = low + 1
                     while high <= ni and lab[high] == lab[low]:
                         high += 1
-                    _conductivity_of_run(law, lab[low], e, low, high, sc, out)
+                    _conductivity_of_run(law, lab[low], e[low:high], out[low:high], sc)
                     low = high
             if use_floor:
                 fl = floor[k, j]
@@ -129,30 +132,21 @@ def tissue_conductivity(u, label, law, floor, use_floor, scale, onset, sigma):
                     out[i] = max(out[i], fl[i]) if lab[i] < FIRST_NEEDLE_LABEL else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True)
-def special_field(u, n, cells, factors, stride_k, stride_j, scale):
-    """|E| (V/cm) of special cell ``n``: mean of its two half-cell slopes per axis, each slope times
-    its geometric factor (order -i +i -j +j -k +k)."""
-    flat = u.reshape(-1)
-    c = cells[n]
-    v = flat[c]
-    gx = factors[n, 0] * (v - flat[c - 1]) + factors[n, 1] * (flat[c + 1] - v)
-    gy = factors[n, 2] * (v - flat[c - stride_j]) + factors[n, 3] * (flat[c + stride_j] - v)
-    gz = factors[n, 4] * (v - flat[c - stride_k]) + factors[n, 5] * (flat[c + stride_k] - v)
-    return np.float32(scale * np.sqrt(gx * gx + gy * gy + gz * gz))
-
-
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 def special_conductivity(u, label, law, floor, use_floor, scale, cells, factors, sigma):
-    """``sigma`` of the special cells from their own field formula."""
+    """``sigma`` of the special cells from their own field formula: per axis the mean of the two half-cell slopes,
+    each slope times its geometric factor (order -i +i -j +j -k +k)."""
     sk, sj = u.shape[1] * u.shape[2], u.shape[2]
-    lf, sf, ff = label.reshape(-1), sigma.reshape(-1), floor.reshape(-1)
+    uf, lf, sf, ff = u.reshape(-1), label.reshape(-1), sigma.reshape(-1), floor.reshape(-1)
+    sc = np.float32(scale)
     for n in prange(cells.size):
         c = cells[n]
-        s = conductivity_at(law, lf[c], special_field(u, n, cells, factors, sk, sj, scale))
-        if use_floor:
-            s = max(s, ff[c])
-        sf[c] = s
+        v = uf[c]
+        gx = factors[n, 0] * np.float32(v - uf[c - 1]) + factors[n, 1] * np.float32(uf[c + 1] - v)
+        gy = factors[n, 2] * np.float32(v - uf[c - sj]) + factors[n, 3] * np.float32(uf[c + sj] - v)
+        gz = factors[n, 4] * np.float32(v - uf[c - sk]) + factors[n, 5] * np.float32(uf[c + sk] - v)
+        s = conductivity_at(law, lf[c], sc * np.sqrt(gx * gx + gy * gy + gz * gz))
+        sf[c] = max(s, ff[c]) if use_floor else s
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -194,23 +188,26 @@ def coupling_weights(sigma, cells, geometry, weights):
 
 
 @njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _slope_of_run(law, m, e, low, high, sc, use_floor, floor, out):
-    """``sigma'(E) / E`` of cells low..high - 1 of a row, all of tissue ``m``; 0 where the floor holds it up."""
+def _slope_of_run(law, m, e, sc, use_floor, floor, out):
+    """``sigma'(E) / E`` of a run of cells of one tissue ``m``; 0 where the floor holds it up."""
     zero = np.float32(0.0)
     if m >= FIRST_NEEDLE_LABEL or law[m, 0] == 0.0:
-        for i in range(low, high):
+        for i in range(out.size):
             out[i] = zero
     elif law[m, 0] == 1.0:
         s0, lo, hi = law[m, 1], law[m, 3], law[m, 4]
         slope = (law[m, 2] - s0) / (hi - lo)
-        for i in range(low, high):
-            strength = sc * np.sqrt(e[i])
-            inside = (strength > lo) & (strength < hi)
-            if use_floor:
-                inside &= s0 + slope * (strength - lo) >= floor[i]
-            out[i] = slope / strength if inside else zero
+        if use_floor:
+            for i in range(out.size):
+                strength = sc * np.sqrt(e[i])
+                inside = (strength > lo) & (strength < hi) & (s0 + slope * (strength - lo) >= floor[i])
+                out[i] = slope / strength if inside else zero
+        else:
+            for i in range(out.size):
+                strength = sc * np.sqrt(e[i])
+                out[i] = slope / strength if (strength > lo) & (strength < hi) else zero
     else:
-        for i in range(low, high):
+        for i in range(out.size):
             strength = sc * np.sqrt(e[i])
             held = use_floor and conductivity_at(law, m, strength) < floor[i]
             out[i] = zero if held or strength <= zero else conductivity_slope_at(law, m, strength) / strength
@@ -231,8 +228,8 @@ def curvature(u, p, label, special, law, floor, use_floor, scale, onset):
             if onset[k, j] == np.inf:
                 continue
             c, south, north, below, above = u[k, j], u[k, j - 1], u[k, j + 1], u[k - 1, j], u[k + 1, j]
-            top = _square_of_slopes(c, south, north, below, above, ni, e)
-            if sc * sc * top < onset[k, j] * onset[k, j]:
+            least = onset[k, j] / sc
+            if not _square_of_slopes(c, south, north, below, above, ni, least * least, e):
                 continue
             p0, ps, pn, pb, pa = p[k, j], p[k, j - 1], p[k, j + 1], p[k - 1, j], p[k + 1, j]
             lab, flag, fl = label[k, j], special[k, j], floor[k, j] if use_floor else p[k, j]
@@ -241,7 +238,7 @@ def curvature(u, p, label, special, law, floor, use_floor, scale, onset):
                 high = low + 1
                 while high <= ni and lab[high] == lab[low]:
                     high += 1
-                _slope_of_run(law, lab[low], e, low, high, sc, use_floor, fl, slope)
+                _slope_of_run(law, lab[low], e[low:high], sc, use_floor, fl[low:high], slope[low:high])
                 low = high
             row = np.float32(0.0)
             for i in range(1, ni + 1):
@@ -256,12 +253,13 @@ def curvature(u, p, label, special, law, floor, use_floor, scale, onset):
     return 0.25 * scale * scale * s  # differences over two cells, E in V/cm
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 def special_curvature(u, p, label, law, floor, use_floor, scale, cells, factors):
     """The special cells' share of ``curvature``, with their own slopes."""
     sk, sj = u.shape[1] * u.shape[2], u.shape[2]
     uf, pf, lf, ff = u.reshape(-1), p.reshape(-1), label.reshape(-1), floor.reshape(-1)
     part = np.zeros(PARTS)
+    sc = np.float32(scale)
     for q in prange(PARTS):
         total = 0.0
         for n in range(q * cells.size // PARTS, (q + 1) * cells.size // PARTS):
@@ -269,24 +267,25 @@ def special_curvature(u, p, label, law, floor, use_floor, scale, cells, factors)
             m = lf[c]
             if law[m, 0] == 0.0:
                 continue
-            square, dot = 0.0, 0.0
-            for axis in range(3):
-                step = 1 if axis == 0 else (sj if axis == 1 else sk)
-                low, high = factors[n, 2 * axis], factors[n, 2 * axis + 1]
-                g = low * (uf[c] - uf[c - step]) + high * (uf[c + step] - uf[c])
-                r = low * (pf[c] - pf[c - step]) + high * (pf[c + step] - pf[c])
-                square += g * g
-                dot += g * r
-            strength = np.float32(scale * np.sqrt(square))
+            v = uf[c]
+            gx = factors[n, 0] * np.float32(v - uf[c - 1]) + factors[n, 1] * np.float32(uf[c + 1] - v)
+            gy = factors[n, 2] * np.float32(v - uf[c - sj]) + factors[n, 3] * np.float32(uf[c + sj] - v)
+            gz = factors[n, 4] * np.float32(v - uf[c - sk]) + factors[n, 5] * np.float32(uf[c + sk] - v)
+            strength = sc * np.sqrt(gx * gx + gy * gy + gz * gz)
             slope = conductivity_slope_at(law, m, strength)
-            if slope <= 0.0 or (use_floor and conductivity_at(law, m, strength) < ff[c]):
+            if slope <= np.float32(0.0) or (use_floor and conductivity_at(law, m, strength) < ff[c]):
                 continue
-            total += 0.25 * scale * scale * slope / strength * dot * dot
+            w = pf[c]
+            rx = factors[n, 0] * (w - pf[c - 1]) + factors[n, 1] * (pf[c + 1] - w)
+            ry = factors[n, 2] * (w - pf[c - sj]) + factors[n, 3] * (pf[c + sj] - w)
+            rz = factors[n, 4] * (w - pf[c - sk]) + factors[n, 5] * (pf[c + sk] - w)
+            dot = float(gx * rx + gy * ry + gz * rz)
+            total += float(slope / strength) * dot * dot
         part[q] = total
     s = 0.0
     for q in range(PARTS):  # in order: the sum does not depend on the threads
         s += part[q]
-    return s
+    return 0.25 * scale * scale * s
 
 
 @njit(cache=True, nogil=True, inline="always")

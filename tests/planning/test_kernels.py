@@ -8,7 +8,7 @@ import pytest
 from planning.field.grid import FieldGrid
 from planning.field.multigrid import Hierarchy
 from planning.field.nonlinear import onsets_of
-from planning.field.problem import ProblemParts
+from planning.field.problem import ProblemParts, with_interfaces
 from planning.kernels import conductivity as kc
 from planning.kernels import multigrid as km
 from planning.kernels import sampling as ks
@@ -223,3 +223,21 @@ def test_that_field_strength_is_of_fourth_order_in_one_tissue_and_second_at_its_
     kc.field_strength(u, label, 10.0, e)
     second = 20.0 * np.sqrt((3.0 + 0.06 * 7**2 + 0.02) ** 2 + 4.0 + 0.25)
     assert e[6, 6, 7] == pytest.approx(second, rel=1e-5)
+
+
+def test_that_cells_at_interfaces_are_found_and_weighted_as_by_whole_arrays():
+    rng = np.random.default_rng(5)
+    label = np.full((9, 11, 10), kc.SHAFT, np.uint8)
+    label[1:-1, 1:-1, 1:-1] = np.where(rng.random((7, 9, 8)) < 0.3, rng.integers(0, 4, (7, 9, 8)), 1)
+    label[3:6, 4, 4] = kc.METAL
+    law = np.array([[0, s, s, 0, 1] for s in (0.2, 0.7, 0.0, 0.05)], np.float32)
+    tissue = np.flatnonzero(label < kc.FIRST_NEEDLE_LABEL)
+    near = np.sort(rng.choice(tissue, 60, replace=False)).astype(np.int64)
+    factors = rng.uniform(0.5, 2, (60, 6)).astype(np.float32)
+    cells, got, flag = with_interfaces(label, law, near, factors)
+    want_cells, want = twin.merge_interfaces(label, law, near, factors)
+    order = np.argsort(want_cells)
+    assert np.array_equal(cells, want_cells[order])
+    assert np.abs(got - want[order]).max() < 1e-6
+    assert np.array_equal(np.flatnonzero(flag), cells)
+    assert flag.max() == 1

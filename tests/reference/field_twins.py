@@ -6,6 +6,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from planning.kernels import conductivity as kc
+
 
 def assemble(wx, wy, wz, cells, weights) -> sparse.csr_matrix:
     """The operator as a sparse matrix over all padded cells (ghosts have empty rows)."""
@@ -176,3 +178,46 @@ def curvature(u, p, law, scale) -> float:
     h = 5.0 / scale
     dot = (gu * gp).sum(0) / 100.0
     return float((10.0 * slope / (e / 10.0) * dot**2).sum() * h**2)
+
+
+def merge_interfaces(label: np.ndarray, law: np.ndarray, cells: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Special cells with those at tissue interfaces added.
+
+    Flux is continuous across an interface, slope is not: the slope on the own side of a face is
+    ``2 sigma_other / (sigma_own + sigma_other)`` of the mean slope.
+    """
+    if len(law) < 2 or label[1:-1, 1:-1, 1:-1].max(initial=0) == 0:
+        return cells, factors
+    inner = (slice(1, -1),) * 3
+    own = label[inner]
+    tissue = own < kc.FIRST_NEEDLE_LABEL
+    touched = np.zeros(own.shape, bool)
+    for axis in range(3):
+        for step in (-1, 1):
+            view = tuple(slice(1 + step, label.shape[a] - 1 + step) if a == axis else slice(1, -1) for a in range(3))
+            other = label[view]
+            touched |= tissue & (other < kc.FIRST_NEEDLE_LABEL) & (other != own)
+    found = np.ravel_multi_index(tuple(n + 1 for n in np.nonzero(touched)), label.shape).astype(np.int64)
+    new = np.setdiff1d(found, cells)
+    cells = np.concatenate([cells, new])
+    factors = np.concatenate([factors, np.ones((new.size, 6), np.float32)])
+    order = np.argsort(cells, kind="stable")
+    rows = order[np.searchsorted(cells[order], found)]
+    flat = label.reshape(-1)
+    strides = (1, label.shape[2], label.shape[1] * label.shape[2])
+    resting = law[:, 1]
+    factors = factors.copy()
+    c = cells[rows]
+    s_own = resting[flat[c]]
+    for n in range(6):
+        o = c + strides[n // 2] * (1 if n % 2 else -1)
+        different = (flat[o] < kc.FIRST_NEEDLE_LABEL) & (flat[o] != flat[c])
+        s_other = resting[np.where(different, flat[o], 0)]
+        ratio = np.where(different, 2 * s_other / np.maximum(s_own + s_other, 1e-30), 1.0)
+        factors[rows, n] *= ratio.astype(np.float32)
+    # a wall of the box closes the face behind it
+    nk, nj, ni = (m - 2 for m in label.shape)
+    k, j, i = np.unravel_index(new, label.shape)
+    for n, at_wall in enumerate((i == 1, i == ni, j == 1, j == nj, k == 1, k == nk)):
+        factors[cells.size - new.size + np.flatnonzero(at_wall), n] = 0.0
+    return np.ascontiguousarray(cells), np.ascontiguousarray(factors, dtype=np.float32)
