@@ -21,6 +21,9 @@ from planning.kernels import multigrid as km
 from volumetry.errors import Cancelled
 
 STEPS_MOST = 60
+DAMPED_STEPS_MOST = 60
+DAMPED_INNER = 0.1  # of the residual that a step begins with
+HINT = "Check for needles that nearly touch and for a tissue law with a step."
 FIELD_CHANGE_MOST = 2e-3  # largest relative change of |E| in the last step, where |E| counts
 FIELD_COUNTS_FROM_V_PER_CM = 50.0
 OVERSHOOT_MOST = 0.3  # of the slope at the start of a step, met with the other sign at its end
@@ -139,7 +142,7 @@ class PotentialSolver:
 
     def solve(self, values: np.ndarray, floating: np.ndarray, *, tolerance: float, linear: bool = False,
               basis: list[np.ndarray] | None = None, conductance: np.ndarray | None = None,
-              field_now: np.ndarray | None = None, field_before: np.ndarray | None = None) -> StepReport:
+              field_now: np.ndarray | None = None, field_before: np.ndarray | None = None, frozen: bool = False) -> StepReport:
         """Bring ``potential`` (its present content is the starting guess) to a relative residual of
         ``tolerance``.
 
@@ -147,16 +150,18 @@ class PotentialSolver:
         which carry no net current. ``linear``: keep the resting conductivity (never below
         ``floor``). ``basis``/``conductance``: unit solutions of the floating conductors and their
         conductance matrix, used as a coarse space. ``field_now``/``field_before``: workspace in
-        which |E| is followed near the end (nonlinear). Raises ``FieldNotConverged`` after 60 steps, ``Cancelled``.
+        which |E| is followed near the end (nonlinear). ``frozen``: a linear solve with the conductivity as it stands.
+        Raises ``FieldNotConverged`` after 60 steps and as many damped ones, ``Cancelled``.
         """
         p = self.problem
-        linear = linear or p.is_linear
+        linear = linear or frozen or p.is_linear
         law = self.resting_law if linear else p.law
         floating = np.asarray(floating, np.int64)
         fixed = np.setdiff1d(np.arange(p.conductors), floating)
         metal_values = lambda v: v[p.metal_conductor] if p.conductors else np.zeros(0)  # noqa: E731
         km.set_cells(self.potential, p.metal_cell, metal_values(values))
-        self._update_operator(law)
+        if not frozen:
+            self._update_operator(law)
         self.p[:] = 0.0
         norm, rv, _ = self._residual(values, floating)
         zr_old, ahead, change, followed = 0.0, 0.0, None, False
@@ -220,9 +225,35 @@ class PotentialSolver:
                     if followed:
                         change = kc.largest_relative_change(field_before, field_now, FIELD_COUNTS_FROM_V_PER_CM)
                     followed = True
-        raise FieldNotConverged(
-            f"The field did not settle in {STEPS_MOST} steps (residual {relative:.1e}); it is not shown.",
-            hint="Check for needles that nearly touch and for a tissue law with a step.")
+        if not linear and field_now is not None:
+            return self._settle(values, floating, fixed, tolerance, basis, conductance, field_now, field_before)
+        raise FieldNotConverged(f"The field did not settle in {STEPS_MOST} steps (residual {relative:.1e}); it is not shown.", hint=HINT)
+
+    def _settle(self, values, floating, fixed, tolerance, basis, conductance, field_now, field_before) -> StepReport:
+        """What conjugate gradients could not bring to rest, by a damped fixed point: solve with the conductivity as it
+        stands, go half of the way, look again. Slow, but a kink of a tissue law in one cell cannot throw it about."""
+        p, change, before = self.problem, None, self.potential.copy()
+        for step in range(DAMPED_STEPS_MOST + 1):
+            self._update_operator(p.law)
+            norm, _, _ = self._residual(values, floating)
+            scale = self._scale_of_residual(values, fixed)
+            relative = norm / scale if scale > 0 else 0.0
+            field_before, field_now = field_now, field_before
+            self.field_strength(field_now)
+            if step:
+                change = kc.largest_relative_change(field_before, field_now, FIELD_COUNTS_FROM_V_PER_CM)
+            if relative <= tolerance and change is not None and change <= FIELD_CHANGE_MOST:
+                return StepReport(STEPS_MOST + step, relative, change)
+            if step == DAMPED_STEPS_MOST:
+                break
+            np.copyto(before, self.potential)
+            values_before = values.copy()
+            self.solve(values, floating, tolerance=max(DAMPED_INNER * relative, 0.1 * tolerance), basis=basis, conductance=conductance, frozen=True)
+            self.potential += before
+            self.potential *= 0.5
+            values += values_before
+            values *= 0.5
+        raise FieldNotConverged(f"The field did not settle in {STEPS_MOST} steps and {DAMPED_STEPS_MOST} damped ones (residual {relative:.1e}); it is not shown.", hint=HINT)
 
     def _advance(self, length, values, direction, floating, law, linear) -> tuple[float, np.ndarray, float]:
         km.add_scaled64(self.potential, self.p, length)
