@@ -59,6 +59,8 @@ class PotentialSolver:
     ``potential`` (float64), ``sigma``, ``floor`` (S/m) and ``weights`` stay readable after a solve.
     """
 
+    keeps_rest = True  # False in a solver whose conductivity is changed from outside
+
     def __init__(self, problem: FieldProblem, should_cancel: Callable[[], bool] | None = None):
         self.problem = problem
         self.should_cancel = should_cancel
@@ -72,6 +74,7 @@ class PotentialSolver:
         self.hierarchy = Hierarchy(problem.grid.shape)
         self.scale = 5.0 / problem.grid.spacing_mm
         self.v_cycles = 0
+        self.at_rest = False  # weights and coarse levels are those of the tissue at rest: a linear solve can take them up
         self.resting_law = problem.law.copy()
         self.resting_law[:, 0] = kc.CONSTANT
         self.never = np.full(shape[:2], np.inf, np.float32)
@@ -160,7 +163,9 @@ class PotentialSolver:
         fixed = np.setdiff1d(np.arange(p.conductors), floating)
         metal_values = lambda v: v[p.metal_conductor] if p.conductors else np.zeros(0)  # noqa: E731
         km.set_cells(self.potential, p.metal_cell, metal_values(values))
-        if not frozen:
+        ready = self.at_rest and linear and not frozen
+        if not (frozen or ready):
+            self.at_rest = False
             self._update_operator(law)
         self.p[:] = 0.0
         norm, rv, _ = self._residual(values, floating)
@@ -177,7 +182,8 @@ class PotentialSolver:
             if step == STEPS_MOST:
                 break
             self.check_cancelled()
-            if step == 0 or (not linear and relative > REBUILD_DOWN_TO):
+            if (step == 0 and not ready) or (not linear and relative > REBUILD_DOWN_TO):
+                self.at_rest = self.keeps_rest and linear and not frozen and not self.use_floor
                 self.hierarchy.rebuild(self.wx, self.wy, self.wz, self.di, p.coupling_cell, self.weights)
             self.hierarchy.precondition(self.r, self.z)
             self.v_cycles += 1

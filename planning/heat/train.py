@@ -95,6 +95,8 @@ class HeatSolution:
 class WarmTissueSolver(PotentialSolver):
     """A linear field in tissue whose conductivity is given cell by cell."""
 
+    keeps_rest = False
+
     def __init__(self, problem: FieldProblem, should_cancel=None):
         super().__init__(problem, should_cancel)
         self.tissue = np.ascontiguousarray(problem.label < kc.FIRST_NEEDLE_LABEL)
