@@ -40,6 +40,9 @@ METHODS = {
 
 NEOPLASM_SECONDARY = CodedConcept("14799000", "SCT", "Neoplasm, Secondary")
 MORPHOLOGICALLY_ALTERED = CodedConcept("49755003", "SCT", "Morphologically Altered Structure")
+SPATIAL_CONCEPT = CodedConcept("309825002", "SCT", "Spatial and Relational Concept")
+PLANNED_ZONE = CodedConcept("NODUS-ZONE", "99NODUS", "Zone of a planned ablation")
+FIELD_SIMULATION = CodedConcept("NODUS-FIELD", "99NODUS", "Simulation of an electric field")
 CERVICAL_NODE = CodedConcept("81105003", "SCT", "Cervical lymph node")
 SIDES = {"left": CodedConcept("7771000", "SCT", "Left"), "right": CodedConcept("24028007", "SCT", "Right")}
 LEVELS = {

@@ -14,7 +14,7 @@ import highdicom as hd
 import numpy as np
 from highdicom.sr.coding import CodedConcept
 
-from dicom_io.codes import CERVICAL_NODE, MORPHOLOGICALLY_ALTERED, NEOPLASM_SECONDARY
+from dicom_io.codes import CERVICAL_NODE, FIELD_SIMULATION, MORPHOLOGICALLY_ALTERED, NEOPLASM_SECONDARY, PLANNED_ZONE, SPATIAL_CONCEPT
 from dicom_io.ct import read_stack, series_of_files
 from dicom_io.seg import read_seg
 from dicom_io.seg_sources import name_true_frames, segmentation_sources
@@ -28,8 +28,19 @@ SAME_PLACE_MM = 0.01
 KINDS = ("binary", "labelmap", "fractional")
 
 
-def _described(mask: NodeMask, number: int, stamp: Stamp, tracking_uid: str | None) -> hd.seg.SegmentDescription:
+def _described(mask: NodeMask, number: int, stamp: Stamp, tracking_uid: str | None, planned_zone: bool = False) -> hd.seg.SegmentDescription:
     name = mask.name or f"node {mask.label}"
+    if planned_zone:  # a place that a computed field reaches: no finding, and nothing that anybody outlined
+        return hd.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=name[:64],
+            segmented_property_category=SPATIAL_CONCEPT,
+            segmented_property_type=PLANNED_ZONE,
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=hd.AlgorithmIdentificationSequence(name="Nodus field solver", version=stamp.software_version, family=FIELD_SIMULATION),
+            tracking_id=name,
+            tracking_uid=hd.UID(tracking_uid or stamp.uid(f"segment {number}")),
+        )
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name[:64],
@@ -55,6 +66,7 @@ def write_seg(
     tracking_uids: Sequence[str | None] | None = None,
     series_number: int = 900,
     kind: str = "binary",
+    planned_zone: bool = False,
 ) -> Path:
     """Write ``masks`` as one segmentation of the series in ``source_files`` (single slices or
     multi-frame files; of several stacks in them the one that the masks lie on).
@@ -64,7 +76,7 @@ def write_seg(
     ``labelmap`` (SOP class Label Map Segmentation), where they may not. The masks must lie on the grid of the
     series; where slices are missing, planes of the grid without a picture are written at their place and name
     none. Written under a temporary name, read back, compared voxel for voxel and in the size of a voxel, then
-    moved into place. Raises ``NodusError``: ``wrong_grid``, ``nothing_to_write``, ``segments_overlap``,
+    moved into place. ``planned_zone`` describes the segments as zones of a plan's field, not as nodes. Raises ``NodusError``: ``wrong_grid``, ``nothing_to_write``, ``segments_overlap``,
     ``frame_of_reference_missing``, ``write_failed``.
     """
     path = Path(path)
@@ -87,7 +99,7 @@ def write_seg(
             pixel_array=pixels,
             segmentation_type=kind.upper(),
             fractional_type=hd.seg.SegmentationFractionalTypeValues.OCCUPANCY,
-            segment_descriptions=[_described(m, n + 1, stamp, uids[n]) for n, m in enumerate(masks)],
+            segment_descriptions=[_described(m, n + 1, stamp, uids[n], planned_zone) for n, m in enumerate(masks)],
             series_instance_uid=stamp.uid("SEG series"),
             series_number=series_number,
             sop_instance_uid=stamp.uid("SEG instance"),
@@ -96,7 +108,7 @@ def write_seg(
             manufacturer_model_name=MODEL,
             software_versions=stamp.software_version,
             device_serial_number="0",
-            content_label="NODES",
+            content_label="PLANNED_ZONE" if planned_zone else "NODES",
             content_description="Investigational use only",
         )
     if grid.shape[0] == 1:

@@ -12,6 +12,7 @@ def register(commands) -> None:
     plan = add_command(commands, "plan", help="solve and assess a nodus.plan/1 file", description="Solve the field of a plan and judge it. A constraint never suppresses the answer.")
     plan.add_argument("plan", type=Path, metavar="PLAN.json", help="plan file, nodus.plan/1")
     plan.add_argument("--out", type=Path, metavar="DIR", help="also write field_v_per_cm.nii.gz, ablation.nii.gz and plan.json there")
+    plan.add_argument("--sheet", type=Path, metavar="OUT.pdf", help="also write the plan sheet; a refused plan has none, and the answer's \"sheet\" says why")
     plan.add_argument("--no-heat", action="store_true", help="leave out temperature and thermal damage; their fields are then null")
     add_json(plan)
     plan.set_defaults(work=run_plan)
@@ -31,6 +32,11 @@ def run_plan(args) -> int:
     answer = assessment.to_dict()
     if args.out is not None:
         write_plan_folder(plan, solution, assessment, args.out)
+    sheet_line = []
+    if args.sheet is not None:
+        answer = answer | {"sheet": _sheet(plan, solution, assessment, args.sheet)}
+        told = answer["sheet"]
+        sheet_line = [f"plan sheet {told['path']}" if told["path"] else f"no plan sheet: {told['message']} [{told['code']}]"]
     lines = [f"{p['anode']} to {p['cathode']}: {p['voltage_v']:.0f} V over {p['distance_mm']:.1f} mm ({p['v_per_cm']:.0f} V/cm), {p['current_a']:.1f} A" for p in answer["pairs"]]
     for target in answer["targets"]:
         lines.append(f"{target['name']}: {target['coverage_pct']:.1f} % of {target['volume_ml']:.2f} ml covered, smallest margin {target['minimal_margin_mm']:.1f} mm")
@@ -39,5 +45,16 @@ def run_plan(args) -> int:
         lines.append(f"hottest tissue {heat['peak_c']:.1f} °C in {heat['where']['tissue']}; thermal damage {heat['thermal_damage_ml']:.2f} ml (kinetics: {heat['damage_set']}), {heat['cem43_240_ml']:.2f} ml by 240 min at 43 °C")
         lines += [f"{p['anode']} to {p['cathode']}: {p['current_end_of_train_a']:.1f} A at the end of the train, {p['energy_j']:.0f} J" for p in heat["pairs"]]
     lines += [f"{c['level']}: {c['message']} [{c['code']}]" for c in answer["constraints"]]
-    emit(answer, as_json=args.json, human="\n".join(lines))
+    emit(answer, as_json=args.json, human="\n".join(lines + sheet_line))
     return 0
+
+
+def _sheet(plan, solution, assessment, path: Path) -> dict:
+    """Write the sheet; where the plan is refused, what stands against it: the answer itself is never held back."""
+    from app.usecases.plan_sheet import SheetRefused, sheet_of_plan, write_sheet
+
+    try:
+        sheet = sheet_of_plan(plan, solution, assessment)
+    except SheetRefused as refusal:
+        return {"path": None, "sha256": None, "pages": None, "code": refusal.code, "message": refusal.message}
+    return {**write_sheet(sheet, path), "code": None, "message": None}

@@ -39,6 +39,18 @@ def register(verbs) -> None:
     plans.add_argument("--subject", help="only this subject")
     plans.set_defaults(work=run_plans)
 
+    sheet = add_command(verbs, "plan-sheet", help="write the sheet of a plan run as PDF; a refused plan has none")
+    sheet.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    sheet.add_argument("--run", required=True, help="plan run")
+    sheet.add_argument("--out", type=Path, required=True, metavar="OUT.pdf", help="file to write")
+    sheet.set_defaults(work=run_sheet)
+
+    dicom = add_command(verbs, "plan-dicom", help="write field (Parametric Map) and lethal zone (SEG) of a plan run on its volume")
+    dicom.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    dicom.add_argument("--run", required=True, help="plan run")
+    dicom.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    dicom.set_defaults(work=run_plan_dicom)
+
     compare = add_command(verbs, "compare-plan", help="needles as they lie and what was delivered, against the plan")
     compare.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     compare.add_argument("--run", required=True, help="run of needles as they lie")
@@ -104,6 +116,29 @@ def run_plans(args) -> int:
         for r in answer
     ]
     emit({"plan_runs": answer}, as_json=args.json, human="\n".join(lines) or "no plan runs")
+    return 0
+
+
+def run_sheet(args) -> int:
+    """The sheet of a run."""
+    from app.cli.study import opened
+    from app.usecases.export_plan import export_run_sheet
+
+    with opened(args.study) as store:
+        receipt = export_run_sheet(store, args.run, args.out, progress_context())
+    emit(receipt, as_json=args.json, human=f"plan sheet of {args.run}: {args.out}, {receipt['pages']} pages")
+    return 0
+
+
+def run_plan_dicom(args) -> int:
+    """Field and zone of a run."""
+    from app.cli.study import opened
+    from app.usecases.export_plan import export_run_dicom
+
+    with opened(args.study) as store:
+        receipt = export_run_dicom(store, args.run, args.out, progress_context())
+    lines = [f"{f['path']}  {f['sha256'][:12]}" for f in receipt["files"]] + [f"left out: {x['message']} [{x['code']}]" for x in receipt["left_out"]]
+    emit(receipt, as_json=args.json, human="\n".join(lines))
     return 0
 
 

@@ -11,7 +11,7 @@ from app.study.store import StudyStore
 from app.usecases.export_dicom import DICOM_FORMATS, export_dicom
 
 # Formats that ``nodus export`` names; those not written yet are refused by name.
-FORMATS = ("csv", "redcap", "odm-1.3.2", "odm-2.0", "sdtm-xpt", "dataset-json", "pdf", *DICOM_FORMATS)
+FORMATS = ("csv", "redcap", "odm-1.3.2", "odm-2.0", "sdtm-xpt", "dataset-json", "pdf", "plan-sheet", *DICOM_FORMATS)
 
 
 def export_study(store: StudyStore, format_: str, out: Path, *, subject_id: str | None = None) -> dict[str, Any]:
@@ -32,13 +32,17 @@ def export_study(store: StudyStore, format_: str, out: Path, *, subject_id: str 
         from app.usecases.report import export_reports
 
         receipt = export_reports(store, snapshot, out, subject_id=subject_id)
+    elif format_ == "plan-sheet":
+        from app.usecases.export_plan import export_sheets
+
+        receipt = export_sheets(store, snapshot, out, subject_id=subject_id)
     elif format_ in DICOM_FORMATS:
         receipt = export_dicom(store, snapshot, format_, out, subject_id=subject_id)
     else:
         raise StudyRefused(
             f"This version of Nodus does not write {format_}.",
             code="format_not_available",
-            hint=f"Use csv, pdf, {', '.join(DICOM_FORMATS)}.",
+            hint=f"Use csv, pdf, plan-sheet, {', '.join(DICOM_FORMATS)}.",
         )
     store.log_event("exported", f"export:{format_}", new={k: receipt[k] for k in ("files", "readings", "study_sha256")})
     store.write_anchor()

@@ -84,9 +84,9 @@ class _Flow:
     def heading(self, text: str, room: float = 40.0) -> None:
         """A heading with at least ``room`` below it on the same page."""
         self.need(room + 18)
-        self.y -= 12
+        self.y -= 15
         self.page.heading(self.left, self.y, text, self.width)
-        self.y -= 6
+        self.y -= 4
 
     def lines(self, text: str, *, colour=INK, bold: bool = False, indent: float = 0.0, most: int = 4) -> None:
         """A paragraph."""
@@ -231,7 +231,7 @@ def _targets(flow: _Flow, sheet: PlanSheet) -> None:
     targets = answer.get("targets") or ()
     if not targets:
         flow.lines("The plan has no target: coverage and margin are not known.", bold=True, colour=ALARM)
-    levels = [f"{v:g}" for v in plan["thresholds_v_per_cm"]]
+    levels = [f"{v:g}" for v in plan["thresholds_v_per_cm"] if v != lethal]
     rows = [[
         (t["name"], True, INK), num(t.get("volume_ml"), 2), (num(t.get("coverage_pct")), True, INK), *(num((t.get("coverage_pct_by_v_per_cm") or {}).get(v)) for v in levels),
         num(t.get("margin_coverage_pct")), num(t.get("min_v_per_cm"), 0), (num(t.get("minimal_margin_mm")), True, INK),
@@ -304,8 +304,10 @@ def _robustness(flow: _Flow, sheet: PlanSheet) -> None:
 
 def _assumed(flow: _Flow, sheet: PlanSheet) -> None:
     flow.heading("Tissue values, their source and their doubt")
-    rows = [[(r["name"], False, INK), r["law"], f"±{r['spread_pct']:g} %" if r["spread_pct"] is not None else "not stated", ("ASSUMED", True, ALARM) if r["assumed"] else "measured", r["source"] or "no source stated"] for r in sheet.laws]
-    flow.table((("Tissue", 5, "left"), ("Conductivity", 7, "left"), ("Spread", 2.6, "left"), ("", 2.8, "left"), ("Source", 12, "left")), rows)
+    rows = [[(r["name"], False, INK), r["law"], f"±{r['spread_pct']:g} %" if r["spread_pct"] is not None else "not stated", ("ASSUMED", True, ALARM) if r["assumed"] else "measured"] for r in sheet.laws]
+    flow.table((("Tissue", 8, "left"), ("Conductivity", 12, "left"), ("Spread", 4, "left"), ("", 4, "left")), rows)
+    for r in sheet.laws:
+        flow.lines(f"{r['name']}: {r['source'] or 'no source stated'}", colour=GREY, most=3)
     assumed = sorted({f"{t.get('name')} ({', '.join(t['assumed'])})" for t in (sheet.answer.get("heat") or {}).get("tissues", ()) if t.get("assumed")})
     if assumed:
         flow.lines(f"Thermal values assumed: {'; '.join(assumed)}.", most=3)
@@ -329,7 +331,7 @@ def _delivered(flow: _Flow, sheet: PlanSheet) -> None:
 def _checks(flow: _Flow, sheet: PlanSheet) -> None:
     gated = [p.get("ecg_gated") for p in sheet.plan["pulses"]]
     ecg = "Pulses wait for the heart beat (ECG gating): " + ("set for every pair." if all(g is True for g in gated) else "NOT set for every pair of this plan." if any(g is not None for g in gated) else "not stated in this plan.")
-    flow.heading("To be checked before the first pulse", 60)
+    flow.heading("To be checked before the first pulse", 100)
     for text in (CHECKS[0], ecg, *CHECKS[1:]):
         for n, line in enumerate(wrap(text, flow.width - 60, SIZE, 2)):
             flow.need(12)
