@@ -21,6 +21,7 @@ from app.ui.job_runner import JobRunner
 from app.ui.session_calipers import CalipersPart
 from app.ui.session_compare import ComparePart
 from app.ui.session_drawing import DrawingPart
+from app.ui.session_earlier_zone import EarlierZonePart
 from app.ui.session_field_display import FieldDisplayPart
 from app.ui.session_gestures import GesturesPart
 from app.ui.session_model import ModelPart
@@ -33,6 +34,7 @@ from app.ui.session_plan import PlanPart
 from app.ui.session_plan_runs import PlanRunsPart
 from app.ui.session_readings import ReadingsPart
 from app.ui.session_robustness import RobustnessPart
+from app.ui.session_schematic import SchematicPart
 from app.ui.session_stills import StillsPart
 from app.ui.session_values import Caliper, NodeState
 from app.usecases.plan import PlanDraft
@@ -50,7 +52,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, OptimisePart, RobustnessPart, PlanRunsPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
+class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,

@@ -49,6 +49,7 @@ class PlanRunsPart:
         self.kept_runs: tuple[KeptRun, ...] = ()
         self.study_changed.connect(self.load_kept_runs)
         self.measurement_changed.connect(self._follow_enhancing_target)
+        self.kept_runs_changed.connect(self._follow_earlier)
 
     def _drop_plan(self) -> None:
         self._run_states: dict[str, _RunState] = {}
@@ -284,7 +285,8 @@ class PlanRunsPart:
         if run.node_id is not None and run.node_id in self.nodes:
             self.plan_target_id = run.node_id
         field = opened.field
-        state = _RunState(placement, "run" if opened.draft.targets else "outline", run.plan_run_id, None if field is None else (run, field), run.session)
+        source = "run" if opened.draft.targets and not self._is_outlined(opened.draft.targets) else "outline"
+        state = _RunState(placement, source, run.plan_run_id, None if field is None else (run, field), run.session)
         self._put_run(opened.draft, state, t("Needles as they lie") if placement is not None else t("Open plan run"))
         if placement is None:
             if field is not None:
@@ -296,6 +298,14 @@ class PlanRunsPart:
             self.notice.emit("warning", t("This run does not say which visit it lies on: check its needles against the pictures."))
         for note in opened.notes:
             self.notice.emit("warning", note)
+
+    def _is_outlined(self, targets: tuple) -> bool:
+        """True where the outline on screen is the run's target, voxel by voxel."""
+        state = self.nodes.get(self.plan_node_id or "")
+        draft = None if state is None else state.draft
+        if draft is None or len(targets) != 1 or targets[0][0] != state.node.label or not draft.geometry.same_grid(targets[0][1].geometry):
+            return False
+        return bool((draft.array == targets[0][1].array).all())
 
     def _put_run(self, plan: PlanDraft, state: _RunState, text: str) -> None:
         """Another plan with what belongs to it, as one undo step: needles never stay behind under another run's name."""
@@ -344,6 +354,16 @@ class PlanRunsPart:
     def placement_found(self) -> dict | None:
         """Needles as they are drawn against the planned ones: ``needles`` and ``spacing`` as in ``compare_plans``."""
         return None if self.placement is None else placement_so_far(self.placement.planned, self.plan.needles)
+
+    def take_proposal(self, index: int) -> None:
+        """A proposal is a plan, not how needles lie: laying them ends."""
+        self.end_placement()
+        super().take_proposal(index)
+
+    def suggest_needles(self, count: int) -> None:
+        """A suggestion is a plan, not how needles lie: laying them ends."""
+        self.end_placement()
+        super().suggest_needles(count)
 
     # ---- what was delivered ----------------------------------------------------------------
     def record_delivery(self, plan_run_id: str, pairs: tuple, *, entered_by: str, date: str | None, note: str | None, replaces: str | None = None, reason: str | None = None) -> None:

@@ -83,6 +83,8 @@ class FieldInScene:
     def _target(self) -> tuple[str | None, object]:
         """The plan's target on screen: its node and its outline, which may be None."""
         node_id = self.session.plan_target_id or self.session.current_node_id
+        if self.session.target_from != "outline":
+            return node_id, None  # its outline is not what is planned for
         return node_id, draft_mask(self.session.nodes.get(node_id or ""))
 
     def _take_uncovered(self) -> None:

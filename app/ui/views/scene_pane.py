@@ -10,16 +10,17 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, pixel_font, shadow_text
+from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, node_colour, pixel_font, shadow_text
 from app.ui.text import t
 from app.ui.tools.base import draft_mask
 from app.ui.views import overlays
 from app.ui.views.plane import axis_names
-from app.ui.views.scene_probability import ProbabilityInScene
+from app.ui.views.scene_planned import PlannedInScene
 
 SKIN_COLOUR = (0.80, 0.66, 0.58)
 BONE_COLOUR = (0.90, 0.87, 0.80)
 SLOW_FRAME_S = 0.05
+TARGET = "target:"  # before the name of a schematic's target among the structures
 
 
 def load_libraries(context=None) -> None:
@@ -28,7 +29,7 @@ def load_libraries(context=None) -> None:
         importlib.import_module(module)
 
 
-class ScenePane(ProbabilityInScene, QWidget):
+class ScenePane(PlannedInScene, QWidget):
     """Nodes, needles, field and the patient's surface in space.
 
     ``prepare`` builds the scene on the GUI thread once the libraries are loaded; until then the
@@ -163,6 +164,8 @@ class ScenePane(ProbabilityInScene, QWidget):
     def _take_structures(self) -> None:
         """Surfaces of the structures at risk; a changed mask is another object."""
         wanted = {f"risk:{name}": mask for name, mask, _preset in self.session.plan.at_risk}
+        if self.session.is_schematic:  # its target has no outline of its own
+            wanted |= {f"risk:{TARGET}{name}": mask for name, mask, _preset in self.session.plan.targets}
         for name in [p for p in self.scene.parts if p.startswith("risk:") and p not in wanted]:
             self.scene.remove(name)
             self._surfaces_of.pop(name, None)
@@ -179,7 +182,7 @@ class ScenePane(ProbabilityInScene, QWidget):
         name, mask, surface = result
         if self.scene is None or self._surfaces_of.get(name) is not mask:
             return
-        colour = QColor(AT_RISK_COLOUR)
+        colour = node_colour(0) if name.startswith(f"risk:{TARGET}") else QColor(AT_RISK_COLOUR)
         self.scene.set_surface(name, *surface, (colour.redF(), colour.greenF(), colour.blueF()))
         self._changed()
 
@@ -270,7 +273,7 @@ class ScenePane(ProbabilityInScene, QWidget):
         w, h = self.width(), self.height()
         synthetic = self.session.image is not None and self.session.image.source.synthetic
         overlays.draw_corners(painter, w, h, {
-            "tl": [(t("SYNTHETIC"), WARNING)] if synthetic else [],
+            "tl": overlays.source_lines(self.session, self.session.image.source)[:1] if self.session.is_schematic and self.session.image is not None else [(t("SYNTHETIC"), WARNING)] if synthetic else [],
             "tr": [(t("3D"), TEXT)],
             "br": [(t("Investigational use"), MUTED)],
         })  # fmt: skip

@@ -15,6 +15,7 @@ from app.ui.tools.base import PaneEvent, draft_mask
 from app.ui.views import field_overlay, needles, overlays, probability_overlay
 from app.ui.views.landmarks import draw_landmarks
 from app.ui.views.pane import Pane, Pointer, times
+from app.ui.views.plan_ghosts import RunOverlay, draw_planned
 from app.ui.views.plane import PlaneView, body_box, plane_axes
 from app.ui.views.proposal_ghosts import draw_ghosts
 from app.ui.widgets.figures import number_text, volume_decimals
@@ -50,7 +51,8 @@ class SlicePane(Pane):
         self._risk_masks: dict = {}
         self._field: field_overlay.FieldPicture | None = None
         self._field_key: tuple | None = None
-        self._field_solution = None
+        self._field_solution = self._field_target = None
+        self._kept = RunOverlay(self)
         self._probability = probability_overlay.ProbabilityOverlay(self)
         self._mask_version = 0
         self._names: list[QRectF] = []
@@ -73,6 +75,21 @@ class SlicePane(Pane):
     def image(self):
         """The volume that is cut here, or None."""
         return self.session.image
+
+    @property
+    def shown_plan(self):
+        """The plan whose needles are drawn here."""
+        return self.session.plan
+
+    @property
+    def shown_solution(self):
+        """The field that is drawn here, or None."""
+        return self.session.solution
+
+    @property
+    def shown_target(self):
+        """The mask that is hatched where the field is below lethal, or None."""
+        return self.session.shown_target()
 
     @property
     def has_picture(self) -> bool:
@@ -258,6 +275,7 @@ class SlicePane(Pane):
         """Everything on the slice but the corners."""
         self._draw_field(painter)
         self._draw_nodes(painter)
+        self._kept.draw(painter)
         self._draw_needles(painter)
         self._name_field_lines(painter)
         for caliper in self.session.calipers:
@@ -273,19 +291,20 @@ class SlicePane(Pane):
             self._field = self._field_key = self._field_solution = None
             self._probability.draw(painter)
             return
-        if s.solution is None or not s.show_field:
+        solution, plan = self.shown_solution, self.shown_plan
+        if solution is None or not s.show_field:
             self._field = self._field_key = self._field_solution = None
             return
-        target = draft_mask(s.nodes.get(s.plan_target_id or s.current_node_id))
+        target = self.shown_target
         if target is not None and not target.geometry.same_grid(self.geometry):
             target = None  # outlined on another series: its outline is drawn, the hatching needs its own grid
-        levels, lethal = s.plan.thresholds_v_per_cm, s.plan.lethal_v_per_cm
+        levels, lethal = plan.thresholds_v_per_cm, plan.lethal_v_per_cm
         view = self.view
         key = (self.slice_number, view.middle, view.px_per_mm, view.width, view.height, s.field_opacity, levels, lethal, self._mask_version, target is None)
         # The solution itself is kept and compared: an address could be used again by the next one.
-        if key != self._field_key or s.solution is not self._field_solution:
-            self._field_solution = s.solution
-            self._field = field_overlay.make(s.solution, self.geometry, view, self.slice_number, levels=levels, lethal=lethal, opacity=s.field_opacity, target=target)
+        if key != self._field_key or solution is not self._field_solution or target is not self._field_target:
+            self._field_solution, self._field_target = solution, target
+            self._field = field_overlay.make(solution, self.geometry, view, self.slice_number, levels=levels, lethal=lethal, opacity=s.field_opacity, target=target)
             self._field_key = key
         field_overlay.draw(painter, self._field, lethal)
 
@@ -294,7 +313,7 @@ class SlicePane(Pane):
         if self._field is None and not self._probability.is_shown:
             return
         w, h = self.width(), self.height()
-        plan, field = self.session.plan, self._field
+        plan, field = self.shown_plan, self._field
         bar = probability_overlay.draw_legend(painter, w, h) if field is None else field_overlay.draw_legend(painter, w, h, plan.thresholds_v_per_cm, plan.lethal_v_per_cm)
         avoid = [QRectF(0, 0, w, 36), QRectF(0, h - 40, w, 40), QRectF(w - 30, h / 2 - 12, 30, 24), QRectF(0, h / 2 - 12, 30, 24), bar, *self._names]
         if field is None:
@@ -318,7 +337,7 @@ class SlicePane(Pane):
             overlays.draw_enhancing(painter, self.geometry, self.view, number, getattr(state, "enhancing", None), colour)
             overlays.draw_segments(painter, self.view, self._outlines[key], colour, 2.0 if current else 1.3)
             overlays.label_outline(painter, self.view, self._outlines[key], self._outline_name(state), colour)
-        for name, mask, _preset in self.session.plan.at_risk:
+        for name, mask, _preset in self.shown_plan.at_risk:
             key = (f"risk:{name}", number)
             if key not in self._outlines or self._risk_masks.get(name) is not mask:  # a changed mask is another object
                 self._outlines = {k: v for k, v in self._outlines.items() if k[0] != key[0]}
@@ -339,9 +358,10 @@ class SlicePane(Pane):
 
     def _draw_needles(self, painter: QPainter) -> None:
         self._names = []
-        for needle in self.session.plan.needles:
+        for needle in self.shown_plan.needles:
             needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), self.view, self._names, selected=self.session.tool == "needle")
         draw_ghosts(painter, self, self._names)
+        draw_planned(painter, self, self._names)
 
     def _corner_lines(self) -> tuple[str, list[tuple[str, str]], list[tuple[str, str]]]:
         """The heading, and the lines of the upper and the lower left corner."""
