@@ -212,7 +212,7 @@ def _schematic_plan(draft: PlanDraft) -> TreatmentPlan:
     measured = replace(
         draft.schematic, background=draft.background, lethal_v_per_cm=draft.lethal_v_per_cm, thresholds_v_per_cm=draft.thresholds_v_per_cm, margin_mm=draft.margin_mm, spacing_mm=draft.spacing_mm
     )
-    anatomy = Anatomy.of_site(measured.site, measured.side, draft.stated_clear) if draft.stated_clear else None
+    anatomy = Anatomy.of_site(measured.site, measured.side, draft.stated_clear)
     return TreatmentPlan.from_dict(plan_dict(measured, needles, pulses, anatomy), tissue_presets(), None)
 
 

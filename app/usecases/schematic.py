@@ -82,5 +82,5 @@ def draw_canvas(schematic: Schematic, spacing_mm: float = CANVAS_SPACING_MM) -> 
         structures.append((name, mask, preset))
     depth_mm = low[1] + (np.arange(geometry.shape[1]) + 0.5) * spacing_mm
     array[:, depth_mm < 0] = GREY["air"]
-    source = ImageSource(description=SCHEMATIC_MARK, synthetic=True, in_patient_space=False)
+    source = ImageSource(description=SCHEMATIC_MARK, in_patient_space=False)
     return Canvas(ImageVolume(array, geometry, unit=CANVAS_UNIT, source=source), (schematic.node.name, target, "node"), tuple(structures))

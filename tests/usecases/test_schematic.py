@@ -91,7 +91,6 @@ def test_that_the_canvas_shows_the_shapes_where_they_are(file):
     canvas = draw_canvas(schematic, 1.0)
     image = canvas.image
     assert image.unit == CANVAS_UNIT  # no HU: no tool takes it for a CT
-    assert image.source.synthetic
     assert not image.source.in_patient_space
     assert "not image-registered" in image.source.description
     name, mask, _ = canvas.target

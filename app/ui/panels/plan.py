@@ -24,6 +24,7 @@ from app.ui.dialogs.new_node import side_names
 from app.ui.models.plan import (
     assessment_dict,
     at_risk_columns,
+    gating_names,
     is_assumed,
     needle_columns,
     needle_rows,
@@ -37,6 +38,8 @@ from app.ui.models.plan import (
 from app.ui.panels.plan_anatomy import AnatomyBox
 from app.ui.panels.plan_optimise import OptimiseSection
 from app.ui.panels.plan_robustness import RobustnessSection
+from app.ui.panels.plan_runs import PlanRunsSection
+from app.ui.panels.plan_schematic import SchematicSection
 from app.ui.panels.threshold import ThresholdChooser
 from app.ui.session import Session
 from app.ui.text import t
@@ -46,7 +49,7 @@ from app.ui.widgets.findings import FindingsList
 from app.ui.widgets.gauge import CurrentGauge
 from app.ui.widgets.labels import BigFigure, WrapLabel
 from app.ui.widgets.sections import Section, StepPanel
-from app.ui.widgets.tables import NumberDelegate, ValueTable
+from app.ui.widgets.tables import ChoiceDelegate, NumberDelegate, ValueTable
 from app.usecases.plan import NeedleDraft, tissue_presets
 from planning.safety import DeviceLimits
 
@@ -60,6 +63,8 @@ class PlanPanel(StepPanel):
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(session, "plan", parent)
         self.content.addWidget(self._make_target())
+        self.schematic = SchematicSection(session)
+        self.content.addWidget(self.schematic)
         self.content.addWidget(self._make_needles())
         self.content.addWidget(self._make_pulses())
         self.optimise = OptimiseSection(session)
@@ -68,6 +73,8 @@ class PlanPanel(StepPanel):
         self.content.addWidget(self._make_results())
         self.robustness = RobustnessSection(session)
         self.content.addWidget(self.robustness)
+        self.runs = PlanRunsSection(session)
+        self.content.addWidget(self.runs)
         self.content.addStretch(1)
         self.primary.clicked.connect(lambda _checked=False: session.solve())
         session.plan_changed.connect(self.refresh)
@@ -150,6 +157,7 @@ class PlanPanel(StepPanel):
         self.pairs.setItemDelegateForColumn(2, NumberDelegate(100, 3000, 50, 0, self.pairs))
         self.pairs.setItemDelegateForColumn(4, NumberDelegate(1, 500, 10, 0, self.pairs))
         self.pairs.setItemDelegateForColumn(5, NumberDelegate(1, 200, 5, 0, self.pairs))
+        self.pairs.setItemDelegateForColumn(6, ChoiceDelegate(gating_names().values(), self.pairs))
         self.v_per_cm = QDoubleSpinBox()
         self.v_per_cm.setRange(100, 3000)
         self.v_per_cm.setSingleStep(50)
@@ -291,10 +299,10 @@ class PlanPanel(StepPanel):
         self.target.setPlaceholderText(t("Choose the target"))
         self.target.blockSignals(False)
         self.target.setVisible(bool(outlined))
-        self.no_target.setVisible(not outlined)
+        self.no_target.setVisible(not outlined and not plan.targets)
         presets = tissue_presets()
         label = next((node.label for node_id, node in outlined if node_id == wanted), None)
-        rows = structure_rows(plan, label, presets)
+        rows = structure_rows(plan, plan.targets[0][0] if session.is_schematic else label, presets)
         self.structures.set_rows(rows)
         self.structures.setVisible(bool(rows))
         self.anatomy.refresh()
@@ -347,7 +355,8 @@ class PlanPanel(StepPanel):
         elif session.field_is_preview:
             self.state_text.show_text(t("Quick preview while you drag; solve for the numbers that count."), "warning")
         else:
-            self.state_text.show_text(t("Solved for the plan on screen."), "good")
+            run = session.field_run
+            self.state_text.show_text(t("Solved for the plan on screen.") if run is None else t("As kept in run {run}; nothing was solved anew.").format(run=run.plan_run_id), "good")
         if solved and not session.field_is_preview and not self._shown_solved and self.isVisible():
             self.scroll.ensureWidgetVisible(self.coverage, 0, 40)
         self._shown_solved = solved and not session.field_is_preview
@@ -364,7 +373,9 @@ class PlanPanel(StepPanel):
             self.set_primary(t("Field is solved"), False, t("It belongs to the plan on screen; change the plan to solve again."))
         else:
             self.set_primary(t("Solve field"), True, t("Compute the field of this plan"))
-        self.save_button.setVisible(final)
+        kept = session.field_run
+        self.save_button.setVisible(final and kept is None)
+        self.save_button.setText(t("Save plan run") if session.placement is None else t("Save needles as they lie"))
         can_save = final and session.study is not None
         self.save_button.setEnabled(can_save)
         if can_save:
@@ -381,7 +392,7 @@ class PlanPanel(StepPanel):
         room = len(session.plan.needles) < MAX_NEEDLES
         self.place.setEnabled(session.image is not None and (room or session.tool == "needle"))
         self.add_structure.setChecked(session.tool == "structure")
-        self.add_structure.setEnabled(session.image is not None)
+        self.add_structure.setEnabled(session.image is not None and not session.is_schematic)
         target = session.nodes.get(session.plan_target_id or session.current_node_id or "")
         for button in self.suggest.values():
             button.setEnabled(target is not None and _has_outline(target))

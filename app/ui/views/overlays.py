@@ -12,9 +12,10 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
 from app.ui import kernels
-from app.ui.style import ACCENT, CALIPER_COLOUR, CROSSHAIR_COLOUR, DANGER, TEXT, WARNING, pixel_font, shadow_text
+from app.ui.style import ACCENT, CALIPER_COLOUR, CROSSHAIR_COLOUR, DANGER, MUTED, TEXT, WARNING, pixel_font, shadow_text
 from app.ui.text import t
 from app.ui.views.plane import PlaneView
+from planning.source import SCHEMATIC_MARK
 from volumetry.geometry import ImageGeometry
 from volumetry.segmentation.editing import bounding_box
 
@@ -281,6 +282,8 @@ def finding_lines(findings) -> list[tuple[str, str]]:
 
 def source_lines(session, source) -> list[tuple[str, str]]:
     """Series name as the study knows it, and the mark of a synthetic picture."""
+    if source.description == SCHEMATIC_MARK:
+        return [(t("SCHEMATIC – not image-registered"), WARNING), (t("+x: patient's left · +y: deep · +z: cranial"), MUTED)]
     record = next((r for r in session.series if r.series_id == session.current_series_id), None)
     name = (record.description if record is not None else source.description) or source.modality or ""
     lines = [(name, TEXT)] if name and name != "SYNTHETIC" else []
