@@ -136,7 +136,7 @@ def register(commands) -> None:
 
     export = add_command(commands, "export", help="write locked readings for the EDC, with a receipt")
     export.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
-    export.add_argument("--format", required=True, help="csv, pdf, dicom-sr (with its segmentation), dicom-seg, dicom-labelmap, dicom-rtstruct, dicom-pdf, dicom-key-image or dicom-field")
+    export.add_argument("--format", required=True, help="csv, pdf, plan-sheet (of every kept plan run that is not refused), dicom-sr (with its segmentation), dicom-seg, dicom-labelmap, dicom-rtstruct, dicom-pdf, dicom-key-image or dicom-field")
     export.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write into (for one PDF also a file)")
     export.add_argument("--subject", help="PDF and DICOM: only this subject")
     add_json(export)

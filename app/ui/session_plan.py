@@ -225,6 +225,7 @@ class PlanPart:
 
         def done(run) -> None:
             self._say_saved("plan run saved")
+            self._remember_kept(solution, assessment, run.plan_run_id)
             self.readings_changed.emit()
             self._run_kept(run)
 

@@ -82,7 +82,7 @@ def sheet_of_plan(plan, solution, assessment, *, image: ImageVolume | None = Non
     facts = (("Run", "not kept in a study"), ("Version", f"Nodus {__version__}"))
     return PlanSheet(
         written, answer, facts, hashes, law_rows(plan), vars_of(DeviceLimits()), is_schematic(written, answer), pictures=pictures,
-        picture_note="" if image is not None else "without the pictures below: none was given",
+        picture_note="" if image is not None else "drawn without the images: none were given",
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def sheet_of_run(store: StudyStore, plan_run_id: str, context: JobContext, *, im
     plan_hash, answer_hash = inputs.get("plan_sha256") or sha256_text(canonical_json(content["plan"])), inputs.get("assessment_sha256") or sha256_text(canonical_json(answer))
     hashes = (("plan", plan_hash), ("answer", answer_hash), *((name, digest) for name, digest in sorted(run.blobs.items())))
     delivered = [p.to_dict() for record in store.deliveries(plan_run_id) for p in record.pairs]
-    note = "without the pictures below: the study does not say which they were" if image is None else ""
+    note = "drawn without the images: the study does not say which they were" if image is None else ""
     return PlanSheet(
         content["plan"], answer, told, hashes, law_rows(opened.plan), inputs.get("limits") or vars_of(DeviceLimits()), is_schematic(content["plan"], answer),
         robustness=content.get("robustness"), delivered=delivered, pictures=pictures, picture_note=note,

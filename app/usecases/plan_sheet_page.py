@@ -109,7 +109,7 @@ class _Flow:
 
 def num(value: Any, decimals: int = 1) -> str:
     """A number as printed; a dash where it is not known."""
-    return "–" if value is None or (isinstance(value, float) and not math.isfinite(value)) else f"{value:.{decimals}f}".replace("-", "–")
+    return "–" if value is None or (isinstance(value, float) and not math.isfinite(value)) else f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "–")
 
 
 # ---- the parts --------------------------------------------------------------------------------------
@@ -304,13 +304,19 @@ def _robustness(flow: _Flow, sheet: PlanSheet) -> None:
 
 def _assumed(flow: _Flow, sheet: PlanSheet) -> None:
     flow.heading("Tissue values, their source and their doubt")
-    rows = [[(r["name"], False, INK), r["law"], f"±{r['spread_pct']:g} %" if r["spread_pct"] is not None else "not stated", ("ASSUMED", True, ALARM) if r["assumed"] else "measured"] for r in sheet.laws]
+    rows = [[(r["name"], False, INK), r["law"], f"±{r['spread_pct']:g} %" if r["spread_pct"] is not None else "not stated", ("ASSUMED", True, ALARM) if r["assumed"] else "published"] for r in sheet.laws]
     flow.table((("Tissue", 8, "left"), ("Conductivity", 12, "left"), ("Spread", 4, "left"), ("", 4, "left")), rows)
     for r in sheet.laws:
         flow.lines(f"{r['name']}: {r['source'] or 'no source stated'}", colour=GREY, most=3)
-    assumed = sorted({f"{t.get('name')} ({', '.join(t['assumed'])})" for t in (sheet.answer.get("heat") or {}).get("tissues", ()) if t.get("assumed")})
+    assumed = sorted({f"{t.get('name')} ({', '.join(_property(p) for p in t['assumed'])})" for t in (sheet.answer.get("heat") or {}).get("tissues", ()) if t.get("assumed")})
     if assumed:
         flow.lines(f"Thermal values assumed: {'; '.join(assumed)}.", most=3)
+
+
+def _property(name: str) -> str:
+    """The name of a thermal property in words."""
+    known = {"conductivity": "heat conduction", "density": "density", "heat_capacity": "heat capacity", "perfusion": "perfusion", "metabolic_heat": "metabolic heat", "sigma_rise": "rise of conductivity"}
+    return next((words for begin, words in known.items() if name.startswith(begin)), name.replace("_", " "))
 
 
 def _delivered(flow: _Flow, sheet: PlanSheet) -> None:
@@ -341,8 +347,8 @@ def _checks(flow: _Flow, sheet: PlanSheet) -> None:
             flow.page.text(flow.left + 13, flow.y, line, SIZE)
     flow.need(30)
     flow.y -= 22
-    for x, name in ((0.0, "Checked by"), (0.4, "Date and time"), (0.7, "Signature")):
-        flow.page.line(flow.left + flow.width * x, flow.y, flow.left + flow.width * (x + 0.28), flow.y, colour=GREY)
+    for x, name in ((0.0, "Checked by"), (0.35, "Date and time"), (0.7, "Signature")):
+        flow.page.line(flow.left + flow.width * x, flow.y, flow.left + flow.width * (x + 0.3), flow.y, colour=GREY)
         flow.page.text(flow.left + flow.width * x, flow.y - 8, name, SMALL, colour=GREY)
     flow.y -= 10
 

@@ -36,6 +36,7 @@ from app.ui.models.plan import (
     structure_rows,
 )
 from app.ui.panels.plan_anatomy import AnatomyBox
+from app.ui.panels.plan_display import PlanDisplay
 from app.ui.panels.plan_optimise import OptimiseSection
 from app.ui.panels.plan_robustness import RobustnessSection
 from app.ui.panels.plan_runs import PlanRunsSection
@@ -71,6 +72,8 @@ class PlanPanel(StepPanel):
         self.content.addWidget(self.optimise)
         self.content.addWidget(self._make_field())
         self.content.addWidget(self._make_results())
+        self.display = PlanDisplay(session)
+        self.content.addWidget(self.display)
         self.robustness = RobustnessSection(session)
         self.content.addWidget(self.robustness)
         self.runs = PlanRunsSection(session)
