@@ -47,6 +47,7 @@ class PlanRunsPart:
     def _start_plan_runs(self) -> None:
         """Follow studies and subjects; called once."""
         self.kept_runs: tuple[KeptRun, ...] = ()
+        self._saved_field: tuple | None = None
         self.study_changed.connect(self.load_kept_runs)
         self.measurement_changed.connect(self._follow_enhancing_target)
         self.kept_runs_changed.connect(self._follow_earlier)
@@ -232,10 +233,15 @@ class PlanRunsPart:
         if self.field_run is not None:
             self.notice.emit("info", t("This is plan run {run} as it was kept; change it to keep another.").format(run=self.field_run.plan_run_id))
             return
+        self._saved_field = (self.solution, self.assessment)
         super().save_plan()
 
     def _run_kept(self, run: PlanRun) -> None:
         """The plan on screen was kept as ``run``: it is marked with it, and the list is read again."""
+        saved, self._saved_field = self._saved_field, None
+        if saved is not None and saved[0] is self.solution and saved[1] is self.assessment:  # with its heat, where that was worked out
+            self._run_state = replace(self._run_state, opened=(run, self.solution))
+            self.field_changed.emit()
         self.load_kept_runs()
 
     # ---- opening ---------------------------------------------------------------------------
@@ -418,7 +424,7 @@ class PlanRunsPart:
             if self.assessment is None or self.field_is_preview or self.solved_plan is None:
                 self.notice.emit("warning", t("Solve the field first; then the plan on screen can be compared."))
                 return
-            here = Side(None, None if self.visit is None else self.visit.visit_id, self.solved_plan, self.solution, self.assessment.to_dict())
+            here = Side(None, None if self.visit is None else self.visit.visit_id, self.solved_plan, replace(self.plan, targets=self._current_targets()), self.solution, self.assessment.to_dict())
 
         def work(_context):
             return side_by_side(*(here if run is None else side_of_run(store, run) for run in (first, second)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.study.model import Delivery, PlanRun
 from app.study.store import StudyStore
 from app.usecases.kept_plans import open_run
+from app.usecases.plan import PlanDraft
 from planning.compare import compare_delivery, compare_plans
 from planning.plan import TreatmentPlan
 
@@ -24,11 +25,13 @@ class LookedAt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """One of two plans: ``run`` is None for the one on screen. ``field`` has ``geometry`` and ``e_max_v_per_cm``."""
+    """One of two plans: ``run`` is None for the one on screen. ``field`` has ``geometry`` and ``e_max_v_per_cm``; ``draft``
+    is what is drawn of the plan."""
 
     run: PlanRun | None
     visit_id: str | None
     plan: TreatmentPlan
+    draft: PlanDraft
     field: object | None
     answer: dict
 
@@ -59,7 +62,7 @@ def look_at_run(store: StudyStore, plan_run_id: str) -> LookedAt:
 def side_of_run(store: StudyStore, plan_run_id: str) -> Side:
     """A kept run as one of two sides. Refusals as in ``open_run``."""
     opened = open_run(store, plan_run_id)
-    return Side(opened.run, opened.run.visit_id, opened.plan, opened.field, opened.answer.to_dict())
+    return Side(opened.run, opened.run.visit_id, opened.plan, opened.draft, opened.field, opened.answer.to_dict())
 
 
 def side_by_side(first: Side, second: Side) -> SideBySide:

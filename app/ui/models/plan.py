@@ -74,6 +74,11 @@ def pair_rows(plan: PlanDraft, answer: dict) -> list[PairRow]:
     return rows
 
 
+def gating_names() -> dict[bool | None, str]:
+    """ECG gating of a pair in a cell."""
+    return {None: "–", True: t("yes"), False: t("no")}
+
+
 def needle_columns(change) -> tuple[Column, ...]:
     """``change(needle, field, value)`` is called when exposure or diameter is edited."""
     return (
@@ -116,6 +121,7 @@ def pair_columns(change) -> tuple[Column, ...]:
         Column("V", lambda r: r.voltage_v, lambda r: number_text(r.voltage_v, 0), tip=voltage_tip, right=True, heading_tip=t("Voltage in V"), weight=5),
         Column("×", lambda r: r.pair.pulses, tip=lambda r: t("{n} pulses").format(n=r.pair.pulses), edit=lambda r, v: change(r.index, "pulses", int(v)), right=True, heading_tip=t("Number of pulses; can be changed"), weight=4),
         Column("µs", lambda r: r.pair.width_us, lambda r: number_text(r.pair.width_us, 0), tip=lambda r: t("Pulse width {w} µs").format(w=number_text(r.pair.width_us, 0)), edit=lambda r, v: change(r.index, "width_us", v), right=True, heading_tip=t("Pulse width in µs; can be changed"), weight=4),
+        Column("ECG", lambda r: gating_names()[r.pair.ecg_gated], tip=lambda r: t("Whether pulses wait for the heart beat: {state}. Double click or F2 to change.").format(state=gating_names()[r.pair.ecg_gated]), edit=lambda r, v: change(r.index, "ecg_gated", next((k for k, name in gating_names().items() if name == v), None)), heading_tip=t("ECG gating; – : not stated"), weight=4),
     )
 
 

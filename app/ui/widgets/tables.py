@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QEvent, QModelIndex, Qt, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
-from PySide6.QtWidgets import QAbstractItemView, QDoubleSpinBox, QHeaderView, QStyledItemDelegate, QTableView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QComboBox, QDoubleSpinBox, QHeaderView, QStyledItemDelegate, QTableView, QWidget
 
 from app.ui.models.records import ROW_ROLE, Column, NoneLastProxy, RecordsModel
 from app.ui.text import t
@@ -37,6 +37,29 @@ class NumberDelegate(QStyledItemDelegate):
         """Hand over the number that was typed."""
         editor.interpretText()
         model.setData(index, editor.value(), Qt.ItemDataRole.EditRole)
+
+
+class ChoiceDelegate(QStyledItemDelegate):
+    """A choice of a few words for a cell."""
+
+    def __init__(self, choices: Sequence[str], parent=None):
+        super().__init__(parent)
+        self._choices = tuple(choices)
+
+    def createEditor(self, parent, option, index):
+        """The choices, the present one taken."""
+        box = QComboBox(parent)
+        box.addItems(self._choices)
+        box.setFrame(False)
+        return box
+
+    def setEditorData(self, editor, index) -> None:
+        """Start from the present value."""
+        editor.setCurrentIndex(editor.findText(str(index.data(Qt.ItemDataRole.EditRole))))
+
+    def setModelData(self, editor, model, index) -> None:
+        """Hand over the choice."""
+        model.setData(index, editor.currentText(), Qt.ItemDataRole.EditRole)
 
 
 class ValueTable(QTableView):

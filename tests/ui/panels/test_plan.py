@@ -27,7 +27,7 @@ def test_that_pairs_show_distance_voltage_and_pulses(show, session):
     fill(session)
     session.plan = plan_of_needles(2)
     panel = show("plan")
-    assert texts(panel.pairs) == [["E1 → E2", "15.0", "1500", "2250", "90", "70"]]
+    assert texts(panel.pairs) == [["E1 → E2", "15.0", "1500", "2250", "90", "70", "–"]]
     assert "mm" in panel.pairs.proxy.index(0, 1).data(Qt.ItemDataRole.ToolTipRole)
 
 
