@@ -46,13 +46,15 @@ class OptimisePart:
 
     def _take_up_plan(self) -> None:
         super()._take_up_plan()
-        self.search = self.searches_by_visit.pop(self.visit.visit_id, None)
+        kept = self.searches_by_visit.pop(self.visit.visit_id, None)
+        if kept is not None and kept.asked_for == self._asked_for():
+            self.search = kept
         self.proposals_changed.emit()
 
     def _asked_for(self) -> tuple:
         """What proposals depend on besides the needles; other ones are no longer of this plan."""
         plan = self.plan
-        return (self.plan_target_id or self.current_node_id, plan.lethal_v_per_cm, plan.background, plan.at_risk)
+        return (self.plan_target_id or self.current_node_id, self.target_from, plan.lethal_v_per_cm, plan.background, plan.schematic, plan.at_risk)
 
     def _field_is_stale(self) -> None:
         super()._field_is_stale()
@@ -104,8 +106,8 @@ class OptimisePart:
 
         def done(search: Search) -> None:
             self._search_job = None
-            if visit_id != (None if self.visit is None else self.visit.visit_id):
-                self.searches_by_visit[visit_id] = search
+            if visit_id != (None if self.visit is None else self.visit.visit_id) or self._asked_for() != asked_for:
+                self.searches_by_visit[visit_id] = search  # another plan is on screen; shown when this one is again
                 return
             self.search, self.shown_proposal = search, None
             self.proposals_changed.emit()

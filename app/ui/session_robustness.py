@@ -9,7 +9,6 @@ from app.usecases.plan import PlanDraft, draft_to_plan
 
 SAMPLING = "Robustness"  # title of the job
 MAPS = ("field", "probability")
-SCHEMATIC_TIP_MM = 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,11 +77,6 @@ class RobustnessPart:
         running, visit_id = getattr(self, "_sampling", None), None if self.visit is None else self.visit.visit_id
         return running is not None and running[1] == visit_id
 
-    @property
-    def is_schematic(self) -> bool:
-        """True for a plan that is not placed on pictures of the patient: its frame itself is less sure."""
-        return bool(getattr(self.plan, "schematic", False) or getattr(self, "schematic", False))
-
     def start_robustness(self, spread: dict, *, samples: int = 200, seed: int = 0, scheduler: str = "") -> None:
         """Solve the plan on screen ``samples`` times with everything a little off (fields of ``planning.robustness.Spread``), on
         all cores or on the Dask cluster at ``scheduler``; a job with progress and cancel. Nothing is left of a cancelled run."""
@@ -98,11 +92,9 @@ class RobustnessPart:
 
         def done(result) -> None:
             self._sampling = None
-            if visit_id != (None if self.visit is None else self.visit.visit_id):
-                self.robustness_by_visit[visit_id] = SampledPlan(asked, result)  # shown with that visit, if its plan is still this one
+            if visit_id != (None if self.visit is None else self.visit.visit_id) or self.plan is not asked:
+                self.robustness_by_visit[visit_id] = SampledPlan(asked, result)  # shown when that plan is on screen again, if ever
                 return
-            if self.plan is not asked:
-                return  # the plan was changed meanwhile; this is not its robustness
             self.robustness, self.robustness_refusal = SampledPlan(asked, result), ""
             self.robustness_changed.emit()
             self.set_shown_map("probability")

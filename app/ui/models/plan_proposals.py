@@ -70,10 +70,10 @@ def proposal_columns() -> tuple[Column, ...]:
         return "> 99.9" if pct is not None and 99.95 <= pct < 100 else number_text(pct, 1)
 
     return (
-        Column("", lambda r: r.number, tip=proposal_words, weight=2),
+        Column("", lambda r: r.number, tip=proposal_words, weight=3),
         Column("%", value("coverage_pct"), cover, tip=proposal_words, right=True, heading_tip=t("Target covered at the lethal field, in %"), colour=lambda r: DANGER if (r.figures.get("coverage_pct") or 0) < FULL_PCT else None, weight=6),
         Column(t("risk"), value("at_risk_above_lethal_ml"), lambda r: number_text(r.figures.get("at_risk_above_lethal_ml"), 2), tip=proposal_words, right=True, heading_tip=t("Structures at risk at or above the lethal field, in ml"), colour=lambda r: DANGER if (r.figures.get("at_risk_above_lethal_ml") or 0) > 0 else MUTED, weight=5),
-        Column(t("healthy"), value("collateral_ml"), lambda r: number_text(r.figures.get("collateral_ml"), 1), tip=proposal_words, right=True, heading_tip=t("Tissue outside the target at or above the lethal field, in ml"), weight=6),
+        Column(t("healthy"), value("collateral_ml"), lambda r: number_text(r.figures.get("collateral_ml"), 1), tip=proposal_words, right=True, heading_tip=t("Tissue outside the target at or above the lethal field, in ml"), weight=7),
         Column(t("pairs"), value("pairs"), lambda r: str(r.figures.get("pairs")), tip=proposal_words, right=True, heading_tip=t("Needle pairs that are fired"), weight=5),
         Column("A", value("current_most_a"), lambda r: number_text(r.figures.get("current_most_a"), 0), tip=proposal_words, right=True, heading_tip=t("Largest predicted current, in A"), weight=4),
         Column("mm", lambda r: r.margin_mm, lambda r: number_text(r.margin_mm, 1), tip=proposal_words, right=True, heading_tip=t("Smallest margin from the target's surface to the lethal surface, in mm"), weight=5),
@@ -84,14 +84,18 @@ def proposal_words(row: ProposalRow) -> str:
     """Everything that a row's figures say, a line each."""
     f = row.figures
     lines = [t("The plan that the search began with") if row.index is None else t("Proposal {n}. {why}").format(n=row.number, why=kind_words().get(row.name, row.name))]
-    lines.append(t("{n} needles, {p} pairs, at most {a} A").format(n=f.get("needles"), p=f.get("pairs"), a=number_text(f.get("current_most_a"), 1)))
+    lines.append(t("Needles: {n}, pairs: {p}, current at most {a} A").format(n=f.get("needles"), p=f.get("pairs"), a=number_text(f.get("current_most_a"), 1)))
     lines.append(t("Lowest field in the target: {v} V/cm").format(v=number_text(f.get("min_v_per_cm"), 0)))
     worst = row.worst
     if worst is not None:
         lines.append(t("Structure with most field: {name}, up to {v} V/cm, {ml} ml at or above the lethal field, {mm} mm from a needle").format(
             name=worst.get("name"), v=number_text(worst.get("max_v_per_cm"), 0), ml=number_text(worst.get("volume_above_lethal_ml"), 2), mm=number_text(worst.get("min_distance_mm"), 1)))
-    elif row.index is not None:
-        lines.append(t("No structure at risk is outlined: none could be kept clear of."))
+    return "\n".join(lines)
+
+
+def trouble_words(row: ProposalRow) -> str:
+    """What stands against a row, a line each; empty where nothing does."""
+    lines = [] if row.index is None or row.at_risk else [t("No structure at risk is outlined: this proposal keeps clear of none.")]
     return "\n".join([*lines, *row.refused])
 
 
@@ -105,8 +109,9 @@ def against_start(row: ProposalRow, answer: dict) -> str:
         a, b = f.get(key), start.get(key)
         if a is not None and b is not None:
             d = round(a - b, decimals)
-            parts.append(words.format(d=("+" if d > 0 else "") + number_text(d, decimals) if d else t("the same")))
-    return t("Against the plan before: {parts}").format(parts=", ".join(parts)) if parts else ""
+            if d:
+                parts.append(words.format(d=("+" if d > 0 else "") + number_text(d, decimals)))
+    return t("Against the plan before: {parts}").format(parts=", ".join(parts) or t("the same figures"))
 
 
 # ---- robustness ----------------------------------------------------------------------------------
@@ -130,14 +135,14 @@ def robustness_figures(answer: dict) -> list[Figure]:
     why = ", ".join(f"{n} × {code.replace('_', ' ')}" for code, n in sorted(answer["failed"].items()))
     compared = fifth_percentile(answer, "compared")
     out = [
-        Figure(t("5th percentile at {v} V/cm").format(v=f"{answer['compared_v_per_cm']:g}"), compared.value, "%", 1, compared.interval, compared.source),
-        Figure(t("…at each sample's own"), drawn["p5"], "%", 1, _both(drawn["p5_interval_95"]), t("5th percentile with the lethal field drawn, too: {low} to {high} V/cm.").format(low=f"{answer['spread']['threshold_v_per_cm'][0]:g}", high=f"{answer['spread']['threshold_v_per_cm'][1]:g}")),
-        Figure(t("Samples with full cover"), 100 * full["share"], "%", 0, tuple(100 * v for v in full["interval_95"]), t("Share of samples with {p} % or more covered.").format(p=f"{full['at_least_pct']:g}")),
+        Figure(t("5th perc., {v} V/cm").format(v=f"{answer['compared_v_per_cm']:g}"), compared.value, "%", 1, compared.interval, compared.source),
+        Figure(t("5th perc., own field"), drawn["p5"], "%", 1, _both(drawn["p5_interval_95"]), t("5th percentile with the lethal field drawn, too: {low} to {high} V/cm.").format(low=f"{answer['spread']['threshold_v_per_cm'][0]:g}", high=f"{answer['spread']['threshold_v_per_cm'][1]:g}")),
+        Figure(t("Fully covered"), 100 * full["share"], "%", 0, tuple(100 * v for v in full["interval_95"]), t("Share of samples with {p} % or more covered.").format(p=f"{full['at_least_pct']:g}")),
         Figure(t("Failed samples"), f"{failed} / {answer['samples']}", source=(why + "\n" if why else "") + t("They count as uncovered.")),
-        Figure(t("Largest current, 95th perc."), current.get("p95"), "A", 1, source=t("As planned: {a} A").format(a=number_text(current.get("planned"), 1)), reason=t("No sample was solved.")),
+        Figure(t("95th perc. current"), current.get("p95"), "A", 1, source=t("As planned: {a} A").format(a=number_text(current.get("planned"), 1)), reason=t("No sample was solved.")),
     ]  # fmt: skip
     if len(answer["targets"]) > 1:
-        out += [Figure(t("{name}, 5th percentile").format(name=row["name"]), row["chosen"]["p5"], "%", 1, _both(row["chosen"]["p5_interval_95"])) for row in answer["targets"]]
+        out += [Figure(t("5th perc., {name}").format(name=row["name"]), row["chosen"]["p5"], "%", 1, _both(row["chosen"]["p5_interval_95"])) for row in answer["targets"]]
     return out
 
 

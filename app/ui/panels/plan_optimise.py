@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QGridLayout, QLabel, QPushButton
+from PySide6.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QPushButton
 
 from app.ui.models.plan import has_target_outline
-from app.ui.models.plan_proposals import against_start, proposal_columns, proposal_rows, proposal_words
+from app.ui.models.plan_proposals import against_start, proposal_columns, proposal_rows, proposal_words, trouble_words
 from app.ui.session_optimise import SEARCHING
 from app.ui.text import t
 from app.ui.widgets.figures import number_text
@@ -31,8 +31,6 @@ def number_box(low: float, high: float, value: float, step: float, decimals: int
     box.setAccessibleName(name)
     box.setToolTip(name)
     box.setKeyboardTracking(False)
-    box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-    box.setAlignment(Qt.AlignmentFlag.AlignRight)
     box.setMinimumWidth(58)
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     box.wheelEvent = lambda event: event.ignore()
@@ -55,15 +53,19 @@ class OptimiseSection(Section):
         self.table.chosen.connect(lambda row: session.show_proposal(row.index))
         self.words = WrapLabel(small=True)
         self.against = WrapLabel(small=True)
+        self.trouble = WrapLabel(small=True)
+        self.blind = WrapLabel(t("No structure at risk is outlined: the search cannot keep needles clear of vessels, airway or gullet. Outline them first."), tone="warning", small=True)
         self.take = QPushButton(t("Take this proposal"))
         self.take.setAccessibleName(t("Take this proposal"))
         self.take.clicked.connect(lambda _checked=False: self._take())
         self.forbidden = WrapLabel(tone="warning")
         self.findings = FindingsList(t("What the search says"), "")
         self.body.addWidget(self.intro)
-        self.body.addLayout(self._make_limits())
-        self.body.addWidget(self.source)
-        for part in (self.start, self.job, self.state_text, self.table, self.words, self.against, self.take, self.forbidden, self.findings):
+        self.within = Section(t("Limits"))
+        self.within.body.addLayout(self._make_limits())
+        self.within.body.addWidget(self.source)
+        self.body.addWidget(self.within)
+        for part in (self.blind, self.start, self.job, self.state_text, self.table, self.words, self.against, self.trouble, self.take, self.forbidden, self.findings):
             self.body.addWidget(part)
         self._rows_of = None
         for signal in (session.proposals_changed, session.plan_changed, session.nodes_changed, session.study_changed, session.visit_changed):
@@ -136,6 +138,7 @@ class OptimiseSection(Section):
             self.table.set_rows(proposal_rows(answer))
             if search is not None:
                 self.set_open(True)
+                self.within.set_open(False)
                 if search.drafts:
                     self.table.selectRow(0)
                     session.show_proposal(0)
@@ -143,6 +146,7 @@ class OptimiseSection(Section):
         row = self.table.current_row() if answer else None
         self.words.show_text("" if row is None else proposal_words(row))
         self.against.show_text("" if row is None else against_start(row, answer), "muted")
+        self.trouble.show_text("" if row is None else trouble_words(row), "danger")
         self._show_take(row)
         self._show_state(answer)
         why = answer.get("forbidden_by", ())
@@ -158,7 +162,7 @@ class OptimiseSection(Section):
         else:
             self.job.hide()
         self.start.setVisible(not session.is_searching)
-        if not has_target_outline(session):
+        if not has_target(session):
             can, tip = False, t("Outline the target first (step 2): cover is what is looked for.")
         elif len(session.plan.needles) < 2:
             can, tip = False, t("Place or have suggested two needles first: their direction is the way in.")
@@ -167,6 +171,7 @@ class OptimiseSection(Section):
         self.start.setEnabled(can)
         self.start.setToolTip(tip)
         self.intro.setVisible(session.search is None)
+        self.blind.setVisible(not session.plan.at_risk and session.search is None)
 
     def _show_take(self, row) -> None:
         session = self.session
@@ -193,11 +198,19 @@ class OptimiseSection(Section):
         if changed and not any(_same(d, session.plan) for d in search.drafts):
             self.state_text.show_text(text + "\n" + t("You changed the plan after the search began; it was left as you made it. Taking a proposal replaces its needles."), "warning")
         else:
-            self.state_text.show_text(text, "muted")
+            self.state_text.show_text(text + " " + t("Figures of the search; those that count follow when a proposal is taken and solved."), "muted")
+
+
+def has_target(session) -> bool:
+    """True where there is something to cover: an outline, the part that a salvage is for, or a schematic's node."""
+    return session.is_schematic or session.target_from != "outline" or has_target_outline(session)
 
 
 def _same(draft, plan) -> bool:
-    return draft.needles == plan.needles and draft.pairs == plan.pairs
+    def places(d) -> list:
+        return [(n.id, n.tip_mm, n.exposure_mm) for n in d.needles]  # where the shaft ends is no difference
+
+    return places(draft) == places(plan) and draft.pairs == plan.pairs
 
 
 def _bounded(breach: dict) -> str:

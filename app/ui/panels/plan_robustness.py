@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QToolButton
+from PySide6.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QToolButton
 
-from app.ui.models.plan import has_target_outline
 from app.ui.models.plan_proposals import fifth_percentile, robustness_figures, spread_words, worst_needle_words
-from app.ui.panels.plan_optimise import SEED_MOST, number_box
-from app.ui.session_robustness import SAMPLING, SCHEMATIC_TIP_MM
+from app.ui.panels.plan_optimise import SEED_MOST, has_target, number_box
+from app.ui.session_robustness import SAMPLING
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.findings import FindingsList
@@ -16,6 +14,7 @@ from app.ui.widgets.job_line import JobLine
 from app.ui.widgets.labels import BigFigure, WrapLabel
 from app.ui.widgets.sections import Section
 from planning.robustness import Spread
+from planning.robustness.sampling import ULTRASOUND_ONLY_TIP_MM
 
 SAMPLES = 200
 
@@ -99,7 +98,7 @@ class RobustnessSection(Section):
             key.setAccessibleName(t("Colours show: {what}").format(what=text))
             key.setCheckable(True)
             key.setMinimumHeight(28)
-            key.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+            key.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             key.clicked.connect(lambda _checked=False, name=name: self.session.set_shown_map(name))
             group.addButton(key)
             self.switch[name] = key
@@ -125,7 +124,7 @@ class RobustnessSection(Section):
         session, kept = self.session, self.session.robustness
         if not self._tip_by_hand:
             self.tip.blockSignals(True)
-            self.tip.setValue(SCHEMATIC_TIP_MM if session.is_schematic else Spread().tip_mm)
+            self.tip.setValue(ULTRASOUND_ONLY_TIP_MM if session.is_schematic else Spread().tip_mm)
             self.tip.blockSignals(False)
         self._show_start()
         known = kept is not None
@@ -158,7 +157,7 @@ class RobustnessSection(Section):
         else:
             self.job.hide()
         self.start.setVisible(not session.is_sampling)
-        if not has_target_outline(session):
+        if not has_target(session):
             can, tip = False, t("Outline the target first (step 2): without it there is no cover to be sure of.")
         elif len(session.plan.needles) < 2:
             can, tip = False, t("A field needs at least two needles.")

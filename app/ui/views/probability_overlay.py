@@ -15,7 +15,6 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPen
 from app.ui import kernels
 from app.ui.style import DANGER, TEXT, pixel_font, shadow_text
 from app.ui.text import t
-from app.ui.tools.base import draft_mask
 from app.ui.views.field_legend import EDGE_PX, ColourBar, Tick, bar_height, draw_colour_bar
 from app.ui.views.overlays import HALO
 from app.ui.views.plane import PlaneView
@@ -94,7 +93,7 @@ class ProbabilityOverlay:
             points = segments[:, :2] * self._step
             points = points[(points[:, 0] > 4) & (points[:, 0] < view.width - size.width() - 12)]
             for turn in range(24 if len(points) else 0):
-                angle = -1.2 + 0.7 * n + 0.37 * turn
+                angle = 0.2 + 0.6 * n + 0.37 * turn  # names of nodes stand above
                 best = points[int(np.argmax(points @ np.array([math.cos(angle), math.sin(angle)])))]
                 box = QRectF(best[0] + 3, best[1] - size.height() / 2, size.width() + 4, size.height())
                 if not any(box.intersects(other) for other in taken):
@@ -104,14 +103,14 @@ class ProbabilityOverlay:
 
     def notes(self) -> list[tuple[str, str]]:
         """What the corner says: colour is never the only sign."""
-        short = [(t("▨ hatched: target reached in under {p} % of samples").format(p=f"{100 * SURE:g}"), DANGER)] if self.short else []
+        short = [(t("▨ hatched: target under {p} % of samples").format(p=f"{100 * SURE:g}"), DANGER)] if self.short else []
         s = self.pane.session
         return [*short, (t("share of samples at {v} V/cm or more").format(v=f"{s.plan.lethal_v_per_cm:g}"), TEXT)]
 
     def _make(self) -> None:
         pane, s = self.pane, self.pane.session
         result, view = s.shown_probability, pane.view
-        target = draft_mask(s.nodes.get(s.plan_target_id or s.current_node_id))
+        target = pane.shown_target
         if target is not None and not target.geometry.same_grid(pane.geometry):
             target = None  # outlined on another series
         key = (pane.slice_number, view.middle, view.px_per_mm, view.width, view.height, s.field_opacity, pane._mask_version, target is None)

@@ -67,7 +67,7 @@ def test_that_proposals_are_shown_with_trade_offs_and_one_is_taken_as_one_step(q
     best = answer["proposals"][0]
     assert best["trade_off"]["coverage_pct"] >= answer["start"]["coverage_pct"]
     assert str(best["trade_off"]["pairs"]) == shown[0][4]
-    assert "No structure at risk is outlined" in panel.words.text()
+    assert "No structure at risk is outlined" in panel.trouble.text()
     assert "Against the plan before" in panel.against.text()
     assert [n.id for n in session.ghost_needles] == [e["id"] for e in best["plan"]["electrodes"]]
 

@@ -13,6 +13,8 @@ from app.ui.panels import make_panel
 from app.ui.tools.box import ToolBox
 from app.ui.views import probability_overlay
 from app.ui.views.slice_pane import SlicePane
+from planning.schematic import Schematic
+from tests.planning.test_schematic import FILE
 from tests.ui.panels.hands import HEIGHT_PX, WIDTH_PX
 from tests.ui.session.hands import settle, solved, two_needles
 
@@ -56,7 +58,7 @@ def test_that_a_run_shows_percentiles_failed_samples_and_the_worst_needle(qtbot,
     assert panel.fifth.figure.value == answer["coverage_pct"]["chosen"]["p5"]
     assert "500 V/cm" in panel.fifth.figure.label
     figures = {f.label: f for f in panel.figures.model_.rows}
-    assert figures["5th percentile at 700 V/cm"].value == answer["coverage_pct"]["compared"]["p5"]
+    assert figures["5th perc., 700 V/cm"].value == answer["coverage_pct"]["compared"]["p5"]
     assert figures["Failed samples"].value == f"{SAMPLES - answer['solved']} / {SAMPLES}"
     assert (answer["worst_needle"] or "No single needle") in panel.worst.text()
     assert any(r.code == "few_samples" for r in panel.findings.rows)
@@ -139,14 +141,15 @@ def test_that_the_run_is_kept_with_the_plan(qtbot, ready, panel):
     assert len(kept.content["inputs"]["robustness_sha256"]) == 64
 
 
-def test_that_a_schematic_plan_widens_the_tip_until_it_is_set_by_hand(ready, panel):
+def test_that_a_schematic_is_run_with_a_wider_tip_until_it_is_set_by_hand(qtbot, ready, panel):
     assert panel.tip.value() == 2.0
-    ready.schematic = True
-    ready.robustness_changed.emit()
+    ready.make_schematic(Schematic.from_dict(FILE))
+    settle(qtbot, ready)
     assert panel.tip.value() == 3.0
+    assert run(qtbot, ready, panel)["spread"]["tip_mm"] == 3.0
+    assert ready.shown_map == "probability"
     panel.tip.setValue(4.0)
-    ready.schematic = False
-    ready.robustness_changed.emit()
+    ready.plan_changed.emit()
     assert panel.tip.value() == 4.0
 
 
