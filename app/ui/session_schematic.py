@@ -15,6 +15,7 @@ from planning.anatomy import StatedClear
 from planning.schematic import KINDS, Schematic
 from volumetry.image import ImageVolume
 
+CANVAS_WINDOW = (75.0, 150.0)  # centre and width for the canvas's greys
 NOT_HERE = "This is a schematic, not a picture of the patient: nothing is outlined, measured or compared on it."
 
 
@@ -76,6 +77,10 @@ class SchematicPart:
         if not self.is_schematic:
             self._enter_schematic(KeptSchematic(canvas, plan, self.plan_target_id or self.current_node_id))
             return
+        self._swap_schematic(canvas, plan, "Change the schematic")
+
+    def _swap_schematic(self, canvas, plan: PlanDraft, text: str) -> None:
+        """Another schematic in place of the one on screen; one undo step."""
         before = (self._canvas, self.plan)
 
         def put(canvas, plan: PlanDraft) -> None:
@@ -87,7 +92,7 @@ class SchematicPart:
             self.plan_changed.emit()
 
         put(canvas, plan)
-        self._push("Change the schematic", lambda: put(canvas, plan), lambda: put(*before))
+        self._push(text, lambda: put(canvas, plan), lambda: put(*before))
 
     def _draft_from(self, schematic: Schematic, canvas, old: PlanDraft) -> PlanDraft:
         """The plan of a schematic with its own needles; pairs of needles that were there before stay as they were."""
@@ -143,6 +148,7 @@ class SchematicPart:
         first = self.image is None or self.image.unit != image.unit
         self._show(image)
         if first:
+            self.set_window(*CANVAS_WINDOW)
             self.set_crosshair(np.asarray(self._node_centre()))
 
     def _node_centre(self):
@@ -176,6 +182,52 @@ class SchematicPart:
         if isinstance(opened, ImageVolume) and (self._canvas is None or opened is not self._canvas.image):
             self._leave_schematic()
         super()._show(opened)
+
+    # ---- kept runs -----------------------------------------------------------------------------
+    def _show_run(self, opened, placement) -> None:
+        """A run from ultrasound alone is opened on its own schematic, never on a picture; a run on pictures never on a schematic."""
+        source = opened.plan.source
+        if source is None or not source.is_schematic:
+            if self.is_schematic:
+                self.notice.emit("warning", "This run lies on pictures: open the volume that it was planned on first.")
+            else:
+                super()._show_run(opened, placement)
+            return
+        from app.usecases.schematic import draw_canvas
+
+        visit = self._visit_key()
+
+        def work(_context):
+            schematic = Schematic.from_dict(source.to_dict().get("schematic"))
+            return schematic, draw_canvas(schematic)
+
+        def done(made) -> None:
+            if self._visit_key() == visit and not self.when_drawn(lambda: done(made)):
+                self._show_schematic_run(opened, placement, *made)
+
+        self.jobs.start("Placing the schematic of the run", work, key="schematic", on_done=done)
+
+    def _show_schematic_run(self, opened, placement, schematic: Schematic, canvas) -> None:
+        run, kept = opened.run, opened.draft
+        node_id = run.node_id if run.node_id in self.nodes else None
+        plan = replace(
+            self._draft_from(schematic, canvas, kept), needles=kept.needles, pairs=kept.pairs, stated_clear=kept.stated_clear, lethal_v_per_cm=kept.lethal_v_per_cm,
+            thresholds_v_per_cm=kept.thresholds_v_per_cm, margin_mm=kept.margin_mm,
+        )  # fmt: skip
+        if self.is_schematic:
+            self._swap_schematic(canvas, plan, "Needles as they lie" if placement is not None else "Open plan run")
+        else:
+            self._enter_schematic(KeptSchematic(canvas, plan, node_id))
+        self._run_state = replace(
+            self._run_state, placement=placement, target_from="outline", target_run=run.plan_run_id, opened=None if opened.field is None else (run, opened.field), session=run.session
+        )
+        self.plan_changed.emit()
+        if placement is None:
+            if opened.field is not None:
+                self.solution, self.assessment, self.solved_plan = opened.field, opened.answer, opened.plan
+            self.field_is_preview = False
+            self.field_changed.emit()
+        self.kept_runs_changed.emit()
 
     # ---- the plan ----------------------------------------------------------------------------
     def set_plan(self, plan: PlanDraft, text: str = "Change plan", *, live: bool = False) -> None:

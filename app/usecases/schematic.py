@@ -20,8 +20,8 @@ from volumetry.mask import NodeMask
 
 CANVAS_UNIT = "schematic"  # no HU: nothing that reads Hounsfield units takes this for a CT
 CANVAS_SPACING_MM = 0.5
-GREY = {"air": 0, "tissue": 60, "node": 130}
-STRUCTURE_GREY = 95
+GREY = {"air": 0, "tissue": 40, "node": 100}
+STRUCTURE_GREY = 70
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -72,11 +72,11 @@ class SchematicSection(Section):
             self.body.addWidget(part)
         self.body.addLayout(side)
         self.body.addLayout(node)
-        self.body.addWidget(_heading(t("Structures"), t("Distance: gap between the surfaces of structure and node")))
+        self.body.addWidget(WrapLabel(t("Structures: the distance is the gap between the surfaces of structure and node"), tone="muted", small=True))
         self.body.addLayout(self.structures_box)
         self.body.addWidget(self.more_structures)
         self.body.addLayout(course)
-        self.body.addWidget(_heading(t("Needles"), t("Tip from the node's centre; lean: angle from the perpendicular to the skin, on the way out")))
+        self.body.addWidget(WrapLabel(t("Needles: tip from the node's centre; lean from the perpendicular to the skin, on the way out"), tone="muted", small=True))
         self.body.addLayout(self.needles_box)
         self.body.addWidget(self.more_needles)
         self.body.addWidget(self.trouble)
@@ -317,12 +317,12 @@ class _NeedleRow(QFrame):
         self._exact: object = None  # the needle as it lies: a tenth of a millimetre is what is shown, not what is kept
         self.name = QLabel(id)
         self.name.setMinimumWidth(20)
-        self.lateral = _number(t("Lateral"), t("Tip from the node's centre, away from the midline (minus: towards it)"), -80, 80)
-        self.cranial = _number(t("Cranial"), t("Tip from the node's centre, towards the head (minus: towards the feet)"), -80, 80)
-        self.deep = _number(t("Deep"), t("Tip below the node's centre (minus: nearer to the skin)"), -80, 100)
+        self.lateral = _number(t("Lateral"), t("Tip from the node's centre, away from the midline (minus: towards it)"), -80, 80, "")
+        self.cranial = _number(t("Cranial"), t("Tip from the node's centre, towards the head (minus: towards the feet)"), -80, 80, "")
+        self.deep = _number(t("Deep"), t("Tip below the node's centre (minus: nearer to the skin)"), -80, 100, "")
         self.lean_lateral = _number(t("Lean lateral"), t("The shaft leans away from the midline on its way out, by this angle from the perpendicular to the skin"), -79, 79, "°")
         self.lean_cranial = _number(t("Lean cranial"), t("The shaft leans towards the head on its way out, by this angle from the perpendicular to the skin"), -79, 79, "°")
-        self.exposure = _number(t("Exposed"), t("Exposed metal from the tip"), 2, 60)
+        self.exposure = _number(t("Exposed"), t("Exposed metal from the tip"), 2, 60, "")
         for field, value in ((self.lateral, 0.0), (self.cranial, cranial_mm), (self.deep, EXPOSURE_MM / 2), (self.lean_lateral, 0.0), (self.lean_cranial, 0.0), (self.exposure, EXPOSURE_MM)):
             field.setValue(value)
         grid = QGridLayout(self)
@@ -332,7 +332,7 @@ class _NeedleRow(QFrame):
         grid.addWidget(self.name, 1, 0)
         grid.addWidget(_cross(t("Take this needle out of the form"), lambda: drop(self)), 3, 0)
         for n, (caption, field) in enumerate(
-            ((t("lateral"), self.lateral), (t("cranial"), self.cranial), (t("deep"), self.deep), (t("lean lat."), self.lean_lateral), (t("lean cran."), self.lean_cranial), (t("exposed"), self.exposure))
+            ((t("lateral mm"), self.lateral), (t("cranial mm"), self.cranial), (t("deep mm"), self.deep), (t("lean lat."), self.lean_lateral), (t("lean cran."), self.lean_cranial), (t("bare mm"), self.exposure))
         ):
             grid.addWidget(_caption(caption, field), 2 * (n // 3), 1 + n % 3)
             grid.addWidget(field, 2 * (n // 3) + 1, 1 + n % 3)
@@ -376,7 +376,6 @@ def _number(name: str, tip: str, low: float, high: float, unit: str = " mm") -> 
     box.setKeyboardTracking(False)
     box.setAccessibleName(name)
     box.setToolTip(tip)
-    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
     box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     box.wheelEvent = lambda event: event.ignore()  # scrolling the panel must not change a distance
@@ -391,11 +390,6 @@ def _caption(text: str, buddy: QWidget) -> QLabel:
     label = QLabel(text)
     label.setObjectName("SmallCaption")
     label.setBuddy(buddy)
-    return label
-
-
-def _heading(text: str, tip: str) -> WrapLabel:
-    label = WrapLabel(f"{text}: {tip[:1].lower()}{tip[1:]}", tone="muted", small=True)
     return label
 
 
