@@ -47,11 +47,11 @@ def fill_theta(h, p, theta):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def explicit_step(h, theta, wx, wy, wz, tissue, blood, body_c, stasis_c, coldest, killed, source, scale, dt, p, sums):
+def explicit_step(h, theta, wx, wy, wz, tissue, blood, body_c, stasis_c, coldest, killed, dt, p, sums):
     """One step of forward Euler in place. Blood warms a cell only while it is not frozen, never was colder than ``stasis_c``
-    and ``killed`` is below 1. ``sums[k]``: heat of the blood and of the source in that slab (J/m3 times cells)."""
+    and ``killed`` is below 1. ``sums[k]``: heat of the blood in that slab (J/m3 times cells)."""
     for k in prange(1, h.shape[0] - 1):
-        by_blood, by_source = 0.0, 0.0
+        by_blood = 0.0
         for j in range(1, h.shape[1] - 1):
             for i in range(1, h.shape[2] - 1):
                 if tissue[k, j, i] == 0:
@@ -63,12 +63,9 @@ def explicit_step(h, theta, wx, wy, wz, tissue, blood, body_c, stasis_c, coldest
                 warm = 0.0
                 if h[k, j, i] >= 0.0 and coldest[k, j, i] > stasis_c and killed[k, j, i] < 1.0:
                     warm = blood * (body_c - (p[1] + h[k, j, i] / p[3]))
-                given = source[k, j, i] * scale
-                h[k, j, i] += dt * (rate + warm + given)
+                h[k, j, i] += dt * (rate + warm)
                 by_blood += warm
-                by_source += given
-        sums[k, 0] = by_blood * dt
-        sums[k, 1] = by_source * dt
+        sums[k] = by_blood * dt
 
 
 @njit(cache=True, nogil=True)
@@ -147,6 +144,18 @@ def source_room(h, source, least, h_limit, dt, part):
                 if q > least:
                     room = min(room, max(h_limit - h[k, j, i], 0.0) / (dt * q))
         part[k] = room
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def add_source(h, source, amount, sums):
+    """``h += amount source``; ``sums[k]``: what a slab was given."""
+    for k in prange(1, h.shape[0] - 1):
+        total = 0.0
+        for j in range(1, h.shape[1] - 1):
+            for i in range(1, h.shape[2] - 1):
+                h[k, j, i] += amount * source[k, j, i]
+                total += source[k, j, i]
+        sums[k] = amount * total
 
 
 @njit(cache=True, nogil=True, parallel=True)

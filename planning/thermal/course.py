@@ -6,6 +6,7 @@ again. Both are simplifications: a sequence without pause is colder or hotter th
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -45,6 +46,7 @@ class CourseData:
     own_set: str
     cooling_s: float = 60.0
     isotherms_c: tuple[float, ...] = (0.0, -20.0, -40.0)
+    lethal_cold_c: float = -40.0
     about: Mapping = field(default_factory=dict)
 
 
@@ -154,7 +156,7 @@ def solve_step(plan: ThermalPlan, applications: tuple[Application, ...], data: C
     marks = sorted({0.0, *(t for pair in times for t in pair)})
     total = marks[-1] + data.cooling_s
     coldest_wall = [None] * len(applications)
-    for start, stop in zip(marks[:-1], marks[1:], strict=True):
+    for start, stop in itertools.pairwise(marks):
         walls, source, limit = {}, None, None
         for n, a in enumerate(applications):
             device, chart = plan.device(a), plan.row(a)
@@ -170,7 +172,7 @@ def solve_step(plan: ThermalPlan, applications: tuple[Application, ...], data: C
                     limit = device.heat.limit.value if limit is None else min(limit, device.heat.limit.value)
         word = "Freezing" if any(stop <= t[0] for t in times) else "Heating"
         solver.run(stop - start, walls, source_w_per_m3=source, limit_c=limit, progress=lambda part, a=start, b=stop, word=word: tell(word, (a + part * (b - a)) / total))
-        for n, wall in walls.items():
+        for n, _wall in walls.items():
             if stop <= times[n][0]:
                 coldest_wall[n] = solver.probe_c[n]
     solver.run(data.cooling_s, progress=lambda part: tell("Cooling", (marks[-1] + part * data.cooling_s) / total))
@@ -197,7 +199,7 @@ def _result(solver, problem, plan, applications, data, grid, coldest_wall, secon
         "round": applications[0].round, "session": applications[0].session, "applications": [a.to_dict() for a in applications],
         "coldest_c": float(coldest[here].min()), "hottest_c": float(hottest[here].max()), "probe_wall_c_end_of_freezing": coldest_wall,
         "seconds_of_course": solver.seconds, "probe_j": solver.probe_j, "power_j": solver.source_j, "blood_j": solver.blood_j,
-        "energy_imbalance": solver.imbalance(), "step_s": solver.longest_step_s, "cells": int(here.sum()), "change_at_walls_k": at_wall, "seconds": seconds,
+        "energy_imbalance": solver.imbalance(), "step_s": solver.longest_step_s(), "cells": int(here.sum()), "change_at_walls_k": at_wall, "seconds": seconds,
     }
     return StepResult(grid, applications[0].round, applications[0].session, applications, filled(coldest), filled(hottest),
                       {name: filled(log) for name, log in zip(names, logs, strict=False)}, filled(logs[-1]), figures)
@@ -231,23 +233,31 @@ def mm_level(values: np.ndarray, threshold: float, below: bool, spacing_mm: floa
     return np.clip(v / np.maximum(slope, 1e-6), -3 * spacing_mm, 3 * spacing_mm).astype(np.float32)
 
 
-def criteria(data: CourseData) -> dict[str, Callable[[StepResult], tuple[np.ndarray, float, bool]]]:
-    """Name of each criterion -> ``(field, threshold, below)`` of a step."""
-    out = {f"cold_{c:g}_c": (lambda r, c=c: (r.coldest_c, c, True)) for c in data.isotherms_c}
-    out["omega_1"] = lambda r: (r.log_omega[data.own_set], 0.0, False)
-    out["cem43_240_min"] = lambda r: (r.log_cem43, math.log10(CEM43_MIN), False)
-    out[f"hot_{HOT_C:g}_c"] = lambda r: (r.hottest_c, HOT_C, False)
-    return out
+Pick = Callable[[StepResult], tuple[np.ndarray, float, bool]]
 
 
-def zone_levels(whole: FieldGrid, results: list[StepResult], data: CourseData) -> dict[str, dict[int, np.ndarray]]:
+def criteria(plan: ThermalPlan, data: CourseData) -> dict[str, tuple[Pick, ...]]:
+    """Name of each criterion -> ``(field, threshold, below)`` of a step, several where any of them counts. Cold is left out
+    where nothing is frozen, heat where nothing is heated."""
+    rows = [plan.row(a) for a in plan.applications]
+    cold = {f"cold_{c:g}_c": (lambda r, c=c: (r.coldest_c, c, True),) for c in data.isotherms_c} if any(r.freeze_s > 0 for r in rows) else {}
+    heat = {}
+    if any(r.heat_s > 0 for r in rows):
+        heat = {"omega_1": (lambda r: (r.log_omega[data.own_set], 0.0, False),), "cem43_240_min": (lambda r: (r.log_cem43, math.log10(CEM43_MIN), False),),
+                f"hot_{HOT_C:g}_c": (lambda r: (r.hottest_c, HOT_C, False),)}
+    both = {"cold_or_heat": ((lambda r: (r.coldest_c, data.lethal_cold_c, True)), *heat["omega_1"])} if cold and heat else {}
+    return {**cold, **heat, **both}
+
+
+def zone_levels(plan: ThermalPlan, whole: FieldGrid, results: list[StepResult], data: CourseData) -> dict[str, dict[int, np.ndarray]]:
     """Level of each criterion on the grid over all, by round."""
     out: dict[str, dict[int, np.ndarray]] = {}
-    for name, pick in criteria(data).items():
+    for name, picks in criteria(plan, data).items():
         by_round = out.setdefault(name, {})
         for r in results:
             level = by_round.setdefault(r.round, np.full(whole.shape, -3 * whole.spacing_mm, np.float32))
             start = [round((r.grid.origin_mm[a] - whole.origin_mm[a]) / whole.spacing_mm) for a in (2, 1, 0)]
             box = tuple(slice(s, s + n) for s, n in zip(start, r.grid.shape, strict=True))
-            level[box] = np.maximum(level[box], mm_level(*pick(r), r.grid.spacing_mm))
+            for pick in picks:
+                level[box] = np.maximum(level[box], mm_level(*pick(r), r.grid.spacing_mm))
     return out

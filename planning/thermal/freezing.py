@@ -27,6 +27,7 @@ from volumetry.errors import Cancelled
 SAFETY = 0.9
 LARGEST_FACE = 3.0  # of a fitted face near a probe; a larger one would only shorten the step
 COUNTS_FROM_K = 0.05
+CHUNK = 24  # steps between looks at the cancel button
 INSULATED = (None,) * 6
 
 
@@ -71,11 +72,11 @@ class FreezeTissue:
             return -p[4] * (p[1] - temperature_c) / (p[1] - p[0])
         return -p[4] + p[2] * (temperature_c - p[0])
 
-    @property
-    def diffusivity(self) -> float:
-        """Largest d theta / dh (m2/s): what bounds the step."""
+    def diffusivity(self, with_ice: bool = True) -> float:
+        """Largest d theta / dh (m2/s), which bounds the step; smaller where nothing is frozen."""
         p = self.row
-        return max(p[5] / p[2], p[6] / p[3], max(p[5], p[6]) * (p[1] - p[0]) / p[4])
+        unfrozen = p[6] / p[3]
+        return max(p[5] / p[2], unfrozen, max(p[5], p[6]) * (p[1] - p[0]) / p[4]) if with_ice else unfrozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,10 @@ class FreezeSolver:
         self._set_walls(walls)
         for w in (self.wx, self.wy, self.wz):
             w /= size**2
+        c = (slice(1, -1),) * 3
+        total = self.wx[c] + self.wy[c] + self.wz[c] + self.wx[1:-1, 1:-1, 2:] + self.wy[1:-1, 2:, 1:-1] + self.wz[2:, 1:-1, 1:-1]
+        self.most_faces = float(total.max())
+        self.coldest_wall_c = min((w for w in walls if w is not None), default=math.inf)
         self.h = np.full(padded, tissue.enthalpy(tissue.body_c))
         self.coldest, self.hottest = (np.full(padded, tissue.body_c, np.float32) for _ in range(2))
         self.tables = np.zeros((0, 2)) if tables is None else np.ascontiguousarray(tables, np.float64)
@@ -155,13 +160,9 @@ class FreezeSolver:
         kf.fill_theta(self.h, self.p, self.theta)
         self.start_j = self.stored_j()
 
-    @property
-    def longest_step_s(self) -> float:
+    def longest_step_s(self, with_ice: bool = True) -> float:
         """Below this forward Euler keeps to the largest and smallest temperature around."""
-        c = (slice(1, -1),) * 3
-        total = self.wx[c] + self.wy[c] + self.wz[c] + self.wx[1:-1, 1:-1, 2:] + self.wy[1:-1, 2:, 1:-1] + self.wz[2:, 1:-1, 1:-1]
-        worst = float(total.max()) * self.tissue.diffusivity + self.tissue.blood_w_per_m3_k / self.tissue.unfrozen_j_per_m3_k
-        return SAFETY / worst
+        return SAFETY / (self.most_faces * self.tissue.diffusivity(with_ice) + self.tissue.blood_w_per_m3_k / self.tissue.unfrozen_j_per_m3_k)
 
     def stored_j(self) -> float:
         """Enthalpy of all tissue (J)."""
@@ -186,39 +187,38 @@ class FreezeSolver:
             step_s: float | None = None, progress: Callable[[float], None] | None = None) -> None:
         """Go on for ``seconds``. ``probes``: walls that are cold or hot meanwhile; the others let no heat through.
         ``source_w_per_m3`` (inner cells) is lowered as a whole so that none of it passes ``limit_c``. Raises ``Cancelled``."""
-        if seconds <= 0:
-            return
-        steps = max(1, math.ceil(seconds / min(step_s or math.inf, self.longest_step_s)))
-        dt = seconds / steps
+        probes = probes or {}
         self.source[:] = 0.0
         if source_w_per_m3 is not None:
             self.source[1:-1, 1:-1, 1:-1] = source_w_per_m3
             self.source[self.here == 0] = 0.0
         most = float(self.source.max())
         h_limit = math.inf if limit_c is None else self.tissue.enthalpy(limit_c)
-        sums, room = np.zeros((self.h.shape[0], 2)), np.full(self.h.shape[0], 1e30)
+        sums, room = np.zeros(self.h.shape[0]), np.full(self.h.shape[0], 1e30)
         heat_from = self.tissue.body_c + COUNTS_FROM_K
-        for n in range(steps):
-            if n % 16 == 0:
-                if self.should_cancel is not None and self.should_cancel():
-                    raise Cancelled
-                if progress is not None:
-                    progress(n / steps)
+        cold = min([self.coldest_wall_c, *(w.bath_c for w in probes.values())]) < self.tissue.freezing_from_c
+        done = 0.0
+        while done < seconds * (1 - 1e-12):
+            if self.should_cancel is not None and self.should_cancel():
+                raise Cancelled
+            if progress is not None:
+                progress(done / seconds)
+            # Ice bounds the step eight times lower than warm tissue does: it is looked for every few steps.
+            longest = min(step_s or math.inf, self.longest_step_s(cold or bool((self.h < 0.0).any())))
+            steps = max(1, math.ceil((seconds - done) / longest - 1e-9))
+            dt, now = (seconds - done) / steps, min(steps, CHUNK)
             with ONE_AT_A_TIME:
-                self._step(dt, probes or {}, most, h_limit, sums, room, heat_from)
+                for _ in range(now):
+                    self._step(dt, probes, most, h_limit, sums, room, heat_from)
+            done += now * dt
         if progress is not None:
             progress(1.0)
 
     def _step(self, dt, probes, most, h_limit, sums, room, heat_from) -> None:
-        scale = 0.0
-        if most > 0.0:
-            kf.source_room(self.h, self.source, 0.01 * most, h_limit, dt, room)
-            scale = min(1.0, float(room.min()))
         t = self.tissue
         self.wall_j += kf.wall_heat(self.theta, self.wx, self.wy, self.wz) * dt * self.cell_m3
-        kf.explicit_step(self.h, self.theta, self.wx, self.wy, self.wz, self.here, t.blood_w_per_m3_k, t.body_c, t.stasis_c, self.coldest, self.killed, self.source, scale, dt, self.p, sums)
-        self.blood_j += float(sums[:, 0].sum()) * self.cell_m3
-        self.source_j += float(sums[:, 1].sum()) * self.cell_m3
+        kf.explicit_step(self.h, self.theta, self.wx, self.wy, self.wz, self.here, t.blood_w_per_m3_k, t.body_c, t.stasis_c, self.coldest, self.killed, dt, self.p, sums)
+        self.blood_j += float(sums.sum()) * self.cell_m3
         for number, wall in probes.items():
             cells, weights = self.probes[number]
             at = wall.bath_c
@@ -227,5 +227,9 @@ class FreezeSolver:
                 at = kf.wall_temperature(wall.bath_c, wall.transfer_w_per_k, total * self.cell_m3, weighted * self.cell_m3, self.p)
             self.probe_c[number] = at
             self.probe_j += kf.couple(self.h, cells, weights, kf.theta_at(at, self.p), dt, self.p) * self.cell_m3
+        if most > 0.0:  # last, so that the hottest cell ends at the limit and not below it by what it led away
+            kf.source_room(self.h, self.source, 0.01 * most, h_limit, dt, room)
+            kf.add_source(self.h, self.source, dt * min(1.0, float(room.min())), sums)
+            self.source_j += float(sums.sum()) * self.cell_m3
         kf.record(self.h, self.here, dt, self.p, t.body_c, heat_from, TABLE_PER_K, self.tables, self.theta, self.coldest, self.hottest, self.dose)
         self.seconds += dt
