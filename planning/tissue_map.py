@@ -54,9 +54,10 @@ def _slabs(box: tuple[slice, slice, slice], most_points: int = 2_000_000):
         yield (slice(a, min(a + per, k.stop)), j, i)
 
 
-def sample_materials(plan: TreatmentPlan, grid: FieldGrid) -> tuple[np.ndarray, list[Conductivity]]:
+def sample_materials(plan: TreatmentPlan, grid: FieldGrid, near: np.ndarray | None = None) -> tuple[np.ndarray, list[Conductivity]]:
     """``(material, laws)``: uint8 row of ``laws`` for each cell (by its centre; later regions
-    override), and the distinct laws, background first."""
+    override), and the distinct laws, background first. ``near``, a bool array of the grid's shape, becomes True in cells
+    within a cell's side of a surface that a formula gives."""
     laws = [plan.background]
     material = np.zeros(grid.shape, np.uint8)
     for region in plan.regions:
@@ -68,7 +69,14 @@ def sample_materials(plan: TreatmentPlan, grid: FieldGrid) -> tuple[np.ndarray, 
         if box is None:
             continue
         for slab in _slabs(box):
-            material[slab][inside(region.shape, cell_points(grid, slab))] = row
+            points = cell_points(grid, slab)
+            if isinstance(region.shape, MaskShape):
+                material[slab][region.shape.contains(points)] = row
+                continue
+            level = region.shape.level_mm(points)
+            material[slab][level >= 0] = row
+            if near is not None:
+                near[slab] |= np.abs(level) < grid.spacing_mm
     return material, laws
 
 

@@ -69,6 +69,7 @@ class ProblemParts:
     couplings: list[tuple] = field(default_factory=list)
     metal: list[tuple] = field(default_factory=list)
     special: list[tuple] = field(default_factory=list)
+    interfaces: list[tuple] = field(default_factory=list)
 
     @classmethod
     def on(cls, grid: FieldGrid, material, law) -> ProblemParts:
@@ -112,15 +113,34 @@ class ProblemParts:
         self.couplings.append((cells.astype(np.int64), factors.astype(np.float32),
                                np.full(cells.size, -1, np.int64), values.astype(np.float64)))
 
+    def add_interfaces(self, axis: np.ndarray, cells: np.ndarray, factors: np.ndarray) -> None:
+        """Faces between tissues whose weight is ``factors`` times the harmonic mean of their cells (see
+        ``planning.field.interfaces``)."""
+        self.interfaces.append((axis, cells, factors))
+
     def finish(self) -> FieldProblem:
         """Close the lists; interfaces between tissues become special cells."""
         cells, factors = _join(self.special, (np.int64, np.float32), 6)
         cells, order = np.unique(cells, return_index=True)  # by place, so that neighbours in memory are looked at together
-        cells, factors, flag = with_interfaces(self.label, self.law, cells, factors[order])
-        fa, fc, ff = _join(self.faces, (np.uint8, np.int64, np.float32))
+        crossed = self._tissue_faces()
+        cells, factors, flag = with_interfaces(self.label, self.law, cells, factors[order], crossed)
+        fa, fc, ff = _join([*self.faces, crossed], (np.uint8, np.int64, np.float32))
         cc, cf, co, cv = _join(self.couplings, (np.int64, np.float32, np.int64, np.float64))
         mc, mo = _join(self.metal, (np.int64, np.int64))
         return FieldProblem(self.grid, self.label, self.law, self.conductors, fa, fc, ff, cc, cf, co, cv, mc, mo, cells, factors, flag)
+
+
+    def _tissue_faces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The faces of ``add_interfaces`` with tissue on both sides: a needle's own rule goes first."""
+        axis, cells, factors = _join(self.interfaces, (np.uint8, np.int64, np.float32))
+        flat = self.label.reshape(-1)
+        both = (flat[cells] < kc.FIRST_NEEDLE_LABEL) & (flat[cells - _strides(self.label)[axis]] < kc.FIRST_NEEDLE_LABEL)
+        return axis[both], cells[both], factors[both]
+
+
+def _strides(label: np.ndarray) -> np.ndarray:
+    """Steps of a flat index along i, j, k."""
+    return np.array([1, label.shape[2], label.shape[1] * label.shape[2]], np.int64)
 
 
 def _join(parts: list[tuple], kinds, width: int | None = None) -> tuple[np.ndarray, ...]:
@@ -135,15 +155,19 @@ def _join(parts: list[tuple], kinds, width: int | None = None) -> tuple[np.ndarr
     return tuple(out)
 
 
-def with_interfaces(label: np.ndarray, law: np.ndarray, cells: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def with_interfaces(label: np.ndarray, law: np.ndarray, cells: np.ndarray, factors: np.ndarray, crossed=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``(cells, factors, flag)``: the special cells, given in rising order, with those at tissue interfaces added in
     order, and a uint8 array that is 1 in them.
 
-    Flux is continuous across an interface, slope is not: the slope on the own side of a face is
-    ``2 sigma_other / (sigma_own + sigma_other)`` of the mean slope, by the resting conductivities.
+    Flux is continuous across an interface, slope is not: the slope on the own side of a face is the face's conductivity
+    over the own one times the mean slope. That is ``2 sigma_other / (sigma_own + sigma_other)`` by the resting
+    conductivities, times the factor of ``crossed`` (axis, cell, factor: as ``ProblemParts.add_interfaces``).
     """
+    axis, upper, factor = crossed if crossed is not None else _join([], (np.uint8, np.int64, np.float32))
+    lower = upper - _strides(label)[axis]
     flag = np.zeros(label.shape, np.uint8)
-    flag.reshape(-1)[cells] = ki.NEAR_NEEDLE
+    flag.reshape(-1)[upper] = flag.reshape(-1)[lower] = ki.AT_INTERFACE
+    flag.reshape(-1)[cells] |= ki.NEAR_NEEDLE
     counts = np.zeros(label.shape[0] + 1, np.int64)
     ki.mark_interfaces(label, flag, counts[1:])
     first = np.cumsum(counts)
@@ -151,4 +175,6 @@ def with_interfaces(label: np.ndarray, law: np.ndarray, cells: np.ndarray, facto
     out_factors = np.empty((first[-1], 6), np.float32)
     planes = np.searchsorted(cells, np.arange(label.shape[0]) * label[0].size)
     ki.list_special(label, law[:, 1].copy(), cells, np.ascontiguousarray(factors), planes, first, flag, out, out_factors)
+    out_factors[np.searchsorted(out, upper), 2 * axis.astype(np.intp)] *= factor
+    out_factors[np.searchsorted(out, lower), 2 * axis.astype(np.intp) + 1] *= factor
     return out, out_factors, flag

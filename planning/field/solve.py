@@ -11,6 +11,7 @@ import numpy as np
 from planning.electrode import segment_distance_mm
 from planning.errors import FieldNotConverged, PlanRefused
 from planning.field.grid import FieldGrid
+from planning.field.interfaces import interface_faces
 from planning.field.nonlinear import PotentialSolver
 from planning.field.problem import MATERIALS_MOST, ProblemParts
 from planning.field.solution import FieldSolution, PairResult, SolverReport
@@ -71,14 +72,18 @@ def _check_gaps(plan: TreatmentPlan) -> None:
                                   code="needles_too_close", hint="Move them apart, or use a finer spacing.")
 
 
-def build_problem(plan: TreatmentPlan):
-    """The solver's problem of a plan (``planning.field.problem.FieldProblem``)."""
+def build_problem(plan: TreatmentPlan, *, coarse: bool = False):
+    """The solver's problem of a plan (``planning.field.problem.FieldProblem``); ``coarse`` takes surfaces between
+    tissues as the staircase of the cells."""
     _check_gaps(plan)
     grid = FieldGrid.around(plan.domain.center_mm, plan.domain.size_mm, plan.domain.spacing_mm)
-    material, laws = sample_materials(plan, grid)
+    near = None if coarse else np.zeros(grid.shape, bool)
+    material, laws = sample_materials(plan, grid, near)
     if len(laws) > MATERIALS_MOST:
         raise PlanRefused("The plan has too many different tissues.", code="too_many_regions")
     parts = ProblemParts.on(grid, material, [law.law_row() for law in laws])
+    if near is not None and len(laws) > 1:
+        parts.add_interfaces(*interface_faces(plan, grid, material, near, laws))
     parts.add_needles(np.array([e.kernel_row() for e in plan.electrodes]))
     return parts.finish()
 
@@ -86,7 +91,7 @@ def build_problem(plan: TreatmentPlan):
 def _solve(plan, preview, keep_pair_fields, tolerance, progress, should_cancel) -> FieldSolution:
     start = time.perf_counter()
     progress("placing needles on the grid", 0.0)
-    problem = build_problem(plan)
+    problem = build_problem(plan, coarse=preview)
     grid, h = problem.grid, problem.grid.spacing_mm
     linear = preview or problem.is_linear
     solver = PotentialSolver(problem, should_cancel)
