@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -94,7 +95,12 @@ def needle_gap_mm(rod: Rod, electrode: Electrode) -> float:
 def structure_shape(schematic: Schematic, measure: StructureMeasure, node: Ellipsoid | None = None) -> Rod:
     """The rod that keeps the measured distance. Refuses one that overlaps the node (``structure_overlaps_node``) or reaches through the
     skin (``through_skin``)."""
-    node, axes = node or node_shape(schematic), axes_of(schematic.side)
+    return _placed(schematic.side, node or node_shape(schematic), measure)
+
+
+@lru_cache(maxsize=256)  # while a needle is dragged the structures stay
+def _placed(side: str, node: Ellipsoid, measure: StructureMeasure) -> Rod:
+    axes = axes_of(side)
     along, towards = measure.course_vector() @ axes, measure.direction_vector() @ axes
     half = 0.5 * measure.length_mm * along
 

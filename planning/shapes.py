@@ -70,6 +70,11 @@ class Ellipsoid:
         k1 = np.sqrt(((p / half**2) ** 2).sum(-1))
         return np.where(k1 > 1e-12, k0 * (1 - k0) / np.maximum(k1, 1e-12), half.min())
 
+    @property
+    def thickness_mm(self) -> float:
+        """Smallest width."""
+        return min(self.axes_mm)
+
     def bounds_mm(self) -> tuple[np.ndarray, np.ndarray]:
         """Low and high corner of the bounding box."""
         r = np.eye(3) if self.rotation is None else np.asarray(self.rotation)
@@ -97,6 +102,11 @@ class Sphere:
     def level_mm(self, points) -> np.ndarray:
         """Positive inside (mm)."""
         return 0.5 * self.diameter_mm - np.linalg.norm(np.asarray(points, float) - self.center_mm, axis=-1)
+
+    @property
+    def thickness_mm(self) -> float:
+        """Smallest width."""
+        return self.diameter_mm
 
     def bounds_mm(self) -> tuple[np.ndarray, np.ndarray]:
         """Low and high corner of the bounding box."""
@@ -141,6 +151,11 @@ class Rod:
         side, end = r - 0.5 * self.diameter_mm, np.abs(s - 0.5 * length) - 0.5 * length
         return -(np.minimum(np.maximum(side, end), 0) + np.hypot(np.maximum(side, 0), np.maximum(end, 0)))
 
+    @property
+    def thickness_mm(self) -> float:
+        """Smallest width across; a disc thinner than that is not looked for."""
+        return self.diameter_mm
+
     def bounds_mm(self) -> tuple[np.ndarray, np.ndarray]:
         """Low and high corner of the bounding box."""
         a, b = np.asarray(self.from_mm), np.asarray(self.to_mm)
@@ -174,6 +189,11 @@ class Box:
             p = p @ np.asarray(self.rotation).T
         q = np.abs(p) - 0.5 * np.asarray(self.size_mm)
         return -(np.minimum(q.max(-1), 0) + np.linalg.norm(np.maximum(q, 0), axis=-1))
+
+    @property
+    def thickness_mm(self) -> float:
+        """Smallest width."""
+        return min(self.size_mm)
 
     def bounds_mm(self) -> tuple[np.ndarray, np.ndarray]:
         """Low and high corner of the bounding box."""

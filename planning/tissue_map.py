@@ -56,8 +56,8 @@ def _slabs(box: tuple[slice, slice, slice], most_points: int = 2_000_000):
 
 def sample_materials(plan: TreatmentPlan, grid: FieldGrid, near: np.ndarray | None = None) -> tuple[np.ndarray, list[Conductivity]]:
     """``(material, laws)``: uint8 row of ``laws`` for each cell (by its centre; later regions
-    override), and the distinct laws, background first. ``near``, a bool array of the grid's shape, becomes True in cells
-    within a cell's side of a surface that a formula gives."""
+    override), and the distinct laws, background first. ``near``, a uint8 array of the grid's shape, counts the
+    surfaces within a cell's side that a formula gives; both sides of a shape thinner than two cells count."""
     laws = [plan.background]
     material = np.zeros(grid.shape, np.uint8)
     for region in plan.regions:
@@ -76,7 +76,7 @@ def sample_materials(plan: TreatmentPlan, grid: FieldGrid, near: np.ndarray | No
             level = region.shape.level_mm(points)
             material[slab][level >= 0] = row
             if near is not None:
-                near[slab] |= np.abs(level) < grid.spacing_mm
+                near[slab] += np.uint8(1 + (region.shape.thickness_mm < 2 * grid.spacing_mm)) * (np.abs(level) < grid.spacing_mm)
     return material, laws
 
 

@@ -26,7 +26,8 @@ def interface_faces(plan: TreatmentPlan, grid: FieldGrid, material: np.ndarray, 
     """``(axis, cell, factor)`` of the faces whose conductivity differs from the harmonic mean of their cells: axis 0 i,
     1 j, 2 k; flat padded index of the upper cell; factor on that mean, by resting conductivities.
 
-    ``material``: row of ``laws`` of each cell, ``near``: cells within a cell's side of a surface that a formula gives.
+    ``material``: row of ``laws`` of each cell, ``near``: number of surfaces within a cell's side (see
+    ``sample_materials``): where it is two, a thin layer may pass between cells of one tissue.
     """
     resting = np.array([law.sigma0_s_per_m for law in laws])
     padded = np.arange(np.prod(grid.padded_shape), dtype=np.int64).reshape(grid.padded_shape)[1:-1, 1:-1, 1:-1]
@@ -34,7 +35,7 @@ def interface_faces(plan: TreatmentPlan, grid: FieldGrid, material: np.ndarray, 
     for axis in range(3):
         upper = tuple(slice(1, None) if a == 2 - axis else slice(None) for a in range(3))
         lower = tuple(slice(None, -1) if a == 2 - axis else slice(None) for a in range(3))
-        where = np.nonzero((material[upper] != material[lower]) | (near[upper] & near[lower]))
+        where = np.nonzero((material[upper] != material[lower]) | ((near[upper] > 1) & (near[lower] > 1)))
         start = np.asarray(grid.origin_mm) + grid.spacing_mm * np.stack(where[::-1], axis=1)
         a, b = resting[material[lower][where]], resting[material[upper][where]]
         resistivity = _mean_resistivity(plan, start, axis, grid.spacing_mm)

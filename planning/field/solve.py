@@ -77,7 +77,7 @@ def build_problem(plan: TreatmentPlan, *, coarse: bool = False):
     tissues as the staircase of the cells."""
     _check_gaps(plan)
     grid = FieldGrid.around(plan.domain.center_mm, plan.domain.size_mm, plan.domain.spacing_mm)
-    near = None if coarse else np.zeros(grid.shape, bool)
+    near = None if coarse else np.zeros(grid.shape, np.uint8)
     material, laws = sample_materials(plan, grid, near)
     if len(laws) > MATERIALS_MOST:
         raise PlanRefused("The plan has too many different tissues.", code="too_many_regions")

@@ -75,7 +75,7 @@ def _inclusion(shapes, size_mm, axis: int, spacing_mm: float = 0.5) -> tuple[flo
     regions = tuple(Region(f"r{n}", "tissue", shape, Conductivity("constant", sigma)) for n, (shape, sigma) in enumerate(shapes))
     plan = replace(make_plan(), background=Conductivity("constant", 0.34), regions=regions)
     grid = FieldGrid.around((0, 0, 0), size_mm, spacing_mm)
-    near = np.zeros(grid.shape, bool)
+    near = np.zeros(grid.shape, np.uint8)
     material, laws = sample_materials(plan, grid, near)
     parts = ProblemParts.on(grid, material, [law.law_row() for law in laws])
     parts.add_interfaces(*interface_faces(plan, grid, material, near, laws))
