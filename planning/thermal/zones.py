@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from planning.electrode import Electrode
 from planning.errors import PlanRefused
@@ -22,6 +23,7 @@ from volumetry.errors import Cancelled
 
 PAD_MM = 4.0
 FINEST_PER_LESION = 12  # cells across the thinnest lesion
+CELLS_ACROSS = 24  # of a lesion where its own volume is counted
 FAR_OUTSIDE_MM = -1e3
 
 
@@ -39,6 +41,11 @@ class ZoneLevels:
     def share(self, level: np.ndarray) -> np.ndarray:
         """How much of each cell lies inside."""
         return shares(level, self.grid.spacing_mm)
+
+    def at(self, level: np.ndarray, points_mm: np.ndarray) -> np.ndarray:
+        """Level at any points ``(..., 3)``, linear between cells."""
+        index = (points_mm - np.asarray(self.grid.origin_mm)) / self.grid.spacing_mm
+        return ndimage.map_coordinates(level, np.moveaxis(index[..., ::-1], -1, 0), order=1, mode="nearest")
 
     def surface(self, level: np.ndarray) -> LevelSurface:
         """The zone's surface."""
@@ -58,9 +65,14 @@ def chart_zone(plan: ThermalPlan, application: Application, spread: float = 0.0)
     return zone_of(plan.row(application), *plan.placed(application), application.pull_back_mm, spread)
 
 
+def thinnest_mm(shape: Shape) -> float:
+    """Smallest side of a shape's bounding box."""
+    return float(np.min(np.subtract(*shape.bounds_mm()[::-1])))
+
+
 def plan_spacing_mm(plan: ThermalPlan) -> float:
     """The plan's spacing, finer where a lesion would have fewer than 12 cells across."""
-    thinnest = min((float(np.min(np.subtract(*p.shape.bounds_mm()[::-1]))) for p in plan.lesions), default=np.inf)
+    thinnest = min((thinnest_mm(p.shape) for p in plan.lesions), default=np.inf)
     return max(0.3, min(plan.spacing_mm, thinnest / FINEST_PER_LESION))
 
 
@@ -105,10 +117,11 @@ def assess_zones(plan: ThermalPlan, levels: ZoneLevels, should_cancel: Callable[
     zone, zone_surface = levels.share(levels.whole), levels.surface(levels.whole)
     points = cell_points(grid, tuple(slice(0, n) for n in grid.shape))
     lesion_shares = {p.name: levels.share(p.shape.level_mm(points).astype(np.float32)) for p in plan.lesions}
+    fine = {p.name: _Fine.of(p, grid.spacing_mm) for p in plan.lesions}
     check()
     rows, maps = [], {}
     for part in plan.lesions:
-        row, figures = _lesion(plan, levels, part, lesion_shares[part.name], zone_surface)
+        row, figures = _lesion(plan, levels, part, fine[part.name], zone_surface)
         rows.append(row)
         if figures is not None:
             maps[part.name] = figures
@@ -126,7 +139,7 @@ def assess_zones(plan: ThermalPlan, levels: ZoneLevels, should_cancel: Callable[
         "zone_ml": levels.ml(zone),
         "zone_ml_spread": None if levels.small is None else [levels.ml(levels.share(levels.small)), levels.ml(levels.share(levels.large))],
         "collateral_ml": levels.ml(np.maximum(zone - all_lesions, 0.0)),
-        "rounds": [_round(plan, levels, number, lesion_shares, liver, shapes) for number in plan.rounds],
+        "rounds": [_round(plan, levels, number, fine, liver, shapes) for number in plan.rounds],
         "lesions": rows,
         "at_risk": at_risk,
         "liver": None if liver is None else {"volume_ml": liver.volume_ml, "ablated_ml": liver.ablated_ml, "ablated_fraction": liver.fraction,
@@ -137,17 +150,37 @@ def assess_zones(plan: ThermalPlan, levels: ZoneLevels, should_cancel: Callable[
     return ZoneAssessment(answer, constraints, maps)
 
 
-def _covered(inside: np.ndarray, zone: np.ndarray, whole: float) -> float | None:
-    return 100.0 * float(np.minimum(inside, zone).sum(dtype=np.float64)) / whole if whole > 0 else None
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fine:
+    """A lesion on a grid of its own, fine enough for its volume."""
+
+    points_mm: np.ndarray
+    spacing_mm: float
+    inside: np.ndarray
+
+    @classmethod
+    def of(cls, part, coarse_mm: float) -> _Fine:
+        wanted = max(0.25, min(coarse_mm, thinnest_mm(part.shape) / CELLS_ACROSS))
+        grid = grid_around(*part.shape.bounds_mm(), wanted, wanted)
+        points = cell_points(grid, tuple(slice(0, n) for n in grid.shape))
+        inside = shares(part.shape.level_mm(points), grid.spacing_mm)
+        if not inside.any():
+            raise PlanRefused(f"Lesion {part.name!r} is too small for the grid.", code="lesion_too_small", hint="Outline it larger, or leave it out.")
+        return cls(points, grid.spacing_mm, inside)
+
+    @property
+    def ml(self) -> float:
+        return float(self.inside.sum()) * self.spacing_mm**3 / 1000.0
+
+    def covered_pct(self, levels: ZoneLevels, level: np.ndarray) -> float:
+        zone = shares(levels.at(level, self.points_mm), self.spacing_mm)
+        return 100.0 * float(np.minimum(self.inside, zone).sum() / self.inside.sum())
 
 
-def _lesion(plan, levels, part, inside, zone_surface) -> tuple[dict, MarginFigures | None]:
-    whole = float(inside.sum(dtype=np.float64))
-    if whole <= 0:
-        raise PlanRefused(f"Lesion {part.name!r} is too small for the grid.", code="lesion_too_small", hint="Use a finer spacing_mm.")
-    row = {"name": part.name, "volume_ml": levels.ml(inside), "coverage_pct": _covered(inside, levels.share(levels.whole), whole),
-           "coverage_pct_spread": None if levels.small is None else [_covered(inside, levels.share(level), whole) for level in (levels.small, levels.large)]}
-    figures = margins(surface_of(part.shape, levels.grid.spacing_mm), zone_surface)
+def _lesion(plan, levels, part, fine, zone_surface) -> tuple[dict, MarginFigures | None]:
+    row = {"name": part.name, "volume_ml": fine.ml, "coverage_pct": fine.covered_pct(levels, levels.whole),
+           "coverage_pct_spread": None if levels.small is None else [fine.covered_pct(levels, level) for level in (levels.small, levels.large)]}
+    figures = margins(surface_of(part.shape, min(levels.grid.spacing_mm, max(0.3, thinnest_mm(part.shape) / FINEST_PER_LESION))), zone_surface)
     none = MarginFigures(np.zeros((0, 3)), np.zeros(0), np.zeros(0))
     row |= (figures or none).to_dict(plan.margin_mm)
     row["without_capsule"] = None
@@ -157,14 +190,14 @@ def _lesion(plan, levels, part, inside, zone_surface) -> tuple[dict, MarginFigur
     return row, figures
 
 
-def _round(plan, levels, number, lesion_shares, liver, shapes) -> dict:
+def _round(plan, levels, number, fine, liver, shapes) -> dict:
     own, together = levels.share(levels.by_round[number]), levels.share(levels.cumulative(number))
     done = [a for a in plan.applications if a.round == number]
     return {
         "round": number, "sessions": sorted({a.session for a in done}), "applications": len(done), "zone_ml": levels.ml(own), "cumulative_ml": levels.ml(together),
         "cumulative_liver_fraction": None if liver is None else liver_share_of(plan, levels, together, liver, shapes),
-        "lesions": [{"name": name, "coverage_pct": _covered(inside, own, float(inside.sum())), "cumulative_coverage_pct": _covered(inside, together, float(inside.sum()))}
-                    for name, inside in lesion_shares.items()],
+        "lesions": [{"name": name, "coverage_pct": f.covered_pct(levels, levels.by_round[number]), "cumulative_coverage_pct": f.covered_pct(levels, levels.cumulative(number))}
+                    for name, f in fine.items()],
     }
 
 
@@ -175,8 +208,12 @@ def liver_share_of(plan: ThermalPlan, levels: ZoneLevels, share: np.ndarray, liv
 
 def _at_risk(plan, levels, part, points, zone, zone_surface) -> dict:
     inside = levels.share(part.shape.level_mm(points))
-    surface = surface_of(part.shape, max(1.0, levels.grid.spacing_mm))
-    deepest = None if zone_surface.tree is None or surface.tree is None else float(zone_surface.signed_distance(surface.points_mm).max())
+    surface = surface_of(part.shape, min(1.0, thinnest_mm(part.shape) / FINEST_PER_LESION))
+    deepest = None
+    if zone_surface.tree is not None and surface.tree is not None:
+        deepest = float(zone_surface.signed_distance(surface.points_mm).max())
+        if deepest < 0:  # apart: the nearest points of either surface
+            deepest = max(deepest, -float(surface.nearest(zone_surface.points_mm)[0].min()))
     distances = []
     for application in plan.applications:
         tip, entry = plan.placed(application)
