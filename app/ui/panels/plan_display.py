@@ -5,12 +5,14 @@ from __future__ import annotations
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from app.ui.models.plan import assessment_dict
+from app.ui.models.records import Column
 from app.ui.text import t
 from app.ui.widgets.field_volume_chart import FieldVolumeChart, curves_of
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, number_text
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.sections import Section
+from app.ui.widgets.tables import ValueTable
 
 
 def margin_rows(answer: dict) -> list[Figure]:
@@ -32,6 +34,23 @@ def margin_rows(answer: dict) -> list[Figure]:
     return out
 
 
+def exposure_columns() -> tuple[Column, ...]:
+    """What each structure gets at the low fields that are always told, and of heat."""
+
+    def volume(level: str) -> Column:
+        return Column(
+            f"≥{level}", lambda r: (r.get("volume_ml_by_v_per_cm") or {}).get(level), lambda r: number_text((r.get("volume_ml_by_v_per_cm") or {}).get(level), 2),
+            right=True, heading_tip=t("Volume at or above {v} V/cm, in ml").format(v=level), weight=5,
+        )  # fmt: skip
+
+    return (
+        Column(t("At risk"), lambda r: r.get("name"), tip=lambda r: str(r.get("name")), weight=8),
+        *(volume(level) for level in ("100", "200", "400")),
+        Column("°C", lambda r: r.get("max_temperature_c"), lambda r: number_text(r.get("max_temperature_c"), 1), right=True, heading_tip=t("Hottest place in it, in °C"), weight=5),
+        Column("Ω≥1", lambda r: r.get("thermal_damage_ml"), lambda r: number_text(r.get("thermal_damage_ml"), 2), right=True, heading_tip=t("Volume with thermal damage (Arrhenius 1 or more), in ml"), weight=5),
+    )
+
+
 class PlanDisplay(QWidget):
     """Three sections of the plan panel; hidden until there is a field to look at."""
 
@@ -42,7 +61,7 @@ class PlanDisplay(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(10)
-        for section in (self._make_space(), self._make_margins(), self._make_out()):
+        for section in (self._make_space(), self._make_exposure(), self._make_margins(), self._make_out()):
             box.addWidget(section)
         for signal in (session.plan_changed, session.field_changed, session.display_changed, session.study_changed, session.readings_changed):
             signal.connect(self.refresh)
@@ -72,6 +91,14 @@ class PlanDisplay(QWidget):
         self.levels_row.setContentsMargins(0, 0, 0, 0)
         section.body.addWidget(self.levels_box)
         self.space = section
+        return section
+
+    def _make_exposure(self) -> Section:
+        section = Section(t("Exposure of structures at risk"))
+        self.exposed = ValueTable(exposure_columns(), t("Exposure of structures at risk"), max_rows=8)
+        section.body.addWidget(self.exposed)
+        section.body.addWidget(WrapLabel(t("ml at or above 100, 200, 400 V/cm; hottest; ml with thermal damage. No field is known below which a nerve is unharmed."), tone="muted", small=True))
+        self.exposure = section
         return section
 
     def _make_margins(self) -> Section:
@@ -112,6 +139,8 @@ class PlanDisplay(QWidget):
         )
         self._show_levels(tuple(sorted({*plan.thresholds_v_per_cm, plan.lethal_v_per_cm})))
         self.levels_box.setVisible(session.scene_shows == "field")
+        self.exposed.set_rows(answer.get("at_risk") or [])
+        self.exposure.setVisible(bool(answer.get("at_risk")))
         rows, curves = margin_rows(answer), curves_of(answer)
         self.margins.show_figures(rows)
         self.margins.setVisible(bool(rows))

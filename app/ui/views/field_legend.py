@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QImage, QPainter, QPen, QPolygonF
 
 from app.ui.style import TEXT, pixel_font, shadow_text
 
@@ -89,11 +89,7 @@ def draw_colour_bar(painter: QPainter, bar: ColourBar, right: float, top: float,
     painter.save()
     painter.setFont(pixel_font(11))
     metrics = painter.fontMetrics()
-    heading_px = metrics.height() + 4.0
-    painter.setFont(pixel_font(11, bold=True))
-    bold_metrics = painter.fontMetrics()
-    names = [tick.text + tick.mark for tick in bar.ticks]
-    wide = max([bold_metrics.horizontalAdvance(name) for name in names], default=0)
+    heading_px = metrics.height() + 12.0
     left, first = right - BAR_WIDTH, top + heading_px
     colours = np.ascontiguousarray(bar.table[::-1])
     image = QImage(colours.data, 1, len(colours), 3, QImage.Format.Format_RGB888)
@@ -120,8 +116,15 @@ def draw_colour_bar(painter: QPainter, bar: ColourBar, right: float, top: float,
     painter.setFont(pixel_font(11))
     shadow_text(painter, QPointF(right - metrics.horizontalAdvance(bar.heading), top + metrics.ascent()), bar.heading, TEXT)
     painter.restore()
-    box_left = min(left - 12 - wide, right - metrics.horizontalAdvance(bar.heading))
-    return QRectF(box_left, top, right - box_left + 2, heading_px + height + 8)
+    return bar_box(bar, right, top, height)
+
+
+def bar_box(bar: ColourBar, right: float, top: float, height: float) -> QRectF:
+    """The box that ``draw_colour_bar`` takes, before it is drawn: names drawn earlier keep clear of it."""
+    metrics, bold = QFontMetricsF(pixel_font(11)), QFontMetricsF(pixel_font(11, bold=True))
+    wide = max([bold.horizontalAdvance(tick.text + tick.mark) for tick in bar.ticks], default=0.0)
+    left = min(right - BAR_WIDTH - 12 - wide, right - metrics.horizontalAdvance(bar.heading))
+    return QRectF(left, top, right - left + 2, metrics.height() + 20 + height)
 
 
 def draw_bands(painter: QPainter, title: str, bands: Sequence[Band], left: float, top: float) -> QRectF:
@@ -131,6 +134,12 @@ def draw_bands(painter: QPainter, title: str, bands: Sequence[Band], left: float
     metrics = painter.fontMetrics()
     row = metrics.height() + 3.0
     y = top
+    wide = max([metrics.horizontalAdvance(title), *(19 + metrics.horizontalAdvance(band.text) for band in bands)])
+    whole = QRectF(left - 5, top - 3, wide + 12, row * len(bands) + (row + 1 if title else 0) + 6)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(10, 12, 13, 165))  # bone behind it would be as bright as the words
+    painter.drawRoundedRect(whole, 3, 3)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
     if title:
         shadow_text(painter, QPointF(left, y + metrics.ascent()), title, TEXT)
         y += row + 1
@@ -154,14 +163,11 @@ def draw_bands(painter: QPainter, title: str, bands: Sequence[Band], left: float
         shadow_text(painter, QPointF(left + 19, y + metrics.ascent()), band.text, TEXT)
         y += row
     painter.restore()
-    wide = max([metrics.horizontalAdvance(title), *(19 + metrics.horizontalAdvance(band.text) for band in bands)])
-    return QRectF(left - 1, top, wide + 4, y - top)
+    return whole
 
 
 def _arrow(painter: QPainter, body: QRectF, *, up: bool, rgb) -> None:
     """The pointed end of a bar whose last colour goes on."""
-    from PySide6.QtGui import QPolygonF
-
     edge, tip = (body.top(), body.top() - 6) if up else (body.bottom(), body.bottom() + 6)
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(*(int(v) for v in rgb)))

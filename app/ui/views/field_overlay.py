@@ -17,7 +17,7 @@ from app.ui import kernels
 from app.ui.style import DANGER, WARNING, pixel_font, shadow_text
 from app.ui.text import t
 from app.ui.views.colour_tables import field_range, field_table, line_colour, shown_levels
-from app.ui.views.field_legend import EDGE_PX, ColourBar, Tick, bar_height, draw_colour_bar
+from app.ui.views.field_legend import EDGE_PX, ColourBar, Tick, bar_box, bar_height, draw_colour_bar
 from app.ui.views.overlays import HALO
 from app.ui.views.plane import PlaneView
 
@@ -128,6 +128,12 @@ def colour_bar(levels, lethal: float) -> ColourBar:
     shown = shown_levels(levels, lethal)
     ticks = tuple(Tick(v, f"{v:g}", v == lethal, line_colour(v, levels, lethal), LETHAL_MARK if v == lethal else "") for v in shown if low <= v <= high)
     return ColourBar("|E|", "V/cm", low, high, field_table(), (*ticks, Tick(high, f"{high:g}")), open_above=True)
+
+
+def legend_box(width: int, height: int, levels, lethal: float) -> QRectF:
+    """Where ``draw_legend`` will draw; empty where there is no room."""
+    tall = bar_height(height)
+    return bar_box(colour_bar(levels, lethal), width - EDGE_PX, 44.0, tall) if tall and width > 220 else QRectF()
 
 
 def draw_legend(painter: QPainter, width: int, height: int, levels, lethal: float) -> QRectF:

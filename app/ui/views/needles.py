@@ -44,9 +44,9 @@ def project(needle, view: PlaneView, geometry: ImageGeometry, number: float) -> 
     return ProjectedNeedle(needle, t, e, b, td, ed, bd)
 
 
-def draw_needle(painter: QPainter, p: ProjectedNeedle, view: PlaneView, taken: list[QRectF], *, selected: bool = False) -> None:
+def draw_needle(painter: QPainter, p: ProjectedNeedle, view: PlaneView, taken: list[QRectF], *, selected: bool = False, keep_off: QRectF | None = None) -> None:
     """Draw a projected needle with its name at the entry and handles at both ends; names keep clear
-    of the boxes in ``taken`` and are added to them."""
+    of the boxes in ``taken`` and are added to them, and stand to the left of ``keep_off`` (a legend at the right edge)."""
     _part(painter, p.bare, p.entry, p.bare_off_mm, p.entry_off_mm, QColor(NEEDLE_SHAFT_COLOUR), 1.3)
     _part(painter, p.tip, p.bare, p.tip_off_mm, p.bare_off_mm, QColor(NEEDLE_COLOUR), 3.4)
     for point, off, filled in ((p.tip, p.tip_off_mm, True), (p.entry, p.entry_off_mm, False)):
@@ -58,7 +58,10 @@ def draw_needle(painter: QPainter, p: ProjectedNeedle, view: PlaneView, taken: l
         painter.drawEllipse(point, 4.0, 4.0)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setFont(pixel_font(12, bold=True))
-    shadow_text(painter, free_place(painter, view.width, view.height, p.entry.x() + 7, p.entry.y() - 6, p.needle.id, taken), p.needle.id, NEEDLE_COLOUR)
+    x, y, wide = p.entry.x() + 7, p.entry.y() - 6, painter.fontMetrics().horizontalAdvance(p.needle.id)
+    if keep_off is not None and keep_off.top() < y < keep_off.bottom() + 12 and x + wide > keep_off.left():
+        x = keep_off.left() - wide - 6  # beside its needle, not below the legend
+    shadow_text(painter, free_place(painter, view.width, view.height, x, y, p.needle.id, taken), p.needle.id, NEEDLE_COLOUR)
 
 
 def _part(painter, a: QPointF, b: QPointF, off_a: float, off_b: float, colour: QColor, width: float) -> None:

@@ -117,14 +117,14 @@ def draw_enhancing(painter: QPainter, geometry: ImageGeometry, view: PlaneView, 
     painter.restore()
 
 
-def label_outline(painter: QPainter, view: PlaneView, segments: np.ndarray, text: str, colour: QColor) -> None:
-    """Name an outline at its upper right."""
+def label_outline(painter: QPainter, view: PlaneView, segments: np.ndarray, text: str, colour: QColor, taken: list[QRectF] | None = None) -> None:
+    """Name an outline at its upper right, clear of the names in ``taken``, which learns its place."""
     if len(segments) == 0:
         return
     x, y = view.to_screen(segments[:, 0], segments[:, 1])
     best = int(np.argmax(x - y))
     painter.setFont(pixel_font(12, bold=True))
-    shadow_text(painter, inside_pane(painter, view.width, view.height, float(x[best]) + 5, float(y[best]) - 4, text), text, colour)
+    shadow_text(painter, free_place(painter, view.width, view.height, float(x[best]) + 5, float(y[best]) - 4, text, [] if taken is None else taken), text, colour)
 
 
 def inside_pane(painter: QPainter, width: int, height: int, x: float, y: float, text: str) -> QPointF:

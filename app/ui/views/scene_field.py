@@ -16,6 +16,7 @@ from app.ui.views.field_legend import Band, draw_bands
 LEGEND_TOP = 44.0
 COVERED_OPACITY = 0.45  # of a target whose uncovered part is shown in it
 LETHAL_OPACITY, MORE_OPACITY = 0.28, 0.14
+BONE_OPACITY = 0.3  # of bone in front of a field: the target must be seen behind it
 
 
 def surface_colour(level: float, thresholds, lethal: float) -> tuple[int, int, int]:
@@ -157,6 +158,7 @@ class FieldInScene:
         for name in scene.parts:
             if name == "field" or name.startswith("field:") or name == "uncovered":
                 scene.set_visible(name, field_on)
+        scene.set_opacity("context:bone", BONE_OPACITY if field_on or self.shows_margin else 1.0)
         target, _ = self._target()
         if target is not None and not self.shows_margin:
             scene.set_opacity(f"node:{target}", COVERED_OPACITY if field_on and "uncovered" in scene.parts else 1.0)

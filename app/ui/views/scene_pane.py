@@ -119,7 +119,7 @@ class ScenePane(PlannedInScene, QWidget):
         for name, colour, opacity in (("bone", BONE_COLOUR, 1.0), ("skin", SKIN_COLOUR, 0.16)):
             self.scene.set_surface(f"context:{name}", *surfaces.get(name, (np.empty((0, 3)), np.empty((0, 3)))), colour, opacity)
         self.scene.look_from("oblique")
-        self._changed()
+        self._show_parts()
 
     def _take_nodes(self) -> None:
         if self.scene is None:

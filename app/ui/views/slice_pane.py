@@ -56,6 +56,7 @@ class SlicePane(Pane):
         self._probability = probability_overlay.ProbabilityOverlay(self)
         self._mask_version = 0
         self._names: list[QRectF] = []
+        self._outline_names: list[QRectF] = []
         self.setObjectName(f"pane_{plane}")
         self.setAccessibleName(t("{plane} slices").format(plane=t(PLANE_TITLES[plane])))
         s = session
@@ -323,6 +324,7 @@ class SlicePane(Pane):
 
     def _draw_nodes(self, painter: QPainter) -> None:
         number = self.slice_number
+        self._outline_names = []
         for order, (node_id, state) in enumerate(self.session.nodes.items()):
             mask = draft_mask(state)
             if mask is None:
@@ -336,7 +338,7 @@ class SlicePane(Pane):
             colour = node_colour(order)
             overlays.draw_enhancing(painter, self.geometry, self.view, number, getattr(state, "enhancing", None), colour)
             overlays.draw_segments(painter, self.view, self._outlines[key], colour, 2.0 if current else 1.3)
-            overlays.label_outline(painter, self.view, self._outlines[key], self._outline_name(state), colour)
+            overlays.label_outline(painter, self.view, self._outlines[key], self._outline_name(state), colour, self._outline_names)
         for name, mask, _preset in self.shown_plan.at_risk:
             key = (f"risk:{name}", number)
             if key not in self._outlines or self._risk_masks.get(name) is not mask:  # a changed mask is another object
@@ -344,7 +346,7 @@ class SlicePane(Pane):
                 self._outlines[key] = overlays.outline_segments(mask, self.geometry, self.view, number)
                 self._risk_masks[name] = mask
             overlays.draw_segments(painter, self.view, self._outlines[key], QColor(AT_RISK_COLOUR), 1.3, dotted=True)
-            overlays.label_outline(painter, self.view, self._outlines[key], name, QColor(AT_RISK_COLOUR))
+            overlays.label_outline(painter, self.view, self._outlines[key], name, QColor(AT_RISK_COLOUR), self._outline_names)
         if self.session.preview is not None and self.toolbox.is_outlining():
             segments = overlays.outline_segments(self.session.preview[0], self.geometry, self.view, number)
             overlays.draw_segments(painter, self.view, segments, QColor(ACCENT), 1.6)
@@ -357,9 +359,11 @@ class SlicePane(Pane):
         return f"{state.node.label}  {number_text(volume_ml, volume_decimals(volume_ml))} ml"
 
     def _draw_needles(self, painter: QPainter) -> None:
-        self._names = []
+        plan = self.session.plan
+        bar = field_overlay.legend_box(self.width(), self.height(), plan.thresholds_v_per_cm, plan.lethal_v_per_cm) if self._field is not None or self._probability.is_shown else None
+        self._names = list(self._outline_names)
         for needle in self.shown_plan.needles:
-            needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), self.view, self._names, selected=self.session.tool == "needle")
+            needles.draw_needle(painter, needles.project(needle, self.view, self.geometry, self.slice_number), self.view, self._names, selected=self.session.tool == "needle", keep_off=bar)
         draw_ghosts(painter, self, self._names)
         draw_planned(painter, self, self._names)
 

@@ -101,7 +101,10 @@ class FieldVolumeChart(QWidget):
         self.legend.setText("&nbsp;&nbsp; ".join(names))
         most = max([HIGHEST_V_PER_CM, 1.2 * lethal_v_per_cm])
         self.plot.setXRange(0, most, padding=0)
-        self.plot.setYRange(0, 103, padding=0)
+        self.plot.setYRange(0, 104, padding=0)
+        self.plot.getAxis("left").setTicks([[(v, str(v)) for v in (0, 25, 50, 75, 100)]])
+        step = 250 if most <= 1600 else 500
+        self.plot.getAxis("bottom").setTicks([[(v, str(v)) for v in range(0, int(most) - step // 4, step)]])
         self._show_value(lethal_v_per_cm, lethal=True)
 
     def _look(self, n: int, curve: FieldVolumeCurve) -> tuple:
