@@ -144,15 +144,15 @@ class PotentialSolver:
     # -- the iteration --------------------------------------------------------------------------
 
     def solve(self, values: np.ndarray, floating: np.ndarray, *, tolerance: float, linear: bool = False,
-              basis: list[np.ndarray] | None = None, conductance: np.ndarray | None = None,
+              basis: np.ndarray | None = None, conductance: np.ndarray | None = None,
               field_now: np.ndarray | None = None, field_before: np.ndarray | None = None, frozen: bool = False) -> StepReport:
         """Bring ``potential`` (its present content is the starting guess) to a relative residual of
         ``tolerance``.
 
         ``values``: potential of each conductor (V), changed in place for those in ``floating``,
         which carry no net current. ``linear``: keep the resting conductivity (never below
-        ``floor``). ``basis``/``conductance``: unit solutions of the floating conductors and their
-        conductance matrix, used as a coarse space. ``field_now``/``field_before``: workspace in
+        ``floor``). ``basis``/``conductance``: unit solutions of all conductors
+        (conductor, then the grid) and the conductance matrix of the floating ones, used as a coarse space. ``field_now``/``field_before``: workspace in
         which |E| is followed near the end (nonlinear). ``frozen``: a linear solve with the conductivity as it stands.
         Raises ``FieldNotConverged`` after 60 steps and as many damped ones, ``Cancelled``.
         """
@@ -170,7 +170,7 @@ class PotentialSolver:
         self.p[:] = 0.0
         norm, rv, _ = self._residual(values, floating)
         zr_old, ahead, change, followed = 0.0, 0.0, None, False
-        direction, rv_old = np.zeros(p.conductors), rv
+        direction, rhs = np.zeros(p.conductors), np.zeros(floating.size)
         for step in range(STEPS_MOST + 1):
             scale = self._scale_of_residual(values, fixed)
             relative = norm / scale if scale > 0 else 0.0
@@ -187,21 +187,22 @@ class PotentialSolver:
                 self.hierarchy.rebuild(self.wx, self.wy, self.wz, self.di, p.coupling_cell, self.weights)
             self.hierarchy.precondition(self.r, self.z)
             self.v_cycles += 1
+            zr, zq = km.two_dots(self.z, self.r, self.r_old)
             zv = np.zeros(floating.size)
             if floating.size:
-                zv = self._coarse_floating(rv, basis, conductance)
-            zr, zq = km.two_dots(self.z, self.r, self.r_old)
-            zr, zq = zr + zv @ rv, zq + zv @ rv_old
+                rhs_old, rhs = rhs, rv if basis is None else rv + km.bank_dots(basis, floating, self.r)
+                zv = self._coarse_floating(rhs, basis, conductance)
+                zr, zq = zr + zv @ rhs, zq + zv @ rhs_old
             beta = max(0.0, (zr - zq) / zr_old) if zr_old > 0 else 0.0
-            km.direction_update(self.p, self.z, beta)
+            self._set_direction(beta, basis, floating, zv)
             direction *= beta
             direction[floating] += zv
             km.set_cells(self.p, p.metal_cell, metal_values(direction))
-            zr_old, rv_old = zr, rv
+            zr_old = zr
             slope = zr + beta * ahead  # p.r: the new direction is z and beta times the old one
             if slope <= 0.0:  # lost the way: start again from the preconditioned residual
                 zr_old = 0.0
-                km.direction_update(self.p, self.z, 0.0)
+                self._set_direction(0.0, basis, floating, zv)
                 direction[:] = 0.0
                 direction[floating] = zv
                 km.set_cells(self.p, p.metal_cell, metal_values(direction))
@@ -270,18 +271,20 @@ class PotentialSolver:
         norm, rv, along = self._residual(values, floating)
         return norm, rv, along + float(direction[floating] @ rv)
 
-    def _coarse_floating(self, rv, basis, conductance) -> np.ndarray:
-        """Add the floating needles' unit solutions to ``z``; return their potentials' share.
+    def _coarse_floating(self, rhs, basis, conductance) -> np.ndarray:
+        """Amounts of the floating needles' unit solutions that belong to the preconditioned residual.
 
         Without unit solutions each floating needle is preconditioned by its own couplings.
         """
-        if not basis:
-            return rv / np.maximum(conductance, 1e-30)
-        rhs = np.array([km.two_dots(phi, self.r, self.r)[0] for phi in basis]) + rv
-        amount = np.linalg.lstsq(conductance, rhs, rcond=1e-9)[0]
-        for phi, a in zip(basis, amount, strict=True):
-            km.add_scaled32(self.z, phi, a)
-        return amount
+        if basis is None:
+            return rhs / np.maximum(conductance, 1e-30)
+        return np.linalg.lstsq(conductance, rhs, rcond=1e-9)[0]
+
+    def _set_direction(self, beta: float, basis, floating: np.ndarray, amounts: np.ndarray) -> None:
+        if basis is None or not floating.size:
+            km.direction_update(self.p, self.z, beta)
+        else:
+            km.direction_with_bank(self.p, self.z, beta, basis, floating, amounts)
 
     def field_strength(self, out: np.ndarray) -> None:
         """|E| (V/cm) of the present potential into a padded float32 array; 0 in needles."""

@@ -99,7 +99,7 @@ def _solve(plan, preview, keep_pair_fields, tolerance, progress, should_cancel) 
     everyone = np.arange(len(ids))
     done, stages = 0, len(plan.pulses) + (len(ids) - 1 if len(ids) > 2 else 0)
 
-    basis, conductance = [], np.zeros((0, 0))
+    basis, conductance = None, np.zeros((0, 0))
     if len(ids) > 2:
         basis, conductance = _unit_solutions(solver, len(ids), tolerance if linear else START_TOLERANCE, progress, stages)
         done = len(ids) - 1
@@ -118,20 +118,19 @@ def _solve(plan, preview, keep_pair_fields, tolerance, progress, should_cancel) 
         floating = np.setdiff1d(everyone, [a, c])
         values = np.zeros(len(ids))
         values[a], values[c] = 0.5 * pulse.voltage_v, -0.5 * pulse.voltage_v
-        if basis:
+        if basis is not None:
             _superpose(solver, basis, conductance, values, floating)
         else:
             solver.potential[:] = 0.0
             if not linear:
                 solver.solve(values, floating, tolerance=START_TOLERANCE, linear=True)
-        phis = [basis[f] for f in floating] if basis else None
-        block = conductance[np.ix_(floating, floating)] if basis else None
+        block = None if basis is None else conductance[np.ix_(floating, floating)]
         if linear:
-            report = solver.solve(values, floating, tolerance=tolerance, linear=True, basis=phis, conductance=block)
+            report = solver.solve(values, floating, tolerance=tolerance, linear=True, basis=basis, conductance=block)
             solver.field_strength(e_now)
         else:
             e_now[:] = 0.0
-            report = solver.solve(values, floating, tolerance=tolerance, basis=phis, conductance=block, field_now=e_now, field_before=e_before)
+            report = solver.solve(values, floating, tolerance=tolerance, basis=basis, conductance=block, field_now=e_now, field_before=e_before)
             solver.field_strength(e_now)
             if len(plan.pulses) > 1:
                 np.maximum(solver.floor, solver.sigma, out=solver.floor)
@@ -172,29 +171,29 @@ def _for_interpolation(e: np.ndarray, label: np.ndarray, silent: np.ndarray) -> 
     return out
 
 
-def _unit_solutions(solver: PotentialSolver, count: int, tolerance: float, progress, stages: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _unit_solutions(solver: PotentialSolver, count: int, tolerance: float, progress, stages: int) -> tuple[np.ndarray, np.ndarray]:
     """``(phi, G)``: linear solutions with one needle at 1 V and the others at 0, and the
     conductance matrix ``G[e, f]`` = current from e with f at 1 V (weight x volt). The last unit
     solution follows from the others, which sum to 1."""
-    basis, columns = [], []
+    shape = solver.problem.grid.padded_shape
+    basis, columns = np.zeros((count, *shape), np.float32), []
     none = np.zeros(0, np.int64)
-    rest = np.ones(solver.problem.grid.padded_shape, np.float32)
+    basis[-1] = 1.0
     for f in range(count - 1):
         progress(f"unit solution {f + 1} of {count - 1}", f / stages)
         values = np.zeros(count)
         values[f] = 1.0
         solver.potential[:] = 0.0
         solver.solve(values, none, tolerance=tolerance, linear=True)
-        basis.append(solver.potential.astype(np.float32))
-        rest -= basis[-1]
+        basis[f] = solver.potential
+        basis[-1] -= basis[f]
         columns.append(solver.currents(values)[:-1])
-    basis.append(rest)
     g = np.array(columns).T
     g = np.column_stack([g, -g.sum(axis=1)])
     return basis, 0.5 * (g + g.T)
 
 
-def _superpose(solver: PotentialSolver, basis: list[np.ndarray], conductance: np.ndarray, values: np.ndarray, floating: np.ndarray) -> None:
+def _superpose(solver: PotentialSolver, basis: np.ndarray, conductance: np.ndarray, values: np.ndarray, floating: np.ndarray) -> None:
     """Potentials of the floating needles (no net current) into ``values``, and the linear
     superposition into the solver as its starting guess."""
     if floating.size:

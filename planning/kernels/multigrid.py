@@ -280,14 +280,39 @@ def direction_update(p, z, beta):
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def add_scaled32(a, b, factor):
-    """``a += factor b``, both float32."""
-    s = np.float32(factor)
-    for k in prange(1, a.shape[0] - 1):
-        for j in range(1, a.shape[1] - 1):
-            c, x = a[k, j], b[k, j]
-            for i in range(1, a.shape[2] - 1):
-                c[i] += s * x[i]
+def bank_dots(bank, which, r):
+    """Dot products of ``r`` with ``bank[which[n]]`` over the inner cells."""
+    part = np.zeros((which.size, r.shape[0]))
+    for k in prange(1, r.shape[0] - 1):
+        for n in range(which.size):
+            total = 0.0
+            for j in range(1, r.shape[1] - 1):
+                c, x = r[k, j], bank[which[n], k, j]
+                t = np.float32(0.0)
+                for i in range(1, r.shape[2] - 1):
+                    t += c[i] * x[i]
+                total += t
+            part[n, k] = total
+    out = np.zeros(which.size)
+    for n in range(which.size):
+        for k in range(r.shape[0]):
+            out[n] += part[n, k]
+    return out
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+def direction_with_bank(p, z, beta, bank, which, amounts):
+    """``p = z + sum amounts[n] bank[which[n]] + beta p``."""
+    b = np.float32(beta)
+    for k in prange(1, p.shape[0] - 1):
+        for j in range(1, p.shape[1] - 1):
+            c, x = p[k, j], z[k, j]
+            for i in range(1, p.shape[2] - 1):
+                c[i] = x[i] + b * c[i]
+            for n in range(which.size):
+                y, s = bank[which[n], k, j], np.float32(amounts[n])
+                for i in range(1, p.shape[2] - 1):
+                    c[i] += s * y[i]
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)

@@ -241,3 +241,15 @@ def test_that_cells_at_interfaces_are_found_and_weighted_as_by_whole_arrays():
     assert np.abs(got - want[order]).max() < 1e-6
     assert np.array_equal(np.flatnonzero(flag), cells)
     assert flag.max() == 1
+
+
+def test_that_a_bank_of_arrays_is_dotted_and_added_as_one_by_one():
+    rng = np.random.default_rng(7)
+    bank = rng.standard_normal((4, 8, 9, 10)).astype(np.float32)
+    r, z, p = rng.standard_normal((3, 8, 9, 10)).astype(np.float32)
+    which, amounts, inner = np.array([3, 1]), np.array([0.7, -1.3]), (slice(1, -1),) * 3
+    want = [float((bank[n][inner].astype(float) * r[inner]).sum()) for n in which]
+    assert km.bank_dots(bank, which, r) == pytest.approx(want, rel=1e-5)
+    new = p.copy()
+    km.direction_with_bank(new, z, 0.4, bank, which, amounts)
+    assert np.abs(new - (z + 0.4 * p + 0.7 * bank[3] - 1.3 * bank[1]))[inner].max() < 1e-5
