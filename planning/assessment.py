@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from planning.electrode import angle_deg, pair_distance_mm
+from planning.field.box import MATTERS_FROM_PCT, box_effect_pct
 from planning.field.grid import FieldGrid
 from planning.field.solution import FieldSolution
 from planning.field_volume import field_volume_histogram, margin_figures
@@ -23,7 +24,6 @@ from planning.tissue_map import RegionBits, clear, clear_cells, needle_bits, out
 
 RISK_THRESHOLDS_V_PER_CM = (100.0, 200.0, 400.0)
 PERCENTILES = (2, 5, 10, 25, 50, 75, 90, 95, 98)
-EDGE_NEAR_MM = 15.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,9 +132,9 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits, 
 
     if _touches_wall(everything, solution, lethal):
         warnings.append({"code": "domain_too_small", "message": "The lethal zone reaches the wall of the solved box: enlarge the domain."})
-    elif min(float(np.minimum(p - plan.domain.low_mm, plan.domain.high_mm - p).min())
-             for e in plan.electrodes for p in (np.asarray(e.tip_mm), e.exposed_end_mm)) < EDGE_NEAR_MM:
-        warnings.append({"code": "domain_small", "message": f"Exposed metal lies within {EDGE_NEAR_MM:g} mm of the insulating wall of the solved box, which raises the field."})
+    effect = None if solution.report.preview else box_effect_pct(plan)
+    if effect is not None and abs(effect) >= MATTERS_FROM_PCT:
+        warnings.append({"code": "domain_small", "message": f"The insulating wall of the solved box changes the lethal volume by {effect:+.1f} % against a box 20 mm wider: enlarge the domain."})
     if solution.report.preview:
         warnings.append({"code": "preview", "message": "Coarse linear preview: not a result."})
 
@@ -150,7 +150,7 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits, 
         "ablation_ml": ablation,
         "collateral_ml": max(ablation - covered, 0.0),
         "constraints": [c.to_dict() for c in constraints],
-        "solver": solution.report.to_dict(),
+        "solver": solution.report.to_dict() | {"box_effect_pct": effect},
         "warnings": warnings,
         "source": None if plan.source is None else plan.source.kind,
         "heat": None,

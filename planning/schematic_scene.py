@@ -211,14 +211,16 @@ def warnings_of(schematic: Schematic) -> list[dict]:
 
 
 def plan_dict(schematic: Schematic, needles: list[Electrode] | None = None, pulses: list[dict] | None = None, anatomy: Anatomy | None = None) -> dict:
-    """The ``nodus.plan/1`` object: analytic shapes, air beyond the skin as the last region, ``source`` with the whole schematic.
+    """The ``nodus.plan/1`` object: analytic shapes, air beyond the skin as the last region, ``source`` with what was measured.
 
-    ``needles``, ``pulses`` and ``anatomy`` stand in place of the schematic's own where given.
+    ``needles``, ``pulses`` and ``anatomy`` stand in place of the schematic's own where given; needles that do not enter through the skin are
+    refused. The source keeps no needles: those of the plan are moved by optimiser and hand, and a copy would soon be wrong.
     """
     if needles is not None:
         schematic = with_needles(schematic, needles)
     else:
         needles = needles_of(schematic)
+    measured = {k: v for k, v in schematic.to_dict().items() if k not in ("needles", "pulses")}
     node, placed = node_shape(schematic), structures_of(schematic)
     low, high = (np.array(v, float) for v in node.bounds_mm())
     for e in needles:
@@ -241,7 +243,7 @@ def plan_dict(schematic: Schematic, needles: list[Electrode] | None = None, puls
     return {
         "schema": "nodus.plan/1",
         "source": {"kind": "schematic", "schema": SCHEMA, "mark": SCHEMATIC_MARK, "frame": frame_words(schematic.side), "uncertainty_mm": schematic.uncertainty_mm,
-                   "schematic": json.loads(json.dumps(schematic.to_dict()))},
+                   "schematic": json.loads(json.dumps(measured))},
         "domain": {"center_mm": (0.5 * (low + high)).tolist(), "size_mm": (high - low).tolist(), "spacing_mm": h},
         "background": {"preset": schematic.background},
         "regions": regions,

@@ -52,6 +52,12 @@ def solve_plan(plan: TreatmentPlan, *, spacing_mm: float | None = None, preview:
         return _solve(plan, preview, keep_pair_fields, tolerance, progress or (lambda text, part: None), should_cancel)
 
 
+def solve_at_rest(plan: TreatmentPlan, should_cancel: Callable[[], bool] | None = None) -> FieldSolution:
+    """The plan on its own grid with resting conductivities, to 1e-4: for comparing boxes, never a result."""
+    with ONE_AT_A_TIME:
+        return _solve(plan, True, False, 1e-4, lambda text, part: None, should_cancel)
+
+
 def _cut_to_needles(plan: TreatmentPlan) -> TreatmentPlan:
     """The domain cut to what matters near the exposed metal and the targets, in whole cells."""
     h = plan.domain.spacing_mm

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from planning.field.solve import solve_plan
 from planning.plan import TreatmentPlan
 from planning.schematic import Schematic
 from planning.schematic_scene import distances as measured
-from planning.schematic_scene import ellipsoid_distance_mm, needle_measure, needles_of, node_shape, structures_of, warnings_of, with_needles
+from planning.schematic_scene import ellipsoid_distance_mm, needle_measure, needles_of, node_shape, plan_dict, structures_of, warnings_of, with_needles
 
 FILE = {
     "schema": "nodus.schematic/1", "site": "neck", "side": "left",
@@ -163,10 +164,15 @@ def test_that_structures_which_overlap_as_measured_are_told():
     assert [w["code"] for w in warnings_of(Schematic.from_dict(FILE))] == ["schematic"]
 
 
-def test_that_needles_that_were_moved_are_written_into_the_schematic():
+def test_that_needles_that_were_moved_have_numbers_of_their_own_and_are_refused_outside_the_skin():
     schematic = Schematic.from_dict(FILE)
     moved = Schematic.from_dict(file_with(needles=[{**FILE["needles"][0], "deep_mm": 14}, FILE["needles"][1]]))
     assert with_needles(schematic, needles_of(moved)).needles[0].deep_mm == pytest.approx(14)
+    good = needles_of(schematic)
+    for tip, entry in (((0, -4, 0), (0, -30, 0)), ((0, 20, 0), (0, 40, 0))):
+        with pytest.raises(PlanRefused) as refusal:
+            plan_dict(schematic, [replace(good[0], tip_mm=tip, entry_mm=entry), good[1]], [])
+        assert refusal.value.code == "needle_not_through_skin"
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +185,8 @@ def solved():
 def test_that_a_solved_schematic_keeps_its_distances_and_its_mark(solved):
     plan, _solution, answer = solved
     assert plan.source.is_schematic
+    kept = plan.source.to_dict()["schematic"]
+    assert Schematic.from_dict(kept) == Schematic.from_dict({k: v for k, v in FILE.items() if k not in ("needles", "pulses")})
     assert TreatmentPlan.from_dict(plan.to_dict(), tissue_presets()).source == plan.source
     assert answer["source"] == "schematic"
     assert answer["warnings"][0]["code"] == "schematic"

@@ -263,6 +263,34 @@ def advice(code: str) -> tuple[str, str]:
             t("The needle passes close to a structure that must be spared."),
             t("Move the entry or the tip, or watch this place on ultrasound during placement."),
         ),
+        "cover_not_reached": (
+            t("Within the limits no arrangement was found that covers the whole target. What stands in the way is named above."),
+            t("Place the needles from another side, allow another needle, or weigh the limit that is named. Not every target can be covered."),
+        ),
+        "nothing_allowed": (
+            t("Every arrangement that was looked at breaks a limit, so none is proposed."),
+            t("Place the needles from another side, or look at the limits."),
+        ),
+        "nothing_better": (t("The search knows no plan that ranks higher than the one you have."), t("Keep it, or search with another seed.")),
+        "start_breaks_limits": (
+            t("The needles as they lie now break hard limits; proposals do not."),
+            t("Take a proposal, or move the needles."),
+        ),
+        "start_not_solved": (t("The plan as it lies now has no field, so proposals cannot be compared with it."), t("Look at the needles: they may touch, or leave the box.")),
+        "search_stopped": (
+            t("The search did not come to its end. What it had found is shown; the same seed may give others next time."),
+            t("Search again and let it end, if you want to repeat it exactly."),
+        ),
+        "solved_coarser": (t("Proposals were solved on a coarser grid than the plan asks for."), t("Take one: its field is then solved on the plan's own grid.")),
+        "samples_failed": (
+            t("In some samples needles touch, leave the box, or no field was found. They count as uncovered, which lowers the percentiles."),
+            t("Look at the needles that lie close together; their codes stand in the table."),
+        ),
+        "box_cut": (
+            t("Samples are solved in a smaller box than the plan, and its walls change the cover a little."),
+            t("Read the percentiles with the shift that is named."),
+        ),
+        "few_samples": (t("So few samples say too little about rare bad cases."), t("Run again with the number named, or more.")),
         "no_ablation": (
             t("Nowhere is the field as strong as the lethal field."),
             t("Raise V/cm or bring the needles closer."),
@@ -272,8 +300,8 @@ def advice(code: str) -> tuple[str, str]:
             t("Bring the needles closer to the target, so that the box fits."),
         ),
         "domain_small": (
-            t("The edge of the computed box is near the metal, which raises the field a little."),
-            t("Read the numbers as slightly too favourable."),
+            t("The edge of the computed box is so near that it changes the lethal volume by 1 % or more."),
+            t("Compute the plan in a larger box; until then allow for that difference."),
         ),
         "structure_outside": (
             t("The structure is far from the needles and was not computed."),
