@@ -286,6 +286,11 @@ class SchematicPart:
         if not self._refuse_schematic():
             super().add_caliper(points, role=role, plane=plane)
 
+    def set_reading_status(self, node_id: str, status: str, reason: str | None = None) -> None:
+        """Not of a schematic: what was seen is said of a picture."""
+        if not self._refuse_schematic():
+            super().set_reading_status(node_id, status, reason)
+
     def comparable_visits(self) -> list:
         """None beside a schematic."""
         return [] if self.is_schematic else super().comparable_visits()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from app.ui.panels.plan_schematic import SchematicSection
 from app.ui.session_schematic import entering_on_skin
-from app.usecases.plan import NeedleDraft, draft_to_plan
+from app.usecases.kept_plans import draft_of
+from app.usecases.plan import NeedleDraft, draft_to_plan, tissue_presets
+from planning.plan import TreatmentPlan
 from planning.schematic import Schematic
 from planning.schematic_scene import node_shape
 from tests.planning.test_schematic import FILE
@@ -72,8 +76,8 @@ def test_that_needles_that_are_dragged_enter_on_the_skin_and_reach_the_plans_rec
     needle = shown.plan.needles[0]
     assert needle.entry_mm[1] == 0.0
     assert np.cross(np.subtract(needle.entry_mm, needle.tip_mm), np.subtract(moved.entry_mm, moved.tip_mm)) == pytest.approx(np.zeros(3), abs=1e-9)
-    written = draft_to_plan(shown.plan).source.to_dict()["schematic"]["needles"][0]
-    assert (written["lateral_mm"], written["deep_mm"]) == pytest.approx((1.0, 8.0))
+    written = draft_to_plan(shown.plan).electrodes[0]
+    assert (written.tip_mm, written.entry_mm[1]) == ((1.0, 26.0, -7.5), 0.0)
     below = NeedleDraft("E1", (0.0, 20.0, 0.0), (0.0, 30.0, 0.0))
     assert entering_on_skin(below) is below
 
@@ -111,6 +115,23 @@ def test_that_every_pane_says_that_it_is_a_schematic(shown, qtbot):
     assert pane.view.axes.letters() == ("−x", "+x", "−y", "+y")  # no left, front or head of a patient
     assert source_lines(shown, shown.image.source)[0][0].startswith("SCHEMATIC")
     assert pane.shown_target is shown.plan.targets[0][1]
+
+
+def test_that_a_run_opens_on_its_own_schematic_and_one_on_pictures_does_not(session, told, qtbot):
+    schematic = Schematic.from_dict(json.loads(json.dumps(BARE)))
+    plan = TreatmentPlan.from_dict(schematic.to_plan_dict(), tissue_presets())
+    run = SimpleNamespace(plan_run_id="P-1", node_id=None, session=None, visit_id=None)
+    scenes.show_volume(session)
+    session._show_run(SimpleNamespace(plan=plan, run=run, draft=draft_of(plan)[0], field=None, answer=None, notes=()), None)
+    qtbot.waitUntil(lambda: session.is_schematic)
+    assert session.image.unit == "schematic"
+    assert [n.tip_mm for n in session.plan.needles] == [e.tip_mm for e in plan.electrodes]
+    assert [p.voltage_v for p in session.plan.pairs] == [2250.0]
+    assert draft_to_plan(session.plan).regions[:-1] == plan.regions[:-1]  # the air ends where the box does
+    picture = replace(plan, source=None)
+    session._show_run(SimpleNamespace(plan=picture, run=run, draft=draft_of(picture)[0], field=None, answer=None, notes=()), None)
+    assert session.is_schematic
+    assert "lies on pictures" in told[-1]
 
 
 def test_that_the_form_takes_nothing_for_measured_that_was_not_typed(session, qtbot):
