@@ -139,7 +139,8 @@ def _pictures(flow: _Flow, sheet: PlanSheet) -> None:
     flow.y -= 2
     for n, picture in enumerate(sheet.pictures):
         x = flow.left + n * (size + gap)
-        page.picture(x, flow.y - size, size, size, picture.png)
+        if flow.pages:  # not where pages are only counted
+            page.picture(x, flow.y - size, size, size, picture.png)
         page.text(x, flow.y - size - 8, f"{picture.title} · {picture.position}", SMALL, bold=True)
     flow.y -= size + 13
     _legend(flow, sheet)
