@@ -36,6 +36,7 @@ from app.ui.session_readings import ReadingsPart
 from app.ui.session_robustness import RobustnessPart
 from app.ui.session_schematic import SchematicPart
 from app.ui.session_stills import StillsPart
+from app.ui.session_thermal import ThermalPart
 from app.ui.session_values import Caliper, NodeState
 from app.usecases.plan import PlanDraft
 from volumetry.errors import NodusError
@@ -52,7 +53,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
+class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -86,6 +87,7 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
     delivery_asked = Signal(object, object)  # a PlanRun and its deliveries
     proposals_changed = Signal()  # a search begun or ended, its proposals, the one looked at
     robustness_changed = Signal()
+    thermal_changed = Signal()  # modality, settings or zones of RFA and cryo + RF
     display_changed = Signal()  # opacity, which overlays are shown
     readings_changed = Signal()  # any reading of the subject
     findings_changed = Signal()
@@ -253,6 +255,8 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
             parts = (f"{missing} node{'s' if missing > 1 else ''} without a reading" if missing else "", f"{begun} to lock" if begun else "")
             return ", ".join(part for part in parts if part)
         if step == "plan":
+            if self.modality != "ire":
+                return self.thermal_needs()
             if len(self.plan.needles) < 2:
                 return "fewer than 2 needles"
             return "" if self.assessment is not None and not self.field_is_preview else "field not solved"

@@ -41,6 +41,7 @@ from app.ui.panels.plan_optimise import OptimiseSection
 from app.ui.panels.plan_robustness import RobustnessSection
 from app.ui.panels.plan_runs import PlanRunsSection
 from app.ui.panels.plan_schematic import SchematicSection
+from app.ui.panels.plan_thermal import add_thermal
 from app.ui.panels.threshold import ThresholdChooser
 from app.ui.session import Session
 from app.ui.text import t
@@ -79,6 +80,7 @@ class PlanPanel(StepPanel):
         self.runs = PlanRunsSection(session)
         self.content.addWidget(self.runs)
         self.content.addStretch(1)
+        self.thermal = add_thermal(self)
         self.primary.clicked.connect(lambda _checked=False: session.solve())
         session.plan_changed.connect(self.refresh)
         session.field_changed.connect(self.refresh)

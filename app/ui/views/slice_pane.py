@@ -18,6 +18,7 @@ from app.ui.views.pane import Pane, Pointer, times
 from app.ui.views.plan_ghosts import RunOverlay, draw_planned
 from app.ui.views.plane import PlaneView, body_box, plane_axes
 from app.ui.views.proposal_ghosts import draw_ghosts
+from app.ui.views.thermal_zones import ThermalOverlay
 from app.ui.widgets.figures import number_text, volume_decimals
 
 OUTSIDE = np.uint32(0xFF0A0C0D)
@@ -53,6 +54,7 @@ class SlicePane(Pane):
         self._field_key: tuple | None = None
         self._field_solution = self._field_target = None
         self._kept = RunOverlay(self)
+        self._thermal = ThermalOverlay(self)
         self._probability = probability_overlay.ProbabilityOverlay(self)
         self._mask_version = 0
         self._names: list[QRectF] = []
@@ -64,7 +66,7 @@ class SlicePane(Pane):
         s.study_changed.connect(self._take_image)
         s.mask_changed.connect(self._forget_outline)
         s.nodes_changed.connect(self._forget_outlines)
-        for signal in (s.crosshair_changed, s.window_changed, s.preview_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.proposals_changed, s.robustness_changed, s.display_changed, toolbox.changed):
+        for signal in (s.crosshair_changed, s.window_changed, s.preview_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.proposals_changed, s.robustness_changed, s.thermal_changed, s.display_changed, toolbox.changed):
             signal.connect(self.update)
         s.measurement_changed.connect(lambda _: self.update())
         s.tool_changed.connect(self._take_tool)
@@ -277,6 +279,7 @@ class SlicePane(Pane):
         self._draw_field(painter)
         self._draw_nodes(painter)
         self._kept.draw(painter)
+        self._thermal.draw(painter)
         self._draw_needles(painter)
         self._name_field_lines(painter)
         for caliper in self.session.calipers:
