@@ -222,7 +222,7 @@ class TreatmentPlan:
 # ``limits`` and ``seed`` belong to the optimiser, the last two to a plan written with its answer.
 _KNOWN_KEYS = {
     "schema", "domain", "background", "regions", "electrodes", "pulses", "thresholds_v_per_cm", "lethal_v_per_cm", "boundary", "margin_mm",
-    "anatomy", "source", "limits", "seed", "assessment", "software_version",
+    "anatomy", "source", "limits", "seed", "assessment", "files", "software_version",
 }
 
 

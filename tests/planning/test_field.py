@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -319,6 +320,20 @@ def test_that_the_same_plan_gives_the_same_bits():
     a, b = solve_plan(plan), solve_plan(plan)
     assert np.array_equal(a.e_max_v_per_cm, b.e_max_v_per_cm)
     assert a.pairs[0].current_a == b.pairs[0].current_a
+
+
+def test_that_another_number_of_threads_gives_the_same_answer():
+    plan, before, found = TreatmentPlan.from_dict(four_needles(background=LIVER), {}), numba.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+            found.append(solve_plan(plan))
+    finally:
+        numba.set_num_threads(before)
+    one, two = found
+    assert np.abs(one.e_max_v_per_cm - two.e_max_v_per_cm).max() <= 1e-5 * one.e_max_v_per_cm.max()
+    for a, b in zip(one.pairs, two.pairs, strict=True):
+        assert a.current_a == pytest.approx(b.current_a, rel=1e-5)
 
 
 def test_that_a_solve_can_be_cancelled_between_cycles():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from app.jobs import CancelToken, JobContext
+from app.usecases.files import sha256_of
 from app.usecases.plan import NeedleDraft, PairDraft, PlanDraft, draft_to_plan, exposed_midpoint_mm, load_plan, solve_and_assess, tissue_presets
 from app.usecases.plan_files import write_plan_folder
 from app.usecases.plan_runs import save_plan_run
@@ -172,6 +176,49 @@ def test_that_field_and_zone_are_written_as_they_were_solved(solved, tmp_path):
     said = json.loads((tmp_path / "plan.json").read_text())
     assert said["assessment"]["targets"][0]["coverage_pct"] == assessment.to_dict()["targets"][0]["coverage_pct"]
     assert said["software_version"]
+
+
+def held(folder) -> dict[str, str]:
+    return {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.is_file()}
+
+
+def test_that_writing_that_breaks_off_leaves_the_earlier_plan_whole(solved, tmp_path, monkeypatch):
+    plan, solution, assessment = solved
+    write_plan_folder(plan, solution, assessment, tmp_path)
+    before = held(tmp_path)
+    content = json.loads((tmp_path / "plan.json").read_text())
+    assert content["files"] == {name: sha for name, sha in before.items() if name != "plan.json"}
+    assert not [w for w in draft_notes(tmp_path) if w[0] == "unknown_key"]
+
+    def stop(*_args, **_more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.usecases.plan_files.write_json", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_plan_folder(replace(plan, lethal_v_per_cm=400.0), solution, assessment, tmp_path)
+    assert held(tmp_path) == before
+
+
+def draft_notes(folder):
+    return load_plan(folder / "plan.json").notes
+
+
+def test_that_a_run_killed_while_it_writes_leaves_the_earlier_plan_whole(solved, tmp_path):
+    plan, solution, assessment = solved
+    out = tmp_path / "out"
+    write_plan_folder(plan, solution, assessment, out)
+    before = held(out)
+    shutil.copytree(out, tmp_path / "again")
+    run = subprocess.Popen([sys.executable, "-m", "app", "plan", str(tmp_path / "again" / "plan.json"), "--no-heat", "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while run.poll() is None and not list(out.glob(".plan-*/field*")):
+        time.sleep(0.001)
+    run.kill()
+    assert run.wait() != 0, "the run ended before it was seen to write"
+    left = list(out.glob(".plan-*"))
+    assert held(out) == before
+    assert left
+    write_plan_folder(plan, solution, assessment, out)
+    assert not list(out.glob(".plan-*"))
 
 
 def test_that_a_plan_file_that_is_none_is_refused(tmp_path):
