@@ -25,7 +25,7 @@ CHECKS = (
     "Deep muscle relaxation is complete before the first pulse (muscle contracts at about a hundredth of the field that ablates).",
     "The needles were imaged where they lie, entered, and the plan was solved again with them.",
     "Skin, airway and great vessels were looked at along the whole path of every needle; injected fluid is in the plan as a region of its own.",
-    "Voice and vocal cords were looked at before treatment. No field is known below which a nerve is unharmed.",
+    "Voice and vocal cords were looked at before treatment. No lower limit of harm is known for nerves.",
 )
 
 
@@ -268,7 +268,7 @@ def _at_risk(flow: _Flow, sheet: PlanSheet) -> None:
             (r["name"], True, INK), num(r.get("min_distance_mm")), num(r.get("max_v_per_cm"), 0), num(r.get("mean_v_per_cm"), 0), *(num(volumes.get(v), 3) for v in RISK_LEVELS),
             num(r.get("volume_above_lethal_ml"), 3), num(r.get("volume_ml"), 2), num(r.get("max_temperature_c")), num(r.get("thermal_damage_ml"), 3),
         ])  # fmt: skip
-    flow.heading("Structures at risk (no field is known below which a nerve is unharmed)")
+    flow.heading("Structures at risk (no lower limit of harm is known for nerves)")
     if not rows:
         flow.lines("None is outlined. What is not outlined is not judged.", bold=True, colour=ALARM)
         return

@@ -70,7 +70,7 @@ def test_that_a_sheet_tells_who_what_and_every_table(case, solved):
         INVESTIGATIONAL_NOTICE, "S-001", run.plan_run_id, "Day 0", run.software_version, run.content["inputs"]["plan_sha256"], "E1 – E2", "3000 V and 50 A",
         f"{answer['targets'][0]['coverage_pct']:.1f}", "% at 400", "% at 680", "ml at 100", "ml at 200", "ml at 400", "carotid", "ASSUMED", "no source stated", "±50 %",
         "muscle relaxation", "ECG gating", "60 of 90", "aborted: current limit", "Not kept with this run", "were not worked out", "hatched red: target below 500 V/cm",
-        "page 1 of 2", "No field is known below which a nerve is unharmed",
+        "page 1 of 2", "No lower limit of harm is known for nerves",
     ):  # fmt: skip
         assert told in text, told
     assert "SCHEMATIC" not in text

@@ -97,7 +97,7 @@ class PlanDisplay(QWidget):
         section = Section(t("Exposure of structures at risk"))
         self.exposed = ValueTable(exposure_columns(), t("Exposure of structures at risk"), max_rows=8)
         section.body.addWidget(self.exposed)
-        section.body.addWidget(WrapLabel(t("ml at or above 100, 200, 400 V/cm; hottest; ml with thermal damage. No field is known below which a nerve is unharmed."), tone="muted", small=True))
+        section.body.addWidget(WrapLabel(t("ml at or above 100, 200, 400 V/cm; hottest; ml with thermal damage. No lower limit of harm is known for nerves."), tone="muted", small=True))
         self.exposure = section
         return section
 
