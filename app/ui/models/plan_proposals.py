@@ -96,6 +96,9 @@ def proposal_words(row: ProposalRow) -> str:
 def trouble_words(row: ProposalRow) -> str:
     """What stands against a row, a line each; empty where nothing does."""
     lines = [] if row.index is None or row.at_risk else [t("No structure at risk is outlined: this proposal keeps clear of none.")]
+    pct = row.figures.get("coverage_pct")
+    if pct is not None and pct < FULL_PCT:
+        lines.insert(0, t("Only {pct} % of the target is covered.").format(pct=number_text(pct, 1)))
     return "\n".join([*lines, *row.refused])
 
 

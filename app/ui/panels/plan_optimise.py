@@ -70,7 +70,7 @@ class OptimiseSection(Section):
         self._rows_of = None
         for signal in (session.proposals_changed, session.plan_changed, session.nodes_changed, session.study_changed, session.visit_changed):
             signal.connect(self.refresh)
-        session.measurement_changed.connect(lambda _node: self._show_start())
+        session.measurement_changed.connect(self._show_start)
         self.refresh()
 
     def _make_limits(self) -> QGridLayout:
@@ -154,7 +154,7 @@ class OptimiseSection(Section):
         self.findings.show_findings([{"code": w["code"], "severity": "warning", "message": _short(w, bool(why))} for w in answer.get("warnings", ())])
         self.findings.setVisible(bool(answer.get("warnings")))
 
-    def _show_start(self) -> None:
+    def _show_start(self, _node: str = "") -> None:
         session = self.session
         if session.is_searching:
             if not self.job.isVisibleTo(self):

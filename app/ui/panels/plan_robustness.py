@@ -45,7 +45,7 @@ class RobustnessSection(Section):
             self.body.addWidget(part)
         for signal in (session.robustness_changed, session.plan_changed, session.nodes_changed, session.study_changed, session.visit_changed, session.display_changed):
             signal.connect(self.refresh)
-        session.measurement_changed.connect(lambda _node: self._show_start())
+        session.measurement_changed.connect(self._show_start)
         self._shown = None
         self._tip_by_hand = False
         self.tip.valueChanged.connect(self._tip_changed)
@@ -149,7 +149,7 @@ class RobustnessSection(Section):
         self.findings.setVisible(bool(answer["warnings"]))
         self.how.setText(spread_words(answer))
 
-    def _show_start(self) -> None:
+    def _show_start(self, _node: str = "") -> None:
         session = self.session
         if session.is_sampling:
             if not self.job.isVisibleTo(self):

@@ -50,7 +50,7 @@ class JobLine(QWidget):
     def _moved(self, event) -> None:
         if event.title != self.title or event.finished:
             return
-        known = event.fraction is not None
+        known = bool(event.fraction)  # at nothing done the bar shows that work is under way
         self.bar.setRange(0, 1000 if known else 0)
         if known:
             self.bar.setValue(round(1000 * event.fraction))
