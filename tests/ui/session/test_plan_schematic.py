@@ -176,3 +176,14 @@ def test_that_a_structure_stated_to_be_far_is_a_statement_of_the_reader(session,
     stated = session.plan.stated_clear
     assert [(s.name, s.by, s.farther_than_mm) for s in stated] == [("left jugular", session.reader, 30)]
     assert draft_to_plan(session.plan).anatomy.stated_clear == stated
+
+
+def test_that_the_form_opens_by_itself_where_a_visit_has_no_volume(session, qtbot):
+    form = SchematicSection(session)
+    qtbot.addWidget(form)
+    assert not form.is_open()
+    for kind, opened in (("cine", True), ("volume", False)):
+        session.visit = SimpleNamespace(visit_id=kind)
+        session.series = [SimpleNamespace(kind=kind)]
+        form.refresh()
+        assert form.is_open() is opened
