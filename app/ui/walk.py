@@ -31,6 +31,7 @@ from volumetry.errors import NodusError
 
 PATIENCE_SECONDS = 180.0
 WALKED_NODE, DRAWN_NODE = "N1", "N2"
+WALKED_SAMPLES = 24
 DATABASE_PARTS = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".json")
 
 
@@ -325,8 +326,26 @@ class Walk:
         self.panel.scroll.ensureWidgetVisible(self.panel.figures, 0, 0)
         settle(session)
         self.album.take(self.window, "plan_result")
+        self.doubt()
         self.panel.save_button.click()
         settle(session)
+
+    def doubt(self) -> None:
+        """Better needles looked for, not taken; then how much of the plan's own cover survives needles that land elsewhere."""
+        session, search, robustness = self.session, self.panel.optimise, self.panel.robustness
+        search.start.click()
+        wait_until(lambda: self.complaints.check() or not session.is_searching, "the search for needles")
+        settle(session)
+        self.panel.scroll.ensureWidgetVisible(search.take, 0, 40)
+        self.album.take(self.window, "proposals")
+        session.show_proposal(None)
+        robustness.samples.setValue(WALKED_SAMPLES)
+        robustness.start.click()
+        wait_until(lambda: self.complaints.check() or not session.is_sampling, "the robustness run")
+        settle(session)
+        self.panel.scroll.ensureWidgetVisible(robustness.figures, 0, 40)
+        self.album.take(self.window, "robustness")
+        session.set_shown_map("field")
 
     def lock(self) -> None:
         """Lock the reading in its dialog."""
