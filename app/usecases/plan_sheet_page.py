@@ -244,10 +244,15 @@ def _targets(flow: _Flow, sheet: PlanSheet) -> None:
         if shares and percentiles:
             flow.lines(
                 f"{t['name']}, signed margin to the lethal surface: smallest {num(t.get('minimal_margin_mm'))} mm; percentiles of the surface "
-                + ", ".join(f"P{p} {num(v)}" for p, v in percentiles.items()) + " mm; share of the surface below "
-                + ", ".join(f"{limit} mm: {num(v)} %" for limit, v in shares.items()) + "."
+                + ", ".join(f"P{p} {num(v)}" for p, v in _by_number(percentiles)) + " mm; share of the surface below "
+                + ", ".join(f"{limit} mm: {num(v)} %" for limit, v in _by_number(shares)) + "."
             )  # fmt: skip
     flow.lines(f"Ablation {num(answer.get('ablation_ml'), 2)} ml, of it {num(answer.get('collateral_ml'), 2)} ml outside the targets.")
+
+
+def _by_number(figures: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Entries whose keys are numbers, ascending: a kept run holds them in the order of their letters."""
+    return sorted(figures.items(), key=lambda kv: float(kv[0]))
 
 
 def _constraints(flow: _Flow, sheet: PlanSheet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -73,6 +74,7 @@ def test_that_a_sheet_tells_who_what_and_every_table(case, solved):
         "page 1 of 2", "No lower limit of harm is known for nerves",
     ):  # fmt: skip
         assert told in text, told
+    assert re.search(r"P1 \S+, P5 \S+, P25 .* below 0 mm: .* 5 mm: .* 10 mm:", text)  # by number, not by letter
     assert "SCHEMATIC" not in text
     assert "spared" not in text.lower()
     assert "safe" not in text.lower()

@@ -25,10 +25,10 @@ def margin_rows(answer: dict) -> list[Figure]:
         if not shares:
             continue
         out.append(Figure(prefix + t("Smallest margin"), target.get("minimal_margin_mm"), "mm", 1, source=t("Signed distance from the target's surface to the lethal surface, below the voxel; negative where uncovered.")))
-        for p, value in percentiles.items():
+        for p, value in sorted(percentiles.items(), key=lambda kv: float(kv[0])):  # a kept run holds them by their letters
             if p in ("5", "25", "50"):
                 out.append(Figure(prefix + t("Margin, {p}th percentile").format(p=p), value, "mm", 1, source=t("{p} % of the target's surface, by area, has a smaller margin.").format(p=p)))
-        for limit, value in shares.items():
+        for limit, value in sorted(shares.items(), key=lambda kv: float(kv[0])):
             label = t("Surface not covered") if limit == "0" else t("Surface below {mm} mm").format(mm=limit)
             out.append(Figure(prefix + label, value, "%", 1, source=t("Share of the target's surface, by area, with a margin below {mm} mm.").format(mm=limit)))
     return out
