@@ -46,6 +46,9 @@ class FieldInScene:
         self._take_uncovered()
         self._take_surfaces()
 
+    def _take_outlined(self, _node_id: str) -> None:
+        self._take_field()
+
     def _take_surfaces(self) -> None:
         solution = self.session.solution
         levels = tuple(self.session.surfaces_in_scene())

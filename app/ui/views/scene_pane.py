@@ -66,7 +66,7 @@ class ScenePane(ThermalInScene, QWidget):
         session.study_changed.connect(self._take_image)
         session.nodes_changed.connect(self._take_nodes)
         session.measurement_changed.connect(self._take_node)
-        session.measurement_changed.connect(lambda _node: self._take_field())
+        session.measurement_changed.connect(self._take_outlined)
         session.plan_changed.connect(self._take_needles)
         session.field_changed.connect(self._take_field)
         session.display_changed.connect(self._take_display)
