@@ -336,7 +336,7 @@ class Walk:
         search.start.click()
         wait_until(lambda: self.complaints.check() or not session.is_searching, "the search for needles")
         settle(session)
-        self.panel.scroll.ensureWidgetVisible(search.take, 0, 40)
+        self.panel.scroll.ensureWidgetVisible(search.take, 0, 0)
         self.album.take(self.window, "proposals")
         session.show_proposal(None)
         robustness.samples.setValue(WALKED_SAMPLES)
