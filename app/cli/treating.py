@@ -10,7 +10,7 @@ from app.study.model import SESSIONS
 
 def register(verbs) -> None:
     """Add the verbs to ``study``."""
-    save = add_command(verbs, "save-plan", help="solve a plan file and keep it in the study as a run that is written once")
+    save = add_command(verbs, "save-plan", help="solve a plan file and keep it in the study as a run that is written once", description="Solve a plan file and keep it in the study as a run that is written once. The answer names the run, its kind (planned, or actual: needles as they lie), node, session, predecessor, and what refuses approval. A refused plan is kept and says so.")
     save.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     save.add_argument("plan", type=Path, metavar="PLAN.json", help="plan file, nodus.plan/1")
     save.add_argument("--subject", required=True, help="pseudonym of the subject")
@@ -51,7 +51,7 @@ def register(verbs) -> None:
     dicom.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     dicom.set_defaults(work=run_plan_dicom)
 
-    compare = add_command(verbs, "compare-plan", help="needles as they lie and what was delivered, against the plan")
+    compare = add_command(verbs, "compare-plan", help="needles as they lie and what was delivered, against the plan", description="Needles as they lie and what was delivered, against the plan. Every figure is {planned, actual, difference}; needles: tip_shift_mm, deeper_mm (positive: deeper), aside_mm, angle_deg; spacing, pairs, targets, at_risk, newly_refused, delivered.")
     compare.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     compare.add_argument("--run", required=True, help="run of needles as they lie")
     compare.set_defaults(work=run_compare)

@@ -58,7 +58,7 @@ class EarlierZonePart:
     def _earlier_link(self) -> tuple[object, str] | None:
         """(registration of points here to there, or None on the same pictures; words), or None where nothing links them."""
         opened, series = self._earlier_read
-        if self.image is None or opened.run.visit_id is None:
+        if self.image is None or opened.run.visit_id is None or self._is_no_place(opened):
             return None
         here = self.image.source.series_uid
         if self.visit is not None and opened.run.visit_id == self.visit.visit_id and (series is None or series == here):
@@ -71,6 +71,10 @@ class EarlierZonePart:
             if kept is not None and kept.method == "automatic" and kept.automatic is not None and series in (None, record.series_uid):
                 return kept.automatic, self._link_words(kept.automatic)
         return None
+
+    def _is_no_place(self, opened) -> bool:
+        """A schematic has a frame of its own that no picture shares."""
+        return self.is_schematic or (opened.plan.source is not None and opened.plan.source.is_schematic)
 
     def _link_words(self, registration) -> str:
         left = t("residual not known") if registration.residual_mm is None else t("residual {mm:.1f} mm").format(mm=registration.residual_mm)
@@ -107,6 +111,8 @@ class EarlierZonePart:
             return t("The run holds no field; its zone cannot be shown."), "warning"
         if opened.run.visit_id is None:
             return t("The run does not say which pictures it lies on. Its zone is not shown: its place would be a guess."), "warning"
+        if self._is_no_place(opened):
+            return t("A schematic lies on no picture. The zone is not shown: its place would be a guess."), "warning"
         link = self._earlier_link()
         if link is None:
             visit = next((v.name for v in self.visits if v.visit_id == opened.run.visit_id), "?")

@@ -112,7 +112,7 @@ class DeliveryDialog(Question):
             if replaces is not None:
                 line.fill(before[n])
             self.lines.append(line)
-        self.layout().insertLayout(1, grid)
+        self.layout().insertLayout(self.layout().indexOf(self.form), grid)
         self.entered_by = QLineEdit(entered_by)
         self.date = QLineEdit("" if replaces is None else replaces.date or "")
         self.date.setPlaceholderText("YYYY-MM-DD")

@@ -108,7 +108,7 @@ class PlanPicturePane(SlicePane):
             draw_needle(painter, project(needle, self.view, self.geometry, self.slice_number), self.view, self._names)
 
     def _corner_lines(self):
-        notes = field_overlay.uncovered_note(self._field) if self._field is not None else [(t("no field was kept"), WARNING)]
+        notes = field_overlay.notes(self._field, self.shown.plan.lethal_v_per_cm, preview=False) if self._field is not None else [(t("no field was kept"), WARNING)]
         return self.heading, [("", TEXT), (t("lethal at {v} V/cm").format(v=f"{self.shown.plan.lethal_v_per_cm:g}"), MUTED)], [*notes, self._window_line()]
 
     # ---- hands: look, do not draw -----------------------------------------------------------
@@ -234,6 +234,7 @@ class ComparePlansWindow(QDialog):
         self.panes[0].partner, self.panes[1].partner = self.panes[1], self.panes[0]
 
     def _set_plane(self, plane: str) -> None:
+        self.plane.setCurrentIndex(self.plane.findData(plane))
         for pane in self.panes:
             self._pictures.removeWidget(pane)
             pane.deleteLater()

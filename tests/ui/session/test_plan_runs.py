@@ -142,3 +142,127 @@ def test_that_two_plans_stand_side_by_side(qtbot, kept):
     (pair,) = shown
     assert (pair.first.run.plan_run_id, pair.second.run, pair.same_visit) == (run.plan_run_id, None, True)
     assert pair.found["needles"][0]["tip_shift_mm"] == pytest.approx(2.0)
+
+
+def test_that_two_plans_are_drawn_beside_each_other_and_move_together(qtbot, kept):
+    from app.ui.views.compare_plans import ComparePlansWindow
+
+    session, run = kept
+    shown = []
+    session.plans_side_by_side.connect(shown.append)
+    move(session)
+    solved(qtbot, session)
+    session.compare_plan_runs(run.plan_run_id, None)
+    settle(qtbot, session)
+    window = ComparePlansWindow(session, shown[0])
+    qtbot.addWidget(window)
+    window.show()
+    first, second = window.panes
+    assert first.shown.field is shown[0].first.field
+    assert second.shown.plan.needles[0].tip_mm != first.shown.plan.needles[0].tip_mm
+    first.grab(), second.grab()
+    first.zoom(2.0)
+    assert second.view.px_per_mm == first.view.px_per_mm
+    assert any(row.name == "N1 covered" for row in window.figures.model_.rows)
+    window._set_plane("coronal")
+    assert [p.plane for p in window.panes] == ["coronal", "coronal"]
+
+
+def test_that_the_form_of_delivered_values_says_what_is_wrong_and_gives_what_was_typed(qtbot, kept):
+    from app.ui.dialogs.delivery import DeliveryDialog
+
+    session, row = kept
+    run = session.study.plan_run(row.plan_run_id)
+    dialog = DeliveryDialog(run, "Dr A")
+    qtbot.addWidget(dialog)
+    given = []
+    dialog.given.connect(lambda *words: given.append(words))
+    line = dialog.lines[0]
+    assert [field.text() for field in line.fields.values()] == [""] * 4  # what was planned is not what was delivered
+    assert "number of pulses" in dialog.problem()
+    for text, words in (("x", "not a number"), ("-3", "below 0"), ("8.5", "whole"), ("80", "voltage")):
+        line.fields["pulses"].setText(text)
+        assert words in dialog.problem()
+    line.fields["voltage_v"].setText("1999,5")
+    assert dialog.problem() == ""
+    line.aborted.setChecked(True)
+    assert "why" in dialog.problem()
+    line.reason.setText("arrhythmia")
+    dialog.date.setText("20.11.2026")
+    assert "YYYY-MM-DD" in dialog.problem()
+    dialog.date.setText("2025-01-20")
+    dialog.accept()
+    pairs, by, date, _note, replaces, _reason = given[0]
+    assert (pairs, by, date, replaces) == ((DeliveredPair(line.anode, line.cathode, 80, 1999.5, aborted=True, abort_reason="arrhythmia"),), "Dr A", "2025-01-20", None)
+
+
+def test_that_the_panel_proposes_what_a_plan_follows_and_shows_what_is_known_of_a_run(qtbot, kept):
+    from app.ui.panels.plan_runs import PlanRunsSection
+
+    session, run = kept
+    section = PlanRunsSection(session)
+    qtbot.addWidget(section)
+    section.which.setCurrentIndex(section.which.findData("salvage"))
+    section.which.activated.emit(section.which.currentIndex())
+    assert session.plan_session == "salvage"
+    assert section.follows.currentData() == run.plan_run_id
+    assert "proposed" in section.follows_words.text()
+    section.select(run.plan_run_id)
+    settle(qtbot, session)
+    assert section.lay.isEnabled()
+    section.lay.click()
+    settle(qtbot, session)
+    table = section.placing.points
+    assert "moved yet" in section.placing.still.text()
+    tip = session.plan.needles[0].tip_mm
+    assert table.proxy.setData(table.proxy.index(0, 1), tip[0] + 1.5)
+    assert session.plan.needles[0].tip_mm[0] == pytest.approx(tip[0] + 1.5)
+    assert section.placing.shifts.model_.rows[0]["tip_shift_mm"] == pytest.approx(1.5)
+    table.selectRow(2)
+    session.set_crosshair(np.add(session.plan.needles[1].tip_mm, (0.0, 1.0, 0.0)))
+    section.placing.pick.click()
+    assert session.plan.needles[1].tip_mm == pytest.approx(tuple(session.crosshair_mm))
+
+
+def test_that_the_earlier_zone_is_shown_only_where_it_is_known_to_lie(qtbot, kept):
+    from app.ui.comparison import Comparison
+    from volumetry.registration import RigidRegistration
+
+    session, _run = kept
+    session.set_plan_session("salvage")
+    session.show_earlier_zone(True)
+    settle(qtbot, session)
+    own = session.earlier_zone
+    assert own.field.geometry.same_grid(session.solution.geometry)
+    here = session.image
+    first, second = session.visits
+    session.open_visit(second.visit_id)
+    settle(qtbot, session)
+    session.set_plan_session("salvage")
+    session.show_earlier_zone(True)
+    settle(qtbot, session)
+    assert session.earlier_zone is None
+    assert "guess" in session.earlier_words()[0]
+    shift = np.eye(4)
+    shift[:3, 3] = (10.0, 0.0, -4.0)  # a point on screen lies there in the picture of the plan
+    record = next(r for r in session.series_by_visit[first.visit_id] if r.kind == "volume")
+    session.comparison = Comparison(first, record, session.image, here, {}, automatic=RigidRegistration(shift, "landmarks", 0.7), method="automatic")
+    carried = session.earlier_zone
+    assert carried.field.geometry.origin_mm == pytest.approx(np.subtract(own.field.geometry.origin_mm, (10.0, 0.0, -4.0)))
+    assert "0.7 mm" in session.earlier_words()[0]
+    session.comparison.method = "position"
+    assert session.earlier_zone is None
+
+
+def test_that_the_enhancing_part_can_be_the_target(qtbot, kept):
+    session, _run = kept
+    node = session.current_node_id
+    session.set_target_from("enhancing")
+    assert session.solution is None
+    assert session.shown_target() is None  # nothing is assessed yet
+    session.set_enhancing(node, float(np.median(session.image.array[session.current.draft.array])))
+    settle(qtbot, session)
+    part = session.shown_target()
+    assert 0 < part.array.sum() < session.current.draft.array.sum()
+    solved(qtbot, session)
+    assert session.assessment.to_dict()["targets"][0]["volume_ml"] < float(session.current.draft.array.sum()) * part.geometry.voxel_size_mm3 / 1000.0
