@@ -252,7 +252,7 @@ def _cover_constraints(plan: ThermalPlan, rows: list[dict], at_risk: list[dict])
         least = row["minimal_margin_mm"]
         if row["coverage_pct"] < 99.9:
             out.append(Constraint("lesion_uncovered", "warn", f"{row['name']}: the zones cover {row['coverage_pct']:.1f} % of it.", row["coverage_pct"], 99.9))
-        if least is not None and least < plan.margin_mm:
+        elif least is not None and least < plan.margin_mm:
             out.append(Constraint("thin_margin", "warn", f"{row['name']}: the smallest margin is {_signed(least)} mm; {plan.margin_mm:g} mm are aimed at.", least, plan.margin_mm))
     for row in at_risk:
         if row["overlap_ml"] > 0 and row["zone_distance_mm"] is not None and row["zone_distance_mm"] < 0:

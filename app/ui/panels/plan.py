@@ -80,7 +80,6 @@ class PlanPanel(StepPanel):
         self.runs = PlanRunsSection(session)
         self.content.addWidget(self.runs)
         self.content.addStretch(1)
-        self.thermal = add_thermal(self)
         self.primary.clicked.connect(lambda _checked=False: session.solve())
         session.plan_changed.connect(self.refresh)
         session.field_changed.connect(self.refresh)
@@ -94,6 +93,7 @@ class PlanPanel(StepPanel):
         self._shown_solved = False
         self.refresh()
         self.refresh_display()
+        self.thermal = add_thermal(self)
 
     # ---- parts -----------------------------------------------------------------------------
     def _make_target(self) -> Section:

@@ -55,7 +55,7 @@ def criterion_columns() -> tuple[Column, ...]:
     return (
         Column(t("Solved zone"), lambda r: r["name"], tip=lambda r: r["name"], weight=11),
         Column("ml", lambda r: r["ml"], lambda r: number_text(r["ml"], 1), right=True, weight=5),
-        Column("%", lambda r: r["cover"], lambda r: number_text(r["cover"], 0), right=True, heading_tip=t("Cover of the lesion that is covered least"), weight=5),
+        Column("%", lambda r: r["cover"], lambda r: number_text(r["cover"], 1), right=True, heading_tip=t("Cover of the lesion that is covered least"), weight=5),
         Column("mm", lambda r: r["margin"], lambda r: number_text(r["margin"], 1), right=True, heading_tip=t("Smallest signed margin of all lesions, in mm"), weight=6),
     )
 
@@ -71,7 +71,7 @@ def zone_figures(answer: dict) -> list[Figure]:
     else:
         out.append(Figure(t("Share of the liver"), 100 * liver["ablated_fraction"], "%", 1, source=t("{ml} ml liver with its lesions").format(ml=number_text(liver["volume_ml"], 0))))
     if len(answer["rounds"]) > 1:
-        out += [Figure(t("Rounds 1 to {n} together").format(n=r["round"]), r["cumulative_ml"], "ml", 1) for r in answer["rounds"]]
+        out += [Figure(t("Up to round {n}").format(n=r["round"]), r["cumulative_ml"], "ml", 1) for r in answer["rounds"]]
     for row in answer["at_risk"]:
         out.append(Figure(t("Zone to {name}").format(name=row["name"]), row["zone_distance_mm"], "mm", 1, source=t("Signed distance; negative where a zone reaches in ({ml} ml).").format(ml=number_text(row["overlap_ml"], 2))))
     return out
@@ -99,7 +99,7 @@ class NeedleSetting(QFrame):
         self.setting.setAccessibleName(t("Device and setting of needle {id}").format(id=needle_id))
         for device in session.thermal_device_list():
             for row in device.rows:
-                self.setting.addItem(f"{row.setting}{' *' if row.assumed else ''}", (device.id, row.setting))
+                self.setting.addItem(f"{row.setting}{' *' if row.to_dict()['assumed'] else ''}", (device.id, row.setting))
                 size = t("{along} × {across} mm, spread {a} and {b} mm").format(along=f"{row.along.value:g}", across=f"{row.across.value:g}", a=f"{row.along.spread:g}", b=f"{row.across.spread:g}")
                 self.setting.setItemData(self.setting.count() - 1, f"{device.title}\n{size}\n{row.source}", Qt.ItemDataRole.ToolTipRole)
         self.setting.activated.connect(lambda _n: self._choose())
@@ -156,7 +156,7 @@ class ThermalSection(Section):
     def __init__(self, session, parent: QWidget | None = None):
         super().__init__(t("Zones"), parent=parent)
         self.session = session
-        self.prior = WrapLabel(t("A prior from normal animal liver: it does not predict volumes in patients. No setting here is a manufacturer's chart; * : assumed."), tone="warning", small=True)
+        self.prior = WrapLabel(t("A prior from normal animal liver: it does not predict volumes in patients. No setting here is a manufacturer's chart; * : size or place assumed."), tone="warning", small=True)
         self.none = WrapLabel(t("Place a needle; its zone appears at once."), tone="muted")
         self.rows_box = QVBoxLayout()
         self.rows_box.setSpacing(2)
@@ -191,7 +191,7 @@ class ThermalSection(Section):
         self.body.addWidget(self.none)
         self.body.addLayout(self.rows_box)
         self.body.addLayout(liver_row)
-        for part in (self.state_text, self.constraints, self.lesions, self.figures, self.solve, self.job, self.course, self.course_words, self.save):
+        for part in (self.state_text, self.lesions, self.figures, self.constraints, self.solve, self.job, self.course, self.course_words, self.save):
             self.body.addWidget(part)
         for signal in (session.thermal_changed, session.plan_changed, session.nodes_changed, session.visit_changed, session.study_changed):
             signal.connect(self.refresh)
@@ -260,9 +260,10 @@ class ThermalSection(Section):
 class ModalityBar(QWidget):
     """What is planned with, at the head of the panel. ``field_parts`` belong to the electric field alone."""
 
-    def __init__(self, session, thermal: ThermalSection, field_parts: list[QWidget], parent: QWidget | None = None):
+    def __init__(self, panel, thermal: ThermalSection, field_parts: list[QWidget], parent: QWidget | None = None):
         super().__init__(parent)
-        self.session, self.thermal, self.field_parts = session, thermal, field_parts
+        self.panel, self.session, self.thermal, self.field_parts = panel, panel.session, thermal, field_parts
+        session = self.session
         self.choice = QComboBox()
         self.choice.setAccessibleName(t("Plan with"))
         self.choice.setToolTip(t("IRE plans the electric field; RFA and cryo + RF plan zones in the liver"))
@@ -277,19 +278,21 @@ class ModalityBar(QWidget):
         row.addWidget(caption)
         row.addWidget(self.choice, 1)
         self._hidden: list[QWidget] = []
-        for signal in (session.thermal_changed, session.plan_changed, session.visit_changed):
+        for signal in (session.thermal_changed, session.plan_changed, session.visit_changed, session.study_changed, session.nodes_changed, session.field_changed, session.measurement_changed):
             signal.connect(self.refresh)
         self.refresh()
 
-    def refresh(self) -> None:
+    def refresh(self, *_of) -> None:
         """Show what belongs to the modality. A part that hides itself is not brought back."""
         ire = self.session.modality == "ire"
         self.choice.setCurrentIndex(self.choice.findData(self.session.modality))
         self.thermal.setVisible(not ire)
         if ire:
-            for part in self._hidden:
-                part.setVisible(True)
-            self._hidden = []
+            if self._hidden:
+                for part in self._hidden:
+                    part.setVisible(True)
+                self._hidden = []
+                self.panel.refresh()
             return
         for part in self.field_parts:
             if not part.isHidden():
@@ -299,14 +302,14 @@ class ModalityBar(QWidget):
 
 
 def add_thermal(panel) -> ThermalSection:
-    """Put the choice at the head of the Plan panel, and the zones below the needles; called at the end of its making."""
+    """Put the choice at the head of the Plan panel, and the zones below the needles; called when its other parts follow the session."""
     thermal = ThermalSection(panel.session)
     widgets = [panel.content.itemAt(n).widget() for n in range(panel.content.count())]
     needles = next(n for n, w in enumerate(widgets) if w is not None and w.isAncestorOf(panel.needles))
     shared = {n for n, w in enumerate(widgets) if w is None or w.isAncestorOf(panel.target) or n == needles}
-    field = [w for n, w in enumerate(widgets) if n not in shared] + [panel.anatomy, panel.primary.parentWidget()]
+    field = [w for n, w in enumerate(widgets) if n not in shared] + [panel.anatomy, panel.assumed, panel.target, panel.no_target, panel.primary.parentWidget()]
     panel.content.insertWidget(needles + 1, thermal)
-    bar = ModalityBar(panel.session, thermal, field)
+    bar = ModalityBar(panel, thermal, field)
     panel.content.insertWidget(0, bar)
     thermal.bar = bar
     return thermal

@@ -14,7 +14,7 @@ from app.ui.text import t
 from app.ui.views.overlays import HALO, free_place
 from app.ui.views.probability_overlay import sample
 
-CHART_COLOUR = "#FFB454"
+CHART_COLOUR = "#FF8AD8"  # no node, plan or earlier zone has it
 STEP_PX = 2.0
 COLD_COLOURS = ("#D6F1FF", "#8CCBFF", "#4C9BFF")
 
