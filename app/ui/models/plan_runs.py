@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from app.ui.models.records import Column
@@ -36,11 +37,16 @@ def signed(value: float | None, decimals: int) -> str:
     return text if text.startswith(MINUS) or float(f"{value:.{decimals}f}") == 0 else f"+{text}"
 
 
+def cover_text(pct: float | None) -> str:
+    """Cover with one decimal, never rounded up: 99.96 is not the whole."""
+    return DASH if pct is None else number_text(math.floor(pct * 10.0 + 1e-9) / 10.0, 1)
+
+
 def run_words(run) -> str:
     """One line on a run: ``Day 0, planned, 2026-11-20 20:11 UTC, covers 98.2 %, refused``."""
     parts = [session_names().get(run.session, run.session), kind_names().get(run.kind, run.kind), f"{moment(run.created_utc)} UTC"]
     if run.coverage_pct is not None:
-        parts.append(t("covers {p} %").format(p=number_text(run.coverage_pct, 1)))
+        parts.append(t("covers {p} %").format(p=cover_text(run.coverage_pct)))
     if run.refused:
         parts.append(t("refused"))
     return ", ".join(parts)
@@ -69,7 +75,7 @@ def run_columns(visit_name) -> tuple[Column, ...]:
         Column(t("Kept, UTC"), lambda r: r.created_utc, lambda r: moment(r.created_utc), tip=tip, weight=11),
         Column(t("Session"), lambda r: r.session or "", lambda r: DASH if r.session is None else session_names()[r.session], tip=tip, weight=6),
         Column(t("Needles"), lambda r: r.kind, lambda r: kind_names().get(r.kind, r.kind), tip=tip, weight=7),
-        Column("%", lambda r: r.coverage_pct, lambda r: ("✕ " if r.refused else "") + number_text(r.coverage_pct, 0), tip=tip, heading_tip=t("Part of the target covered; ✕: the plan is refused"), colour=lambda r: DANGER if r.refused else None, weight=5, right=True),
+        Column("%", lambda r: r.coverage_pct, lambda r: ("✕ " if r.refused else "") + cover_text(r.coverage_pct), tip=tip, heading_tip=t("Part of the target covered; ✕: the plan is refused"), colour=lambda r: DANGER if r.refused else None, weight=6, right=True),
         Column(t("Run"), lambda r: r.plan_run_id, hidden=True),
     )
 
@@ -169,7 +175,7 @@ def both_rows(found: dict) -> list[BothRow]:
 
     for x in found["targets"]:
         add(t("{name} covered").format(name=x["name"]), "%", 1, x["coverage_pct"], -1)
-        add(t("{name} smallest margin").format(name=x["name"]), "mm", 1, x["minimal_margin_mm"], -1)
+        add(t("{name} least margin").format(name=x["name"]), "mm", 1, x["minimal_margin_mm"], -1)
         add(t("{name} with margin").format(name=x["name"]), "%", 1, x["margin_coverage_pct"], -1)
         add(t("{name} lowest field").format(name=x["name"]), "V/cm", 0, x["min_v_per_cm"], -1)
     add(t("Ablation volume"), "ml", 2, found["ablation_ml"])
@@ -212,7 +218,9 @@ def delivered_columns() -> tuple[Column, ...]:
         return "\n".join(lines)
 
     def state(r: dict) -> str:
-        return t("aborted") if r["aborted"] else t("complete") if r["complete"] else t("short")
+        if r["aborted"]:
+            return t("aborted")
+        return t("complete") if r["complete"] else t("few pulses") if r["pulses"]["difference"] < 0 else t("low V")
 
     return (
         Column(t("Pair"), lambda r: f"{r['anode']} → {r['cathode']}", tip=tip, weight=7),

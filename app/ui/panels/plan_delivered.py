@@ -30,7 +30,10 @@ class LookBox(QWidget):
         for part in (self.heading, self.shifts, self.figures, self.new, self.delivered_heading, self.records, self.delivered, self.extra):
             box.addWidget(part)
         session.run_looked_at.connect(self.show_run)
-        session.study_changed.connect(lambda: self.show_run(None))
+        session.study_changed.connect(self._forget)
+        self.show_run(None)
+
+    def _forget(self) -> None:
         self.show_run(None)
 
     def show_run(self, looked) -> None:

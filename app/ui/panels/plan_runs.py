@@ -181,7 +181,7 @@ class PlanRunsSection(Section):
         self._selected_id: str | None = None
         for signal in (session.kept_runs_changed, session.plan_changed, session.field_changed, session.nodes_changed, session.study_changed, session.visit_changed, session.comparison_changed, session.image_changed, session.picture_changed):
             signal.connect(self.refresh)
-        session.measurement_changed.connect(lambda _node: self._show_target())
+        session.measurement_changed.connect(self._show_target)
         session.delivery_asked.connect(self._ask_delivery)
         session.plans_side_by_side.connect(self._show_side_by_side)
         self.refresh()
@@ -229,7 +229,7 @@ class PlanRunsSection(Section):
             text, tone = t("Follows no run: none fits.") if s.follows_is_proposed else t("Follows no run: your choice."), "muted"
         self.follows_words.show_text(text, tone)
 
-    def _show_target(self) -> None:
+    def _show_target(self, *_node) -> None:
         s = self.session
         items = [(t("The outline"), "outline"), (t("Its enhancing part"), "enhancing")]
         if s.target_run is not None and s.plan.targets:

@@ -53,6 +53,11 @@ def side_name(side) -> str:
     return f"{session_names().get(run.session, run.session)}, {kind_names().get(run.kind or 'planned', run.kind)}, {moment(run.created_utc)} UTC"
 
 
+def short_name(side) -> str:
+    """What stands over a picture."""
+    return t("on screen") if side.run is None else kind_names().get(side.run.kind or "planned", side.run.kind)
+
+
 class PlanPicturePane(SlicePane):
     """A slice of the volume on screen with the needles and the field of one of two plans; to look at only."""
 
@@ -228,7 +233,7 @@ class ComparePlansWindow(QDialog):
             return
         for letter, side in (("A", self.found.first), ("B", self.found.second)):
             target = side.draft.targets[0][1] if side.draft.targets else None
-            pane = PlanPicturePane(self.plane.currentData(), Shown(f"{letter}: {side_name(side)}", side.draft, side.field, target), self.session, self._toolbox)
+            pane = PlanPicturePane(self.plane.currentData(), Shown(f"{letter}: {short_name(side)}", side.draft, side.field, target), self.session, self._toolbox)
             self._pictures.addWidget(pane, 1)
             self.panes.append(pane)
         self.panes[0].partner, self.panes[1].partner = self.panes[1], self.panes[0]

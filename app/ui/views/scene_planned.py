@@ -73,4 +73,4 @@ class PlannedInScene(ProbabilityInScene):
             painter.setFont(pixel_font(11, bold=True))
             label = self._zone_of.label
             width = painter.fontMetrics().horizontalAdvance(label)
-            shadow_text(painter, overlays.inside_pane(painter, self.width(), self.height(), self.width() / 2 - width / 2, self.height() - 14.0, label), label, EARLIER_COLOUR)
+            shadow_text(painter, overlays.inside_pane(painter, self.width(), self.height(), self.width() / 2 - width / 2, self.height() - 36.0, label), label, EARLIER_COLOUR)

@@ -266,3 +266,9 @@ def test_that_the_enhancing_part_can_be_the_target(qtbot, kept):
     assert 0 < part.array.sum() < session.current.draft.array.sum()
     solved(qtbot, session)
     assert session.assessment.to_dict()["targets"][0]["volume_ml"] < float(session.current.draft.array.sum()) * part.geometry.voxel_size_mm3 / 1000.0
+
+
+def test_that_cover_is_never_rounded_up_to_the_whole():
+    from app.ui.models.plan_runs import cover_text
+
+    assert [cover_text(v) for v in (99.96, 100.0, 98.64, None)] == ["99.9", "100.0", "98.6", "–"]
