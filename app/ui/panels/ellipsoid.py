@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from app.ui.session import Caliper, NodeState, Session
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, number_text, volume_decimals
+from app.ui.widgets.key_button import key_button
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.sections import Section
 
@@ -67,7 +68,7 @@ class EllipsoidSection(Section):
         super().__init__(t("Ultrasound: three diameters"), folded=True, parent=parent)
         self.session = session
         self._was_picture = False
-        self.draw = _key(t("Draw diameters"), t("Length and depth in the longitudinal plane, then width in the transverse one (Shift+C)"))
+        self.draw = key_button(t("Draw diameters"), t("Length and depth in the longitudinal plane, then width in the transverse one (Shift+C)"))
         self.draw.setCheckable(True)
         self.draw.clicked.connect(self._take_tool)
         self.plane = QComboBox()
@@ -79,7 +80,7 @@ class EllipsoidSection(Section):
         roles = QHBoxLayout()
         roles.setSpacing(4)
         for role, name in role_names().items():
-            button = _key(name, t("The last caliper is the {role} in this plane").format(role=name.lower()))
+            button = key_button(name, t("The last caliper is the {role} in this plane").format(role=name.lower()))
             button.clicked.connect(lambda _checked=False, role=role: self.file_last(role))
             self.role_buttons[role] = button
             roles.addWidget(button, 1)
@@ -166,15 +167,3 @@ class EllipsoidSection(Section):
     def _remove_last(self) -> None:
         if self.session.calipers:
             self.session.remove_caliper(len(self.session.calipers) - 1)
-
-
-def _key(text: str, tip: str) -> QToolButton:
-    button = QToolButton()
-    button.setObjectName("ToolKey")
-    button.setText(text)
-    button.setToolTip(tip)
-    button.setAccessibleName(text)
-    button.setAccessibleDescription(tip)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumHeight(28)
-    return button

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from functools import partial
+
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from app.study.model import ReadingState
@@ -11,11 +12,14 @@ from app.ui.style import icon
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, number_text
+from app.ui.widgets.key_button import key_button
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.sections import Section
 
 FAIR_PCT, POOR_PCT = 5.0, 10.0  # of the short axis: how far the outline lies from its ellipse
 OBLIQUE_DEG = (30.0, 60.0)  # between these it is not plain which axis is the depth
+
+_key = partial(key_button, tab_only=True)  # a click must not take the focus, or the next letter would not reach the tools
 
 
 class PictureSection(Section):
@@ -159,16 +163,3 @@ def outline_figures(axes) -> list[Figure]:
     words = t("good") if axes.off_pct < FAIR_PCT else t("fair") if axes.off_pct < POOR_PCT else t("poor")
     fit = f"{words}, {number_text(axes.off_pct, 1)} %"
     return [*figures, Figure(t("Ellipse fit"), fit, source=t("How far the outline lies from the ellipse on average, in percent of the short axis."))]
-
-
-def _key(text: str, tip: str) -> QToolButton:
-    button = QToolButton()
-    button.setObjectName("ToolKey")
-    button.setText(text)
-    button.setToolTip(tip)
-    button.setAccessibleName(text)
-    button.setAccessibleDescription(tip)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumHeight(28)
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    return button

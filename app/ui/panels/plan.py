@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QSlider,
     QToolButton,
     QVBoxLayout,
@@ -49,6 +48,7 @@ from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, number_text
 from app.ui.widgets.findings import FindingsList
 from app.ui.widgets.gauge import CurrentGauge
+from app.ui.widgets.key_button import key_button
 from app.ui.widgets.labels import BigFigure, WrapLabel
 from app.ui.widgets.sections import Section, StepPanel
 from app.ui.widgets.tables import ChoiceDelegate, NumberDelegate, ValueTable
@@ -105,10 +105,10 @@ class PlanPanel(StepPanel):
         self.no_target = WrapLabel(t("No target: outline a node in step 2 first."), tone="muted")
         self.structures = ValueTable(structure_columns(), t("Target and structures at risk"), max_rows=6)
         self.assumed = WrapLabel(tone="warning", small=True)
-        self.add_structure = _key(t("Add structure"), t("Click inside a vessel or airway that the field must spare (A)"))
+        self.add_structure = key_button(t("Add structure"), t("Click inside a vessel or airway that the field must spare (A)"))
         self.add_structure.setCheckable(True)
         self.add_structure.clicked.connect(lambda _checked=False: self._take("structure"))
-        self.drop_structure = _key(t("Remove structure"), "")
+        self.drop_structure = key_button(t("Remove structure"), "")
         self.drop_structure.clicked.connect(self._remove_structure)
         hand = QHBoxLayout()
         hand.setSpacing(4)
@@ -136,15 +136,15 @@ class PlanPanel(StepPanel):
         suggest.addWidget(caption)
         self.suggest: dict[int, QToolButton] = {}
         for count in (2, 3, 4):
-            button = _key(str(count), t("{n} parallel needles around the target, as a start to be moved").format(n=count))
+            button = key_button(str(count), t("{n} parallel needles around the target, as a start to be moved").format(n=count))
             button.setAccessibleName(t("Suggest {n} needles").format(n=count))
             button.clicked.connect(lambda _checked=False, count=count: self.session.suggest_needles(count))
             self.suggest[count] = button
             suggest.addWidget(button, 1)
-        self.place = _key(t("Place needle P"), t("Click entry then tip, or tip then entry, in any two panes (P)"))
+        self.place = key_button(t("Place needle P"), t("Click entry then tip, or tip then entry, in any two panes (P)"))
         self.place.setCheckable(True)
         self.place.clicked.connect(lambda _checked=False: self._take("needle"))
-        self.remove = _key(t("Remove needle"), "")
+        self.remove = key_button(t("Remove needle"), "")
         self.remove.clicked.connect(self._remove_needle)
         hand = QHBoxLayout()
         hand.setSpacing(4)
@@ -455,17 +455,6 @@ def _has_outline(state) -> bool:
     return state.draft is not None and not state.draft.is_empty
 
 
-def _key(text: str, tip: str) -> QToolButton:
-    button = QToolButton()
-    button.setObjectName("ToolKey")
-    button.setText(text)
-    button.setToolTip(tip)
-    button.setAccessibleName(text)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumHeight(28)
-    return button
-
-
 def _constraint_words(constraint: dict) -> str:
     """The message, with the limit added where the message does not name it."""
     message, limit = constraint.get("message", ""), constraint.get("limit")
@@ -480,5 +469,3 @@ def _set_quietly(widget, value) -> None:
         widget.blockSignals(True)
         widget.setValue(value)
         widget.blockSignals(False)
-
-

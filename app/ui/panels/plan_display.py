@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from app.ui.models.plan import assessment_dict
 from app.ui.models.records import Column
@@ -10,6 +10,7 @@ from app.ui.text import t
 from app.ui.widgets.field_volume_chart import FieldVolumeChart, curves_of
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, number_text
+from app.ui.widgets.key_button import key_button
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.sections import Section
 from app.ui.widgets.tables import ValueTable
@@ -77,7 +78,7 @@ class PlanDisplay(QWidget):
             ("field", t("Field surfaces"), t("Surfaces of the field, and the part of the target that it leaves")),
             ("margin", t("Margin map"), t("The target's surface in colours of its distance to the lethal surface, in mm")),
         ):
-            button = _key(title, tip)
+            button = key_button(title, tip)
             button.setCheckable(True)
             button.clicked.connect(lambda _on=False, what=what: self._show_what(what))
             self.shows[what] = button
@@ -158,7 +159,7 @@ class PlanDisplay(QWidget):
                 button.deleteLater()
             self.levels = {}
             for level in levels:
-                button = _key(number_text(level, 0), "")
+                button = key_button(number_text(level, 0), "")
                 button.setCheckable(True)
                 button.clicked.connect(lambda on, level=level: session.show_surface(level, on))
                 self.levels[level] = button
@@ -216,14 +217,3 @@ class PlanDisplay(QWidget):
         self.dialog = QFileDialog(self.window(), title)
         self.dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         return self.dialog
-
-
-def _key(text: str, tip: str) -> QToolButton:
-    button = QToolButton()
-    button.setObjectName("ToolKey")
-    button.setText(text)
-    button.setToolTip(tip)
-    button.setAccessibleName(text)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumHeight(28)
-    return button

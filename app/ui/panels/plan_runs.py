@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from app.ui.models.plan_runs import point_columns, point_rows, run_columns, run_words, session_names, shift_columns
 from app.ui.panels.plan_delivered import LookBox
 from app.ui.text import t
+from app.ui.widgets.key_button import key_button
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.sections import Section
 from app.ui.widgets.tables import NumberDelegate, ValueTable
 
 FARTHEST_MM = 2000.0
-
-
-def key(text: str, tip: str = "") -> QToolButton:
-    """A compact button that shares a line with others."""
-    button = QToolButton()
-    button.setObjectName("ToolKey")
-    button.setText(text)
-    button.setToolTip(tip)
-    button.setAccessibleName(text)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumHeight(28)
-    return button
 
 
 def line(*widgets: QWidget) -> QHBoxLayout:
@@ -57,9 +46,9 @@ class PlacementBox(QWidget):
         for column in (1, 2, 3):
             self.points.setItemDelegateForColumn(column, NumberDelegate(-FARTHEST_MM, FARTHEST_MM, 1.0, 1, self.points))
         self.points.selectionModel().selectionChanged.connect(lambda *_: self._show_pick())
-        self.pick = key(t("Put at crosshair"))
+        self.pick = key_button(t("Put at crosshair"))
         self.pick.clicked.connect(lambda _checked=False: self._pick())
-        self.stop = key(t("Stop laying"), t("The needles stay as drawn and become a plan of their own"))
+        self.stop = key_button(t("Stop laying"), t("The needles stay as drawn and become a plan of their own"))
         self.stop.clicked.connect(lambda _checked=False: session.end_placement())
         self.shifts = ValueTable(shift_columns(), t("Needles as they lie against the plan"), max_rows=6)
         self.still = WrapLabel(tone="warning", small=True)
@@ -160,11 +149,11 @@ class PlanRunsSection(Section):
         self.runs.chosen.connect(lambda row: self._look(row.plan_run_id))
         self.runs.activated_row.connect(lambda row: session.open_plan_run(row.plan_run_id))
         self.selected = WrapLabel(small=True)
-        self.open = key(t("Open as draft"), t("Copy this run into the plan on screen with the field kept with it; the run never changes"))
+        self.open = key_button(t("Open as draft"), t("Copy this run into the plan on screen with the field kept with it; the run never changes"))
         self.open.clicked.connect(lambda _checked=False: self._with(session.open_plan_run))
-        self.lay = key(t("Needles as they lie"), "")
+        self.lay = key_button(t("Needles as they lie"), "")
         self.lay.clicked.connect(lambda _checked=False: self._with(session.start_placement))
-        self.deliver = key(t("Delivered…"), t("Record what the generator delivered for this run, or correct a record"))
+        self.deliver = key_button(t("Delivered…"), t("Record what the generator delivered for this run, or correct a record"))
         self.deliver.clicked.connect(lambda _checked=False: self._with(session.ask_delivery))
         self.beside = QComboBox()
         self.beside.setAccessibleName(t("Compare the selected run with"))

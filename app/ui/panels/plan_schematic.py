@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from app.ui.text import t
+from app.ui.widgets.key_button import key_button
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.sections import Section
 from planning.anatomy import NEAR_MM
@@ -394,13 +395,7 @@ def _caption(text: str, buddy: QWidget) -> QLabel:
 
 
 def _button(text: str, tip: str, work) -> QToolButton:
-    button = QToolButton()
-    button.setObjectName("ToolKey")
-    button.setText(text)
-    button.setToolTip(tip)
-    button.setAccessibleName(text)
-    button.setMinimumHeight(28)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    button = key_button(text, tip)
     button.clicked.connect(lambda _checked=False: work())
     return button
 

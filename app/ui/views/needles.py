@@ -64,6 +64,21 @@ def draw_needle(painter: QPainter, p: ProjectedNeedle, view: PlaneView, taken: l
     shadow_text(painter, free_place(painter, view.width, view.height, x, y, p.needle.id, taken), p.needle.id, NEEDLE_COLOUR)
 
 
+def draw_ghost(painter: QPainter, p: ProjectedNeedle, colour: str) -> None:
+    """A needle that is not the plan's own: thin and dashed, a square at the tip, so that nobody takes it for one."""
+    for a, b, off, width, dashes in ((p.bare, p.entry, p.entry_off_mm, 1.0, [2, 4]), (p.tip, p.bare, p.bare_off_mm, 2.3, [3, 2])):
+        shade = QColor(colour)
+        shade.setAlpha(230 if min(abs(off), abs(p.tip_off_mm)) <= ON_SLICE_MM else 145)
+        for pen in (QPen(HALO, width + 1.6), QPen(shade, width)):
+            pen.setDashPattern([d / pen.widthF() * width for d in dashes])
+            pen.setCapStyle(Qt.PenCapStyle.FlatCap)
+            painter.setPen(pen)
+            painter.drawLine(a, b)
+    painter.setPen(QPen(QColor(colour), 1.2))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawRect(QRectF(p.tip.x() - 3, p.tip.y() - 3, 6, 6))
+
+
 def _part(painter, a: QPointF, b: QPointF, off_a: float, off_b: float, colour: QColor, width: float) -> None:
     """One part of a needle, whole near the slice and dashed away from it."""
     cuts = [0.0, 1.0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QLineF, QRectF, Qt
+from PySide6.QtCore import QLineF, QRectF
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from app.ui import kernels
@@ -11,7 +11,7 @@ from app.ui.style import pixel_font, shadow_text
 from app.ui.text import t
 from app.ui.views import overlays
 from app.ui.views.field_overlay import sample
-from app.ui.views.needles import ON_SLICE_MM, project
+from app.ui.views.needles import draw_ghost, project
 from app.ui.views.overlays import HALO, free_place, inside_pane
 
 PLANNED_COLOUR = "#9FE8B0"
@@ -31,17 +31,7 @@ def draw_planned(painter: QPainter, pane, taken: list[QRectF]) -> None:
         return
     for needle in placement.planned:
         p = project(needle, view, pane.geometry, pane.slice_number)
-        for a, b, off, width, dashes in ((p.bare, p.entry, p.entry_off_mm, 1.0, [2, 4]), (p.tip, p.bare, p.bare_off_mm, 2.2, [3, 2])):
-            colour = QColor(PLANNED_COLOUR)
-            colour.setAlpha(230 if min(abs(off), abs(p.tip_off_mm)) <= ON_SLICE_MM else 140)
-            for pen in (QPen(HALO, width + 1.6), QPen(colour, width)):
-                pen.setDashPattern([d / pen.widthF() * width for d in dashes])
-                pen.setCapStyle(Qt.PenCapStyle.FlatCap)
-                painter.setPen(pen)
-                painter.drawLine(a, b)
-        painter.setPen(QPen(QColor(PLANNED_COLOUR), 1.2))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRect(QRectF(p.tip.x() - 3, p.tip.y() - 3, 6, 6))
+        draw_ghost(painter, p, PLANNED_COLOUR)
         name = t("{id} planned").format(id=needle.id)
         painter.setFont(pixel_font(11))
         shadow_text(painter, free_place(painter, view.width, view.height, p.tip.x() + 7, p.tip.y() + 14, name, taken), name, PLANNED_COLOUR)

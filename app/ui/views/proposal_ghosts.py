@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPen
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QPainter
 
 from app.ui.style import pixel_font, shadow_text
-from app.ui.views.needles import ON_SLICE_MM, project
-from app.ui.views.overlays import HALO, free_place
+from app.ui.views.needles import draw_ghost, project
+from app.ui.views.overlays import free_place
 
 GHOST_COLOUR = "#BFE3FF"
 GHOST_RGB = tuple(int(GHOST_COLOUR[n:n + 2], 16) / 255 for n in (1, 3, 5))
@@ -25,17 +25,7 @@ def draw_ghosts(painter: QPainter, pane, taken: list[QRectF]) -> None:
     painter.setFont(pixel_font(11))
     for needle in session.ghost_needles:
         p = project(needle, view, pane.geometry, pane.slice_number)
-        for a, b, off, width, dashes in ((p.bare, p.entry, p.entry_off_mm, 1.0, [2, 4]), (p.tip, p.bare, p.bare_off_mm, 2.4, [3, 2])):
-            colour = QColor(GHOST_COLOUR)
-            colour.setAlpha(230 if min(abs(off), abs(p.tip_off_mm)) <= ON_SLICE_MM else 150)
-            for pen in (QPen(HALO, width + 1.6), QPen(colour, width)):
-                pen.setDashPattern([d / pen.widthF() * width for d in dashes])
-                pen.setCapStyle(Qt.PenCapStyle.FlatCap)
-                painter.setPen(pen)
-                painter.drawLine(a, b)
-        painter.setPen(QPen(QColor(GHOST_COLOUR), 1.2))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRect(QRectF(p.tip.x() - 3, p.tip.y() - 3, 6, 6))
+        draw_ghost(painter, p, GHOST_COLOUR)
         name = ghost_name(session, needle)
         painter.setFont(pixel_font(11))
         shadow_text(painter, free_place(painter, view.width, view.height, p.entry.x() + 7, p.entry.y() - 6, name, taken), name, GHOST_COLOUR)
