@@ -18,6 +18,7 @@ from PySide6.QtGui import QUndoStack
 from app.study.model import Reading, ReadingState, SeriesRecord, TargetNode, Visit
 from app.ui.commands import StepCommand
 from app.ui.job_runner import JobRunner
+from app.ui.session_ablation_margin import AblationMarginPart
 from app.ui.session_calipers import CalipersPart
 from app.ui.session_compare import ComparePart
 from app.ui.session_drawing import DrawingPart
@@ -53,7 +54,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, ComparePart, ModelPart, PacsPart, QObject):
+class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -93,6 +94,7 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
     findings_changed = Signal()
     node_details_needed = Signal(str)  # node_id whose side or level is not stated yet
     saved = Signal(str)  # what was confirmed on disk, with its time
+    ablation_changed = Signal()  # the margin after an ablation: what is chosen, measured, shown
     comparison_changed = Signal()  # the visit beside, its link, landmarks
     other_crosshair_changed = Signal()
     series_found = Signal(object)  # several series to choose one from (a ScanResult)

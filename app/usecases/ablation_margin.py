@@ -72,14 +72,21 @@ class MarginAnswer:
 def measure_margins(lesions: tuple[NodeMask, ...], zone: NodeMask, carried: Carried, liver: NodeMask | None = None, *, capsule_mm: float = 5.0,
                     context: JobContext | None = None) -> MarginAnswer:
     """Signed sub-voxel margin of each lesion (masks of the picture before) to the zone (mask of the picture after).
-    ``liver`` lies on the picture before. Refuses empty masks (``empty_mask``)."""
+    ``liver`` lies on the picture before. Refuses empty masks (``empty_mask``); raises ``Cancelled``."""
     context = context or JobContext()
+    context.report("Finding the surface of the zone", 0.0)
+    if not zone.array.any() or not all(mask.array.any() for mask in lesions):
+        raise PlanRefused("The lesion or the zone has no surface.", code="empty_mask")
     zone_surface = surface_of(MaskShape(zone), SPACING_MM)
     out, findings = [], []
     for n, mask in enumerate(lesions):
-        context.report("Measuring margins", n / len(lesions))
+        part = context.part(0.2 + 0.8 * n / len(lesions), 0.2 + 0.8 * (n + 1) / len(lesions))
+        part.report("Measuring margins", 0.0)
         shape = MaskShape(mask)
-        figures = margins(surface_of(shape, SPACING_MM), zone_surface, carried.matrix)
+        surface = surface_of(shape, SPACING_MM)
+        part.report("Measuring margins", 0.3)
+        figures = margins(surface, zone_surface, carried.matrix)
+        part.report("Measuring margins", 0.7)
         if figures is None:
             raise PlanRefused("The lesion or the zone has no surface.", code="empty_mask")
         without = None

@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
 
 from app.ui.models.follow_up import chart_points, follow_up_columns, has_parts, interval_notes, part_columns, readers
 from app.ui.models.nodes import identity_columns, node_rows
+from app.ui.panels.ablation_margin import AblationMarginSection
 from app.ui.panels.agreement import AgreementSection
 from app.ui.panels.compare import CompareSection
 from app.ui.session import Session
@@ -58,7 +59,8 @@ class FollowUpPanel(StepPanel):
         self.identity = Section(t("Nodes, one identity at all visits"))
         self.identity.body.addWidget(self.nodes)
         self.compare = CompareSection(session)
-        for section in (change, self.compare, readings, self.parts, self.agreement, self.identity):
+        self.ablation = AblationMarginSection(session)
+        for section in (change, self.compare, self.ablation, readings, self.parts, self.agreement, self.identity):
             self.content.addWidget(section)
         self.content.addStretch(1)
         self.primary.clicked.connect(lambda: session.set_step("report"))

@@ -15,7 +15,7 @@ from app.ui.text import t
 from app.ui.tools.base import draft_mask
 from app.ui.views import overlays
 from app.ui.views.plane import axis_names
-from app.ui.views.scene_thermal import ThermalInScene
+from app.ui.views.scene_ablation import AblationInScene
 
 SKIN_COLOUR = (0.80, 0.66, 0.58)
 BONE_COLOUR = (0.90, 0.87, 0.80)
@@ -29,7 +29,7 @@ def load_libraries(context=None) -> None:
         importlib.import_module(module)
 
 
-class ScenePane(ThermalInScene, QWidget):
+class ScenePane(AblationInScene, QWidget):
     """Nodes, needles, field and the patient's surface in space.
 
     ``prepare`` builds the scene on the GUI thread once the libraries are loaded; until then the
