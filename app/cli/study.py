@@ -127,8 +127,11 @@ def register(commands) -> None:
     back.add_argument("--out", type=Path, required=True, metavar="STUDY", help="an absent or empty folder")
     back.set_defaults(work=run_restore)
 
-    check = add_command(verbs, "check-protocol", help="check a protocol file")
-    check.add_argument("file", type=Path, metavar="FILE", help="protocol file, nodus.protocol/1")
+    check = add_command(
+        verbs, "check-protocol", help="check a protocol file",
+        description="Check a protocol file. Every mistake is told with its place in the file, its code and a sentence. Exit code 4 where there is a fault, 0 with warnings alone.",
+    )  # fmt: skip
+    check.add_argument("file", type=Path, metavar="FILE", help="protocol file (nodus.protocol/2, or /1 of earlier studies), or a shipped protocol's name")
     check.set_defaults(work=run_check_protocol)
     treating.register(verbs)
     for verb in verbs.choices.values():
@@ -424,12 +427,17 @@ def run_restore(args) -> int:
 
 
 def run_check_protocol(args) -> int:
-    """Check a protocol file."""
-    from app.study.protocol import load_protocol
+    """Check a protocol file; 4 where it has a fault, 0 with warnings alone."""
+    from app.study.protocol import check_file
 
-    protocol = load_protocol(args.file)
-    emit({"ok": True, "protocol": protocol.stamp}, as_json=args.json, human=f"{protocol.stamp}: no fault found")
-    return 0
+    content, found = check_file(args.file)
+    faults, notes = ([f for f in found if (f.severity == "error") is errors] for errors in (True, False))
+    stamp = None if faults else f"{content['id']}/{content['version']}"
+    answer = {"ok": not faults, "protocol": stamp, "faults": [f.to_dict() for f in faults], "warnings": [f.to_dict() for f in notes]}
+    lines = [f"{stamp}: no fault found" if not faults else f"{args.file.name}: {len(faults)} fault{'s' if len(faults) > 1 else ''}"]
+    lines += [f"  {f.path or 'file'}: {f.message} [{f.code}]" + ("" if f.severity == "error" else " (warning)") for f in (*faults, *notes)]
+    emit(answer, as_json=args.json, human="\n".join(lines))
+    return 0 if not faults else 4
 
 
 def run_export(args) -> int:

@@ -48,6 +48,8 @@ ROLES = ("site", "central", "adjudicator", "training")
 # How the volume of an enhancing or ablated part was come by: an outline of its own, every voxel of the
 # node's outline at or above a threshold in HU, a number stated by the reader, or what is left of the whole.
 PART_SOURCES = ("outlined", "hu_threshold", "stated", "derived")
+# Residual enhancement as the reader grades it, from 0 (none) to 3, as the reading charter defines them; NE: not evaluable.
+ENHANCEMENT_GRADES = ("0", "1", "2", "3", "NE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class TargetNode:
     level: str
     high_risk: tuple[str, ...] = ()
     seed_mm: tuple[float, float, float] | None = None  # where it was first clicked, LPS
+    found_by: str | None = None  # the blinded reader who added it; None: known to everybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +151,17 @@ class Reading:
     enhancing_above_hu: float | None = None
     enhancing_source: str | None = None
     viable_mask_sha256: str | None = None
+    enhancement_grade: str | None = None  # of ENHANCEMENT_GRADES, by the reader's eye
+    signature_id: str | None = None  # the electronic signature it was locked with
+    edition: int | None = None  # counts its saves: who saves over a newer one is refused
 
 
-EVENT_KINDS = ("IRE", "SALVAGE", "RFA", "CRYO_RF", "SYSTEMIC", "PROGRESSION", "WITHDRAWAL", "LOST", "DEATH")
+# ENROLMENT, ALLOCATION (detail: arm), SURGERY; NRS (detail: score, hours), LAB (detail: test, value, unit, ...) and ELIGIBILITY
+# (detail: criterion, met) are values of a subject on a date: app.study.clinical and app.study.eligibility say what they hold.
+EVENT_KINDS = (
+    "IRE", "SALVAGE", "RFA", "CRYO_RF", "SYSTEMIC", "PROGRESSION", "WITHDRAWAL", "LOST", "DEATH",
+    "ENROLMENT", "ALLOCATION", "SURGERY", "NRS", "LAB", "ELIGIBILITY",
+)  # fmt: skip
 ABLATION_KINDS = ("IRE", "SALVAGE", "RFA", "CRYO_RF")
 
 
@@ -231,6 +242,56 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """An account of the study. ``roles`` are of ``permissions.ROLE_RIGHTS``; the password's hash never leaves the store."""
+
+    user_id: str
+    full_name: str
+    roles: tuple[str, ...]
+    site: str | None = None
+    disabled: bool = False
+    created_utc: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An electronic signature: who, when (UTC) and with what meaning, bound to the content it was given for."""
+
+    signature_id: str
+    object: str  # the record's name in the trail: readings:R-0a1b@2
+    user_id: str
+    name: str
+    meaning: str
+    signed_utc: str
+    content_sha256: str
+    software_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adjudication:
+    """Which reader counts for a node's baseline and visit, as an adjudicator selected: written once.
+
+    ``candidates`` maps each reader to ``{"baseline": [reading_id, version] | None, "visit": [reading_id, version]}``;
+    ``triggers`` are the codes of what differed.
+    """
+
+    adjudication_id: str
+    subject_id: str
+    node_id: str
+    visit_id: str
+    modality: str
+    method: str
+    selected_reader: str
+    candidates: dict
+    triggers: tuple[str, ...]
+    adjudicator: str
+    reason: str
+    created_utc: str
+    signature_id: str | None = None
+    software_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StudySnapshot:
     """Everything a report, an export or a response table needs, read in one transaction.
 
@@ -250,3 +311,6 @@ class StudySnapshot:
     deliveries: tuple[Delivery, ...] = ()
     head_events: int = 0
     head_sha256: str = ""
+    signatures: tuple[Signature, ...] = ()
+    adjudications: tuple[Adjudication, ...] = ()
+    settings: dict = field(default_factory=dict)  # of the readers: order seeds, which reader is the first

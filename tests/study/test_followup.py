@@ -157,7 +157,7 @@ def test_that_a_stated_repeatability_gives_the_interval(case: CaseBuilder) -> No
     half = 1.96 * 2**0.5 * 10 * 0.5
     assert row.interval_pct == pytest.approx((50 - half, 50 + half))
     assert row.interval_from == "repeatability"
-    assert (row.cv_pct, row.cv_source) == (10.0, "protocol ire-cervical-ln/1")
+    assert (row.cv_pct, row.cv_source) == (10.0, "protocol ire-cervical-ln/2")
 
 
 def test_that_a_published_repeatability_stands_in_with_its_source(case: CaseBuilder) -> None:

@@ -30,7 +30,7 @@ def test_that_the_neck_protocol_has_its_visits_windows_and_limits() -> None:
     assert protocol.visit("Month 12").window_days == (-28, 28)
     limits = protocol.content["limits"]
     assert (limits["nodes_per_side"], limits["long_axis_below_mm"], limits["levels_excluded"]) == (5, 30, ["VII"])
-    assert protocol.content["salvage"] == {"allowed": 1, "within_days": 14, "counted_from": "day_30_scan"}
+    assert protocol.content["salvage"] == {"allowed": 1, "after_visit": "Day 30", "within_days": 14, "counted_from": "scan"}
     assert protocol.cv_pct("CT", "voxel") is None
     assert protocol.visit("Unscheduled") is None
 

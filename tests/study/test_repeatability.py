@@ -27,7 +27,7 @@ def test_that_limits_between_readers_become_a_cv_of_one_reading() -> None:
 
 def test_that_the_protocol_goes_before_what_was_published() -> None:
     own = stated_repeatability(with_reading(repeatability_cv_pct={"CT/voxel": 8.0}), "CT", "voxel")
-    assert (own.cv_pct, own.source) == (8.0, "protocol ire-cervical-ln/1")
+    assert (own.cv_pct, own.source) == (8.0, "protocol ire-cervical-ln/2")
     told = stated_repeatability(with_reading(repeatability_cv_pct={"CT/voxel": 8.0}, repeatability_source={"CT/voxel": "pilot of 20 nodes"}), "CT", "voxel")
     assert told.source == "protocol ire-cervical-ln/1: pilot of 20 nodes"
 

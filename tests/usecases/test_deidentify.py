@@ -194,7 +194,7 @@ def test_that_copies_made_with_a_studys_key_match_what_the_study_holds(heap, tmp
     shared = deidentify(heap, tmp_path / "out", "trial", found, subject="S-001", trial=trial, confirm_all=True, context=JobContext())
     assert {Path(f["path"]).stem for f in shared["files"]} == stored
     ds = pydicom.dcmread(tmp_path / "out" / shared["files"][0]["path"])
-    assert (ds.ClinicalTrialProtocolID, ds.ClinicalTrialSiteID, ds.ClinicalTrialTimePointID) == ("ire-cervical-ln/1", "012", "Baseline")
+    assert (ds.ClinicalTrialProtocolID, ds.ClinicalTrialSiteID, ds.ClinicalTrialTimePointID) == ("ire-cervical-ln/2", "012", "Baseline")
     assert ds.LongitudinalTemporalOffsetFromEvent == 0.0
     for path in (tmp_path / "out").rglob("*"):
         assert not path.is_file() or (key not in path.read_bytes() and key.hex().encode() not in path.read_bytes())

@@ -147,4 +147,4 @@ def test_that_a_threshold_to_begin_with_is_the_protocols_else_this_readers_last_
     assert known_threshold(protocol, case.store.readings(), "reader-b", names, case.node.node_id) is None
     content = load_protocol("ire-cervical-ln").content
     charter = protocol_from({**content, "reading": {**content["reading"], "enhancing_above_hu": 80}})
-    assert known_threshold(charter, case.store.readings(), "reader-a", names, case.node.node_id) == (80.0, "protocol ire-cervical-ln/1")
+    assert known_threshold(charter, case.store.readings(), "reader-a", names, case.node.node_id) == (80.0, f"protocol {charter.stamp}")
