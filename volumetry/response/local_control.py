@@ -62,10 +62,10 @@ class TumourCourse:
 
 def tumour_course(tumour: TreatedTumour, *, course_sessions: int = 1) -> TumourCourse:
     """Follow one tumour. ``course_sessions`` is how many sessions the protocol counts as its first course; a further one
-    before it was complete is retreatment. A control on the day of an ablation belongs before it. Refuses ``no_ablation``."""
+    before it was complete is retreatment. A control on the day of an ablation belongs before it. Refuses ``tumour_not_treated``."""
     ablations = sorted(tumour.ablations)
     if not ablations:
-        raise MeasurementRefused(f"{tumour.tumour_id} has no ablation.", code="no_ablation")
+        raise MeasurementRefused(f"{tumour.tumour_id} has no ablation.", code="tumour_not_treated")
     course, later = ablations[:course_sessions], ablations[course_sessions:]
     controls = sorted((c for c in tumour.controls if c.date > ablations[0][0]), key=lambda c: c.date)
     usable = [c for c in controls if c.viable is not None]
