@@ -47,7 +47,7 @@ ENDPOINT = (
     "name", "title", "rank", "kind", "population", "clock", "visit", "window_days", "units", "primary_unit", "criteria", "events", "salvaged", "arms",
 )  # fmt: skip
 ENDPOINT_NEEDED = ("name", "title", "rank", "kind", "population", "clock", "visit", "units")
-RANKS = ("primary", "secondary", "safety", "exploratory")
+RANKS = ("primary", "secondary", "tolerability", "exploratory")
 ENDPOINT_KINDS = ("VRR", "DISAPPEARANCE", "RECURRENCE", "PFS", "OS", "ORR", "LOCAL_CONTROL", "TECHNIQUE_EFFICACY", "NRS_AUC", "NRS_SUSTAINED")
 WITHOUT_VISIT = ("NRS_AUC", "NRS_SUSTAINED")
 POPULATIONS = (
