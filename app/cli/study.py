@@ -10,6 +10,7 @@ from app.cli import treating
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from app.study.model import EVENT_KINDS, LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
+from app.study.schedule import STATUSES
 from volumetry.errors import NodusError
 from volumetry.outline_origin import OutlineOrigin
 
@@ -104,8 +105,13 @@ def register(commands) -> None:
     lock.add_argument("--meaning", default="I have read and confirm this measurement", help="what locking means (that you read and confirm it, without it)")
     lock.set_defaults(work=run_lock)
 
-    status = add_command(verbs, "status", help="what is in the study")
+    status = add_command(
+        verbs, "status", help="what is in the study, who is due and until when a salvage may be done",
+        description="Subjects with nodes and readings, and each visit as the protocol plans it: target day, window, actual date and status on the stated day ("
+        + "; ".join(f"{name}: {meaning}" for name, meaning in STATUSES.items()) + "). With --json, schedule lists the visits of each subject and salvage its deadline with days left.",
+    )  # fmt: skip
     status.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    status.add_argument("--on", metavar="DATE", help="the day that due and overdue are told for, YYYY-MM-DD (today without it)")
     status.set_defaults(work=run_status)
 
     response = add_command(verbs, "response", help="volume reduction rates")
@@ -340,12 +346,20 @@ def run_lock(args) -> int:
 
 
 def run_status(args) -> int:
-    """List subjects, visits, nodes and readings."""
+    """List subjects, visits with their windows and status, nodes and readings."""
+    import datetime as dt
+
+    from app.study.rules import check_date
+    from app.study.schedule import study_schedule
+
+    on = dt.date.fromisoformat(check_date(args.on, "day") or dt.date.today().isoformat())
     with opened(args.study) as store:
         shot = store.snapshot()
+    planned = study_schedule(shot, on=on)
     answer = {
         "study_id": shot.study_id,
         "name": shot.name,
+        "on": on.isoformat(),
         "subjects": [
             {
                 "subject": s.subject_id,
@@ -354,12 +368,23 @@ def run_status(args) -> int:
                 "readings": {
                     state: sum(1 for r in shot.readings if r.subject_id == s.subject_id and str(r.state) == state) for state in ("draft", "measured", "locked", "superseded")
                 },
+                **planned[s.subject_id],
             }
             for s in shot.subjects
         ],
     }
-    rows = [[s["subject"], str(len(s["visits"])), str(len(s["nodes"])), str(s["readings"]["measured"]), str(s["readings"]["locked"])] for s in answer["subjects"]]
-    emit(answer, as_json=args.json, human=table(rows, ["subject", "visits", "nodes", "measured", "locked"]))
+
+    def now(subject: dict) -> str:
+        return ", ".join(f"{r['visit']} {r['status']}" for r in subject["schedule"] if r["status"] in ("due", "overdue", "missed", "out_of_window")) or "-"
+
+    def salvage(subject: dict) -> str:
+        told = subject["salvage"]
+        return "-" if told is None else told["state"] + ("" if told["days_left"] is None else f", {told['deadline']}, {told['days_left']} days left")
+
+    rows = [
+        [s["subject"], str(len(s["visits"])), str(len(s["nodes"])), str(s["readings"]["measured"]), str(s["readings"]["locked"]), now(s), salvage(s)] for s in answer["subjects"]
+    ]
+    emit(answer, as_json=args.json, human=f"on {on.isoformat()}\n" + table(rows, ["subject", "visits", "nodes", "measured", "locked", "to do", "salvage"]))
     return 0
 
 

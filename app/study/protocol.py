@@ -195,6 +195,7 @@ def upgraded(content: dict) -> dict:
     if salvage:
         after = next((v["name"] for v in content["visits"] if v["phase"] == "post"), None)
         salvage = {"allowed": salvage.get("allowed"), "after_visit": after, "within_days": salvage.get("within_days"), "counted_from": "result" if str(salvage.get("counted_from")).endswith("result") else "scan"}
+    last_pre = max((v["order"] for v in content["visits"] if v["phase"] == "pre"), default=0)  # the baseline: the one before the treatment with pictures
     reading = {**content["reading"], "baseline": {"before": "first", "rule": "last_evaluable", "same": ["reader", "modality", "method"]}}
     return {
         **content,
@@ -203,7 +204,7 @@ def upgraded(content: dict) -> dict:
         "arms": [],
         "month_arithmetic": "calendar_month_clamped",
         "anchors": {which: {"kinds": kinds, "which": which, "meaning": str(said.get(which, f"the subject's {which} ablation"))} for which in ("first", "last")},
-        "visits": [{**v, "imaging": [content["reading"]["modalities"]]} for v in content["visits"]],
+        "visits": [{**v, "imaging": [] if v["phase"] == "pre" and v["order"] < last_pre else [content["reading"]["modalities"]]} for v in content["visits"]],
         "ends_follow_up": ["PROGRESSION", "WITHDRAWAL", "LOST", "DEATH"],
         "ablation": {"kinds": kinds, "rounds_max": None, "lesions_per_round": None},
         "salvage": salvage,
