@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.study.model import Delivery, PlanRun
 from app.study.store import StudyStore
-from app.usecases.kept_plans import open_run
+from app.usecases.kept_plans import is_thermal, open_run
 from app.usecases.plan import PlanDraft
 from planning.compare import compare_delivery, compare_plans
 from planning.plan import TreatmentPlan
@@ -48,8 +48,10 @@ class SideBySide:
 
 
 def look_at_run(store: StudyStore, plan_run_id: str) -> LookedAt:
-    """What is known of a run. Raises ``plan_run_missing``."""
+    """What is known of a run; of a plan of heat or cold nothing more than itself. Raises ``plan_run_missing``."""
     run = store.plan_run(plan_run_id)
+    if is_thermal(run):
+        return LookedAt(run, (), None, None)
     found = None
     if run.planned_id is not None:
         planned = store.plan_run(run.planned_id)

@@ -27,6 +27,7 @@ from app.study.followup import counting_readings, respond
 from app.study.model import ABLATION_KINDS, PlanRun, Reading, SeriesRecord, StudySnapshot
 from app.study.store import StudyStore
 from app.usecases.import_images import part_of
+from app.usecases.kept_plans import is_thermal
 from app.usecases.readings import mask_of_reading
 from app.usecases.report import choose_pictures, render_subject_report
 from app.usecases.trial_identity import shifted_moment, shifted_snapshot, study_key
@@ -41,6 +42,7 @@ from volumetry.errors import NodusError
 from volumetry.geometry import ImageGeometry
 
 DICOM_FORMATS = ("dicom-sr", "dicom-seg", "dicom-labelmap", "dicom-rtstruct", "dicom-pdf", "dicom-key-image", "dicom-field")
+NO_FIELD = ("run_is_thermal", "The run is a plan of RFA or cryo + RF: it has no electric field to write.")
 NO_VOLUME = ("no_pictures", "The plan's visit has no volume that its field could belong to.")
 
 
@@ -369,6 +371,9 @@ def _fields(export: _Export, locked: list[Reading]) -> None:
 
 
 def _field(export: _Export, run: PlanRun) -> None:
+    if is_thermal(run):
+        _leave_out_plan(export, run, *NO_FIELD)
+        return
     digest = run.blobs.get("field_v_per_cm")
     if digest is None or run.visit_id is None:
         _leave_out_plan(export, run, *NO_VOLUME)

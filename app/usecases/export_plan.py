@@ -17,6 +17,7 @@ from app.study.model import PlanRun, StudySnapshot
 from app.study.store import StudyStore
 from app.usecases.export_dicom import _Export, _field, _move, _volume_of_plan
 from app.usecases.import_images import part_of
+from app.usecases.kept_plans import is_thermal, need_electric
 from app.usecases.plan_sheet import SheetRefused, sheet_of_run, write_sheet
 from dicom_io.ct import read_geometry, series_of_files
 from dicom_io.seg_write import write_seg
@@ -35,9 +36,9 @@ def export_run_sheet(store: StudyStore, plan_run_id: str, path: Path, context: J
 def export_run_dicom(store: StudyStore, plan_run_id: str, out: Path, context: JobContext) -> dict[str, Any]:
     """Write the field of a run as Parametric Map and its lethal zone as Segmentation, on the volume of its visit, into the
     folder ``out``; both or none. They are no treatment sheet: a refused plan has them too, and its constraints stay in
-    the study. Receipt as of ``export_run_sheet``, with ``left_out``. Raises ``plan_run_missing``, ``nothing_to_export``,
-    ``export_failed``, ``export_would_replace``."""
-    run, snapshot = store.plan_run(plan_run_id), store.snapshot()
+    the study. Receipt as of ``export_run_sheet``, with ``left_out``. Raises ``plan_run_missing``, ``run_is_thermal``,
+    ``nothing_to_export``, ``export_failed``, ``export_would_replace``."""
+    run, snapshot = need_electric(store.plan_run(plan_run_id)), store.snapshot()
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as folder:
@@ -62,6 +63,9 @@ def export_sheets(store: StudyStore, snapshot: StudySnapshot, out: Path, *, subj
     in ``left_out``. Raises ``nothing_to_export`` where no run has a sheet."""
     files, left_out = [], []
     for run in (r for r in snapshot.plan_runs if subject_id in (None, r.subject_id)):
+        if is_thermal(run):
+            left_out.append({"subject": run.subject_id, "plan_run": run.plan_run_id, "code": "run_is_thermal", "message": "A plan of RFA or cryo + RF has no plan sheet."})
+            continue
         path = out / f"plan-{run.subject_id}-{run.plan_run_id}.pdf"
         try:
             made = write_sheet(sheet_of_run(store, run.plan_run_id, JobContext()), path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from app.study.errors import StudyRefused
 from app.study.model import PlanRun
 from app.study.store import StudyStore
 from app.usecases.plan import NeedleDraft, PairDraft, PlanDraft, tissue_presets
@@ -25,7 +26,8 @@ DRAWN_VOXELS_MOST = 4_000_000
 @dataclass(frozen=True, slots=True)
 class KeptRun:
     """A row of the list of runs. ``coverage_pct`` is the least covered target's; ``refused`` holds the codes that refuse
-    approval; ``deliveries`` counts records that stand."""
+    approval; ``deliveries`` counts records that stand. ``thermal``: a plan of heat or cold, of that ``modality`` (else
+    ``ire``) and those ``rounds``."""
 
     plan_run_id: str
     created_utc: str
@@ -39,6 +41,9 @@ class KeptRun:
     lethal_v_per_cm: float | None
     refused: tuple[str, ...]
     deliveries: int
+    thermal: bool = False
+    modality: str = "ire"
+    rounds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +60,7 @@ class KeptField:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptAnswer:
-    """The answer of a run as it was kept; it has no margin map."""
+    """The answer of a run as it was kept. ``margins`` is empty until ``margins_of`` works it out: maps are not kept."""
 
     answer: dict
     margins: dict
@@ -83,6 +88,21 @@ class OpenedRun:
     notes: tuple[str, ...] = ()
 
 
+THERMAL_SCHEMA = "nodus.thermal/1"
+
+
+def is_thermal(run: PlanRun | KeptRun) -> bool:
+    """True for a plan of RFA or cryo + RF: it has zones and no electric field."""
+    return run.thermal if isinstance(run, KeptRun) else run.content.get("schema") == THERMAL_SCHEMA
+
+
+def need_electric(run: PlanRun) -> PlanRun:
+    """The run itself. Raises ``run_is_thermal`` for a plan of heat or cold."""
+    if is_thermal(run):
+        raise StudyRefused(f"Plan run {run.plan_run_id} is a plan of RFA or cryo + RF: it has zones, and no electric field, pairs or pulses.", code="run_is_thermal", hint="Choose a run of an electric field.")
+    return run
+
+
 def kept_runs(store: StudyStore, subject_id: str) -> tuple[KeptRun, ...]:
     """All runs of a subject, oldest first."""
     counts: dict[str, int] = {}
@@ -94,18 +114,23 @@ def kept_runs(store: StudyStore, subject_id: str) -> tuple[KeptRun, ...]:
 def kept_run(run: PlanRun, deliveries: int = 0) -> KeptRun:
     """The row of one run."""
     answer = run.content.get("assessment", {})
-    covered = [x["coverage_pct"] for x in answer.get("targets", ()) if x.get("coverage_pct") is not None]
+    thermal = is_thermal(run)
+    covered = [x["coverage_pct"] for x in answer.get("lesions" if thermal else "targets", ()) if x.get("coverage_pct") is not None]
     refused = tuple(dict.fromkeys(c["code"] for c in answer.get("constraints", ()) if c.get("level") == "refuse"))
     return KeptRun(
         run.plan_run_id, run.created_utc, run.kind or "planned", run.session, run.node_id, run.visit_id, run.predecessor_id, run.planned_id,
-        min(covered, default=None), run.content.get("plan", {}).get("lethal_v_per_cm"), refused, deliveries,
+        min(covered, default=None), run.content.get("plan", {}).get("lethal_v_per_cm"), refused, deliveries, thermal,
+        next(iter(run.content.get("modality") or ()), "") if thermal else "ire", tuple(r["round"] for r in run.content.get("rounds", ())) if thermal else (),
     )  # fmt: skip
 
 
-def proposed_predecessor(runs, node_id: str | None, session: str | None):
+def proposed_predecessor(runs, node_id: str | None, session: str | None, *, thermal: bool = False):
     """Of runs, oldest first, the one that a new plan of this node and session most likely follows: the newest plan of the
-    same session, else, for salvage, the newest of Day 0 (its needles as they lie, where those were kept)."""
-    runs = [r for r in runs if node_id is not None and r.node_id == node_id]
+    same session, else, for salvage, the newest of Day 0 (its needles as they lie, where those were kept). A ``thermal``
+    plan follows the node's newest one; a plan of one kind never follows one of the other."""
+    runs = [r for r in runs if node_id is not None and r.node_id == node_id and is_thermal(r) == thermal]
+    if thermal:
+        return runs[-1] if runs else None
     same = [r for r in runs if session is not None and r.session == session and r.kind != "actual"]
     if same:
         return same[-1]
@@ -113,16 +138,36 @@ def proposed_predecessor(runs, node_id: str | None, session: str | None):
 
 
 def open_run(store: StudyStore, plan_run_id: str) -> OpenedRun:
-    """A run and the draft of exactly what it holds. Raises ``plan_run_missing``, ``plan_run_damaged`` (a blob is gone or is
-    none), and what a damaged plan is refused with."""
-    run = store.plan_run(plan_run_id)
-    plan = TreatmentPlan.from_dict(run.content["plan"], tissue_presets(), lambda path, _label: _mask_of(store, path))
+    """A run and the draft of exactly what it holds. Raises ``plan_run_missing``, ``run_is_thermal``, ``plan_run_damaged`` (a
+    blob is gone or is none), and what a damaged plan is refused with."""
+    run = need_electric(store.plan_run(plan_run_id))
+    plan = TreatmentPlan.from_dict(run.content["plan"], tissue_presets(), lambda path, _label: mask_of_blob(store, path))
     digest = run.blobs.get("field_v_per_cm")
     draft, notes = draft_of(plan)
     return OpenedRun(run, plan, draft, None if digest is None else unpack_field(store.get_blob(digest)), KeptAnswer(run.content["assessment"], {}), notes)
 
 
-def _mask_of(store: StudyStore, path: str) -> NodeMask:
+def margins_of(opened: OpenedRun) -> KeptAnswer:
+    """The answer of a run with its margin maps, worked out anew from the field and the plan that were kept: by the target's
+    name, points (LPS mm) and signed distances (mm) as in ``planning.margin``. Figures stay those that were kept."""
+    from planning.field.grid import FieldGrid
+    from planning.margin import lethal_surface, region_surface, signed_margin
+
+    kept, plan, maps = opened.field, opened.plan, {}
+    if kept is None:
+        return opened.answer
+    size = np.array(kept.geometry.shape[::-1]) * kept.geometry.spacing_mm
+    low = np.asarray(kept.geometry.origin_mm) - 0.5 * np.asarray(kept.geometry.spacing_mm)
+    grid = FieldGrid(kept.geometry.shape, float(kept.geometry.spacing_mm[0]), tuple(map(float, kept.geometry.origin_mm)), (tuple(map(float, low)), tuple(map(float, low + size))))
+    zone = lethal_surface(kept, plan.lethal_v_per_cm)
+    for n, region in enumerate(plan.regions):
+        if region.role == "target" and (found := signed_margin(region_surface(plan, n, grid), zone)) is not None:
+            maps[region.name if region.name not in maps else f"{region.name} ({n + 1})"] = found
+    return replace(opened.answer, margins=maps)
+
+
+def mask_of_blob(store: StudyStore, path: str) -> NodeMask:
+    """The mask that ``blob:SHA256`` names. Raises ``plan_run_damaged``."""
     if not path.startswith("blob:"):
         raise NodusError("A region of this run names a file that was not kept with it.", code="plan_run_damaged")
     return unpack_mask(store.get_blob(path.removeprefix("blob:")))

@@ -11,7 +11,7 @@ from app.study.canonical import canonical_json, sha256_text
 from app.study.errors import StudyRefused
 from app.study.model import DeliveredPair, PlanRun
 from app.study.store import StudyStore
-from app.usecases.kept_plans import proposed_predecessor
+from app.usecases.kept_plans import is_thermal, need_electric, proposed_predecessor
 from app.usecases.readings import pack_mask
 from planning.compare import compare_delivery, compare_plans
 from planning.safety import DeviceLimits
@@ -38,8 +38,11 @@ def save_plan_run(
     of plan, assessment, field and masks. With ``planned_id`` it holds the needles as they lie, for that plan.
     ``note`` says of the inputs what the plan does not: the picture it was drawn on. ``robustness`` (of
     this very plan) is kept as ``content["robustness"]`` with its map and its samples as blobs. Refusals as in
-    ``StudyStore.save_plan_run``; nothing is kept then but unnamed blobs.
+    ``StudyStore.save_plan_run``, and ``run_is_thermal`` where it names a plan of heat or cold; nothing is kept then but unnamed blobs.
     """
+    for named in (planned_id, predecessor_id):
+        if named is not None:
+            need_electric(store.plan_run(named))
     blobs = {"field_v_per_cm": store.put_blob(pack_field(solution))}
     written, answer = plan_dict(plan, store, blobs), assessment.to_dict()
     inputs = {
@@ -69,8 +72,8 @@ def newest_predecessor(store: StudyStore, subject_id: str, node_id: str, session
 
 def compare_runs(store: StudyStore, actual_id: str) -> dict:
     """A run of needles as they lie against the plan it belongs to, with what was delivered where that was recorded.
-    Raises ``plan_run_missing``, ``plan_kind_refused`` (the run names no plan)."""
-    actual = store.plan_run(actual_id)
+    Raises ``plan_run_missing``, ``run_is_thermal``, ``plan_kind_refused`` (the run names no plan)."""
+    actual = need_electric(store.plan_run(actual_id))
     if actual.planned_id is None:
         raise StudyRefused("This run holds no needles as they lie; name one that does.", code="plan_kind_refused")
     planned = store.plan_run(actual.planned_id)
@@ -79,6 +82,17 @@ def compare_runs(store: StudyStore, actual_id: str) -> dict:
     records = store.deliveries(actual_id) or store.deliveries(planned.plan_run_id)
     delivered = [p.to_dict() for d in records for p in d.pairs]
     return {"planned": planned.plan_run_id, "actual": actual_id, **found, "delivered": compare_delivery(actual.content["plan"], delivered) if delivered else None}
+
+
+def compare_any(store: StudyStore, first_id: str, second_id: str) -> dict:
+    """Two kept runs of one kind, as ``compare_plans`` or ``thermal_runs.compare_thermal`` gives them. Raises
+    ``plan_run_missing``, ``plan_kinds_differ``."""
+    from app.usecases.thermal_runs import compare_thermal
+
+    first, second = store.plan_run(first_id), store.plan_run(second_id)
+    if is_thermal(first) or is_thermal(second):
+        return compare_thermal(first, second)
+    return {"first": first_id, "second": second_id, **compare_plans(first.content["plan"], second.content["plan"], first.content["assessment"], second.content["assessment"])}
 
 
 def delivered_pairs(rows) -> tuple[DeliveredPair, ...]:

@@ -51,7 +51,10 @@ def plan_lines(run: PlanRun, count: int = 1) -> list[tuple[str, bool, Any]]:
     for target in assessment.get("targets") or []:
         lines.append((f"{target.get('name')}: coverage{at} {_plain(target.get('coverage_pct'), 1)} %", True, INK))
         lines.append((f"smallest margin {_plain(target.get('minimal_margin_mm'), 1)} mm", False, INK))
-    if assessment and not assessment.get("targets"):
+    for lesion in assessment.get("lesions") or []:  # of a plan of heat or cold
+        lines.append((f"{lesion.get('name')}: {_plain(lesion.get('coverage_pct'), 1)} % inside the chart zones", True, INK))
+        lines.append((f"smallest margin {_plain(lesion.get('minimal_margin_mm'), 1)} mm; a chart is a prior", False, INK))
+    if assessment and not assessment.get("targets") and not assessment.get("lesions"):
         lines.append(("The plan has no target.", True, ALARM))
     constraints = assessment.get("constraints") or []
     for constraint in sorted(constraints, key=lambda c: c.get("level") != "refuse"):

@@ -9,7 +9,7 @@ import pytest
 
 from app.jobs import JobContext
 from app.study.model import DeliveredPair
-from app.usecases.kept_plans import draft_of, kept_runs, needles_moved, open_run, placement_so_far, proposed_predecessor, unpack_field
+from app.usecases.kept_plans import draft_of, kept_runs, margins_of, needles_moved, open_run, placement_so_far, proposed_predecessor, unpack_field
 from app.usecases.plan import NeedleDraft, PlanDraft, draft_to_plan, solve_and_assess
 from app.usecases.plan_runs import save_plan_run
 from app.usecases.trial_identity import shifted_snapshot
@@ -52,6 +52,10 @@ def test_that_a_run_opens_as_exactly_what_was_kept(case, solved):
     assert opened.field.geometry.same_grid(solution.geometry)
     assert opened.answer.to_dict()["targets"] == assessment.to_dict()["targets"]
     assert opened.answer.can_be_approved is False
+    again, first = margins_of(opened).margins["N1"], assessment.margins["N1"]
+    assert again.points_mm == pytest.approx(first.points_mm)
+    assert again.distance_mm == pytest.approx(first.distance_mm, abs=1e-3)
+    assert margins_of(opened).to_dict() == opened.answer.to_dict()
     assert kept.content["inputs"]["picture"] == {"series_uid": "1.2"}
     again = draft_to_plan(replace(after, spacing_mm=3.0))
     assert again.pulses == plan.pulses
