@@ -9,13 +9,13 @@ and the ablated part have rates of their own, each against the same part, never 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from app.study.endpoints import NOTE, EndpointTable, endpoint_tables, left_out
+from app.study.clocks import NodeLog, SubjectLog, anchor_event, day_of, node_log, subject_logs
+from app.study.endpoints import NOTE, EndpointTable, ReadingKey, endpoint_tables, left_out
 from app.study.model import (
-    ABLATION_KINDS,
-    ClinicalEvent,
     Reading,
     ReadingState,
     ReadingStatus,
@@ -26,6 +26,7 @@ from app.study.model import (
 from app.study.protocol import StudyProtocol, protocol_from
 from app.study.repeatability import Repeatability, stated_repeatability
 from volumetry.finding import Finding
+from volumetry.response.course import zone_rate
 from volumetry.response.viable import ViableVolumes, viable_rates
 from volumetry.response.vrr import MeasuredBy, comparable, volume_reduction_rate, vrr_from_intervals
 
@@ -89,6 +90,12 @@ class NodeResponse:
     vrr_viable_pct: float | None = None
     vrr_ablated_pct: float | None = None
     parts_comparable: bool = False
+    enhancement_grade: str | None = None
+    anchor_id: str | None = None  # the subject's last ablation before the scan
+    node_anchor_id: str | None = None  # the node's own
+    days_from_node_anchor: int | None = None
+    zone_volume_ml: float | None = None  # ablation zone of Day 0, where the event states one
+    vrr_zone_pct: float | None = None  # the second rate, against that zone
 
     def to_dict(self) -> dict[str, Any]:
         """An entry of ``nodes`` in the answer of ``nodus study response --json``."""
@@ -100,14 +107,17 @@ class NodeResponse:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Follow-up rows, the readings that count before the first ablation, and the endpoint tables."""
+    """Follow-up rows, the readings that count before the first ablation, and the endpoint tables; ``locked`` are the rows of locked
+    readings alone, ``accepted`` the accepted records (None: not adjudicated)."""
 
     nodes: tuple[NodeResponse, ...]
     baselines: tuple[Reading, ...]
     endpoints: tuple[EndpointTable, ...] = ()
+    locked: tuple[NodeResponse, ...] = ()
+    accepted: frozenset[ReadingKey] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer of ``nodus study response --json``."""
+        """The part of the answer of ``nodus study response --json`` that goes visit by visit."""
         return {
             "nodes": [row.to_dict() for row in self.nodes],
             "endpoints": [table.to_dict() for table in self.endpoints],
@@ -128,32 +138,47 @@ def counting_readings(readings: tuple[Reading, ...] | list[Reading], *, locked_o
     return list(best.values())
 
 
-def respond(snapshot: StudySnapshot, *, subject_id: str | None = None, locked_only: bool = False) -> Response:
+def respond(snapshot: StudySnapshot, *, subject_id: str | None = None, locked_only: bool = False, accepted: Collection[ReadingKey] | None = None) -> Response:
     """The response of every node (of one subject, or of all), ordered by subject, node, visit, reader.
-    Endpoint tables are worked out of the locked readings alone, whatever else is shown."""
+
+    Endpoint tables are worked out of the locked readings alone, whatever else is shown. ``accepted`` holds (reading, version) of the
+    accepted records: then only these count. None: every locked central reading counts, in a table of its own reader.
+    """
     rows, baselines = _follow(snapshot, subject_id, locked_only)
-    of_locked = rows if locked_only else _follow(snapshot, subject_id, True)[0]
-    return Response(tuple(rows), tuple(baselines), endpoint_tables(of_locked))
+    of_locked = rows if locked_only or not any(r.provisional for r in rows) else _follow(snapshot, subject_id, True)[0]
+    return Response(tuple(rows), tuple(baselines), endpoint_tables(of_locked, accepted), tuple(of_locked), None if accepted is None else frozenset(accepted))
 
 
 def _follow(snapshot: StudySnapshot, subject_id: str | None, locked_only: bool) -> tuple[list[NodeResponse], list[Reading]]:
     protocol = protocol_from(snapshot.protocol)
     visits = {v.visit_id: v for v in snapshot.visits}
     nodes = {n.node_id: n for n in snapshot.nodes}
-    ablations = [e for e in snapshot.events if e.kind in ABLATION_KINDS]
+    logs = subject_logs(snapshot)
     per_reader: dict[tuple[str, str, str], list[Reading]] = {}
     for reading in counting_readings(snapshot.readings, locked_only=locked_only):
         if subject_id is None or reading.subject_id == subject_id:
             per_reader.setdefault((reading.node_id, reading.reader, reading.role), []).append(reading)
     rows: list[NodeResponse] = []
     baselines: list[Reading] = []
+    logged: dict[str, tuple[NodeLog, dt.date | None]] = {}
     for (node_id, _reader, _role), readings in per_reader.items():
-        one = _OneReader(nodes[node_id], visits, ablations, protocol, readings)
+        node = nodes[node_id]
+        log = logs.get(node.subject_id) or SubjectLog(node.subject_id)
+        if node_id not in logged:
+            logged[node_id] = (node_log(log, node_id), _start_of(protocol, log, node_id))
+        one = _OneReader(node, visits, *logged[node_id], protocol, readings)
         rows += one.rows()
         baselines += one.before
     rows.sort(key=lambda r: (r.subject, r.node, r.visit_order, r.visit_id, r.reader, r.role, r.modality, r.method, r.reading_id))
     baselines.sort(key=lambda r: (r.subject_id, nodes[r.node_id].label, visits[r.visit_id].order, r.reader, r.reading_id))
     return rows, baselines
+
+
+def _start_of(protocol: StudyProtocol, log: SubjectLog, node_id: str) -> dt.date | None:
+    """The day that baselines lie before, by the protocol: in a trial whose treatment is no ablation, that of its therapy."""
+    name = protocol.section("reading")["baseline"]["before"]
+    found = anchor_event(protocol, name, log, node_id) if name else None
+    return None if found is None else found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +216,10 @@ def part_rates(baseline: Reading, reading: Reading, alike: bool) -> _Parts:
     Where a part was come by in another way than at baseline (outlined, or another threshold) the rates
     are given, marked as not comparable (``unlike_part``). A part that only the follow-up has says so.
     """
-    volumes = parts_of(reading)
     gone = reading.status is ReadingStatus.DISAPPEARED_ASSESSED
     if reading.viable_ml is None and reading.ablated_ml is None and not gone:
-        return _Parts(volumes)
+        return _Parts()
+    volumes = parts_of(reading)
     rates = viable_rates(parts_of(baseline), volumes)
     shown = () if gone else tuple(f for f in rates.findings if f.code == "part_not_assessed")
     unlike = None if gone or baseline.viable_from is None else _unlike_part(baseline, reading)
@@ -236,16 +261,16 @@ class _OneReader:
         self,
         node: TargetNode,
         visits: dict[str, Visit],
-        ablations: list[ClinicalEvent],
+        ablations: NodeLog,
+        start: dt.date | None,
         protocol: StudyProtocol,
         readings: list[Reading],
     ) -> None:
         self.node = node
         self.visits = visits
         self.protocol = protocol
-        of_subject = [e for e in ablations if e.subject_id == node.subject_id]
-        self.node_days = sorted(_day(e.date) for e in of_subject if e.node_id in (None, node.node_id))
-        self.subject_days = sorted(_day(e.date) for e in of_subject)
+        self.ablations = ablations
+        self.start = start if start is not None else ablations.days[0] if ablations.days else None
         readings = sorted(readings, key=self._when)
         first_order = min((visits[r.visit_id].order for r in readings), default=0)
         self.before = [r for r in readings if self._is_before(visits[r.visit_id], first_order)]
@@ -260,10 +285,10 @@ class _OneReader:
         known; on the day itself, and without dates, by the protocol's phase of the visit; for a visit
         the protocol does not know, the reader's earliest counts as before."""
         planned = self.protocol.visit(visit.name)
-        if visit.actual_date is not None and self.node_days:
-            scan = _day(visit.actual_date)
-            if scan != self.node_days[0]:
-                return scan < self.node_days[0]
+        if visit.actual_date is not None and self.start is not None:
+            scan = day_of(visit.actual_date)
+            if scan != self.start:
+                return scan < self.start
         if planned is not None:
             return planned.phase == "pre"
         return visit.order == first_order
@@ -293,10 +318,11 @@ class _OneReader:
                 rate = self._rate(baseline, reading, alike)
                 parts = part_rates(baseline, reading, alike)
                 warnings += [f.as_warning() for f in parts.findings]
-        if not self.node_days:
+        if not self.ablations.days and self.protocol.ablation_kinds:
             warnings.append(_warn("ablation_not_recorded", "No ablation of this node is recorded."))
         provisional = reading.state is not ReadingState.LOCKED or (baseline is not None and baseline.state is not ReadingState.LOCKED)
-        count, from_first, from_anchor = self._clock(visit)
+        clock = self._clock(visit)
+        zone = self.ablations.zone_ml
         return NodeResponse(
             subject=reading.subject_id,
             node=self.node.label,
@@ -326,9 +352,10 @@ class _OneReader:
             interval_from=rate.source,
             comparable=alike,
             provisional=provisional,
-            n_ablations_before_scan=count,
-            days_from_first=from_first,
-            days_from_anchor=from_anchor,
+            **clock,
+            zone_volume_ml=zone,
+            vrr_zone_pct=None if zone is None or reading.volume_ml is None else zone_rate(zone, reading.volume_ml),
+            enhancement_grade=getattr(reading, "enhancement_grade", None),
             warnings=tuple(warnings),
             cv_pct=None if rate.stated is None else rate.stated.cv_pct,
             cv_source=None if rate.stated is None else rate.stated.source,
@@ -364,23 +391,22 @@ class _OneReader:
             return _Rate(plain, made.interval_pct, "volume intervals", None, "Interval from the two volumes' own intervals: no repeatability is stated for this modality and method.")
         return _Rate(plain, note=f"No interval: no repeatability is stated for {reading.modality} by {reading.method}, and a volume has none of its own.")
 
-    def _clock(self, visit: Visit) -> tuple[int | None, int | None, int | None]:
-        """Ablations of this node before the scan, days from its first one, days from the subject's
-        last one. A follow-up scan on the day of an ablation counts as made after it."""
+    def _clock(self, visit: Visit) -> dict[str, Any]:
+        """Ablations of this node before the scan, days from its first one and its last, days from the subject's last one, and which
+        events these were. A follow-up scan on the day of an ablation counts as made after it."""
+        log = self.ablations
         if visit.actual_date is None:
-            return None, None, None
-        scan = _day(visit.actual_date)
-        done = [d for d in self.node_days if d <= scan]
-        anchors = [d for d in self.subject_days if d <= scan]
-        return (
-            len(done),
-            (scan - self.node_days[0]).days if self.node_days else None,
-            (scan - anchors[-1]).days if anchors else None,
-        )
-
-
-def _day(text: str) -> dt.date:
-    return dt.date.fromisoformat(text)
+            return {"n_ablations_before_scan": None, "days_from_first": None, "days_from_anchor": None}
+        scan = day_of(visit.actual_date)
+        own, every = log.before(scan), sum(d <= scan for d in log.all_days)
+        return {
+            "n_ablations_before_scan": own,
+            "days_from_first": (scan - log.days[0]).days if log.days else None,
+            "days_from_anchor": (scan - log.all_days[every - 1]).days if every else None,
+            "anchor_id": log.all_ids[every - 1] if every else None,
+            "node_anchor_id": log.ids[own - 1] if own else None,
+            "days_from_node_anchor": (scan - log.days[own - 1]).days if own else None,
+        }
 
 
 def _warn(code: str, message: str) -> dict:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from app.study.endpoint_tables import protocol_tables
+from app.study.endpoints import ReadingKey
 from app.study.followup import counting_readings, respond
-from app.study.model import ReadingState
-from app.study.store import StudyStore
+from app.study.model import ReadingState, StudySnapshot
+from app.study.subject_response import course_rows, subject_rows
+
+if TYPE_CHECKING:
+    from app.study.store import StudyStore
 
 
-def response_of(store: StudyStore, subject_id: str | None = None) -> dict:
+def response_of(store: StudyStore, subject_id: str | None = None, *, as_of: dt.date | None = None) -> dict:
     """The answer of ``nodus study response``."""
-    return respond(store.snapshot(), subject_id=subject_id).to_dict()
+    return response_of_snapshot(store.snapshot(), subject_id, as_of=as_of)
+
+
+def response_of_snapshot(snapshot: StudySnapshot, subject_id: str | None = None, *, accepted: Collection[ReadingKey] | None = None, as_of: dt.date | None = None) -> dict:
+    """The same of a snapshot: ``nodes`` (each follow-up reading), ``subjects`` (their nodes together), ``courses`` (regrowth, residual,
+    salvage), ``endpoints`` (those of the protocol, then visit by visit) and what is in none of the latter. ``accepted`` are the
+    accepted records as (reading, version); None: none are chosen, and every central reader has tables of its own."""
+    answer = respond(snapshot, subject_id=subject_id, accepted=accepted)
+    told = answer.to_dict()
+    tables = protocol_tables(snapshot, answer, subject_id=subject_id, as_of=as_of)
+    return {**told, "endpoints": [*tables, *told["endpoints"]], "subjects": subject_rows(answer), "courses": course_rows(snapshot, answer), "records": "locked" if accepted is None else "accepted"}
 
 
 def follow_up_rows(store: StudyStore, subject_id: str) -> list[dict]:

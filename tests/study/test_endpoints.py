@@ -8,7 +8,7 @@ from tests.study.builders import CaseBuilder
 
 
 def answer(case: CaseBuilder) -> dict:
-    """What ``nodus study response --json`` says of the case."""
+    """What ``nodus study response --json`` says of the case, visit by visit."""
     return respond(case.store.snapshot()).to_dict()
 
 

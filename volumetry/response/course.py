@@ -57,13 +57,14 @@ class SubjectRate:
 
 def subject_rate_of(pairs: Sequence[NodePair]) -> SubjectRate:
     """Sum and mean over a subject's nodes: baseline and follow-up are summed over the same nodes."""
-    known = [p for p in pairs if p.vrr_pct is not None]
-    missing = {p.node: p.missing or "no_volume" for p in pairs if p.vrr_pct is None}
+    rates = [(p, p.vrr_pct) for p in pairs]
+    known = [p for p, rate in rates if rate is not None]
+    missing = {p.node: p.missing or "no_volume" for p, rate in rates if rate is None}
     gone = False if any(not p.disappeared for p in known) else None if missing or not known else True
     if not known:
         return SubjectRate(None, None, (), missing, gone)
     total = volume_reduction_rate(math.fsum(p.baseline_ml for p in known), math.fsum(p.followup_ml for p in known)).vrr_pct
-    return SubjectRate(total, math.fsum(p.vrr_pct for p in known) / len(known), tuple(p.node for p in known), missing, gone)
+    return SubjectRate(total, math.fsum(rate for _, rate in rates if rate is not None) / len(known), tuple(p.node for p in known), missing, gone)
 
 
 def zone_rate(zone_ml: float, followup_ml: float) -> float:

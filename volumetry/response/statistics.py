@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -58,6 +59,14 @@ class Bootstrap:
         }  # fmt: skip
 
 
+@lru_cache(maxsize=16)
+def _draws(subjects: int, seed: int, resamples: int) -> np.ndarray:
+    """How often each subject is drawn, [resample, subject]: the same for every table of that many subjects."""
+    drawn = np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples).astype(float)
+    drawn.setflags(write=False)
+    return drawn
+
+
 def clustered_bootstrap(values: Sequence[float], clusters: Sequence[str], *, seed: int = SEED, resamples: int = RESAMPLES) -> Bootstrap:
     """Mean of ``values`` (one a node, any unit) with the 95 % percentile interval of resampled subjects.
 
@@ -76,7 +85,7 @@ def clustered_bootstrap(values: Sequence[float], clusters: Sequence[str], *, see
         return Bootstrap(mean, None, seed, resamples, len(names), "No interval: one subject alone shows no spread between subjects.")
     totals = np.bincount(index, weights=numbers, minlength=len(names))
     counts = np.bincount(index, minlength=len(names)).astype(float)
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    drawn = _draws(len(names), seed, resamples)
     means = (drawn @ totals) / (drawn @ counts)
     low, high = np.percentile(means, [2.5, 97.5])
     return Bootstrap(mean, (float(low), float(high)), seed, resamples, len(names))
