@@ -3,7 +3,7 @@
 What can be found: any altered, removed, reordered or inserted event; any record whose content is not
 what its newest event vouches for; any altered or missing file. What cannot be found from inside is
 the end of the trail cut off together with its records, or the whole rebuilt by somebody who knows
-how: that is what an anchor (count and hash, kept elsewhere) is for.
+how: that is what an anchor (count and hash, kept elsewhere, signed where the study has a key) is for.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from app.study import migrations, schema
+from app.study.anchors import KEY_SETTING, signature_state
 from app.study.blobs import BlobFolder, sha256_file
 from app.study.canonical import content_sha256
-from app.study.engine import make_engine, transaction
+from app.study.engine import transaction
 from app.study.errors import StudyRefused
+from app.study.places import Place, place_of
+from app.study.signing import signature_faults
 from app.study.trail import GENESIS, AuditHead, event_sha256
 
 if TYPE_CHECKING:
@@ -40,7 +43,8 @@ class AuditFault:
 @dataclass(frozen=True, slots=True)
 class AuditReport:
     """The outcome of a check. ``anchor`` is the head that the trail was held against, or None:
-    then a cut-off end or a rebuilt trail would not be found."""
+    then a cut-off end or a rebuilt trail would not be found. ``anchor_signature`` is ``unsigned``, ``good`` (by
+    ``anchor_key``, a fingerprint) or ``broken``; ``anchor_key_known`` says whether the study names that key."""
 
     events: int
     first_bad_event: int | None
@@ -50,11 +54,27 @@ class AuditReport:
     records_checked: int
     files_checked: int
     study_id: str | None
+    signatures_checked: int = 0
+    anchor_signature: str | None = None
+    anchor_key: str | None = None
+    anchor_key_known: bool | None = None
+    study_has_key: bool = False
 
     @property
     def ok(self) -> bool:
         """True if nothing was found."""
         return not self.faults
+
+    @property
+    def anchor_note(self) -> str | None:
+        """What the check could not say for want of a trustworthy anchor."""
+        if self.anchor is None:
+            return "No anchor was given: a trail cut off at its end or rebuilt as a whole would not be found."
+        if self.anchor_signature == "unsigned" and self.study_has_key:
+            return "The anchor is not signed: it is worth as much as the place where it was kept."
+        if self.anchor_key_known is False:
+            return f"The anchor is signed by key {self.anchor_key}, which the study does not name."
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """The answer of ``nodus audit verify --json``."""
@@ -66,7 +86,10 @@ class AuditReport:
             "faults": [{"code": f.code, "where": f.where, "message": f.message} for f in self.faults],
             "head_sha256": self.head_sha256,
             "anchor": anchor,
-            "anchor_note": None if anchor else "No anchor was given: a trail cut off at its end or rebuilt as a whole would not be found.",
+            "anchor_note": self.anchor_note,
+            "anchor_signature": self.anchor_signature,
+            "anchor_key": self.anchor_key,
+            "signatures_checked": self.signatures_checked,
             "records_checked": self.records_checked,
             "files_checked": self.files_checked,
             "study_id": self.study_id,
@@ -75,6 +98,12 @@ class AuditReport:
 
 def read_anchor(path: str | Path) -> tuple[str | None, AuditHead]:
     """Study id and head from an anchor file. Raises ``anchor_missing`` or ``anchor_refused``."""
+    content = read_anchor_content(path)
+    return content.get("study_id"), AuditHead(content["events"], content["sha256"])
+
+
+def read_anchor_content(path: str | Path) -> dict[str, Any]:
+    """The whole content of an anchor file, its signature with it. Raises ``anchor_missing`` or ``anchor_refused``."""
     try:
         content = json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError:
@@ -88,7 +117,7 @@ def read_anchor(path: str | Path) -> tuple[str | None, AuditHead]:
         or not isinstance(content.get("sha256"), str)
     ):
         raise StudyRefused("This file is not an audit anchor.", code="anchor_refused")
-    return content.get("study_id"), AuditHead(content["events"], content["sha256"])
+    return content
 
 
 def verify(store: StudyStore, anchor: str | Path | AuditHead | None = None, *, files: bool = True) -> AuditReport:
@@ -98,23 +127,25 @@ def verify(store: StudyStore, anchor: str | Path | AuditHead | None = None, *, f
     return _verify(store._engine, store.folder, anchor, files)
 
 
-def verify_folder(folder: str | Path, anchor: str | Path | AuditHead | None = None, *, files: bool = True) -> AuditReport:
-    """Check a study folder without opening it as a study, so that one that was tampered with until it
+def verify_folder(folder: str | Path | Place, anchor: str | Path | AuditHead | None = None, *, files: bool = True) -> AuditReport:
+    """Check a study folder, or the study of a database URL, without opening it as a study, so that one that was tampered with until it
     no longer opens still gets a report. Raises ``study_missing``, ``anchor_missing``, ``anchor_refused``."""
-    database = Path(folder) / "study.sqlite"
-    if not database.is_file():
+    place = place_of(folder)
+    if place.url is None and not place.database.is_file():
         raise StudyRefused("There is no study in this folder.", code="study_missing")
-    engine = make_engine(database)
+    engine = place.engine()
     try:
-        return _verify(engine, Path(folder), anchor, files)
+        return _verify(engine, place.folder, anchor, files)
     finally:
         engine.dispose()
 
 
 def _verify(engine: sa.Engine, folder: Path, anchor: str | Path | AuditHead | None, files: bool) -> AuditReport:
-    anchored_study = None
+    anchored_study, state, key = None, None, None
     if anchor is not None and not isinstance(anchor, AuditHead):
-        anchored_study, anchor = read_anchor(anchor)
+        content = read_anchor_content(anchor)
+        anchored_study, anchor = content.get("study_id"), AuditHead(content["events"], content["sha256"])
+        state, key = signature_state(content)
     check = _Check()
     rows: list[dict[str, Any]] = []
     tables: dict[sa.Table, list[dict[str, Any]]] = {table: [] for table in schema.AUDITED}
@@ -126,13 +157,16 @@ def _verify(engine: sa.Engine, folder: Path, anchor: str | Path | AuditHead | No
                 if not _had(table.name, revision):
                     continue
                 tables[table] = [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table.name}").mappings()]
-            if connection.dialect.name == "sqlite":
-                _check_database(connection, check)
+            _check_database(connection, check)
     except StudyRefused as error:
         if error.code != "study_damaged":
             raise
         check.fault("database_damaged", "study.sqlite", error.message)
+    if state == "broken":
+        check.fault("anchor_signature_broken", "anchor", "The signature of the anchor does not fit: it was altered, or is not by this key.")
     _check_chain(rows, check)
+    for code, where, message in signature_faults({t.name: found for t, found in tables.items()}):
+        check.faults.append(AuditFault(code, where, message))
     records = _check_records(rows, tables, check)
     checked = _check_files(folder, tables, check) if files else 0
     study_id = _study_id(tables[schema.settings])
@@ -147,6 +181,11 @@ def _verify(engine: sa.Engine, folder: Path, anchor: str | Path | AuditHead | No
         records_checked=records,
         files_checked=checked,
         study_id=study_id,
+        study_has_key=any(str(row["key"]).startswith(KEY_SETTING) for row in tables[schema.settings]),
+        signatures_checked=len(tables[schema.signatures]),
+        anchor_signature=state,
+        anchor_key=key,
+        anchor_key_known=None if key is None else any(row["key"] == KEY_SETTING + key for row in tables[schema.settings]),
     )
 
 
@@ -186,14 +225,19 @@ def _had(name: str, revision: str) -> bool:
 
 
 def _check_database(connection: sa.Connection, check: _Check) -> None:
-    for (verdict,) in connection.exec_driver_sql("PRAGMA integrity_check(5)"):
-        if verdict != "ok":
-            check.fault("database_damaged", "study.sqlite", f"The database file is damaged: {verdict}.")
-    for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-        check.fault("reference_broken", f"{row[0]}:{row[1]}", f"A row refers to a missing row of {row[2]}.")
-    there = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+    dialect = connection.dialect.name
+    if dialect == "sqlite":
+        for (verdict,) in connection.exec_driver_sql("PRAGMA integrity_check(5)"):
+            if verdict != "ok":
+                check.fault("database_damaged", "study.sqlite", f"The database file is damaged: {verdict}.")
+        for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+            check.fault("reference_broken", f"{row[0]}:{row[1]}", f"A row refers to a missing row of {row[2]}.")
+        there = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+    else:
+        # A rule that was switched off is as good as gone.
+        there = {row[0] for row in connection.exec_driver_sql("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')")}
     revision = _revision_of(connection)
-    for name in sorted(name for name in set(schema.TRIGGERS) - there if _had(name, revision)):
+    for name in sorted(name for name in set(schema.guards(dialect)) - there if _had(name, revision)):
         check.fault("guard_removed", name, "A rule that protects the trail was removed from the database.")
 
 

@@ -22,7 +22,11 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+# Counters of the program's own that say nothing about a patient.
+NOT_CONTENT = ("edition",)
+
+
 def content_sha256(row: dict[str, Any]) -> str:
     """Hash of a stored row. Empty columns are left out, so that a later schema may add columns
     without touching the hashes that the audit trail already holds."""
-    return sha256_text(canonical_json({k: v for k, v in row.items() if v is not None}))
+    return sha256_text(canonical_json({k: v for k, v in row.items() if v is not None and k not in NOT_CONTENT}))

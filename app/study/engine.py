@@ -1,4 +1,7 @@
-"""Connections to the study database: SQLite with a write-ahead log, every commit on the disk."""
+"""Connections to the study database: SQLite with a write-ahead log, every commit on the disk; or PostgreSQL.
+
+Writers of one study queue in both, so that the audit trail is one chain: by SQLite's own lock, by an advisory lock there.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,31 @@ from app.study.errors import StudyRefused
 BUSY_TIMEOUT_MS = 30_000
 
 
-def make_engine(path: Path) -> sa.Engine:
+# Any number does, as long as every program takes the same.
+_WRITERS_LOCK = 0x6E6F647573
+
+
+def make_engine(place: Path | sa.URL) -> sa.Engine:
     """An engine that may be used from any thread. Transactions are begun by us, not by the driver,
     so that a writer takes its lock at the start and never fails half-way for want of it."""
+    return _sqlite_engine(place) if isinstance(place, Path) else _server_engine(place)
+
+
+def _server_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=12, connect_args={"connect_timeout": 10, "application_name": "nodus"})
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection) -> None:
+        if connection.get_execution_options().get("nodus_write", False):
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {BUSY_TIMEOUT_MS}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+        else:
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+    return engine
+
+
+def _sqlite_engine(path: Path) -> sa.Engine:
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
@@ -49,8 +74,8 @@ def make_engine(path: Path) -> sa.Engine:
 @contextmanager
 def transaction(engine: sa.Engine, *, write: bool) -> Iterator[sa.Connection]:
     """One transaction, committed on leaving without an error; the database's own complaints come
-    out as ``StudyRefused`` with the codes ``study_busy``, ``study_write_failed``, ``study_conflict``
-    or ``study_damaged``."""
+    out as ``StudyRefused`` with the codes ``study_busy``, ``study_write_failed``, ``study_conflict``,
+    ``study_unreachable`` or ``study_damaged``."""
     try:
         with engine.connect().execution_options(nodus_write=write) as connection, connection.begin():
             yield connection
@@ -59,6 +84,8 @@ def transaction(engine: sa.Engine, *, write: bool) -> Iterator[sa.Connection]:
     except OperationalError as error:
         raise refusal_of(error) from error
     except DatabaseError as error:
+        if getattr(error.orig, "sqlstate", None) == "42501":
+            raise StudyRefused("The database does not let this account do that.", code="study_write_failed", hint="Ask the server's administrator for the right.") from error
         raise StudyRefused(
             f"The study database is damaged: {_reason(error)}.",
             code="study_damaged",
@@ -69,7 +96,8 @@ def transaction(engine: sa.Engine, *, write: bool) -> Iterator[sa.Connection]:
 def refusal_of(error: OperationalError) -> StudyRefused:
     """What an ``OperationalError`` means to the person at the screen."""
     text = _reason(error)
-    if "locked" in text or "busy" in text:
+    state = getattr(error.orig, "sqlstate", None)
+    if "locked" in text or "busy" in text or state == "55P03":
         return StudyRefused(
             "Another program is writing to this study; nothing was saved.",
             code="study_busy",
@@ -80,6 +108,12 @@ def refusal_of(error: OperationalError) -> StudyRefused:
             f"The study database is damaged: {text}.",
             code="study_damaged",
             hint="Restore the newest backup; keep this folder for inspection.",
+        )
+    if hasattr(error.orig, "sqlstate") and (state is None or state[:2] in ("08", "57", "3D", "28")):
+        return StudyRefused(
+            "The database server of this study does not answer; nothing was saved.",
+            code="study_unreachable",
+            hint="Check the network and the server's address; what was confirmed before is there.",
         )
     return StudyRefused(
         f"The study could not be written or read: {text}.",

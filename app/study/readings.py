@@ -13,14 +13,17 @@ from app.study.errors import StudyRefused
 from app.study.ids import new_id
 from app.study.lifecycle import check_move
 from app.study.model import Reading, ReadingState, ReadingStatus
+from app.study.permissions import READING_RIGHTS
 from app.study.records import need
+from app.study.signing import NOT_A_SIGNATURE, check_meaning, signed_sha256, write_signature
 from app.study.trail import TrailWriter
+from app.study.users import sign_in_needed
 
-LOCK_NOTE = "not an electronic signature"
+LOCK_NOTE = NOT_A_SIGNATURE
 # What the store itself fills in; everything else is the reader's.
 _STORE_FIELDS = (
     "reading_id", "version", "created_utc", "locked_utc", "locked_by", "lock_meaning", "protocol_version",
-    "software_version", "change_reason", "state",
+    "software_version", "change_reason", "state", "signature_id", "edition",
 )  # fmt: skip
 _IDENTITY = ("subject_id", "visit_id", "node_id", "reader", "role", "modality", "method")
 
@@ -37,7 +40,8 @@ class ReadingsPart:
 
         An empty ``reading_id`` gets a new one. A draft may be saved again and again; once saved as
         measured, any change needs ``reason`` (a correction's own reason stands until it is locked).
-        A node that disappeared gets volume 0. Raises ``reading_locked``, ``reading_exists``,
+        A node that disappeared gets volume 0. Who saves a reading that was saved by somebody else since it was read gets
+        ``changed_meanwhile``. In a study with users a reader saves readings of their own only (``not_your_reading``). Raises ``reading_locked``, ``reading_exists``,
         ``reason_missing``, ``zero_volume``, ``status_contradicts_volume``, ``volume_missing``,
         ``value_refused``, ``subject_mismatch``, ``blob_missing`` and the ``..._missing`` codes.
         """
@@ -46,7 +50,8 @@ class ReadingsPart:
         rules.check_reading(reading, self.blobs.exists)
         if reading.status is ReadingStatus.DISAPPEARED_ASSESSED:
             reading = replace(reading, volume_ml=0.0)
-        with self._write() as trail:
+        self.check_own(reading.reader)
+        with self._write(READING_RIGHTS[reading.role]) as trail:
             self._check_belongs(trail.connection, reading)
             old = self._newest(trail.connection, reading.reading_id) if reading.reading_id else None
             if old is None:
@@ -66,12 +71,16 @@ class ReadingsPart:
             locked_utc=None,
             locked_by=None,
             lock_meaning=None,
+            signature_id=None,
+            edition=1,
         )
         trail.insert(schema.readings, rows.reading_row(new), action=f"reading_{new.state}", reason=reason)
         return new
 
     def _update(self, trail: TrailWriter, old: Reading, reading: Reading, reason: str | None) -> Reading:
         check_move(old.state, reading.state)
+        if reading.edition is not None and reading.edition != old.edition:
+            raise changed_meanwhile()
         if any(getattr(old, name) != getattr(reading, name) for name in _IDENTITY):
             raise StudyRefused(
                 "Subject, visit, node, reader, role, modality and method of a reading are fixed.",
@@ -96,25 +105,40 @@ class ReadingsPart:
             locked_utc=None,
             locked_by=None,
             lock_meaning=None,
+            signature_id=None,
+            edition=old.edition,
         )
+        if new != old:
+            new = replace(new, edition=(old.edition or 0) + 1)
         key = {"reading_id": new.reading_id, "version": new.version}
         trail.update(schema.readings, key, rows.reading_row(new), action=f"reading_{new.state}", reason=reason)
         return new
 
-    def lock_reading(self, reading_id: str, name: str, meaning: str) -> Reading:
-        """Lock the newest version of a measured reading under a typed name.
+    def lock_reading(self, reading_id: str, name: str, meaning: str, *, password: str | None = None, edition: int | None = None) -> Reading:
+        """Lock the newest version of a measured reading.
 
-        Records name, meaning and UTC time, noted as "not an electronic signature". The version it
-        corrects, if any, becomes superseded in the same transaction. Raises ``reading_missing``,
-        ``state_refused`` (a draft), ``reading_locked``, ``name_missing``, ``meaning_missing``.
+        In a study with users this is an electronic signature: who signed in gives the ``password`` again, ``name`` is
+        their full or short name (or empty), ``meaning`` one of the study's. Without users a typed name and any meaning
+        are kept, noted as "not an electronic signature". ``edition`` is the one that was looked at. The version it
+        corrects, if any, becomes superseded in the same transaction. Raises ``reading_missing``, ``state_refused`` (a
+        draft), ``reading_locked``, ``name_missing``, ``meaning_missing``, ``changed_meanwhile``; signing:
+        ``reauthentication_needed``, ``password_wrong``, ``name_mismatch``, ``meaning_refused``, ``not_your_reading``.
         """
+        signing = self.has_users()
+        if signing:
+            meaning = check_meaning(meaning, self.protocol.content)
+            self.check_again(password)
+            name = self.signing_name(name)
         name = rules.check_text(name, "your name", "name_missing")
         meaning = rules.check_text(meaning, "what locking means", "meaning_missing")
-        with self._write() as trail:
+        role = self._role_of(reading_id)
+        with self._write(*(() if role is None else (READING_RIGHTS[role],))) as trail:
             old = self._need_reading(trail.connection, reading_id)
+            self.check_own(old.reader)
             check_move(old.state, ReadingState.LOCKED)
+            if edition is not None and edition != old.edition:
+                raise changed_meanwhile()
             rules.check_reading(old, self.blobs.exists)
-            note = f"{meaning} ({LOCK_NOTE})"
             if old.version > 1:
                 trail.update(
                     schema.readings,
@@ -123,11 +147,32 @@ class ReadingsPart:
                     action="reading_superseded",
                     reason=old.change_reason,
                 )
-            new = replace(old, state=ReadingState.LOCKED, locked_utc=trail.utc, locked_by=name, lock_meaning=meaning)
+            signature_id = new_id("SG") if signing else None
+            new = replace(
+                old, state=ReadingState.LOCKED, locked_utc=trail.utc, locked_by=name, lock_meaning=meaning, signature_id=signature_id, edition=(old.edition or 0) + 1
+            )
             key = {"reading_id": reading_id, "version": old.version}
+            note = meaning if signing else f"{meaning} ({LOCK_NOTE})"
             trail.update(schema.readings, key, rows.reading_row(new), action="reading_locked", reason=note)
+            if signature_id is not None:
+                content = signed_sha256(trail.stored(schema.readings, key))
+                write_signature(trail, signature_id, schema.object_name(schema.readings, key), content, user_id=self.user, name=name, meaning=meaning)
         self.write_anchor()
         return new
+
+    def signing_name(self, typed: str | None) -> str:
+        """The full name of who signed in; a typed one must be theirs. Raises ``sign_in_needed``, ``name_mismatch``."""
+        if self.session is None:
+            raise sign_in_needed()
+        given = (typed or "").strip().casefold()
+        if given and given not in (self.session.full_name.casefold(), self.session.user_id.casefold()):
+            raise StudyRefused("The typed name is not the name of who signed in.", code="name_mismatch", hint=f"You are signed in as {self.session.full_name}.")
+        return self.session.full_name
+
+    def _role_of(self, reading_id: str) -> str | None:
+        with self._read() as connection:
+            found = self._newest(connection, reading_id)
+        return None if found is None else found.role
 
     def correct_reading(self, reading_id: str, reason: str, /, **changes: Any) -> Reading:
         """Begin a correction of a locked reading: version n + 1, measured, with the given fields
@@ -159,6 +204,8 @@ class ReadingsPart:
                 locked_utc=None,
                 locked_by=None,
                 lock_meaning=None,
+                signature_id=None,
+                edition=1,
             )
             rules.check_reading(new, self.blobs.exists)
             trail.insert(schema.readings, rows.reading_row(new), action="reading_corrected", reason=reason)
@@ -167,16 +214,17 @@ class ReadingsPart:
     # -- looking up -------------------------------------------------------------------------------
 
     def reading(self, reading_id: str, version: int | None = None) -> Reading:
-        """One reading, by default its newest version. Raises ``reading_missing``."""
+        """One reading, by default its newest version. Raises ``reading_missing``; so does one that is not to be seen."""
+        self._check_may()
         with self._read() as connection:
             if version is None:
-                return self._need_reading(connection, reading_id)
+                return self.seen_reading(self._need_reading(connection, reading_id))
             table = schema.readings
             query = sa.select(table).where(table.c.reading_id == reading_id, table.c.version == version)
             row = connection.execute(query).mappings().first()
         if row is None:
             raise StudyRefused("There is no such reading in this study.", code="reading_missing")
-        return rows.reading_from(row)
+        return self.seen_reading(rows.reading_from(row))
 
     def readings(
         self,
@@ -212,11 +260,15 @@ class ReadingsPart:
                 query = query.where(column == value)
         if state is None and not history:
             query = query.where(table.c.state != str(ReadingState.SUPERSEDED))
+        self._check_may()
         with self._read() as connection:
-            return [rows.reading_from(row) for row in connection.execute(query).mappings()]
+            return self.seen_readings(rows.reading_from(row) for row in connection.execute(query).mappings())
 
     def find_reading(self, *, visit_id: str, node_id: str, reader: str, role: str, modality: str, method: str) -> Reading | None:
         """The newest version of the one reading that this reader has of this node, or None."""
+        self._check_may()
+        if self.blinded:
+            self.check_own(reader)
         with self._read() as connection:
             return self._same_key(
                 connection,
@@ -266,3 +318,8 @@ class ReadingsPart:
         if found is None:
             raise StudyRefused("There is no such reading in this study.", code="reading_missing")
         return found
+
+
+def changed_meanwhile() -> StudyRefused:
+    """The refusal of a save over something newer."""
+    return StudyRefused("This was changed by another program since you opened it; nothing was saved.", code="changed_meanwhile", hint="Look at it as it is now, then change it.")

@@ -19,6 +19,7 @@ from app.study.canonical import canonical_json
 from app.study.errors import StudyRefused
 from app.study.ids import new_id
 from app.study.model import EVENT_KINDS, ClinicalEvent, SeriesRecord, Side, Subject, TargetNode, Visit
+from app.study.permissions import ANY_READER
 
 DRAFT_STEPS = 50  # how many autosaved steps of a mask can be stepped back after a crash
 
@@ -40,7 +41,7 @@ class RecordsPart:
     def add_subject(self, subject_id: str, *, dates_shifted: bool = False) -> Subject:
         """Add a participant by pseudonym. Raises ``pseudonym_refused``, ``subject_exists``."""
         rules.check_pseudonym(subject_id)
-        with self._write() as trail:
+        with self._write("records") as trail:
             query = sa.select(schema.subjects.c.subject_id).where(schema.subjects.c.subject_id == subject_id)
             if trail.connection.execute(query).first():
                 raise StudyRefused("This subject is already in the study.", code="subject_exists")
@@ -52,13 +53,14 @@ class RecordsPart:
         """Note that a subject's dates were moved before they reached the study; every export says so. Raises
         ``subject_missing``, ``reason_missing``."""
         reason = rules.check_text(reason, "a reason for the change", "reason_missing")
-        with self._write() as trail:
+        with self._write("records") as trail:
             need(trail.connection, schema.subjects, subject_id, "subject")
             trail.update(schema.subjects, {"subject_id": subject_id}, {"dates_shifted": 1}, action="subject_changed", reason=reason)
 
     def subjects(self) -> list[Subject]:
         """All subjects, by pseudonym."""
         query = sa.select(schema.subjects).order_by(schema.subjects.c.subject_id)
+        self._check_may()
         with self._read() as connection:
             return [rows.subject_from(row) for row in connection.execute(query).mappings()]
 
@@ -78,7 +80,7 @@ class RecordsPart:
         name = rules.check_text(name, "the visit's name", "visit_name_missing")
         actual_date = rules.check_date(actual_date, "visit date")
         planned = self.protocol.visit(name)
-        with self._write() as trail:
+        with self._write("records", "images") as trail:
             need(trail.connection, schema.subjects, subject_id, "subject")
             there = [rows.visit_from(r) for r in self._visit_rows(trail.connection, subject_id)]
             if any(v.name == name for v in there):
@@ -98,13 +100,15 @@ class RecordsPart:
 
     def visits(self, subject_id: str | None = None) -> list[Visit]:
         """Visits in their order."""
+        self._check_may()
         with self._read() as connection:
-            return [rows.visit_from(row) for row in self._visit_rows(connection, subject_id)]
+            return self.seen_visits(rows.visit_from(row) for row in self._visit_rows(connection, subject_id))
 
     def visit(self, visit_id: str) -> Visit:
         """One visit. Raises ``visit_missing``."""
+        self._check_may()
         with self._read() as connection:
-            return rows.visit_from(need(connection, schema.visits, visit_id, "visit"))
+            return self.seen_visits([rows.visit_from(need(connection, schema.visits, visit_id, "visit"))])[0]
 
     @staticmethod
     def _visit_rows(connection: sa.Connection, subject_id: str | None) -> list[Any]:
@@ -131,8 +135,9 @@ class RecordsPart:
         ``node_exists``, ``side_refused``, ``level_refused``."""
         label = rules.check_text(label, "the node's label", "node_label_missing")
         rules.check_level(level)
-        node = TargetNode(node_id or new_id("N"), subject_id, label, _side(side), level, tuple(high_risk), seed_mm)
-        with self._write() as trail:
+        found_by = self.user if self.session is not None and self.session.blinded else None
+        node = TargetNode(node_id or new_id("N"), subject_id, label, _side(side), level, tuple(high_risk), seed_mm, found_by)
+        with self._write("add_nodes") as trail:
             need(trail.connection, schema.subjects, subject_id, "subject")
             table = schema.nodes
             query = sa.select(table.c.node_id).where(table.c.subject_id == subject_id, table.c.label == label)
@@ -155,13 +160,14 @@ class RecordsPart:
         query = sa.select(table).order_by(table.c.subject_id, table.c.label)
         if subject_id is not None:
             query = query.where(table.c.subject_id == subject_id)
+        self._check_may()
         with self._read() as connection:
-            return [rows.node_from(row) for row in connection.execute(query).mappings()]
+            return self.seen_nodes(rows.node_from(row) for row in connection.execute(query).mappings())
 
     def _change(self, table, key, what, reason, changes, make, to_row):
         reason = rules.check_text(reason, "a reason for the change", "reason_missing")
         key_name = next(iter(table.primary_key.columns)).name
-        with self._write() as trail:
+        with self._write("records") as trail:
             old = make(need(trail.connection, table, key, what))
             if {key_name, "subject_id"} & set(changes):
                 raise StudyRefused(f"The identity of a {what} never changes.", code="identity_fixed")
@@ -221,7 +227,7 @@ class RecordsPart:
         target = self.folder / relative
         moved = False
         try:
-            with self._write() as trail:
+            with self._write("images") as trail:
                 need(trail.connection, schema.visits, visit_id, "visit")
                 table = schema.series
                 query = sa.select(table.c.series_id).where(table.c.visit_id == visit_id, table.c.series_uid == series_uid)
@@ -257,6 +263,7 @@ class RecordsPart:
         query = sa.select(table).order_by(table.c.visit_id, table.c.series_id)
         if visit_id is not None:
             query = query.where(table.c.visit_id == visit_id)
+        self._check_may()
         with self._read() as connection:
             return [rows.series_from(row) for row in connection.execute(query).mappings()]
 
@@ -283,7 +290,7 @@ class RecordsPart:
         if rules.check_date(date, "event date") is None:
             raise StudyRefused("An event needs a date.", code="date_refused")
         event = ClinicalEvent(event_id or new_id("E"), subject_id, kind, date, node_id, detail or {})
-        with self._write() as trail:
+        with self._write("records") as trail:
             need(trail.connection, schema.subjects, subject_id, "subject")
             if node_id is not None:
                 same_subject(need(trail.connection, schema.nodes, node_id, "node"), subject_id, "node")
@@ -304,6 +311,9 @@ class RecordsPart:
         query = sa.select(table).order_by(table.c.subject_id, table.c.date, table.c.event_id)
         if subject_id is not None:
             query = query.where(table.c.subject_id == subject_id)
+        self._check_may()
+        if self.blinded:
+            return []  # when and how often a subject was treated is not the reader's to know
         with self._read() as connection:
             return [rows.event_from(row) for row in connection.execute(query).mappings()]
 
@@ -312,10 +322,11 @@ class RecordsPart:
     def save_draft_mask(self, node_id: str, visit_id: str, npz: bytes, *, reader: str | None = None) -> str:
         """Autosave a mask in work; the last ``DRAFT_STEPS`` steps stay reachable. Returns its hash."""
         reader = reader or self.user
+        self.check_own(reader)
         sha256 = self.put_blob(npz)
         table = schema.draft_masks
         key = {"visit_id": visit_id, "node_id": node_id, "reader": reader}
-        with self._write() as trail:
+        with self._write(*ANY_READER) as trail:
             need(trail.connection, schema.visits, visit_id, "visit")
             need(trail.connection, schema.nodes, node_id, "node")
             history = self._draft_history(trail.connection, key)
@@ -331,6 +342,9 @@ class RecordsPart:
     def draft_mask_history(self, node_id: str, visit_id: str, *, reader: str | None = None) -> list[str]:
         """Hashes of the autosaved steps, oldest first; empty where there is no draft."""
         key = {"visit_id": visit_id, "node_id": node_id, "reader": reader or self.user}
+        self._check_may()
+        if self.blinded:
+            self.check_own(key["reader"])
         with self._read() as connection:
             return self._draft_history(connection, key) or []
 
@@ -342,7 +356,8 @@ class RecordsPart:
     def clear_draft_mask(self, node_id: str, visit_id: str, *, reader: str | None = None) -> None:
         """Forget a draft, because its reading was saved or the reader threw it away."""
         key = {"visit_id": visit_id, "node_id": node_id, "reader": reader or self.user}
-        with self._write() as trail:
+        self.check_own(key["reader"])
+        with self._write(*ANY_READER) as trail:
             if self._draft_history(trail.connection, key):
                 changes = {"history": "[]", "updated_utc": trail.utc}
                 trail.update(schema.draft_masks, key, changes, action="draft_cleared")

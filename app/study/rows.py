@@ -7,6 +7,7 @@ from typing import Any
 
 from app.study.canonical import canonical_json
 from app.study.model import (
+    Adjudication,
     ClinicalEvent,
     DeliveredPair,
     Delivery,
@@ -16,8 +17,10 @@ from app.study.model import (
     ReadingStatus,
     SeriesRecord,
     Side,
+    Signature,
     Subject,
     TargetNode,
+    User,
     Visit,
 )
 
@@ -54,6 +57,7 @@ def node_from(row: Any) -> TargetNode:
         row["level"],
         tuple(json.loads(row["high_risk"])),
         tuple(seed) if seed else None,
+        row["found_by"],
     )
 
 
@@ -68,6 +72,7 @@ def node_row(node: TargetNode) -> dict[str, Any]:
         "level": node.level,
         "high_risk": canonical_json(list(node.high_risk)),
         "seed_mm": seed,
+        "found_by": node.found_by,
     }
 
 
@@ -125,6 +130,9 @@ def reading_from(row: Any) -> Reading:
         enhancing_above_hu=row["enhancing_above_hu"],
         enhancing_source=row["enhancing_source"],
         viable_mask_sha256=row["viable_mask_sha256"],
+        enhancement_grade=row["enhancement_grade"],
+        signature_id=row["signature_id"],
+        edition=row["edition"],
     )
 
 
@@ -172,6 +180,9 @@ def reading_row(reading: Reading) -> dict[str, Any]:
         "enhancing_above_hu": _number(reading.enhancing_above_hu),
         "enhancing_source": reading.enhancing_source,
         "viable_mask_sha256": reading.viable_mask_sha256,
+        "enhancement_grade": reading.enhancement_grade,
+        "signature_id": reading.signature_id,
+        "edition": None if reading.edition is None else int(reading.edition),
     }
 
 
@@ -218,5 +229,44 @@ def delivery_from(row: Any) -> Delivery:
         row["note"],
         row["replaces"],
         row["reason"],
+        row["software_version"],
+    )
+
+
+def user_from(row: Any) -> User:
+    """A row of ``users`` as a value, without its password."""
+    return User(row["user_id"], row["full_name"], tuple(json.loads(row["roles"])), row["site"], bool(row["disabled"]), row["created_utc"])
+
+
+def signature_from(row: Any) -> Signature:
+    """A row of ``signatures`` as a value."""
+    return Signature(
+        row["signature_id"],
+        row["object"],
+        row["user_id"],
+        row["name"],
+        row["meaning"],
+        row["signed_utc"],
+        row["content_sha256"],
+        row["software_version"],
+    )
+
+
+def adjudication_from(row: Any) -> Adjudication:
+    """A row of ``adjudications`` as a value."""
+    return Adjudication(
+        row["adjudication_id"],
+        row["subject_id"],
+        row["node_id"],
+        row["visit_id"],
+        row["modality"],
+        row["method"],
+        row["selected_reader"],
+        json.loads(row["candidates"]),
+        tuple(json.loads(row["triggers"])),
+        row["adjudicator"],
+        row["reason"],
+        row["created_utc"],
+        row["signature_id"],
         row["software_version"],
     )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from app.study.errors import StudyRefused
-from app.study.model import LEVELS, METHODS, MODALITIES, PART_SOURCES, ROLES, UNKNOWN_LEVEL, Reading, ReadingState, ReadingStatus
+from app.study.model import ENHANCEMENT_GRADES, LEVELS, METHODS, MODALITIES, PART_SOURCES, ROLES, UNKNOWN_LEVEL, Reading, ReadingState, ReadingStatus
 from volumetry.response.viable import ViableVolumes
 
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -65,6 +65,8 @@ def check_reading(reading: Reading, has_blob: Callable[[str], bool]) -> None:
     _check_numbers(reading)
     _check_status(reading)
     _check_parts(reading)
+    if reading.enhancement_grade is not None and reading.enhancement_grade not in ENHANCEMENT_GRADES:
+        raise StudyRefused(f"{reading.enhancement_grade!r} is no grade; use one of {', '.join(ENHANCEMENT_GRADES)}.", code="grade_refused")
     for sha256 in (reading.mask_sha256, reading.picture_sha256, reading.viable_mask_sha256):
         if sha256 is not None and not has_blob(sha256):
             raise StudyRefused(

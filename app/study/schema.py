@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from app.study.columns import TEXT
+
 metadata = sa.MetaData()
 
-_text = sa.Text
+_text = TEXT
 
 
 def _table(name: str, *items) -> sa.Table:
@@ -45,6 +47,7 @@ nodes = _table(
     sa.Column("level", _text, nullable=False),
     sa.Column("high_risk", _text, nullable=False),
     sa.Column("seed_mm", _text),
+    sa.Column("found_by", _text),
     sa.UniqueConstraint("subject_id", "label", name="uq_nodes_subject_label"),
 )
 series = _table(
@@ -98,6 +101,9 @@ readings = _table(
     sa.Column("enhancing_above_hu", sa.Float),
     sa.Column("enhancing_source", _text),
     sa.Column("viable_mask_sha256", _text),
+    sa.Column("enhancement_grade", _text),
+    sa.Column("signature_id", _text),
+    sa.Column("edition", sa.Integer),
     sa.CheckConstraint(
         "volume_ml IS NULL OR volume_ml > 0 OR (volume_ml = 0 AND status = 'disappeared_assessed')",
         name="ck_readings_zero_means_disappeared",
@@ -151,6 +157,44 @@ draft_masks = _table(
     sa.Column("history", _text, nullable=False),  # hashes, oldest first; the last is the draft
     sa.Column("updated_utc", _text, nullable=False),
 )
+users = _table(
+    "users",
+    sa.Column("user_id", _text, primary_key=True),
+    sa.Column("full_name", _text, nullable=False),
+    sa.Column("roles", _text, nullable=False),
+    sa.Column("site", _text),
+    sa.Column("password_hash", _text, nullable=False),
+    sa.Column("disabled", sa.Integer, nullable=False),
+    sa.Column("created_utc", _text, nullable=False),
+)
+signatures = _table(
+    "signatures",
+    sa.Column("signature_id", _text, primary_key=True),
+    sa.Column("object", _text, nullable=False),  # the name of the signed record in the trail
+    sa.Column("user_id", _text, sa.ForeignKey("users.user_id"), nullable=False),
+    sa.Column("name", _text, nullable=False),
+    sa.Column("meaning", _text, nullable=False),
+    sa.Column("signed_utc", _text, nullable=False),
+    sa.Column("content_sha256", _text, nullable=False),
+    sa.Column("software_version", _text),
+)
+adjudications = _table(
+    "adjudications",
+    sa.Column("adjudication_id", _text, primary_key=True),
+    sa.Column("subject_id", _text, sa.ForeignKey("subjects.subject_id"), nullable=False),
+    sa.Column("node_id", _text, sa.ForeignKey("nodes.node_id"), nullable=False),
+    sa.Column("visit_id", _text, sa.ForeignKey("visits.visit_id"), nullable=False),
+    sa.Column("modality", _text, nullable=False),
+    sa.Column("method", _text, nullable=False),
+    sa.Column("selected_reader", _text, nullable=False),
+    sa.Column("candidates", _text, nullable=False),  # {reader: {"baseline": [id, version], "visit": [id, version]}}
+    sa.Column("triggers", _text, nullable=False),
+    sa.Column("adjudicator", _text, nullable=False),
+    sa.Column("reason", _text, nullable=False),
+    sa.Column("created_utc", _text, nullable=False),
+    sa.Column("signature_id", _text),
+    sa.Column("software_version", _text),
+)
 audit_events = _table(
     "audit_events",
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
@@ -169,7 +213,7 @@ audit_events = _table(
 )
 
 # Everything whose rows the audit trail vouches for.
-AUDITED = (settings, subjects, visits, nodes, series, readings, clinical_events, plan_runs, draft_masks, deliveries)
+AUDITED = (settings, subjects, visits, nodes, series, readings, clinical_events, plan_runs, draft_masks, deliveries, users, signatures, adjudications)
 
 
 def object_name(table: sa.Table, row: dict) -> str:
@@ -177,9 +221,17 @@ def object_name(table: sa.Table, row: dict) -> str:
     return f"{table.name}:" + "@".join(str(row[c.name]) for c in table.primary_key.columns)
 
 
-# The rules that a direct SQL statement meets (SQLite); the audit reports it if one is gone.
+# What never stands in the trail in words: an event says that it was set, and its hash vouches for it.
+SECRET_COLUMNS = {"users": ("password_hash",)}
+# The rules that a direct SQL statement meets; the audit reports it if one is gone.
 # A study of an older schema, audited before it was ever opened by this program, has not all of them, nor all tables.
-SINCE = {"readings_part_inserted": "0002", "readings_part_updated": "0002", "deliveries": "0003", "deliveries_no_update": "0003", "deliveries_no_delete": "0003"}
+SINCE = {
+    "readings_part_inserted": "0002",
+    "readings_part_updated": "0002",
+    **dict.fromkeys(("deliveries", "deliveries_no_update", "deliveries_no_delete"), "0003"),
+    **dict.fromkeys(("users", "users_no_delete", "signatures", "signatures_no_update", "signatures_no_delete"), "0004"),
+    **dict.fromkeys(("adjudications", "adjudications_no_update", "adjudications_no_delete"), "0004"),
+}
 TRIGGERS = (
     "audit_events_no_update",
     "audit_events_no_delete",
@@ -192,4 +244,16 @@ TRIGGERS = (
     "readings_part_updated",
     "deliveries_no_update",
     "deliveries_no_delete",
+    "users_no_delete",
+    "signatures_no_update",
+    "signatures_no_delete",
+    "adjudications_no_update",
+    "adjudications_no_delete",
 )
+# PostgreSQL empties a table without deleting rows one by one; these rules are about that.
+NEVER_EMPTIED = ("audit_events", "plan_runs", "readings", "deliveries", "users", "signatures", "adjudications")
+
+
+def guards(dialect: str) -> tuple[str, ...]:
+    """Names of the rules that a database of this kind must have."""
+    return TRIGGERS if dialect == "sqlite" else (*TRIGGERS, *(f"{table}_no_truncate" for table in NEVER_EMPTIED))

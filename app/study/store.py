@@ -1,5 +1,5 @@
-"""The study folder: ``study.sqlite``, ``blobs/`` and ``images/``. Every change is one transaction with
-its audit events; what a method returned is on the disk.
+"""The study: its database (``study.sqlite`` in the folder, or on a PostgreSQL server), ``blobs/`` and ``images/``. Every
+change is one transaction with its audit events; what a method returned is on the disk.
 
 A store may be used from several threads: each call has a connection of its own, and writers queue.
 """
@@ -10,9 +10,7 @@ import datetime as dt
 import getpass
 import json
 import os
-import secrets
 import shutil
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,23 +21,31 @@ import sqlalchemy as sa
 
 from app import __version__
 from app.study import migrations, rows, schema
+from app.study.adjudication import AdjudicationPart
+from app.study.anchors import AuditSigner
+from app.study.blinding import HIDDEN_SETTINGS, BlindingPart
 from app.study.blobs import BlobFolder, flush_folder, is_abandoned, is_temporary, temporary_name, write_file
 from app.study.canonical import canonical_json
 from app.study.engine import make_engine, transaction
 from app.study.errors import StudyRefused
 from app.study.ids import new_id
 from app.study.model import StudySnapshot
+from app.study.permissions import ANY_READER
+from app.study.places import DATABASE, Place, copy_aside, place_of
 from app.study.protocol import StudyProtocol, load_protocol, protocol_from
 from app.study.readings import ReadingsPart
 from app.study.records import RecordsPart
 from app.study.trail import SILENT_ACTIONS, AuditHead, TrailWriter
 from app.study.treatment import TreatmentPart
+from app.study.users import Session, UsersPart
+from app.study.worklist import WorklistPart
 
-DATABASE = "study.sqlite"
+__all__ = ["ANCHOR", "DATABASE", "StudyStore", "current_user", "utc_now"]
 ANCHOR = "audit-head.json"
 _ANCHOR_SCHEMA = "nodus.audit-head/1"
-# Up to this size the database is read through on opening; larger ones are checked by the audit.
-_CHECK_ON_OPEN_BYTES = 16 * 2**20
+# Settings that anybody who reads may write: what belongs to the reader's own work. All others need the right to the study.
+_OF_READERS = ("picture", "scale", "enhancing", "layout", "uid_key")
+_OF_RECORDS = ("site/",)
 
 
 def utc_now() -> dt.datetime:
@@ -47,13 +53,17 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
+class StudyStore(UsersPart, BlindingPart, WorklistPart, AdjudicationPart, RecordsPart, ReadingsPart, TreatmentPart):
     """One open study. Made by ``create`` or ``open``; also a context manager."""
 
-    def __init__(self, folder: Path, engine: sa.Engine, user: str, clock: Callable[[], dt.datetime]) -> None:
-        self.folder = folder
-        self.user = user
-        self.blobs = BlobFolder(folder / "blobs")
+    def __init__(self, place: Place, engine: sa.Engine, user: str, clock: Callable[[], dt.datetime]) -> None:
+        self.place = place
+        self.folder = place.folder
+        self.session: Session | None = None
+        self.signer: AuditSigner | None = None
+        self._account = user
+        self._users_known = False
+        self.blobs = BlobFolder(place.folder / "blobs")
         self._engine = engine
         self._clock = clock
         self._write_lock = threading.RLock()
@@ -71,21 +81,24 @@ class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
     @classmethod
     def create(
         cls,
-        folder: str | Path,
+        folder: str | Path | Place,
         *,
         name: str | None = None,
         protocol: str | Path = "ire-cervical-ln",
         user: str | None = None,
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> StudyStore:
-        """Make a new study in ``folder`` (absent or empty) and open it.
+        """Make a new study in ``folder`` (absent or empty), or in the database of a PostgreSQL URL, and open it.
 
         Raises ``study_exists``, ``folder_not_empty``, ``protocol_missing``, ``protocol_refused``.
         The database gets its name only when it is complete.
         """
-        folder = Path(folder)
+        place = place_of(folder)
+        folder = place.folder
         trial = load_protocol(protocol)
-        if (folder / DATABASE).exists():
+        if place.url is not None and place.revision() is not None:
+            raise StudyRefused("There is already a study in this database.", code="study_exists")
+        if place.database.exists() or (place.url is None and (folder / "study-database.json").exists()):
             raise StudyRefused("There is already a study in this folder.", code="study_exists")
         if folder.exists() and (not folder.is_dir() or any(not _is_ours_and_empty(p) for p in folder.iterdir())):
             raise StudyRefused(
@@ -100,53 +113,54 @@ class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
         except OSError as error:
             raise StudyRefused(f"The study folder cannot be made: {error.strerror}.", code="study_write_failed") from error
         user = user or current_user()
+        study = {"study_id": new_id("ST"), "name": name or folder.name, "created_utc": _stamp(clock()), "software_version": __version__}
         half = folder / temporary_name(DATABASE)
-        engine = make_engine(half)
-        with transaction(engine, write=True) as connection:
-            migrations.upgrade(connection)
-        with transaction(engine, write=True) as connection:
-            trail = TrailWriter(connection, user=user, utc=_stamp(clock()))
-            study = {
-                "study_id": new_id("ST"),
-                "name": name or folder.name,
-                "created_utc": trail.utc,
-                "software_version": __version__,
-            }
-            for key, value in (("study", study), ("protocol", trial.content)):
-                row = {"key": key, "value": canonical_json(value)}
-                trail.insert(schema.settings, row, action="study_created")
-        # Leave the write-ahead mode for the rename, so that one file is the whole database.
-        with engine.connect() as connection:
-            connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        engine.dispose()
-        os.replace(half, folder / DATABASE)
+        engine = make_engine(half) if place.url is None else place.engine()
+        try:
+            # One transaction on a server; in SQLite the file has no name yet.
+            with transaction(engine, write=True) as connection:
+                if place.url is not None and sa.inspect(connection).has_table("alembic_version"):
+                    raise StudyRefused("There is already a study in this database.", code="study_exists")
+                migrations.upgrade(connection)
+                if place.url is not None:
+                    _begin_trail(connection, study, trial, user)
+            if place.url is None:
+                with transaction(engine, write=True) as connection:
+                    _begin_trail(connection, study, trial, user)
+                # Leave the write-ahead mode for the rename, so that one file is the whole database.
+                with engine.connect() as connection:
+                    connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            engine.dispose()
+        if place.url is None:
+            os.replace(half, folder / DATABASE)
         flush_folder(folder)
-        store = cls.open(folder, user=user, clock=clock)
+        store = cls.open(place, user=user, clock=clock)
         store.write_anchor()
         return store
 
     @classmethod
     def open(
         cls,
-        folder: str | Path,
+        folder: str | Path | Place,
         *,
         user: str | None = None,
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> StudyStore:
-        """Open the study in ``folder``; leftovers of killed writers are removed.
+        """Open the study in ``folder``, or the one that a PostgreSQL URL names; leftovers of killed writers are removed.
 
-        Raises ``study_missing``, ``study_newer``, ``study_damaged``, ``study_busy``.
-        An older schema is migrated after a copy of the database was put aside.
+        Raises ``study_missing``, ``study_newer``, ``study_damaged``, ``study_busy``, ``study_unreachable``,
+        ``blobs_folder_missing``, ``blobs_folder_other``. An older schema is migrated after a copy of the database was
+        put aside.
         """
-        folder = Path(folder)
-        path = folder / DATABASE
-        if not path.is_file():
+        place = place_of(folder)
+        revision = place.revision()
+        if revision is None:
             raise StudyRefused(
-                "There is no study in this folder.",
+                "There is no study in this folder." if place.url is None else "There is no study in this database.",
                 code="study_missing",
                 hint="Create one with: nodus study init FOLDER",
             )
-        revision = _revision(path)
         if revision not in migrations.REVISIONS:
             raise StudyRefused(
                 "This study was written by a newer version of Nodus.",
@@ -154,17 +168,37 @@ class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
                 hint=f"Open it with the newer version; this one ({__version__}) leaves it untouched.",
             )
         if revision != migrations.HEAD:
-            _copy_aside(path, revision)
-        engine = make_engine(path)
+            copy_aside(place, revision)
+        engine = place.engine()
         try:
             if revision != migrations.HEAD:
                 with transaction(engine, write=True) as connection:
                     migrations.upgrade(connection)
-            _remove_leftovers(folder)
-            return cls(folder, engine, user or current_user(), clock)
+            _remove_leftovers(place.folder)
+            store = cls(place, engine, user or current_user(), clock)
+            if place.url is not None:
+                store._check_folder()
+            return store
         except BaseException:
             engine.dispose()
             raise
+
+    def _check_folder(self) -> None:
+        """That the folder beside a server's database is this study's: pictures of another would be taken for its own."""
+        for name in ("blobs", "images"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        try:
+            found = json.loads((self.folder / ANCHOR).read_text("utf-8"))["study_id"]
+        except (OSError, ValueError, KeyError, TypeError):
+            found = self.study_id  # none was written yet, or it is damaged, which the audit tells
+        if found != self.study_id:
+            raise StudyRefused("This folder holds the files of another study.", code="blobs_folder_other", hint="Name the folder that was given when the study was made.")
+        self.place.write_server_file()
+
+    @property
+    def user(self) -> str:
+        """Who stands in the trail: who signed in, else the local account."""
+        return self._account if self.session is None else self.session.user_id
 
     def close(self) -> None:
         """Write the audit head beside the database and let go of the files."""
@@ -187,16 +221,45 @@ class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
             yield connection
 
     @contextmanager
-    def _write(self) -> Iterator[TrailWriter]:
-        """A write transaction with its trail; all or nothing."""
+    def _write(self, *rights: str) -> Iterator[TrailWriter]:
+        """A write transaction with its trail; all or nothing. In a study with users it needs one of ``rights`` (none
+        named: anybody who signed in); a refused attempt leaves an event and nothing else."""
+        with self._write_lock:
+            with transaction(self._engine, write=True) as connection:
+                trail = TrailWriter(connection, user=self.user, utc=_stamp(self._clock()))
+                refusal = self.refusal(connection, tuple(r for r in rights if r))
+                if refusal is None:
+                    yield trail
+                else:
+                    trail.append("access_refused", "study", new={"code": refusal.code, "needs": list(rights)})
+                self._anchor_stale = True
+            if refusal is not None:
+                raise refusal
+            self.touch()
+
+    @contextmanager
+    def _plain_write(self) -> Iterator[TrailWriter]:
+        """A write that needs no right of the user: what the program itself notes."""
         with self._write_lock, transaction(self._engine, write=True) as connection:
             yield TrailWriter(connection, user=self.user, utc=_stamp(self._clock()))
+            self._anchor_stale = True
+
+    def _append(self, action: str, object_: str, *, user: str, new: Any = None, reason: str | None = None) -> None:
+        """An event of signing in and out, which needs no right."""
+        with self._write_lock, transaction(self._engine, write=True) as connection:
+            TrailWriter(connection, user=user, utc=_stamp(self._clock())).append(action, object_, new=new, reason=reason)
             self._anchor_stale = True
 
     # -- settings and log -----------------------------------------------------------------------
 
     def get_setting(self, key: str, default: Any = None) -> Any:
-        """A stored setting (any JSON value)."""
+        """A stored setting (any JSON value); a blinded user gets the default for what says where or how a subject is
+        treated."""
+        if self.blinded and key.startswith(HIDDEN_SETTINGS):
+            return default
+        return self._stored_setting(key, default)
+
+    def _stored_setting(self, key: str, default: Any = None) -> Any:
         with self._read() as connection:
             text = connection.execute(sa.select(schema.settings.c.value).where(schema.settings.c.key == key)).scalar_one_or_none()
         return default if text is None else json.loads(text)
@@ -206,7 +269,8 @@ class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
         if key in ("study", "protocol"):
             raise StudyRefused("This is fixed when the study is created.", code="setting_fixed")
         text = canonical_json(value)
-        with self._write() as trail:
+        rights = (*ANY_READER, "records", "images", "study") if key.startswith(_OF_READERS) else ("records", "study") if key.startswith(_OF_RECORDS) else ("study",)
+        with self._write(*rights) as trail:
             there = trail.connection.execute(sa.select(schema.settings.c.key).where(schema.settings.c.key == key)).first()
             row = {"key": key, "value": text}
             if there is None:
@@ -220,7 +284,9 @@ class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
             trail.append(action, object_, new=new, reason=reason)
 
     def events(self, *, object_prefix: str | None = None, limit: int | None = None) -> list[dict[str, Any]]:
-        """Audit events as dicts, oldest first; ``limit`` keeps the newest ones."""
+        """Audit events as dicts, oldest first; ``limit`` keeps the newest ones. They hold what readers must not see, so
+        in a study with users they need a right of their own."""
+        self._check_may("see_audit")
         table = schema.audit_events
         query = sa.select(table).order_by(table.c.seq.desc())
         if object_prefix:
@@ -239,19 +305,24 @@ class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
         with self._read() as connection:
             return _head(connection, silent=silent)
 
+    def anchor(self) -> dict[str, Any]:
+        """Count and hash of the newest event, signed where the study has a key: for a receipt, a report or a file."""
+        head = self.head()
+        content = {
+            "schema": _ANCHOR_SCHEMA,
+            "study_id": self.study_id,
+            "events": head.events,
+            "sha256": head.sha256,
+            "written_utc": _stamp(self._clock()),
+        }
+        return content if self.signer is None else self.signer.sign(content)
+
     def write_anchor(self, path: str | Path | None = None) -> Path:
         """Write count and hash of the newest event outside the database: by default to
         ``audit-head.json`` in the study folder, for a trustworthy anchor to another disk."""
         path = Path(path) if path is not None else self.folder / ANCHOR
         with self._write_lock:
-            head = self.head()
-            content = {
-                "schema": _ANCHOR_SCHEMA,
-                "study_id": self.study_id,
-                "events": head.events,
-                "sha256": head.sha256,
-                "written_utc": _stamp(self._clock()),
-            }
+            content = self.anchor()
             write_file(path, (json.dumps(content, indent=2) + "\n").encode())
             self._anchor_stale = False
         return path
@@ -269,28 +340,47 @@ class StudyStore(RecordsPart, ReadingsPart, TreatmentPart):
     # -- everything at once ---------------------------------------------------------------------
 
     def snapshot(self) -> StudySnapshot:
-        """All records in one consistent moment, in a fixed order."""
+        """All records in one consistent moment, in a fixed order; what a blinded reader may see of them, where one is
+        signed in."""
+        self._check_may()
+        return self.as_seen(self._whole_snapshot())
+
+    def _whole_snapshot(self) -> StudySnapshot:
         with self._read() as connection:
+            return self._snapshot_in(connection)
 
-            def all_of(table: sa.Table, make: Callable, *order: str) -> tuple:
-                query = sa.select(table).order_by(*(table.c[name] for name in order))
-                return tuple(make(row) for row in connection.execute(query).mappings())
+    def _snapshot_in(self, connection: sa.Connection) -> StudySnapshot:
+        def all_of(table: sa.Table, make: Callable, *order: str) -> tuple:
+            query = sa.select(table).order_by(*(table.c[name] for name in order))
+            return tuple(make(row) for row in connection.execute(query).mappings())
 
-            head = _head(connection, silent=False)
-            return StudySnapshot(
-                study_id=self.study_id,
-                name=self.name,
-                protocol=self.protocol.content,
-                subjects=all_of(schema.subjects, rows.subject_from, "subject_id"),
-                visits=all_of(schema.visits, rows.visit_from, "subject_id", "visit_order", "visit_id"),
-                nodes=all_of(schema.nodes, rows.node_from, "subject_id", "label"),
-                readings=all_of(schema.readings, rows.reading_from, "subject_id", "reading_id", "version"),
-                events=all_of(schema.clinical_events, rows.event_from, "subject_id", "date", "event_id"),
-                plan_runs=all_of(schema.plan_runs, rows.plan_run_from, "subject_id", "created_utc", "plan_run_id"),
-                deliveries=all_of(schema.deliveries, rows.delivery_from, "subject_id", "created_utc", "delivery_id"),
-                head_events=head.events,
-                head_sha256=head.sha256,
-            )
+        head = _head(connection, silent=False)
+        return StudySnapshot(
+            study_id=self.study_id,
+            name=self.name,
+            protocol=self.protocol.content,
+            subjects=all_of(schema.subjects, rows.subject_from, "subject_id"),
+            visits=all_of(schema.visits, rows.visit_from, "subject_id", "visit_order", "visit_id"),
+            nodes=all_of(schema.nodes, rows.node_from, "subject_id", "label"),
+            readings=all_of(schema.readings, rows.reading_from, "subject_id", "reading_id", "version"),
+            events=all_of(schema.clinical_events, rows.event_from, "subject_id", "date", "event_id"),
+            plan_runs=all_of(schema.plan_runs, rows.plan_run_from, "subject_id", "created_utc", "plan_run_id"),
+            deliveries=all_of(schema.deliveries, rows.delivery_from, "subject_id", "created_utc", "delivery_id"),
+            head_events=head.events,
+            head_sha256=head.sha256,
+            signatures=all_of(schema.signatures, rows.signature_from, "signed_utc", "signature_id"),
+            adjudications=all_of(schema.adjudications, rows.adjudication_from, "created_utc", "adjudication_id"),
+            settings={
+                row.key: json.loads(row.value)
+                for row in connection.execute(sa.select(schema.settings).where(schema.settings.c.key.startswith("order/", autoescape=True) | (schema.settings.c.key == "first_reader")))
+            },
+        )
+
+
+def _begin_trail(connection: sa.Connection, study: dict[str, Any], trial: StudyProtocol, user: str) -> None:
+    trail = TrailWriter(connection, user=user, utc=study["created_utc"])
+    for key, value in (("study", study), ("protocol", trial.content)):
+        trail.insert(schema.settings, {"key": key, "value": canonical_json(value)}, action="study_created")
 
 
 def _is_ours_and_empty(path: Path) -> bool:
@@ -319,51 +409,6 @@ def _head(connection: sa.Connection, *, silent: bool) -> AuditHead:
         query = query.where(table.c.action.not_in(SILENT_ACTIONS))
     row = connection.execute(query).first()
     return AuditHead(row.seq, row.sha256) if row else AuditHead(0, "0" * 64)
-
-
-def _revision(path: Path) -> str:
-    """The schema revision of a database file, without touching it. Raises ``study_damaged``."""
-    try:
-        connection = sqlite3.connect(path, timeout=30)
-        try:
-            if path.stat().st_size <= _CHECK_ON_OPEN_BYTES:
-                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-                if verdict != "ok":
-                    raise sqlite3.DatabaseError(verdict)
-            found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        finally:
-            connection.close()
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error) or "busy" in str(error):
-            raise StudyRefused("Another program holds this study.", code="study_busy") from error
-        raise _damaged(error) from error
-    except sqlite3.DatabaseError as error:
-        raise _damaged(error) from error
-    if len(found) != 1:
-        raise _damaged("its schema is unknown")
-    return found[0][0]
-
-
-def _damaged(why: object) -> StudyRefused:
-    return StudyRefused(
-        f"The study database is damaged: {why}.",
-        code="study_damaged",
-        hint="Restore the newest backup; keep this folder for inspection.",
-    )
-
-
-def _copy_aside(path: Path, revision: str) -> Path:
-    """A copy of the database as it was before a migration."""
-    folder = path.parent / "backups"
-    folder.mkdir(exist_ok=True)
-    copy = folder / f"before-migration-from-{revision}-{secrets.token_hex(4)}.sqlite"
-    source, target = sqlite3.connect(path), sqlite3.connect(copy)
-    try:
-        source.backup(target)
-    finally:
-        source.close()
-        target.close()
-    return copy
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from app import __version__
 from app.study import schema
-from app.study.canonical import canonical_json, content_sha256, sha256_text
+from app.study.canonical import NOT_CONTENT, canonical_json, content_sha256, sha256_text
 
 GENESIS = "0" * 64
 # Events that record no change of the study's content: an export must not alter what it exports.
-SILENT_ACTIONS = ("exported", "verified", "opened")
+SILENT_ACTIONS = ("exported", "verified", "opened", "signed_in", "signed_out", "sign_in_failed", "access_refused", "signature_failed")
 _HASHED = (
     "seq", "utc", "user", "software_version", "action", "object", "field", "old", "new", "reason",
     "content_sha256", "previous_sha256",
@@ -84,7 +84,8 @@ class TrailWriter:
         """Insert a row of an audited table and the event that vouches for it."""
         self.connection.execute(table.insert().values(row))
         stored = self.stored(table, row)
-        whole = {k: v for k, v in stored.items() if v is not None}
+        secret = schema.SECRET_COLUMNS.get(table.name, ())
+        whole = {k: "set" if k in secret else v for k, v in stored.items() if v is not None}
         self.append(action, schema.object_name(table, row), new=whole, reason=reason, content=content_sha256(stored))
 
     def update(
@@ -105,13 +106,14 @@ class TrailWriter:
         self.connection.execute(table.update().where(where).values(changed))
         after = self.stored(table, key)
         content = content_sha256(after)
-        for name in sorted(changed):
+        secret = schema.SECRET_COLUMNS.get(table.name, ())
+        for name in sorted(name for name in changed if name not in NOT_CONTENT):
             self.append(
                 action,
                 schema.object_name(table, key),
                 field=name,
-                old=before[name],
-                new=after[name],
+                old="set" if name in secret else before[name],
+                new="set anew" if name in secret else after[name],
                 reason=reason,
                 content=content,
             )
@@ -120,6 +122,6 @@ class TrailWriter:
     def stored(self, table: sa.Table, key: dict[str, Any]) -> dict[str, Any]:
         """The row as it lies in the database, read back: what is hashed is what was stored."""
         names = [c.name for c in table.primary_key.columns]
-        where = " AND ".join(f"{name} = ?" for name in names)
-        found = self.connection.exec_driver_sql(f"SELECT * FROM {table.name} WHERE {where}", tuple(key[name] for name in names))
+        where = " AND ".join(f"{name} = :{name}" for name in names)
+        found = self.connection.execute(sa.text(f"SELECT * FROM {table.name} WHERE {where}"), {name: key[name] for name in names})
         return dict(found.mappings().one())

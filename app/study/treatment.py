@@ -15,6 +15,8 @@ from app.study.ids import new_id
 from app.study.model import PLAN_KINDS, SESSIONS, DeliveredPair, Delivery, PlanRun
 from app.study.records import need, same_subject
 
+SEE_TREATMENT = ("plan", "see_all", "see_clinical")
+
 
 class TreatmentPart:
     """The part of ``StudyStore`` that keeps what was planned and what was done."""
@@ -48,7 +50,7 @@ class TreatmentPart:
         if kind not in PLAN_KINDS or (kind == "actual") != (planned_id is not None):
             raise StudyRefused("A run is planned, or holds the needles as they lie and names the plan it belongs to.", code="plan_kind_refused")
         text = canonical_json(content)
-        with self._write() as trail:
+        with self._write("plan") as trail:
             connection = trail.connection
             need(connection, schema.subjects, subject_id, "subject")
             if visit_id is not None:
@@ -84,11 +86,15 @@ class TreatmentPart:
         query = sa.select(table).order_by(table.c.created_utc, table.c.plan_run_id)
         if subject_id is not None:
             query = query.where(table.c.subject_id == subject_id)
+        self._check_may()
+        if self.blinded:
+            return []
         with self._read() as connection:
             return [rows.plan_run_from(row) for row in connection.execute(query).mappings()]
 
     def plan_run(self, plan_run_id: str) -> PlanRun:
         """One plan run. Raises ``plan_run_missing``."""
+        self._check_may(*SEE_TREATMENT)
         with self._read() as connection:
             return rows.plan_run_from(_run(connection, plan_run_id))
 
@@ -112,7 +118,7 @@ class TreatmentPart:
         date = rules.check_date(date, "date of the session")
         if replaces is not None:
             reason = rules.check_text(reason, "a reason for the change", "reason_missing")
-        with self._write() as trail:
+        with self._write("plan") as trail:
             run = rows.plan_run_from(_run(trail.connection, plan_run_id))
             if replaces is not None:
                 _check_replaced(trail.connection, replaces, plan_run_id)
@@ -139,6 +145,9 @@ class TreatmentPart:
         query = sa.select(table).order_by(table.c.created_utc, table.c.delivery_id)
         if plan_run_id is not None:
             query = query.where(table.c.plan_run_id == plan_run_id)
+        self._check_may()
+        if self.blinded:
+            return []
         with self._read() as connection:
             found = [rows.delivery_from(row) for row in connection.execute(query).mappings()]
         gone = set() if replaced else {d.replaces for d in found}

@@ -12,7 +12,7 @@ from app.study.audit import verify
 from app.study.engine import make_engine
 from app.study.errors import StudyRefused
 from app.study.followup import respond
-from app.study.migrations.versions import v0001_first_schema, v0002_enhancing_part, v0003_sessions_and_deliveries
+from app.study.migrations.versions import v0001_first_schema, v0002_enhancing_part, v0003_sessions_and_deliveries, v0004_users_and_signatures
 from app.study.model import Reading, ReadingStatus
 from app.study.store import StudyStore
 from tests.study.builders import CaseBuilder
@@ -145,10 +145,15 @@ def test_that_a_vanished_node_has_lost_its_enhancing_part_too(case: CaseBuilder)
 def as_first_schema(database: Path) -> None:
     """Put a study back to how the first schema stored it: its columns, its rules, its number."""
     connection = sqlite3.connect(database)
-    connection.execute("DROP TABLE deliveries")  # with its rules
+    for table in ("adjudications", "signatures", "users", "deliveries"):  # with their rules
+        connection.execute(f"DROP TABLE {table}")
+    connection.execute("DROP TRIGGER readings_locked_is_final")
+    for name, _kind in v0004_users_and_signatures.COLUMNS:
+        connection.execute(f"ALTER TABLE readings DROP COLUMN {name}")
+    connection.execute("ALTER TABLE nodes DROP COLUMN found_by")
     for name in v0003_sessions_and_deliveries.COLUMNS:
         connection.execute(f"ALTER TABLE plan_runs DROP COLUMN {name}")
-    for name in ("readings_locked_is_final", "readings_part_inserted", "readings_part_updated"):
+    for name in ("readings_part_inserted", "readings_part_updated"):
         connection.execute(f"DROP TRIGGER {name}")
     for name, _kind in v0002_enhancing_part.COLUMNS:
         connection.execute(f"ALTER TABLE readings DROP COLUMN {name}")

@@ -32,7 +32,7 @@ def test_that_a_reading_comes_back_as_it_was_saved(case: CaseBuilder) -> None:
     saved = case.save(mask_sha256=mask, warnings=({"code": "few_slices", "message": "Thin."},))
     assert case.store.reading(saved.reading_id) == saved
     assert saved.version == 1
-    assert saved.protocol_version == "ire-cervical-ln/1"
+    assert saved.protocol_version == "ire-cervical-ln/2"
     assert saved.software_version
     assert saved.created_utc.endswith("Z")
     assert case.store.readings("S-001") == [saved]

@@ -29,7 +29,7 @@ def test_that_the_protocol_goes_before_what_was_published() -> None:
     own = stated_repeatability(with_reading(repeatability_cv_pct={"CT/voxel": 8.0}), "CT", "voxel")
     assert (own.cv_pct, own.source) == (8.0, "protocol ire-cervical-ln/2")
     told = stated_repeatability(with_reading(repeatability_cv_pct={"CT/voxel": 8.0}, repeatability_source={"CT/voxel": "pilot of 20 nodes"}), "CT", "voxel")
-    assert told.source == "protocol ire-cervical-ln/1: pilot of 20 nodes"
+    assert told.source == "protocol ire-cervical-ln/2: pilot of 20 nodes"
 
 
 def test_that_a_protocol_that_states_none_falls_back_and_what_nobody_stated_is_none() -> None:

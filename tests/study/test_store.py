@@ -28,7 +28,7 @@ def test_that_a_new_study_opens_again_with_its_identity_and_protocol(tmp_path: P
         study_id = made.study_id
     with StudyStore.open(tmp_path / "s") as opened:
         assert (opened.study_id, opened.name) == (study_id, "Trial 1")
-        assert opened.protocol.stamp == "ire-cervical-ln/1"
+        assert opened.protocol.stamp == "ire-cervical-ln/2"
         assert opened.protocol.visit("Day 30").window_days == (-7, 7)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 HEAD = REVISIONS[-1]
 FOLDER = Path(__file__).resolve().parent
 
 
-def upgrade(connection) -> None:
-    """Bring the database behind a SQLAlchemy connection to ``HEAD`` (alembic is only imported here,
+def upgrade(connection, revision: str = HEAD) -> None:
+    """Bring the database behind a SQLAlchemy connection to ``revision`` (alembic is only imported here,
     because most openings need no migration)."""
     from alembic import command
     from alembic.config import Config
@@ -23,4 +23,4 @@ def upgrade(connection) -> None:
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

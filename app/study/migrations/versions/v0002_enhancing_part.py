@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from app.study.columns import TEXT
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -16,12 +18,12 @@ depends_on = None
 
 COLUMNS = (
     ("viable_ml", sa.Float),
-    ("viable_from", sa.Text),
+    ("viable_from", TEXT),
     ("ablated_ml", sa.Float),
-    ("ablated_from", sa.Text),
+    ("ablated_from", TEXT),
     ("enhancing_above_hu", sa.Float),
-    ("enhancing_source", sa.Text),
-    ("viable_mask_sha256", sa.Text),
+    ("enhancing_source", TEXT),
+    ("viable_mask_sha256", TEXT),
 )
 # What a locked reading may never change: the columns of the first schema and the new ones.
 LOCKED_COLUMNS = (

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from app.study.columns import TEXT
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -25,20 +27,20 @@ TRIGGERS = (
 
 def upgrade() -> None:
     for name in COLUMNS:
-        op.add_column("plan_runs", sa.Column(name, sa.Text))
+        op.add_column("plan_runs", sa.Column(name, TEXT))
     op.create_table(
         "deliveries",
-        sa.Column("delivery_id", sa.Text, primary_key=True),
-        sa.Column("plan_run_id", sa.Text, sa.ForeignKey("plan_runs.plan_run_id"), nullable=False),
-        sa.Column("subject_id", sa.Text, sa.ForeignKey("subjects.subject_id"), nullable=False),
-        sa.Column("created_utc", sa.Text, nullable=False),
-        sa.Column("entered_by", sa.Text, nullable=False),
-        sa.Column("date", sa.Text),
-        sa.Column("pairs", sa.Text, nullable=False),
-        sa.Column("note", sa.Text),
-        sa.Column("replaces", sa.Text),
-        sa.Column("reason", sa.Text),
-        sa.Column("software_version", sa.Text),
+        sa.Column("delivery_id", TEXT, primary_key=True),
+        sa.Column("plan_run_id", TEXT, sa.ForeignKey("plan_runs.plan_run_id"), nullable=False),
+        sa.Column("subject_id", TEXT, sa.ForeignKey("subjects.subject_id"), nullable=False),
+        sa.Column("created_utc", TEXT, nullable=False),
+        sa.Column("entered_by", TEXT, nullable=False),
+        sa.Column("date", TEXT),
+        sa.Column("pairs", TEXT, nullable=False),
+        sa.Column("note", TEXT),
+        sa.Column("replaces", TEXT),
+        sa.Column("reason", TEXT),
+        sa.Column("software_version", TEXT),
     )
     if op.get_bind().dialect.name == "sqlite":
         for statement in TRIGGERS:
