@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.study.model import LEVELS, METHODS, MODALITIES, PART_SOURCES, ROLES, ReadingStatus, Side
+from app.study.model import ENHANCEMENT_GRADES, LEVELS, METHODS, MODALITIES, PART_SOURCES, ROLES, SESSIONS, UNKNOWN_LEVEL, ReadingStatus, Side
 
 YES_NO = ("0", "1")
 Y_N = ("Y", "N")
+# An adjudicator selected the reader; two readers did not differ; there was only one; or whoever exported named the record.
+ACCEPTED_BASES = ("adjudicated", "no_difference", "only_reader", "stated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ READINGS = _columns(
     ("subject", "Subject (pseudonym)", "text"),
     ("node", "Node", "text"),
     ("side", "Side of the neck", "text", "", _SIDES),
-    ("level", "Neck level", "text", "", LEVELS),
+    ("level", "Neck level", "text", "", (*LEVELS, UNKNOWN_LEVEL)),
     ("high_risk", "Structures at risk nearby, separated by semicolons", "text"),
     ("visit", "Visit", "text"),
     ("visit_order", "Place of the visit among the subject's visits", "integer"),
@@ -70,7 +72,7 @@ READINGS = _columns(
     ("locked_by", "Typed name of the person who locked the reading", "text"),
     ("locked_utc", "When it was locked (UTC)", "datetime"),
     ("lock_meaning", "What locking meant", "text"),
-    ("lock_note", "What the lock is not", "text"),
+    ("lock_note", "Whether the lock is an electronic signature", "text"),
     ("protocol_version", "Protocol and its version", "text"),
     ("software_version", "Version of Nodus that measured", "text"),
     ("series_uid", "Series that was read (mapped UID)", "text"),
@@ -88,6 +90,9 @@ READINGS = _columns(
     ("model_name", "Trained model that proposed the outline, with its version", "text"),
     ("model_licence", "Licence of that model", "text"),
     ("model_sha256", "SHA-256 of that model's file", "text"),
+    ("accepted", "Accepted record: the one central reading of this node, visit and modality that counts (1) or not (0); empty for other roles", "integer", "", YES_NO),
+    ("accepted_basis", "What made it the accepted record", "text", "", ACCEPTED_BASES),
+    ("enhancement_grade", "Residual enhancement as the reader graded it; NE: not evaluable; empty: not graded", "text", "", ENHANCEMENT_GRADES),
 )
 
 VRR = _columns(
@@ -132,6 +137,55 @@ VRR = _columns(
     ("dates_shifted", "Scan dates were shifted before they reached the study (Y) or are true (N): days are counted from them", "text", "", Y_N),
 )
 
+GRADES = _columns(
+    ("study", "Study", "text"),
+    ("subject", "Subject (pseudonym)", "text"),
+    ("node", "Node", "text"),
+    ("visit", "Visit", "text"),
+    ("modality", "Modality", "text", "", MODALITIES),
+    ("site_reader", "Reader of the site", "text"),
+    ("site_grade", "Residual enhancement as the site graded it", "text", "", ENHANCEMENT_GRADES),
+    ("central_reader", "Central reader whose reading is the accepted record", "text"),
+    ("central_grade", "Residual enhancement in the accepted record", "text", "", ENHANCEMENT_GRADES),
+    ("agree", "Both grades are the same (1) or not (0); empty where one is missing", "integer", "", YES_NO),
+    ("site_reading_id", "Identity of the site's reading", "text"),
+    ("central_reading_id", "Identity of the accepted record", "text"),
+)
+
+TREATMENT = _columns(
+    ("study", "Study", "text"),
+    ("subject", "Subject (pseudonym)", "text"),
+    ("pair_key", "Identity of this pair of electrodes in this session", "text"),
+    ("session", "Session of treatment", "text", "", SESSIONS),
+    ("node", "Node that the plan is for", "text"),
+    ("visit", "Visit that the plan belongs to", "text"),
+    ("treatment_date", "Date of the session", "date"),
+    ("dates_shifted", "Dates were shifted before they reached the study (Y) or are true (N)", "text", "", Y_N),
+    ("plan_run_id", "Identity of the plan that was carried out", "text"),
+    ("actual_run_id", "Identity of the run with the needles as they were found to lie", "text"),
+    ("delivery_id", "Identities of the records of what was delivered, separated by semicolons", "text"),
+    ("anode", "Electrode at the anode", "text"),
+    ("cathode", "Electrode at the cathode", "text"),
+    ("planned", "The pair stands in the plan (1) or was pulsed without a plan (0)", "integer", "", YES_NO),
+    ("planned_distance_mm", "Distance between the electrodes as planned", "number", "mm"),
+    ("actual_distance_mm", "Distance between the electrodes as they lay", "number", "mm"),
+    ("anode_exposure_mm", "Exposed length of the anode as planned", "number", "mm"),
+    ("cathode_exposure_mm", "Exposed length of the cathode as planned", "number", "mm"),
+    ("planned_voltage_v", "Voltage as planned", "number", "V"),
+    ("delivered_voltage_v", "Lowest voltage that was delivered", "number", "V"),
+    ("planned_v_per_cm", "Voltage over distance as planned", "number", "V/cm"),
+    ("planned_pulses", "Pulses as planned", "integer"),
+    ("delivered_pulses", "Pulses that were delivered", "integer"),
+    ("width_us", "Width of a pulse as planned", "number", "us"),
+    ("rate_hz", "Pulses a second as planned", "number", "Hz"),
+    ("current_start_a", "Current at the first pulse", "number", "A"),
+    ("current_end_a", "Highest current at a last pulse", "number", "A"),
+    ("aborted", "Delivery was aborted (1) or not (0); empty: nothing was recorded", "integer", "", YES_NO),
+    ("abort_reason", "Why it was aborted", "text"),
+    ("complete", "All pulses at the planned voltage or above (1) or not (0)", "integer", "", YES_NO),
+    ("software_version", "Version of Nodus that kept the plan", "text"),
+)
+
 DICTIONARY = _columns(
     ("file", "File that the column is in", "text"),
     ("column", "Name of the column", "text"),
@@ -145,5 +199,7 @@ DICTIONARY = _columns(
 TABLES: dict[str, tuple[Column, ...]] = {
     "readings.csv": READINGS,
     "vrr.csv": VRR,
+    "treatment.csv": TREATMENT,
+    "grades.csv": GRADES,
     "data_dictionary.csv": DICTIONARY,
 }

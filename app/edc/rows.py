@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from app.edc.accepted import CENTRAL, accepted_records
 from app.edc.dictionary import TABLES
+from app.edc.treatment_rows import treatment_rows
 from app.study.canonical import canonical_json, sha256_text
 from app.study.endpoints import left_out
 from app.study.followup import counting_readings, respond
@@ -25,61 +28,73 @@ def locked_readings(snapshot: StudySnapshot) -> list[Reading]:
     return sorted(counting_readings(snapshot.readings, locked_only=True), key=place)
 
 
-def reading_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
-    """Rows of ``readings.csv``."""
-    visits = {v.visit_id: v for v in snapshot.visits}
-    nodes = {n.node_id: n for n in snapshot.nodes}
-    shifted = dates_shifted(snapshot)
-    rows = []
-    for r in locked_readings(snapshot):
-        visit, node = visits[r.visit_id], nodes[r.node_id]
+def reading_rows(snapshot: StudySnapshot, accepted: Collection[tuple[str, int]] | None = None) -> list[dict[str, Any]]:
+    """Rows of ``readings.csv``; ``accepted``: see ``accepted_records``."""
+    bases = accepted_records(snapshot, accepted)
+    places = Places(snapshot)
+    return [places.row(r, bases) for r in locked_readings(snapshot)]
+
+
+class Places:
+    """Looks up what surrounds a reading, once for all rows."""
+
+    def __init__(self, snapshot: StudySnapshot) -> None:
+        self.study = snapshot.name
+        self.visits = {v.visit_id: v for v in snapshot.visits}
+        self.nodes = {n.node_id: n for n in snapshot.nodes}
+        self.shifted = dates_shifted(snapshot)
+
+    def row(self, r: Reading, bases: dict[tuple[str, int], str]) -> dict[str, Any]:
+        """One reading as a row of ``readings.csv``."""
+        visit, node = self.visits[r.visit_id], self.nodes[r.node_id]
         lo, hi = r.volume_interval_ml or (None, None)
-        rows.append(
-            {
-                "study": snapshot.name,
-                "subject": r.subject_id,
-                "node": node.label,
-                "side": str(node.side),
-                "level": node.level,
-                "high_risk": node.high_risk,
-                "visit": visit.name,
-                "visit_order": visit.order,
-                "scan_date": visit.actual_date,
-                "dates_shifted": shifted[r.subject_id],
-                "reader": r.reader,
-                "role": r.role,
-                "modality": r.modality,
-                "method": r.method,
-                "status": str(r.status),
-                "status_reason": r.status_reason,
-                "volume_ml": r.volume_ml,
-                "volume_lo_ml": lo,
-                "volume_hi_ml": hi,
-                "long_axis_mm": r.long_axis_mm,
-                "short_axis_mm": r.short_axis_mm,
-                "warnings": [w["code"] for w in r.warnings],
-                "version": r.version,
-                "change_reason": r.change_reason,
-                "locked_by": r.locked_by,
-                "locked_utc": r.locked_utc,
-                "lock_meaning": r.lock_meaning,
-                "lock_note": LOCK_NOTE,
-                "protocol_version": r.protocol_version,
-                "software_version": r.software_version,
-                "series_uid": r.series_uid,
-                "mask_sha256": r.mask_sha256,
-                "reading_id": r.reading_id,
-                "viable_ml": r.viable_ml,
-                "viable_from": r.viable_from,
-                "ablated_ml": r.ablated_ml,
-                "ablated_from": r.ablated_from,
-                "enhancing_above_hu": r.enhancing_above_hu,
-                "enhancing_source": r.enhancing_source,
-                "viable_mask_sha256": r.viable_mask_sha256,
-                **outline_columns(r),
-            }
-        )
-    return rows
+        basis = bases.get((r.reading_id, r.version))
+        return {
+            "study": self.study,
+            "subject": r.subject_id,
+            "node": node.label,
+            "side": str(node.side),
+            "level": node.level,
+            "high_risk": node.high_risk,
+            "visit": visit.name,
+            "visit_order": visit.order,
+            "scan_date": visit.actual_date,
+            "dates_shifted": self.shifted[r.subject_id],
+            "reader": r.reader,
+            "role": r.role,
+            "modality": r.modality,
+            "method": r.method,
+            "status": str(r.status),
+            "status_reason": r.status_reason,
+            "volume_ml": r.volume_ml,
+            "volume_lo_ml": lo,
+            "volume_hi_ml": hi,
+            "long_axis_mm": r.long_axis_mm,
+            "short_axis_mm": r.short_axis_mm,
+            "warnings": [w["code"] for w in r.warnings],
+            "version": r.version,
+            "change_reason": r.change_reason,
+            "locked_by": r.locked_by,
+            "locked_utc": r.locked_utc,
+            "lock_meaning": r.lock_meaning,
+            "lock_note": LOCK_NOTE if r.signature_id is None else f"electronic signature {r.signature_id}",
+            "protocol_version": r.protocol_version,
+            "software_version": r.software_version,
+            "series_uid": r.series_uid,
+            "mask_sha256": r.mask_sha256,
+            "reading_id": r.reading_id,
+            "viable_ml": r.viable_ml,
+            "viable_from": r.viable_from,
+            "ablated_ml": r.ablated_ml,
+            "ablated_from": r.ablated_from,
+            "enhancing_above_hu": r.enhancing_above_hu,
+            "enhancing_source": r.enhancing_source,
+            "viable_mask_sha256": r.viable_mask_sha256,
+            "accepted": (basis is not None) if r.role == CENTRAL else None,
+            "accepted_basis": basis,
+            "enhancement_grade": r.enhancement_grade,
+            **outline_columns(r),
+        }
 
 
 def dates_shifted(snapshot: StudySnapshot) -> dict[str, str]:
@@ -125,6 +140,28 @@ def vrr_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
     return rows
 
 
+def grade_rows(snapshot: StudySnapshot, accepted: Collection[tuple[str, int]] | None = None) -> list[dict[str, Any]]:
+    """Rows of ``grades.csv``: the site's grade of residual enhancement beside that of the accepted central reading.
+    The two are never mixed; a row stands wherever one of them was given."""
+    counts: dict[tuple, dict[str, list[dict[str, Any]]]] = {}
+    for row in reading_rows(snapshot, accepted):
+        if row["enhancement_grade"] is not None and (row["role"] == "site" or row["accepted"]):
+            key = (row["subject"], row["node"], row["visit_order"], row["visit"], row["modality"])
+            counts.setdefault(key, {}).setdefault("site" if row["role"] == "site" else "central", []).append(row)
+    rows = []
+    for key in sorted(counts):
+        central = next(iter(counts[key].get("central", ())), None)
+        for site in counts[key].get("site", [None]):
+            one = {"study": snapshot.name, "subject": key[0], "node": key[1], "visit": key[3], "modality": key[4], "agree": None}
+            for name, reading in (("site", site), ("central", central)):
+                found = reading or {}
+                one |= {f"{name}_reader": found.get("reader"), f"{name}_grade": found.get("enhancement_grade"), f"{name}_reading_id": found.get("reading_id")}
+            if site is not None and central is not None:
+                one["agree"] = one["site_grade"] == one["central_grade"]
+            rows.append(one)
+    return rows
+
+
 def dictionary_rows() -> list[dict[str, Any]]:
     """Rows of ``data_dictionary.csv``."""
     return [
@@ -142,10 +179,10 @@ def dictionary_rows() -> list[dict[str, Any]]:
     ]
 
 
-def study_sha256(snapshot: StudySnapshot) -> str:
+def study_sha256(snapshot: StudySnapshot, accepted: Collection[tuple[str, int]] | None = None) -> str:
     """One hash for everything that an export of locked readings is made of; it changes only when
     that content does."""
-    return sha256_text(canonical_json([snapshot.study_id, _texts(reading_rows(snapshot)), _texts(vrr_rows(snapshot))]))
+    return sha256_text(canonical_json([snapshot.study_id, _texts(reading_rows(snapshot, accepted)), _texts(vrr_rows(snapshot)), _texts(treatment_rows(snapshot))]))
 
 
 def _texts(rows: list[dict[str, Any]]) -> list[list[str]]:

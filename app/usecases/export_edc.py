@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from app.edc.csv_writer import write_csv
+from app.edc.mapping import EdcMapping, available, load_mapping
 from app.study.errors import StudyRefused
+from app.study.model import StudySnapshot
 from app.study.store import StudyStore
 from app.usecases.export_dicom import DICOM_FORMATS, export_dicom
+from app.usecases.trial_identity import shifted_snapshot, study_key
 
-# Formats that ``nodus export`` names; those not written yet are refused by name.
-FORMATS = ("csv", "redcap", "odm-1.3.2", "odm-2.0", "sdtm-xpt", "dataset-json", "pdf", "plan-sheet", *DICOM_FORMATS)
+# Formats that go by the trial's mapping file.
+MAPPED_FORMATS = ("redcap", "odm-1.3.2", "odm-2.0", "sdtm-xpt", "dataset-json")
+# Formats that ``nodus export`` names.
+FORMATS = ("csv", *MAPPED_FORMATS, "pdf", "plan-sheet", *DICOM_FORMATS)
+# Setting of a study: "shifted" lets no true date leave it for an EDC, whatever the mapping says.
+DATES_SETTING = "export/dates"
 
 
-def export_study(store: StudyStore, format_: str, out: Path, *, subject_id: str | None = None) -> dict[str, Any]:
+def export_study(
+    store: StudyStore,
+    format_: str,
+    out: Path,
+    *,
+    subject_id: str | None = None,
+    mapping_file: Path | None = None,
+    accepted: Collection[tuple[str, int]] | None = None,
+) -> dict[str, Any]:
     """Export locked readings of the study as ``format_`` to the folder ``out`` (for ``pdf`` also a
     file ending in .pdf, where there is one subject); returns the receipt.
 
-    The export is logged in the audit trail and the trail's head is written beside the database.
-    Raises ``format_unknown``, ``format_not_available``, ``subject_missing``, ``nothing_locked``.
+    ``mapping_file`` is the trial's own mapping instead of the shipped one; ``accepted`` the study's accepted
+    (reading, version), None: the rule of ``app.edc.accepted``. The export is logged in the audit trail and the trail's
+    head is written beside the database. Raises ``format_unknown``, ``subject_missing``, ``nothing_locked``,
+    ``mapping_missing``, ``mapping_refused``, ``export_failed``, ``export_invalid``.
     """
     if format_ not in FORMATS:
         raise StudyRefused(f"{format_!r} is no export format; use one of {', '.join(FORMATS)}.", code="format_unknown")
@@ -27,7 +45,10 @@ def export_study(store: StudyStore, format_: str, out: Path, *, subject_id: str 
         raise StudyRefused("There is no such subject in this study.", code="subject_missing")
     snapshot = store.snapshot()
     if format_ == "csv":
-        receipt = write_csv(snapshot, out)
+        receipt = write_csv(outgoing_snapshot(store, mapping_of(store, mapping_file, needed=False), snapshot), out, accepted=accepted)
+    elif format_ in MAPPED_FORMATS:
+        mapping = mapping_of(store, mapping_file)
+        receipt = _mapped(format_)(outgoing_snapshot(store, mapping, snapshot), mapping, out, accepted=accepted)
     elif format_ == "pdf":
         from app.usecases.report import export_reports
 
@@ -36,14 +57,46 @@ def export_study(store: StudyStore, format_: str, out: Path, *, subject_id: str 
         from app.usecases.export_plan import export_sheets
 
         receipt = export_sheets(store, snapshot, out, subject_id=subject_id)
-    elif format_ in DICOM_FORMATS:
-        receipt = export_dicom(store, snapshot, format_, out, subject_id=subject_id)
     else:
-        raise StudyRefused(
-            f"This version of Nodus does not write {format_}.",
-            code="format_not_available",
-            hint=f"Use csv, pdf, plan-sheet, {', '.join(DICOM_FORMATS)}.",
-        )
+        receipt = export_dicom(store, snapshot, format_, out, subject_id=subject_id)
     store.log_event("exported", f"export:{format_}", new={k: receipt[k] for k in ("files", "readings", "study_sha256")})
     store.write_anchor()
     return receipt
+
+
+def _mapped(format_: str):
+    """The writer of a format, loaded only when it is asked for."""
+    if format_ == "redcap":
+        from app.edc.redcap import write_redcap as write
+    elif format_ == "odm-1.3.2":
+        from app.edc.odm_1_3_2 import write_odm_1_3_2 as write
+    elif format_ == "odm-2.0":
+        from app.edc.odm_2_0 import write_odm_2_0 as write
+    elif format_ == "sdtm-xpt":
+        from app.edc.sdtm_xpt import write_sdtm_xpt as write
+    else:
+        from app.edc.dataset_json import write_dataset_json as write
+    return write
+
+
+def mapping_of(store: StudyStore, mapping_file: Path | None = None, *, needed: bool = True) -> EdcMapping | None:
+    """The EDC mapping of the study's protocol: the file that is given, else the one that ships. None where there is none
+    and none is ``needed``. Raises ``mapping_missing``, ``mapping_refused``."""
+    protocol = store.protocol
+    name = str((protocol.content.get("edc") or {}).get("mapping") or protocol.protocol_id)
+    if mapping_file is None and not needed and name not in available():
+        return None
+    return load_mapping(name, mapping_file)
+
+
+def outgoing_snapshot(store: StudyStore, mapping: EdcMapping | None, snapshot: StudySnapshot) -> StudySnapshot:
+    """The study as it may leave it: true dates where the trial sends true dates, else every subject's dates moved back by
+    the subject's own days (the same as in its DICOM objects), and the subject marked. Free text is not searched for dates."""
+    asked = {store.get_setting(DATES_SETTING), "as_stored" if mapping is None else mapping.dates}
+    if "shifted" not in asked:
+        return snapshot
+    key = study_key(store)
+    for subject in snapshot.subjects:
+        if not subject.dates_shifted:
+            snapshot = shifted_snapshot(snapshot, subject.subject_id, key)
+    return snapshot

@@ -1,0 +1,80 @@
+"""SDTM as CDISC Dataset-JSON 1.1, one dataset a file, with their Define-XML.
+
+Numbers are ``integer`` and ``double``: what a double holds goes through unchanged, so no ``decimal`` (which would travel
+as text) is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from app import __version__
+from app.edc.define_xml import METADATA_OID, define_bytes, group_oid, item_oid
+from app.edc.forms import sent_readings
+from app.edc.mapping import EdcMapping
+from app.edc.output import OutFile, created_utc, write_files
+from app.edc.sdtm import Dataset, datasets
+from app.edc.sdtm_columns import Variable
+from app.edc.sdtm_tumour import ResponseRow
+from app.study.model import StudySnapshot
+
+VERSION = "1.1.0"
+# Dates may be partial, so they are told as text.
+_TYPES = {"text": "string", "integer": "integer", "float": "double", "datetime": "string"}
+
+
+def write_dataset_json(
+    snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, accepted: Collection[tuple[str, int]] | None = None, responses: Sequence[ResponseRow] = ()
+) -> dict[str, Any]:
+    """Write ``tu.json``, ``tr.json`` and so on, as far as there are rows, and ``define.xml``; returns the receipt.
+
+    Raises ``nothing_locked``, ``export_invalid``, ``export_failed``.
+    """
+    created = created_utc(snapshot)
+    sets = datasets(snapshot, mapping, accepted=accepted, responses=responses)
+    files = [OutFile(f"{one.domain.name.lower()}.json", dataset_bytes(one, mapping, created), len(one.rows)) for one in sets]
+    files.append(OutFile("define.xml", define_bytes(sets, mapping, created, suffix="json"), len(sets)))
+    return write_files(out, files, snapshot, readings=len(sent_readings(snapshot)), accepted=accepted)
+
+
+def dataset_bytes(one: Dataset, mapping: EdcMapping, created: str) -> bytes:
+    """One dataset as Dataset-JSON 1.1, one record a line."""
+    content = {
+        "datasetJSONCreationDateTime": created,
+        "datasetJSONVersion": VERSION,
+        "fileOID": f"{mapping.study_oid}.{one.domain.name}",
+        "dbLastModifiedDateTime": created,
+        "originator": mapping.location_name,
+        "sourceSystem": {"name": "Nodus", "version": __version__},
+        "studyOID": mapping.study_oid,
+        "metaDataVersionOID": METADATA_OID,
+        "metaDataRef": "define.xml",
+        "itemGroupOID": group_oid(one.domain.name),
+        "isReferenceData": one.domain.reference,
+        "records": len(one.rows),
+        "name": one.domain.name,
+        "label": one.domain.label,
+        "columns": [_column(one, v) for v in one.domain.variables],
+    }
+    head = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False).removesuffix("\n}")
+    names = [v.name for v in one.domain.variables]
+    rows = ",\n  ".join(json.dumps([_value(row[n], v) for n, v in zip(names, one.domain.variables, strict=True)], ensure_ascii=False, allow_nan=False) for row in one.rows)
+    return f"{head},\n \"rows\": [\n  {rows}\n ]\n}}\n".encode()
+
+
+def _value(value: Any, v: Variable) -> Any:
+    if value is None:
+        return None if v.is_number else ""
+    return int(value) if v.kind == "integer" else float(value) if v.kind == "float" else value
+
+
+def _column(one: Dataset, v: Variable) -> dict[str, Any]:
+    column: dict[str, Any] = {"itemOID": item_oid(one.domain.name, v.name), "name": v.name, "label": v.label, "dataType": _TYPES[v.kind]}
+    if not v.is_number:
+        column["length"] = one.length(v.name)
+    if v.key is not None:
+        column["keySequence"] = v.key
+    return column

@@ -1,0 +1,69 @@
+"""The items that go to an EDC form by form, declared once: REDCap fields, ODM items and their checks derive from this list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.edc.dictionary import READINGS, TREATMENT, VRR, Column
+
+REQUIRED = {
+    "reading": ("node", "visit", "reader", "role", "modality", "method", "status", "reading_id", "version", "locked_by", "locked_utc", "dates_shifted"),
+    "treatment": ("pair_key", "plan_run_id", "anode", "cathode", "planned", "dates_shifted"),
+}
+# What of a reading, and of its rate against the baseline, goes to the form.
+_OF_READING = (
+    "reading_id", "version", "node", "side", "level", "high_risk", "visit", "scan_date", "dates_shifted", "reader", "role", "modality", "method", "status",
+    "status_reason", "volume_ml", "volume_lo_ml", "volume_hi_ml", "long_axis_mm", "short_axis_mm", "viable_ml", "viable_from", "ablated_ml", "ablated_from",
+    "enhancing_above_hu", "enhancement_grade", "accepted", "accepted_basis",
+)  # fmt: skip
+_OF_RATE = (
+    "baseline_visit", "baseline_volume_ml", "baseline_reading_id", "vrr_pct", "vrr_lo_pct", "vrr_hi_pct", "comparable", "vrr_viable_pct",
+    "n_ablations_before_scan", "days_from_first", "days_from_anchor",
+)  # fmt: skip
+_OF_RECORD = (
+    "warnings", "outlined_by", "outline_edited", "change_reason", "locked_by", "locked_utc", "lock_meaning", "lock_note", "protocol_version",
+    "software_version", "series_uid", "mask_sha256",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a form. ``kind`` is text, integer, number, date or datetime; ``required``: every row has it."""
+
+    name: str
+    label: str
+    kind: str
+    unit: str
+    codes: tuple[str, ...]
+    required: bool
+
+    def text(self, value: Any) -> str:
+        """The value as written: numbers with all their digits and without an exponent, lists joined by semicolons."""
+        if isinstance(value, float) and not isinstance(value, bool):
+            return plain_number(value)
+        return Column(self.name, self.label, self.kind).text(value)
+
+
+def plain_number(value: float) -> str:
+    """A number with all its digits, never with an exponent: ``0.0000001``, ``2``."""
+    text = repr(value + 0.0)
+    if "e" in text or "E" in text:
+        from decimal import Decimal
+
+        text = format(Decimal(text), "f")
+    return text.removesuffix(".0")
+
+
+def _items(form: str, columns: dict[str, Column], names: tuple[str, ...]) -> tuple[Item, ...]:
+    return tuple(Item(n, columns[n].label, columns[n].kind, columns[n].unit, columns[n].codes, n in REQUIRED[form]) for n in names)
+
+
+_READINGS = {c.name: c for c in READINGS}
+_RATES = {c.name: c for c in VRR}
+_TREATMENT = {c.name: c for c in TREATMENT}
+
+FORMS: dict[str, tuple[Item, ...]] = {
+    "reading": (*_items("reading", _READINGS, _OF_READING), *_items("reading", _RATES, _OF_RATE), *_items("reading", _READINGS, _OF_RECORD)),
+    "treatment": _items("treatment", _TREATMENT, tuple(c.name for c in TREATMENT if c.name not in ("study", "subject"))),
+}

@@ -1,0 +1,157 @@
+"""The SDTM datasets of a study, ready to be written in one format or another, and the checks that each must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.edc.mapping import EdcMapping
+from app.edc.sdtm_columns import DOMAINS, LABEL_LONGEST, NAME_LONGEST, TEXT_LONGEST, Domain
+from app.edc.sdtm_device import device_rows, procedures
+from app.edc.sdtm_tumour import ResponseRow, Row, Tumours
+from app.study.errors import StudyRefused
+from app.study.model import StudySnapshot
+
+_SPILL = {"TRREASND": ("SUPPTR", "TRREASN", "Reason Not Done")}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One dataset: its definition and its rows, each with every variable (None where there is no value)."""
+
+    domain: Domain
+    rows: tuple[Row, ...]
+
+    def length(self, name: str) -> int:
+        """The longest text of a variable in bytes, 1 at least."""
+        return max([len(str(r[name]).encode("utf-8")) for r in self.rows if r[name] is not None] or [1]) or 1
+
+
+def datasets(
+    snapshot: StudySnapshot, mapping: EdcMapping, *, accepted: Collection[tuple[str, int]] | None = None, responses: Sequence[ResponseRow] = ()
+) -> tuple[Dataset, ...]:
+    """Every dataset that has rows, in a fixed order. Raises ``export_invalid`` where a value does not fit its variable."""
+    tumours = Tumours(snapshot, mapping, accepted, responses)
+    rows = {**tumours.rows, **device_rows(tumours)}
+    rows["RELREC"] = _related(tumours, rows)
+    made = []
+    for domain in DOMAINS:
+        found = [{v.name: row.get(v.name) for v in domain.variables} for row in _spilled(domain, rows)]
+        unknown = {name for row in rows.get(domain.name, ()) for name in row} - {v.name for v in domain.variables}
+        if unknown:
+            raise StudyRefused(f"{domain.name} has no variable {', '.join(sorted(unknown))}.", code="export_invalid")
+        if found:
+            made.append(Dataset(domain, tuple(sorted(found, key=lambda r: _key(domain, r)))))
+    faults = [fault for one in made for fault in check_dataset(one)]
+    if faults:
+        raise StudyRefused("The SDTM datasets have faults: " + "; ".join(faults[:5]) + ".", code="export_invalid")
+    return tuple(made)
+
+
+def _key(domain: Domain, row: Row) -> tuple:
+    keys = sorted((v for v in domain.variables if v.key is not None), key=lambda v: v.key)
+    out: list[Any] = []
+    for v in keys:
+        value = row[v.name]
+        out.append((value is not None, value if v.is_number else str(value or "")))
+    if "IDVARVAL" in row:  # a sequence number among texts
+        out.insert(-1, (len(str(row["IDVARVAL"] or "")), str(row["IDVARVAL"] or "")))
+    return tuple(out)
+
+
+def _spilled(domain: Domain, rows: dict[str, list[Row]]) -> list[Row]:
+    """Rows of a domain; a text longer than a transport file takes goes on in the supplemental qualifiers, as is the habit."""
+    for name, (supp, qualifier, label) in _SPILL.items():
+        if not name.startswith(domain.name) or len(domain.name) != 2:
+            continue
+        for row in rows.get(domain.name, ()):
+            parts = split_text(row.get(name))
+            if len(parts) > 1:
+                row[name] = parts[0]
+                for number, part in enumerate(parts[1:], start=1):
+                    sequence = str(row[f"{domain.name}SEQ"])
+                    rows[supp].append(
+                        {
+                            "STUDYID": row["STUDYID"], "RDOMAIN": domain.name, "USUBJID": row["USUBJID"], "IDVAR": f"{domain.name}SEQ", "IDVARVAL": sequence,
+                            "QNAM": f"{qualifier}{number}", "QLABEL": f"{label}, continued {number}", "QVAL": part, "QORIG": "Collected", "QEVAL": "",
+                        }
+                    )  # fmt: skip
+    return rows.get(domain.name, [])
+
+
+def split_text(text: str | None) -> list[str]:
+    """A text in parts of at most 200 bytes, cut between characters, at spaces where there are any."""
+    if not text:
+        return [] if text is None else [text]
+    parts, current = [], ""
+    for word in text.split(" "):
+        trial = f"{current} {word}" if current else word
+        if len(trial.encode("utf-8")) <= TEXT_LONGEST:
+            current = trial
+            continue
+        if current:
+            parts.append(current)
+        current = ""
+        for character in word:
+            if len((current + character).encode("utf-8")) > TEXT_LONGEST:
+                parts.append(current)
+                current = ""
+            current += character
+    return [*parts, current]
+
+
+def _related(tumours: Tumours, rows: dict[str, list[Row]]) -> list[Row]:
+    """RELREC: whole datasets by their link variables; a procedure to the tumours that it was done to, record by record."""
+    study = tumours.mapping.sdtm["studyid"]
+    out: list[Row] = []
+
+    def whole(relation: str, *sides: tuple[str, str, str]) -> None:
+        if all(rows.get(domain) for domain, _var, _type in sides):
+            out.extend({"STUDYID": study, "RDOMAIN": d, "USUBJID": None, "IDVAR": var, "IDVARVAL": None, "RELTYPE": kind, "RELID": relation} for d, var, kind in sides)
+
+    whole("TUTR", ("TU", "TULNKID", "ONE"), ("TR", "TRLNKID", "MANY"))
+    whole("TRRS", ("TR", "TRLNKGRP", "MANY"), ("RS", "RSLNKGRP", "ONE" if _one_a_group(rows["RS"]) else "MANY"))
+    whole("PRDU", ("PR", "PRLNKGRP", "ONE"), ("DU", "DULNKGRP", "MANY"))
+    whole("DUXD", ("DU", "DUGRPID", "MANY"), ("XD", "XDGRPID", "MANY"))
+    for number, one in procedures(tumours):
+        subject = tumours.usubjid(one["subject"])
+        mine = [r for r in rows["TU"] if r["USUBJID"] == subject and r["TUTESTCD"] == "TUMIDENT" and one["node"] is not None and r["TULNKID"].split("-", 1)[1] == one["node"]]
+        if mine:
+            relation = f"PRTU{number}"
+            out.append({"STUDYID": study, "RDOMAIN": "PR", "USUBJID": subject, "IDVAR": "PRSEQ", "IDVARVAL": str(number), "RELTYPE": None, "RELID": relation})
+            out += [{"STUDYID": study, "RDOMAIN": "TU", "USUBJID": subject, "IDVAR": "TUSEQ", "IDVARVAL": str(r["TUSEQ"]), "RELTYPE": None, "RELID": relation} for r in mine]
+    return out
+
+
+def _one_a_group(rows: list[Row]) -> bool:
+    groups = [(r["USUBJID"], r["RSLNKGRP"]) for r in rows]
+    return len(set(groups)) == len(groups)
+
+
+def check_dataset(dataset: Dataset) -> list[str]:
+    """What a dataset breaks of the rules that hold for all: names, labels, lengths, required values, unique keys,
+    sequence numbers, units, evaluators. Empty if nothing."""
+    domain, faults = dataset.domain, []
+    for v in domain.variables:
+        if len(v.name) > NAME_LONGEST or len(v.label) > LABEL_LONGEST:
+            faults.append(f"{domain.name}.{v.name}: name or label is too long")
+        values = [r[v.name] for r in dataset.rows]
+        if v.core == "Req" and any(value in (None, "") for value in values):
+            faults.append(f"{domain.name}.{v.name} is required")
+        if not v.is_number and any(value is not None and (not isinstance(value, str) or len(value.encode("utf-8")) > TEXT_LONGEST) for value in values):
+            faults.append(f"{domain.name}.{v.name} holds a text of more than {TEXT_LONGEST} bytes, or no text")
+        if v.is_number and any(value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))) for value in values):
+            faults.append(f"{domain.name}.{v.name} holds what is no number")
+    keys = [_key(domain, r) for r in dataset.rows]
+    if len(set(keys)) != len(keys):
+        faults.append(f"{domain.name}: two records have the same keys")
+    p = domain.name
+    for r in dataset.rows:
+        if r.get(f"{p}EVALID") and not r.get(f"{p}EVAL"):
+            faults.append(f"{p}EVALID needs {p}EVAL")
+        if r.get(f"{p}ACPTFL") and r.get(f"{p}EVAL") != "INDEPENDENT ASSESSOR":
+            faults.append(f"{p}ACPTFL is of the independent assessor only")
+        if r.get(f"{p}STAT") and r.get(f"{p}ORRES"):
+            faults.append(f"{p}: a result that was not done")
+    return sorted(set(faults))
