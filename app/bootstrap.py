@@ -26,12 +26,12 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / ".nodus-installed"
 
 # What Qt, OpenGL (software) and the OpenMP layer of Numba need on a bare Debian or Ubuntu.
-RUN_PACKAGES = ["libgl1", "libegl1", "libglib2.0-0", "libfontconfig1", "libdbus-1-3", "libxkbcommon0", "libbrotli1", "libgomp1", "fonts-dejavu-core", "libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-randr0", "libxcb-render-util0", "libxcb-shape0", "libxcb-xkb1", "libxkbcommon-x11-0"]
+RUN_PACKAGES = ["libgl1", "libegl1", "libglib2.0-0", "libfontconfig1", "libdbus-1-3", "libxkbcommon0", "libbrotli1", "libgomp1", "fonts-dejavu-core", "fonts-droid-fallback", "libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-randr0", "libxcb-render-util0", "libxcb-shape0", "libxcb-xkb1", "libxkbcommon-x11-0"]
 # The ordinary suite, as processes of which two run side by side: the longest first, so that both
 # halves end at about the same time. What shows windows is one portion, for one screen has one focus.
 PORTIONS = [["tests/ui"], ["tests/dicom_io"], ["tests/e2e"], ["tests/volumetry"], ["tests/usecases"]]
 # A real X server and a window manager for the window tests, a PDF renderer, DICOM validators, a PACS.
-TEST_PACKAGES = ["xvfb", "xauth", "openbox", "x11-utils", "dbus", "gnome-keyring", "poppler-utils", "dicom3tools", "dcmtk", "libpixelmed-java", "default-jre-headless", "orthanc", "orthanc-dicomweb", "git"]
+TEST_PACKAGES = ["xvfb", "xauth", "openbox", "x11-utils", "dbus", "gnome-keyring", "poppler-utils", "dicom3tools", "dcmtk", "libpixelmed-java", "default-jre-headless", "orthanc", "orthanc-dicomweb", "postgresql", "git"]
 
 # What the temporary files of the ordinary suite need, with room to spare.
 ROOM_FOR_TESTS_BYTES = 4 << 30

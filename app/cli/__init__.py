@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nodus", description=f"Ablation planning and lymph-node volumetry. {INVESTIGATIONAL_NOTICE}.")
     parser.add_argument("--version", action="version", version=f"nodus {__version__}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument("--language", metavar="CODE", help="language of the window this time: en or zh-CN (View ▾ chooses it for good)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for part in (system, images, deidentify, measuring, segmenting, registering, planning, schematic, optimising, robustness, thermal, study, pacs):
         part.register(commands)
@@ -52,10 +53,8 @@ def main(argv: list[str]) -> int:
     for name, value in vars(args).items():
         if isinstance(value, Path) and value.name in ("", ".."):
             setattr(args, name, value.resolve())  # so that messages can name it
-    if args.command is None:
-        return system.open_window()
     try:
-        return args.work(args) or EXIT_DONE
+        return (system.run_window if args.command is None else args.work)(args) or EXIT_DONE
     except NodusError as refusal:
         emit_error(refusal, as_json=getattr(args, "json", False))
         return EXIT_REFUSED

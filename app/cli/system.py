@@ -49,12 +49,17 @@ def open_window(**what) -> int:
     return run(**what)
 
 
+def run_window(args) -> int:
+    """The window with nothing open."""
+    return open_window(in_language=args.language)
+
+
 def run_open(args) -> int:
     """The window on a study folder or on pictures."""
     path = args.path.resolve()
     if not path.exists():
         raise NodusError(f"There is nothing at {args.path}.", code="file_missing")
-    return open_window(**({"study": path} if (path / "study.sqlite").exists() else {"images": path}))
+    return open_window(in_language=args.language, **({"study": path} if (path / "study.sqlite").exists() else {"images": path}))
 
 
 def walk(arguments: list[str]) -> int:
@@ -67,7 +72,7 @@ def walk(arguments: list[str]) -> int:
 def run_demo(args) -> int:
     """The main job."""
     if not args.headless:
-        return open_window(demo=args.out or True)
+        return open_window(in_language=args.language, demo=args.out or True)
     from app.usecases.demo import run_headless
 
     out = args.out or Path.cwd() / "demo-output"

@@ -17,7 +17,9 @@ if sys.platform.startswith("linux"):
 from PySide6.QtWidgets import QApplication
 
 from app import __version__
+from app.ui.languages import kept_language, use_language
 from app.ui.style import apply_style
+from app.ui.text import language, set_language
 
 
 def make_application(arguments: list[str] | None = None) -> QApplication:
@@ -27,6 +29,7 @@ def make_application(arguments: list[str] | None = None) -> QApplication:
         application = QApplication(["nodus"] if arguments is None else arguments)
     application.setApplicationName("Nodus")
     application.setApplicationVersion(__version__)
+    use_language(language())
     apply_style(application)
     return application
 
@@ -46,9 +49,11 @@ def open_window(session=None, *, prepare: bool = True):
     return window
 
 
-def run(*, study: str | Path | None = None, images: str | Path | None = None, demo: bool | str | Path = False, arguments: list[str] | None = None) -> int:
+def run(*, study: str | Path | None = None, images: str | Path | None = None, demo: bool | str | Path = False, in_language: str | None = None, arguments: list[str] | None = None) -> int:
     """Open the window on a study, a folder of images, the demonstration case (True, or the folder
-    it is kept in), or nothing, and stay until it is closed; returns the exit status."""
+    it is kept in), or nothing, and stay until it is closed; returns the exit status. ``in_language`` holds for this time;
+    without it the window speaks the language that was chosen on this computer."""
+    set_language(in_language or kept_language())
     application = make_application(arguments)
     window = open_window()
     install_excepthook(window)
@@ -59,6 +64,8 @@ def run(*, study: str | Path | None = None, images: str | Path | None = None, de
     elif demo:
         window.session.open_demo(None if demo is True else demo)
     status = application.exec()
+    while window.successor is not None:
+        window = window.successor
     window.panes.shutdown()
     return status
 

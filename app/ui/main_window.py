@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -24,7 +24,7 @@ from app.ui.actions import STEP_TITLES, make_qactions, window_actions
 from app.ui.rail import Rail
 from app.ui.session import STEPS, WINDOW_PRESETS, Session
 from app.ui.status import NoticeBar, StatusBar
-from app.ui.text import t
+from app.ui.text import language, said, t
 from app.ui.tools.box import ToolBox
 from app.ui.views.pane_grid import PaneGrid
 from app.ui.views.scene_pane import load_libraries
@@ -44,6 +44,7 @@ class MainWindow(QMainWindow):
     """
 
     ready = Signal()
+    replaced = Signal(object)  # by a window in another language
 
     def __init__(self, session: Session, parent=None):
         super().__init__(parent)
@@ -63,6 +64,9 @@ class MainWindow(QMainWindow):
         self._dialogs: list = []
         self._panels: dict[str, QWidget] = {}
         self._closed = False
+        self.spoken = language()
+        self.successor: MainWindow | None = None  # in another language, on the same session
+        self._language_to_come: str | None = None
         self._build()
         self._connect()
         self._take_step(session.step)
@@ -220,8 +224,8 @@ class MainWindow(QMainWindow):
             return
         actions_module.refresh(self.actions_list, self.qactions)
         stack = self.session.undo_stack
-        self.qactions["undo"].setText(t("Undo") + (f": {stack.undoText()}" if stack.undoText() else ""))
-        self.qactions["redo"].setText(t("Redo") + (f": {stack.redoText()}" if stack.redoText() else ""))
+        self.qactions["undo"].setText(t("Undo") + (f": {said(stack.undoText())}" if stack.undoText() else ""))
+        self.qactions["redo"].setText(t("Redo") + (f": {said(stack.redoText())}" if stack.redoText() else ""))
         self._show_hint()
 
     def _show_hint(self) -> None:
@@ -263,7 +267,7 @@ class MainWindow(QMainWindow):
         """Step buttons: their names, a dot where something is still needed, and what it is."""
         wide = self.width() >= WIDE_TOP
         for n, (step, button) in enumerate(self.step_buttons.items()):
-            needs = self.session.step_needs(step)
+            needs = said(self.session.step_needs(step))
             name = t(STEP_TITLES[step])
             button.setText((f"{n + 1} {name}" if wide else f"{n + 1}") + (" •" if needs else ""))
             button.setToolTip(f"{n + 1} {name}  (Ctrl+{n + 1})" + (f"\n{t('Still needs')}: {needs}" if needs else ""))
@@ -410,6 +414,53 @@ class MainWindow(QMainWindow):
         place = write_failure(trace)
         self.notice_bar.tell("serious", t("Something went wrong in a job; your work is kept. What happened is written to {place}.").format(place=place))
         print(trace, file=sys.stderr)
+
+    # ---- language --------------------------------------------------------------------
+    def change_language(self, code: str) -> None:
+        """Speak another language from now on: kept for the next start, and the window is made anew on the same session
+        once no job is running whose answer this window waits for."""
+        from app.ui.languages import keep_language
+
+        if code == language() and self._language_to_come is None:
+            return
+        try:
+            keep_language(code)
+        except OSError as problem:
+            self.notice_bar.tell("warning", t("The language could not be kept for the next start: {why}.").format(why=problem.strerror or problem))
+        waits = self._language_to_come is not None
+        self._language_to_come = code
+        if self.session.jobs.is_busy():
+            self.notice_bar.tell("info", t("The language changes as soon as what is running has ended."))
+            if not waits:
+                self.session.jobs.ended.connect(self._change_when_idle)
+        else:
+            self._change_when_idle()
+
+    def _change_when_idle(self, _key=None) -> None:
+        # Later, when the answer of the job has been taken up: it may have started another one.
+        QTimer.singleShot(0, self, self._change_now)
+
+    def _change_now(self) -> None:
+        code = self._language_to_come
+        if code is None or self._closed or self.session.jobs.is_busy():
+            return
+        from app.ui.languages import use_language, window_anew
+
+        self._language_to_come = None
+        use_language(code)
+        if code != self.spoken:
+            self.successor = window_anew(self)
+            self.replaced.emit(self.successor)
+
+    def hand_over(self) -> None:
+        """Go without closing the session: another window has it now."""
+        self.toolbox.release()
+        self._closed = True
+        for dialog in list(self._dialogs):
+            dialog.close()
+        self.panes.shutdown()
+        self.close()
+        self.deleteLater()
 
     # ---- start and end ---------------------------------------------------------------
     def prepare(self) -> None:

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QT
 from app import INVESTIGATIONAL_NOTICE
 from app.ui.job_runner import JobEvent
 from app.ui.style import DANGER, WARNING
-from app.ui.text import t
+from app.ui.text import said, t
 from app.ui.widgets.labels import ElidedLabel
 
 NOTICE_SECONDS = 8
@@ -69,6 +69,7 @@ class StatusBar(QWidget):
             self._draw()
 
     def _show_saved(self, what: str) -> None:
+        what = said(what)
         self.saved.setText(what)
         self.saved.show()
         self.saved.setToolTip(what)
@@ -94,7 +95,7 @@ class StatusBar(QWidget):
         if known:
             self.progress.setValue(round(100 * event.fraction))
         more = f" (+{len(self._running) - 1})" if len(self._running) > 1 else ""
-        text = event.title + (f": {event.message}" if event.message and event.message != event.title else "")
+        text = said(event.title) + (f": {said(event.message)}" if event.message and event.message != event.title else "")
         self.job.setText(text + (f"  {100 * event.fraction:.0f} %" if known else "") + more)
 
     def _cancel(self) -> None:
@@ -131,6 +132,7 @@ class NoticeBar(QWidget):
 
     def tell(self, severity: str, sentence: str) -> None:
         """Show a sentence; ``severity`` is info, warning or serious."""
+        sentence = said(sentence)
         self.setProperty("severity", severity)
         self.style().unpolish(self)
         self.style().polish(self)

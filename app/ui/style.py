@@ -23,6 +23,8 @@ CROSSHAIR_COLOUR = "#4DB6E2"
 LANDMARK_COLOUR = "#7BE0C0"
 NEEDLE_COLOUR = "#FFFFFF"
 NEEDLE_SHAFT_COLOUR = "#B8C4CE"
+# Latin letters and figures alike everywhere; then what a system has for Chinese.
+FAMILIES = ("DejaVu Sans", "Microsoft YaHei UI", "PingFang SC", "Noto Sans CJK SC", "Droid Sans Fallback")
 ICON_PX, FAINT = 54, 0.3  # three times the size on screen, for dense screens
 
 
@@ -49,7 +51,8 @@ def icon(name: str) -> QIcon:
 
 def pixel_font(size_px: int = 12, *, bold: bool = False) -> QFont:
     """The interface font at an exact pixel size (Qt scales it on dense screens)."""
-    font = QFont("DejaVu Sans")
+    font = QFont()
+    font.setFamilies(list(FAMILIES))
     font.setStyleHint(QFont.StyleHint.SansSerif)
     font.setPixelSize(size_px)
     font.setBold(bold)

@@ -1,6 +1,6 @@
 """A scripted walk through the real window over the demonstration case, with a picture of each step.
 
-``nodus walk OUT [--case FOLDER] [--size 1920x1080] [--scale 1.5] [--language zh_CN]``
+``nodus walk OUT [--case FOLDER] [--size 1920x1080] [--scale 1.5] [--language zh-CN]``
 
 The walk sends mouse events to the panes and presses the panels' own buttons; it waits for jobs in
 Qt's event loop. It works on a copy of the study (pictures are linked, the database is copied), so
@@ -27,6 +27,7 @@ from PySide6.QtCore import QDeadlineTimer, QEvent, QEventLoop, QObject, QPointF,
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
+from app.ui.text import LanguageUnknown
 from volumetry.errors import NodusError
 
 PATIENCE_SECONDS = 180.0
@@ -481,13 +482,13 @@ def main(arguments: list[str] | None = None) -> int:
         width, height = (int(v) for v in options.size.lower().split("x"))
     except ValueError:
         parser.error("--size is WIDTHxHEIGHT, for example 1920x1080")
-    if options.language:
-        from app.ui.text import set_language
-
-        set_language(options.language)
     try:
+        if options.language:
+            from app.ui.text import set_language
+
+            set_language(options.language)
         pictures = walk(options.out, (width, height), options.scale, case=options.case, tell=lambda line: print(line, file=sys.stderr, flush=True))
-    except WalkFailed as failure:
+    except (WalkFailed, LanguageUnknown) as failure:
         print(failure.message, file=sys.stderr)
         return 1
     for picture in pictures:

@@ -91,6 +91,12 @@ class ToolBox(QObject):
         self.session.set_tool("crosshair")
         self.changed.emit()
 
+    def release(self) -> None:
+        """The panes are going: drop what was begun, and nothing is under the mouse any more."""
+        self.current.cancel()
+        for tool in (*self.tools.values(), *self._on_pictures.values()):
+            tool.at = None
+
     def _take(self, name: str) -> None:
         if name != self._name:  # also told when only the brush changed
             self.current.cancel()

@@ -68,10 +68,13 @@ class SlicePane(Pane):
         s.nodes_changed.connect(self._forget_outlines)
         for signal in (s.crosshair_changed, s.window_changed, s.preview_changed, s.calipers_changed, s.plan_changed, s.field_changed, s.proposals_changed, s.robustness_changed, s.thermal_changed, s.display_changed, toolbox.changed):
             signal.connect(self.update)
-        s.measurement_changed.connect(lambda _: self.update())
+        s.measurement_changed.connect(self._measured)
         s.tool_changed.connect(self._take_tool)
         self._take_image()
         self._take_tool()
+
+    def _measured(self, _node_id: str) -> None:
+        self.update()
 
     # ---- state -----------------------------------------------------------------------
     @property

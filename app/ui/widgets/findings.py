@@ -8,7 +8,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from app.ui.text import t
+from app.ui.text import t, told
 from app.ui.widgets.finding_words import advice
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.palette import ACCENT, BACKGROUND, DANGER, GOOD, MUTED, WARNING
@@ -84,6 +84,7 @@ class FindingRow(QFrame):
         self.setProperty("severity", severity)
         self.code, self.severity, self.message = code, severity, message
         means, can_do = advice(code)
+        message = told(message, code)
         self.setAccessibleName(f"{severity_words().get(severity, severity)}: {message}")
         text = WrapLabel(message)
         self.toggle = QToolButton()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from app.ui.text import t
+from app.ui.text import said, t
 from app.ui.widgets.labels import WrapLabel
 
 
@@ -55,5 +55,5 @@ class JobLine(QWidget):
         if known:
             self.bar.setValue(round(1000 * event.fraction))
         if event.message and self.stop.isEnabled():
-            self.text.setText(event.message)
+            self.text.setText(said(event.message))
             self.text.updateGeometry()
