@@ -38,7 +38,9 @@ from app.ui.session_robustness import RobustnessPart
 from app.ui.session_schematic import SchematicPart
 from app.ui.session_stills import StillsPart
 from app.ui.session_thermal import ThermalPart
+from app.ui.session_thermal_runs import ThermalRunsPart
 from app.ui.session_values import Caliper, NodeState
+from app.ui.text import said, told
 from app.usecases.plan import PlanDraft
 from volumetry.errors import NodusError
 from volumetry.image import Cine, ImageVolume
@@ -54,7 +56,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, QObject):
+class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, ThermalRunsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -190,7 +192,7 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
         self.saved.emit(f"{what[:1].upper()}{what[1:]} {dt.datetime.now():%H:%M:%S}")
 
     def _on_refused(self, refusal: NodusError) -> None:
-        self.notice.emit("warning", refusal.message + (f" {refusal.hint}" if refusal.hint else ""))
+        self.notice.emit("warning", told(refusal.message, refusal.code) + (f" {said(refusal.hint)}" if refusal.hint else ""))
 
     def _push(self, text: str, redo, undo, is_valid=None) -> None:
         """Put a step that was just done on the undo stack; see ``StepCommand`` for ``is_valid``."""

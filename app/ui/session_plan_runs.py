@@ -97,17 +97,17 @@ class PlanRunsPart:
 
     @property
     def plan_follows(self) -> str | None:
-        """The run that the plan on screen follows: the reader's choice, else the proposed one."""
-        chosen = self._run_state.follows
-        if chosen is not None:
-            return chosen or None
-        proposed = proposed_predecessor(self.kept_runs, self.plan_node_id, self.plan_session)
+        """The run that the plan on screen follows: the reader's choice, else the proposed one; of its own kind always."""
+        if not self.follows_is_proposed:
+            return self._run_state.follows or None
+        proposed = proposed_predecessor(self.kept_runs, self.plan_node_id, self.plan_session, thermal=self.modality != "ire")
         return None if proposed is None else proposed.plan_run_id
 
     @property
     def follows_is_proposed(self) -> bool:
-        """True while the reader has not chosen what the plan follows."""
-        return self._run_state.follows is None
+        """True while the reader has not chosen what the plan follows, or chose a plan of the other kind."""
+        row = self.kept_run(self._run_state.follows)
+        return self._run_state.follows is None or (row is not None and row.thermal != (self.modality != "ire"))
 
     def node_runs(self) -> list[KeptRun]:
         """Runs of the node that is planned for, and runs that name none; newest first."""
@@ -116,6 +116,13 @@ class PlanRunsPart:
     def kept_run(self, plan_run_id: str | None) -> KeptRun | None:
         """The row of one run."""
         return next((r for r in self.kept_runs if r.plan_run_id == plan_run_id), None)
+
+    def why_no_plan_save(self) -> str:
+        """Why a solved plan is not kept yet: its session of treatment is not stated. Empty where it is, where needles are laid
+        for a plan that says it, and where the plan is of no node."""
+        if self.plan_session is not None or self.placement is not None or self.plan_node_id is None:
+            return ""
+        return t("Day 0 or salvage? A run never changes: say which session of treatment this plan is for.")
 
     def set_plan_session(self, session: str | None) -> None:
         """Day 0 or salvage; what the plan follows is proposed anew."""
@@ -233,6 +240,10 @@ class PlanRunsPart:
         if self.field_run is not None:
             self.notice.emit("info", t("This is plan run {run} as it was kept; change it to keep another.").format(run=self.field_run.plan_run_id))
             return
+        why = self.why_no_plan_save()
+        if why and self.assessment is not None:
+            self.notice.emit("warning", why)
+            return
         self._saved_field = (self.solution, self.assessment)
         super().save_plan()
 
@@ -266,10 +277,11 @@ class PlanRunsPart:
         if self.placement is not None:
             self._put_run(self.plan, replace(self._run_state, placement=None), t("End needles as they lie"))
 
-    def _with_run(self, plan_run_id: str, title: str, ready) -> None:
-        """Read a run in a job, on the visit whose pictures it lies on."""
+    def _with_run(self, plan_run_id: str, title: str, ready, opener=None) -> None:
+        """Read a run in a job (by ``opener``), on the visit whose pictures it lies on."""
         from app.usecases.kept_plans import open_run
 
+        opener = opener or open_run
         store, row = self.study, self.kept_run(plan_run_id)
         if store is None or row is None or self.visit is None:
             return
@@ -280,11 +292,11 @@ class PlanRunsPart:
                 return
         visit_id = self.visit.visit_id
 
-        def done(opened: OpenedRun) -> None:
+        def done(opened) -> None:
             if self.study is store and self.visit is not None and self.visit.visit_id == visit_id:
                 ready(opened)
 
-        self.jobs.start(title, lambda _context: open_run(store, plan_run_id), key="open-run", on_done=done)
+        self.jobs.start(title, lambda _context: opener(store, plan_run_id), key="open-run", on_done=done)
 
     def _show_run(self, opened: OpenedRun, placement: Placement | None) -> None:
         run = opened.run
@@ -299,11 +311,24 @@ class PlanRunsPart:
                 self.solution, self.assessment, self.solved_plan = field, opened.answer, opened.plan
             self.field_is_preview = False
             self.field_changed.emit()
+            self._add_kept_margins(opened)
         self.kept_runs_changed.emit()
         if run.visit_id is None:
             self.notice.emit("warning", t("This run does not say which visit it lies on: check its needles against the pictures."))
         for note in opened.notes:
             self.notice.emit("warning", note)
+
+    def _add_kept_margins(self, opened: OpenedRun) -> None:
+        """Margin maps are not kept: they are worked out of the kept field for the picture in 3D; a quiet job."""
+        from app.usecases.kept_plans import margins_of
+
+        def done(answer) -> None:
+            if self.assessment is opened.answer:  # else another plan is on screen by now
+                self.assessment = answer
+                self.field_changed.emit()
+
+        if opened.field is not None:
+            self.jobs.start(t("Margin map of the run"), lambda _context: margins_of(opened), key="kept-margins", quiet=True, on_done=done)
 
     def _is_outlined(self, targets: tuple) -> bool:
         """True where the outline on screen is the run's target, voxel by voxel."""

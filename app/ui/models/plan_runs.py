@@ -42,9 +42,21 @@ def cover_text(pct: float | None) -> str:
     return DASH if pct is None else number_text(math.floor(pct * 10.0 + 1e-9) / 10.0, 1)
 
 
+def modality_words(run) -> str:
+    """``RFA``, ``Cryo + RF`` or ``IRE``."""
+    return {"rfa": t("RFA"), "cryo_rf": t("Cryo + RF"), "ire": t("IRE")}.get(run.modality, run.modality)
+
+
+def rounds_words(run) -> str:
+    """``round 1, 2`` of a plan of heat or cold."""
+    return t("round {n}").format(n=", ".join(map(str, run.rounds)))
+
+
 def run_words(run) -> str:
     """One line on a run: ``Day 0, planned, 2026-11-20 20:11 UTC, covers 98.2 %, refused``."""
     parts = [session_names().get(run.session, run.session), kind_names().get(run.kind, run.kind), f"{moment(run.created_utc)} UTC"]
+    if run.thermal:
+        parts[:2] = [modality_words(run), rounds_words(run), *([] if run.session is None else [parts[0]])]
     if run.coverage_pct is not None:
         parts.append(t("covers {p} %").format(p=cover_text(run.coverage_pct)))
     if run.refused:
@@ -73,8 +85,8 @@ def run_columns(visit_name) -> tuple[Column, ...]:
 
     return (
         Column(t("Kept, UTC"), lambda r: r.created_utc, lambda r: moment(r.created_utc), tip=tip, weight=11),
-        Column(t("Session"), lambda r: r.session or "", lambda r: DASH if r.session is None else session_names()[r.session], tip=tip, weight=6),
-        Column(t("Needles"), lambda r: r.kind, lambda r: kind_names().get(r.kind, r.kind), tip=tip, weight=7),
+        Column(t("Session"), lambda r: r.session or "", lambda r: rounds_words(r) if r.thermal else DASH if r.session is None else session_names()[r.session], tip=tip, weight=6),
+        Column(t("Needles"), lambda r: r.kind, lambda r: modality_words(r) if r.thermal else kind_names().get(r.kind, r.kind), tip=tip, weight=7),
         Column("%", lambda r: r.coverage_pct, lambda r: ("✕ " if r.refused else "") + cover_text(r.coverage_pct), tip=tip, heading_tip=t("Part of the target covered; ✕: the plan is refused"), colour=lambda r: DANGER if r.refused else None, weight=6, right=True),
         Column(t("Run"), lambda r: r.plan_run_id, hidden=True),
     )
@@ -191,6 +203,28 @@ def both_rows(found: dict) -> list[BothRow]:
         add(f"{x['anode']} → {x['cathode']}", "V", 0, x["voltage_v"])
         add(f"{x['anode']} → {x['cathode']}", "A", 1, x["current_a"], 1)
         add(f"{x['anode']} → {x['cathode']}", "V/cm", 0, x["v_per_cm"])
+    return rows
+
+
+def thermal_rows(found: dict) -> list[BothRow]:
+    """All figures of ``thermal_runs.compare_answers``: lesions first, then zones, liver and structures at risk."""
+    rows: list[BothRow] = []
+
+    def add(name: str, unit: str, decimals: int, both: dict, worse: int = 0) -> None:
+        if both["planned"] is not None or both["actual"] is not None:
+            rows.append(BothRow(name, unit, decimals, both["planned"], both["actual"], worse))
+
+    for x in found["lesions"]:
+        add(t("{name} in the zones").format(name=x["name"]), "%", 1, x["coverage_pct"], -1)
+        add(t("{name} least margin").format(name=x["name"]), "mm", 1, x["minimal_margin_mm"], -1)
+        add(t("{name} volume").format(name=x["name"]), "ml", 2, x["volume_ml"])
+    add(t("Chart zones"), "ml", 1, found["zone_ml"])
+    add(t("Outside lesions"), "ml", 1, found["collateral_ml"], 1)
+    add(t("Share of the liver"), "%", 1, found["liver_pct"], 1)
+    for x in found["at_risk"]:
+        add(t("{name} to zone").format(name=x["name"]), "mm", 1, x["zone_distance_mm"], -1)
+        add(t("{name} in the zones").format(name=x["name"]), "ml", 2, x["overlap_ml"], 1)
+    add(t("Applications"), "", 0, found["applications"])
     return rows
 
 

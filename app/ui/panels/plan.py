@@ -40,6 +40,7 @@ from app.ui.panels.plan_optimise import OptimiseSection
 from app.ui.panels.plan_robustness import RobustnessSection
 from app.ui.panels.plan_runs import PlanRunsSection
 from app.ui.panels.plan_schematic import SchematicSection
+from app.ui.panels.plan_session import SessionAsk
 from app.ui.panels.plan_thermal import add_thermal
 from app.ui.panels.threshold import ThresholdChooser
 from app.ui.session import Session
@@ -85,6 +86,7 @@ class PlanPanel(StepPanel):
         session.field_changed.connect(self.refresh)
         session.display_changed.connect(self.refresh_display)
         session.nodes_changed.connect(self.refresh)
+        session.kept_runs_changed.connect(self._show_primary)
         session.measurement_changed.connect(self._show_outlines)
         session.study_changed.connect(self.refresh)
         session.visit_changed.connect(self.refresh)
@@ -249,7 +251,7 @@ class PlanPanel(StepPanel):
         self.save_button = QPushButton(t("Save plan run"))
         self.save_button.setAccessibleName(t("Save plan run"))
         self.save_button.clicked.connect(lambda _checked=False: self.session.save_plan())
-        for part in (self.state_text, self.coverage, self.constraints, self.save_button, self.figures, self.at_risk, self.solver):
+        for part in (self.state_text, self.coverage, self.constraints, SessionAsk(self.session), self.save_button, self.figures, self.at_risk, self.solver):
             section.body.addWidget(part)
         return section
 
@@ -308,6 +310,8 @@ class PlanPanel(StepPanel):
         presets = tissue_presets()
         label = next((node.label for node_id, node in outlined if node_id == wanted), None)
         rows = structure_rows(plan, plan.targets[0][0] if session.is_schematic else label, presets)
+        if session.modality != "ire":  # the tissue of a target is the electric field's
+            rows = [r for r in rows if r.role != "target"]
         self.structures.set_rows(rows)
         self.structures.setVisible(bool(rows))
         self.anatomy.refresh()
@@ -381,14 +385,15 @@ class PlanPanel(StepPanel):
         kept = session.field_run
         self.save_button.setVisible(final and kept is None)
         self.save_button.setText(t("Save plan run") if session.placement is None else t("Save needles as they lie"))
-        can_save = final and session.study is not None
+        why = session.why_no_plan_save()
+        can_save = final and session.study is not None and not why
         self.save_button.setEnabled(can_save)
         if can_save:
             tip = t("Keep this plan and its results in the study; a saved run never changes.")
             if refused:
                 tip += "\n" + t("It is kept as refused: it cannot be approved or exported as a treatment sheet.")
         else:
-            tip = t("Solve the field first.") if not final else t("Open a study first.")
+            tip = t("Solve the field first.") if not final else t("Open a study first.") if session.study is None else why
         self.save_button.setToolTip(tip)
 
     def _show_tool(self) -> None:

@@ -126,9 +126,11 @@ class PlanRunsSection(Section):
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(6)
         grid.setColumnStretch(1, 1)
+        self.captions: list[QLabel] = []
         for row, (text, box) in enumerate(((t("Sessi&on"), self.which), (t("&Follows"), self.follows), (t("Tar&get is"), self.target))):
             caption = QLabel(text)
             caption.setBuddy(box)
+            self.captions.append(caption)
             box.setAccessibleName(text.replace("&", ""))
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -168,7 +170,7 @@ class PlanRunsSection(Section):
         self.body.addLayout(line(self.deliver, self.beside))
         self.body.addWidget(self.look)
         self._selected_id: str | None = None
-        for signal in (session.kept_runs_changed, session.plan_changed, session.field_changed, session.nodes_changed, session.study_changed, session.visit_changed, session.comparison_changed, session.image_changed, session.picture_changed):
+        for signal in (session.kept_runs_changed, session.plan_changed, session.field_changed, session.nodes_changed, session.study_changed, session.visit_changed, session.comparison_changed, session.image_changed, session.picture_changed, session.thermal_changed):
             signal.connect(self.refresh)
         session.measurement_changed.connect(self._show_target)
         session.delivery_asked.connect(self._ask_delivery)
@@ -183,13 +185,16 @@ class PlanRunsSection(Section):
         set_items(self.which, [(name, value) for value, name in session_names().items()], s.plan_session)
         for box in (self.which, self.follows, self.target):
             box.setEnabled(not placing)
+        electric = s.modality == "ire"
+        for part in (self.which, self.captions[0], self.target, self.captions[2]):  # rounds are the needles'; all outlines are lesions
+            part.setVisible(electric)
         self._show_follows(placing)
         self._show_target()
         words, tone = s.earlier_words()
         self.earlier.blockSignals(True)
         self.earlier.setChecked(s.earlier_wanted)
         self.earlier.blockSignals(False)
-        self.earlier.setVisible(s.earlier_wanted or s.plan_follows is not None)
+        self.earlier.setVisible(electric and (s.earlier_wanted or s.plan_follows is not None))
         self.earlier_words.show_text(words, tone)
         self.placing.refresh()
         run = s.field_run
@@ -204,12 +209,12 @@ class PlanRunsSection(Section):
 
     def _show_follows(self, placing: bool) -> None:
         s = self.session
-        rows = [r for r in s.node_runs() if r.node_id is not None]
+        rows = [r for r in s.node_runs() if r.node_id is not None and r.thermal == (s.modality != "ire")]
         set_items(self.follows, [(t("No run"), None), *((run_words(r), r.plan_run_id) for r in rows)], s.plan_follows)
         kept = s.kept_run(s.plan_follows)
         if placing:
             text, tone = t("Session and node are those of the plan {run}.").format(run=s.placement.run_id), "muted"
-        elif s.plan_session is None:
+        elif s.plan_session is None and s.modality == "ire":
             text, tone = t("The session is not stated: choose Day 0 or salvage before you save."), "warning"
         elif kept is not None:
             how = t("proposed: the newest that fits") if s.follows_is_proposed else t("your choice")
@@ -234,26 +239,29 @@ class PlanRunsSection(Section):
                 words = t("Residual part of {ml} ml. Only these voxels count as node; the rest of the outline is background tissue in the field.").format(ml=f"{ml:.2f}")
         elif s.target_from == "run":
             words = t("The target as the run holds it, not the outline of now.")
-        self.target_words.show_text(words)
+        self.target_words.show_text(words if s.modality == "ire" else "")
 
     def _show_selected(self) -> None:
         s, run = self.session, self.session.kept_run(self._selected_id)
         for button in (self.open, self.lay, self.deliver):
             button.setEnabled(run is not None)
         why = "" if run is not None else t("Select a run in the table first")
-        planned = run is not None and run.kind != "actual"
+        if run is not None and run.thermal:
+            self.deliver.setEnabled(False)
+        self.deliver.setToolTip(t("A plan of RFA or cryo + RF has no pulses") if run is not None and run.thermal else t("Record what the generator delivered for this run, or correct a record"))
+        planned = run is not None and run.kind != "actual" and not run.thermal
         self.lay.setEnabled(planned and s.placement is None)
         if run is not None and not planned:
-            why = t("This run holds needles as they lie already; choose its plan.")
+            why = t("Needles as they lie are laid for plans of an electric field.") if run.thermal else t("This run holds needles as they lie already; choose its plan.")
         self.lay.setToolTip(why or t("Start from this run's needles and lay them as they were found on CT or ultrasound"))
         for part in (self.selected, self.open, self.lay, self.deliver, self.beside):
             part.setVisible(bool(s.node_runs()))
         self.selected.show_text("" if run is None else f"{run.plan_run_id}: {run_words(run)}. " + (t("Refused: {codes}.").format(codes=", ".join(run.refused)) if run.refused else ""), "danger" if run is not None and run.refused else "")
         others = [(t("Compare with…"), "")]
         if run is not None:
-            if s.assessment is not None and not s.field_is_preview:
+            if s.thermal is not None if run.thermal else s.assessment is not None and not s.field_is_preview:
                 others.append((t("The plan on screen"), None))
-            others += [(run_words(r), r.plan_run_id) for r in s.node_runs() if r.plan_run_id != run.plan_run_id]
+            others += [(run_words(r), r.plan_run_id) for r in s.node_runs() if r.plan_run_id != run.plan_run_id and r.thermal == run.thermal]
         set_items(self.beside, others, "")
         self.beside.setEnabled(len(others) > 1)
 
@@ -298,7 +306,10 @@ class PlanRunsSection(Section):
         self.dialog = None
 
     def _show_side_by_side(self, found) -> None:
+        from app.ui.session_thermal_runs import ThermalSides
         from app.ui.views.compare_plans import ComparePlansWindow
+        from app.ui.views.compare_thermal import CompareThermalWindow
 
-        self.comparing = ComparePlansWindow(self.session, found, self.window())
+        kind = CompareThermalWindow if isinstance(found, ThermalSides) else ComparePlansWindow
+        self.comparing = kind(self.session, found, self.window())
         self.comparing.show()

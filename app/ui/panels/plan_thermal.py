@@ -186,12 +186,16 @@ class ThermalSection(Section):
         self.save.setAccessibleName(t("Write zones"))
         self.save.setToolTip(t("Label maps of the zones and the plan with its figures, into a folder"))
         self.save.clicked.connect(lambda _checked=False: self._save())
+        self.kept = WrapLabel(tone="accent", small=True)
+        self.keep = QPushButton(t("Save plan run"))
+        self.keep.setAccessibleName(t("Save plan run"))
+        self.keep.clicked.connect(lambda _checked=False: session.save_thermal_run())
         self.dialog: QFileDialog | None = None
         self.body.addWidget(self.prior)
         self.body.addWidget(self.none)
         self.body.addLayout(self.rows_box)
         self.body.addLayout(liver_row)
-        for part in (self.state_text, self.lesions, self.figures, self.constraints, self.solve, self.job, self.course, self.course_words, self.save):
+        for part in (self.state_text, self.lesions, self.figures, self.constraints, self.solve, self.job, self.course, self.course_words, self.kept, self.keep, self.save):
             self.body.addWidget(part)
         for signal in (session.thermal_changed, session.plan_changed, session.nodes_changed, session.visit_changed, session.study_changed):
             signal.connect(self.refresh)
@@ -234,6 +238,11 @@ class ThermalSection(Section):
         if not s.is_solving_bioheat:
             self.job.hide()
         self.save.setVisible(answer is not None)
+        run, why = s.thermal_run, s.why_no_thermal_save()
+        self.kept.show_text("" if run is None else t("On screen: run {run} as it was kept, with its zones. Change anything and it is a new plan.").format(run=run.plan_run_id))
+        self.keep.setVisible(answer is not None and run is None)
+        self.keep.setEnabled(not why)
+        self.keep.setToolTip(why or t("Keep plan, zones and figures in the study; a saved run never changes. Its rounds are those of the needles."))
 
     def _show_livers(self) -> None:
         s = self.session
@@ -306,7 +315,7 @@ def add_thermal(panel) -> ThermalSection:
     thermal = ThermalSection(panel.session)
     widgets = [panel.content.itemAt(n).widget() for n in range(panel.content.count())]
     needles = next(n for n, w in enumerate(widgets) if w is not None and w.isAncestorOf(panel.needles))
-    shared = {n for n, w in enumerate(widgets) if w is None or w.isAncestorOf(panel.target) or n == needles}
+    shared = {n for n, w in enumerate(widgets) if w is None or w.isAncestorOf(panel.target) or n == needles or w is panel.runs}
     field = [w for n, w in enumerate(widgets) if n not in shared] + [panel.anatomy, panel.assumed, panel.target, panel.no_target, panel.primary.parentWidget()]
     panel.content.insertWidget(needles + 1, thermal)
     bar = ModalityBar(panel, thermal, field)

@@ -129,6 +129,7 @@ def test_that_a_run_under_way_ends_when_the_plan_changes_and_leaves_nothing_when
 def test_that_the_run_is_kept_with_the_plan(qtbot, ready, panel):
     solved(qtbot, ready)
     run(qtbot, ready, panel)
+    ready.set_plan_session("day0")
     ready.save_plan()
     settle(qtbot, ready)
     (kept,) = ready.study.list_plan_runs("S-001")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.study.model import DeliveredPair
+from app.ui.panels.plan_session import SessionAsk
 from tests.ui.session.hands import settle, solved, two_needles
 
 
@@ -49,6 +50,41 @@ def test_that_a_run_is_kept_under_its_session_and_opens_exactly(qtbot, kept):
     session.undo_stack.undo()
     session.undo_stack.undo()
     assert session.plan.needles[0].tip_mm[2] == pytest.approx(before.needles[0].tip_mm[2] - 2.0)
+
+
+def test_that_a_plan_of_no_stated_session_is_asked_and_not_saved(qtbot, outlined, told):
+    from app.ui.panels.plan import PlanPanel
+
+    two_needles(outlined)
+    panel = PlanPanel(outlined)
+    qtbot.addWidget(panel)
+    solved(qtbot, outlined)
+    ask = panel.findChild(SessionAsk)
+    assert not panel.save_button.isEnabled()
+    assert "Day 0 or salvage" in panel.save_button.toolTip()
+    assert "Day 0 or salvage" in ask.words.text()
+    outlined.save_plan()
+    settle(qtbot, outlined)
+    assert told.has("Day 0 or salvage")
+    assert outlined.kept_runs == ()
+    ask.keys["salvage"].click()
+    assert panel.save_button.isEnabled()
+    assert not ask.isVisibleTo(panel)
+    outlined.save_plan()
+    settle(qtbot, outlined)
+    assert [r.session for r in outlined.kept_runs] == ["salvage"]
+
+
+def test_that_an_opened_run_has_its_margin_map(qtbot, kept):
+    session, run = kept
+    first = session.assessment.margins["N1"]
+    move(session)
+    session.open_plan_run(run.plan_run_id)
+    settle(qtbot, session)
+    again = session.assessment.margins["N1"]
+    assert again.points_mm == pytest.approx(first.points_mm)
+    assert again.distance_mm == pytest.approx(first.distance_mm, abs=1e-3)
+    assert session.field_run.plan_run_id == run.plan_run_id
 
 
 def test_that_needles_as_they_lie_are_kept_for_their_plan(qtbot, kept):

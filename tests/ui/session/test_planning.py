@@ -102,6 +102,7 @@ def test_that_a_plan_belongs_to_its_visit(qtbot, outlined):
 def test_that_a_solved_plan_is_kept_in_the_study(qtbot, outlined):
     two_needles(outlined)
     solved(qtbot, outlined)
+    outlined.set_plan_session("day0")
     outlined.save_plan()
     settle(qtbot, outlined)
     (run,) = outlined.study.list_plan_runs("S-001")
