@@ -6,10 +6,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from app.cli import treating
+from app.cli import reconciling, subjects, treating
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
-from app.study.model import EVENT_KINDS, LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
+from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
 from app.study.schedule import STATUSES
 from volumetry.errors import NodusError
 from volumetry.outline_origin import OutlineOrigin
@@ -58,14 +58,6 @@ def register(commands) -> None:
     change.add_argument("--side", required=True, choices=[s.value for s in Side], help="the patient's side")
     change.add_argument("--level", required=True, choices=LEVELS, help="neck level")
     change.set_defaults(work=run_set_node)
-
-    event = add_command(verbs, "add-event", help="log an ablation or another clinical event")
-    event.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
-    event.add_argument("--subject", required=True, help=NAMED["subject"])
-    event.add_argument("--kind", required=True, help=", ".join(EVENT_KINDS))
-    event.add_argument("--date", required=True, help="YYYY-MM-DD")
-    event.add_argument("--node", help="only this node; all nodes of the subject without it")
-    event.set_defaults(work=run_add_event)
 
     reading = add_command(verbs, "add-reading", help="add a reading from a mask, a volume or a status")
     reading.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
@@ -140,14 +132,17 @@ def register(commands) -> None:
     check.add_argument("file", type=Path, metavar="FILE", help="protocol file (nodus.protocol/2, or /1 of earlier studies), or a shipped protocol's name")
     check.set_defaults(work=run_check_protocol)
     treating.register(verbs)
+    reconciling.register(verbs)
+    subjects.register(verbs)
     for verb in verbs.choices.values():
         add_json(verb)
 
     export = add_command(commands, "export", help="write locked readings for the EDC, with a receipt")
     export.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
-    export.add_argument("--format", required=True, help="csv, pdf, plan-sheet (of every kept plan run that is not refused), dicom-sr (with its segmentation), dicom-seg, dicom-labelmap, dicom-rtstruct, dicom-pdf, dicom-key-image or dicom-field")
+    export.add_argument("--format", required=True, help="csv, redcap, odm-1.3.2, odm-2.0, sdtm-xpt, dataset-json, pdf, plan-sheet (of every kept plan run that is not refused), dicom-sr (with its segmentation), dicom-seg, dicom-labelmap, dicom-rtstruct, dicom-pdf, dicom-key-image or dicom-field")
     export.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write into (for one PDF also a file)")
     export.add_argument("--subject", help="PDF and DICOM: only this subject")
+    export.add_argument("--mapping", type=Path, metavar="FILE", help="the trial's own EDC mapping (nodus.edc/1) instead of the shipped one")
     add_json(export)
     export.set_defaults(work=run_export)
 
@@ -203,17 +198,6 @@ def run_add_node(args) -> int:
     with opened(args.study) as store:
         node = store.add_node(args.subject, args.node, args.side, args.level)
     emit({"node_id": node.node_id, "node": node.label}, as_json=args.json, human=f"node {node.label} added")
-    return 0
-
-
-def run_add_event(args) -> int:
-    """Log a clinical event."""
-    from app.usecases.readings import find_node
-
-    with opened(args.study) as store:
-        node_id = find_node(store, args.subject, args.node).node_id if args.node else None
-        event = store.add_event(args.subject, args.kind, args.date, node_id=node_id)
-    emit({"event_id": event.event_id, "kind": event.kind, "date": event.date}, as_json=args.json, human=f"{event.kind} on {event.date} logged")
     return 0
 
 
@@ -379,7 +363,7 @@ def run_status(args) -> int:
 
     def salvage(subject: dict) -> str:
         told = subject["salvage"]
-        return "-" if told is None else told["state"] + ("" if told["days_left"] is None else f", {told['deadline']}, {told['days_left']} days left")
+        return "-" if told is None else told["state"] + ("" if told["days_left"] is None else f", {told['deadline']}, {abs(told['days_left'])} days {'left' if told['days_left'] >= 0 else 'ago'}")
 
     rows = [
         [s["subject"], str(len(s["visits"])), str(len(s["nodes"])), str(s["readings"]["measured"]), str(s["readings"]["locked"]), now(s), salvage(s)] for s in answer["subjects"]
@@ -470,7 +454,7 @@ def run_export(args) -> int:
     from app.usecases.export_edc import export_study
 
     with opened(args.study) as store:
-        receipt = export_study(store, args.format, args.out, subject_id=args.subject)
+        receipt = export_study(store, args.format, args.out, subject_id=args.subject, mapping_file=args.mapping)
     emit(receipt, as_json=args.json, human="\n".join(f"{f['path']}: {f['rows']} rows, sha256 {f['sha256']}" for f in receipt["files"]))
     return 0
 

@@ -1,0 +1,121 @@
+"""``study add-event``, ``eligibility`` and ``pain``: values of one subject, and what they say with the pictures."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from pathlib import Path
+
+from app.cli.output import add_command, emit, progress_context, table
+from app.study.model import EVENT_KINDS
+from volumetry.errors import NodusError
+
+
+def register(verbs) -> None:
+    """Add the verbs to ``study``."""
+    event = add_command(
+        verbs, "add-event", help="log an ablation, a pain score, a creatinine or another clinical event",
+        description="Log an ablation or another clinical event. Details by kind: LAB test=CREATININE value= unit=mg/dL|umol/L age_years= weight_kg= sex=M|F (age and weight of that date); "
+        "NRS hours= (as scheduled) actual_hours= score= (or score=null reason=); ALLOCATION arm=; ELIGIBILITY criterion= met=true|false. replaces=EVENT corrects an earlier one.",
+    )  # fmt: skip
+    event.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    event.add_argument("--subject", required=True, help="pseudonym of the subject")
+    event.add_argument("--kind", required=True, help=", ".join(EVENT_KINDS))
+    event.add_argument("--date", required=True, help="YYYY-MM-DD")
+    event.add_argument("--node", help="only this node; all nodes of the subject without it")
+    event.add_argument("--detail", action="append", default=[], metavar="KEY=VALUE", help="a value that belongs to the event; may be given several times")
+    event.set_defaults(work=run_add_event)
+
+    eligible = add_command(
+        verbs, "eligibility", help="the protocol's criteria that pictures and logged values can answer, for one subject",
+        description="The protocol's criteria that pictures and logged values can answer. Each row: criterion, value, unit, limit, verdict (met, not met, not known), source, note. What is missing is not known, never met. The investigator decides.",
+    )  # fmt: skip
+    eligible.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    eligible.add_argument("--subject", required=True, help="pseudonym of the subject")
+    eligible.add_argument("--on", metavar="DATE", help="the day it is asked for, YYYY-MM-DD (today without it)")
+    eligible.add_argument("--reader", help="whose lengths count; the site reader's, or the only reader's, without it")
+    eligible.add_argument("--metal", action="store_true", help="open the CT of each outline and look for metal near it")
+    eligible.add_argument("--liver-pct", type=float, metavar="PCT", help="share of the liver that the plan would ablate, percent")
+    eligible.add_argument("--liver-spread-pct", type=float, nargs=2, metavar=("LOW", "HIGH"), help="that share with smaller and larger zones")
+    eligible.set_defaults(work=run_eligibility)
+
+    pain = add_command(
+        verbs, "pain", help="pain scores of one subject: area under the curve, time-weighted mean, sustained pain",
+        description="Pain scores of one subject by their actual times. The area is given only where no scheduled value is missing; auc_one_gap_bridged holds it with a single value inside bridged by its neighbours.",
+    )  # fmt: skip
+    pain.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    pain.add_argument("--subject", required=True, help="pseudonym of the subject")
+    pain.set_defaults(work=run_pain)
+
+
+def detail_of(given: list[str]) -> dict:
+    """``KEY=VALUE`` words as a dict; a number, true, false and null are what they look like, all else is text. Raises ``detail_refused``."""
+    out: dict = {}
+    for word in given:
+        key, equals, text = word.partition("=")
+        if not equals or not key.strip() or key in out:
+            raise NodusError(f"{word!r} is no KEY=VALUE, or its key is given twice.", code="detail_refused")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if isinstance(value, float) and not math.isfinite(value):
+            raise NodusError(f"{word!r} is no number.", code="detail_refused")
+        out[key] = value if value is None or isinstance(value, (bool, int, float)) else text
+    return out
+
+
+def run_add_event(args) -> int:
+    """Log a clinical event."""
+    from app.cli.study import opened
+    from app.usecases.subject_values import log_event
+
+    detail = detail_of(args.detail)
+    with opened(args.study) as store:
+        event = log_event(store, args.subject, args.kind, args.date, node=args.node, detail=detail)
+    emit({"event_id": event.event_id, "kind": event.kind, "date": event.date, "detail": event.detail}, as_json=args.json, human=f"{event.kind} on {event.date} logged")
+    return 0
+
+
+def run_eligibility(args) -> int:
+    """Eligibility of a subject."""
+    from app.cli.study import opened
+    from app.study.rules import check_date
+    from app.usecases.subject_values import eligibility_of
+
+    on = dt.date.fromisoformat(check_date(args.on, "day") or dt.date.today().isoformat())
+    shares = [args.liver_pct, *(args.liver_spread_pct or ())]
+    if any(v is not None and not 0 <= v <= 100 for v in shares) or (args.liver_spread_pct and args.liver_pct is None):
+        raise NodusError("A share of the liver is 0 to 100 percent, its spread goes with the share.", code="value_refused")
+    liver = None if args.liver_pct is None else (args.liver_pct / 100, *(v / 100 for v in args.liver_spread_pct or ())) if args.liver_spread_pct else (args.liver_pct / 100, None, None)
+    with opened(args.study) as store:
+        answer = eligibility_of(
+            store, args.subject, on=on, reader=args.reader, look_for_metal=args.metal, liver_fraction=liver, liver_source="given on the command line", context=progress_context(),
+        )  # fmt: skip
+
+    def value(row: dict) -> str:
+        shown = row["value"]
+        return "-" if shown is None else f"{shown:.4g} {row['unit']}".strip() if isinstance(shown, float) else f"{shown} {row['unit']}".strip()
+
+    rows = [[r["criterion"], value(r), r["limit"], r["verdict"], " ".join(x for x in (r["source"], r["note"]) if x)] for r in answer["rows"]]
+    emit(answer, as_json=args.json, human=table(rows, ["criterion", "value", "limit", "verdict", "source"]))
+    return 0
+
+
+def run_pain(args) -> int:
+    """Pain of a subject."""
+    from app.cli.study import opened
+    from app.usecases.subject_values import pain_of_subject
+
+    with opened(args.study) as store:
+        answer = pain_of_subject(store, args.subject)
+
+    def shown(value, form: str = "{}") -> str:
+        return "-" if value is None else form.format(value)
+
+    rows = [[f"{p['hours']:g}", shown(p["actual_hours"], "{:g}"), shown(p["score"])] for p in answer["points"]]
+    told = {True: "yes", False: "no", None: "not known"}[answer["sustained"]]
+    human = table(rows, ["hours", "actual", "score"]) + f"\narea {shown(answer['auc'], '{:.1f}')}, mean {shown(answer['time_weighted_mean'], '{:.2f}')}, sustained from {answer['sustained_from']:g} on: {told}"
+    emit(answer, as_json=args.json, human=human + (f"\n{answer['note']}" if answer["note"] else ""))
+    return 0
