@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from app.study.clinical import standing
 from app.study.model import ABLATION_KINDS, ClinicalEvent, StudySnapshot, Visit
 from app.study.months import add_months
 from app.study.protocol import PlannedVisit, StudyProtocol
@@ -41,10 +42,10 @@ class SubjectLog:
 
 
 def subject_logs(snapshot: StudySnapshot) -> dict[str, SubjectLog]:
-    """The log of every subject of the study."""
+    """The log of every subject of the study; an event that a later one ``replaces`` is not in it."""
     events: dict[str, list] = {s.subject_id: [] for s in snapshot.subjects}
     visits: dict[str, list] = {s.subject_id: [] for s in snapshot.subjects}
-    for event in snapshot.events:
+    for event in standing(snapshot.events):
         events.setdefault(event.subject_id, []).append((day_of(event.date), event))
     for visit in snapshot.visits:
         visits.setdefault(visit.subject_id, []).append(visit)

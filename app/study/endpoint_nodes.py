@@ -83,11 +83,13 @@ class Field:
     accepted: frozenset[ReadingKey] | None = None
     as_of: dt.date | None = None
     subject_id: str | None = None  # only this subject
+    reader: str = ""
+    pending: frozenset[tuple[str, str]] = frozenset()  # (node, visit) that wait for an adjudicator
     by_subject: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # subject -> its nodes
     known: dict[tuple, Any] = field(default_factory=dict)  # outcomes worked out once: several endpoints share a clock
 
 
-def fields_of(snapshot: StudySnapshot, response: Response, *, subject_id: str | None = None, as_of: dt.date | None = None) -> dict[str, Field]:
+def fields_of(snapshot: StudySnapshot, response: Response, *, subject_id: str | None = None, as_of: dt.date | None = None, pending: frozenset[tuple[str, str]] = frozenset()) -> dict[str, Field]:
     """One field a central reader; with accepted records a single one, of all readers (``accepted``)."""
     protocol = protocol_from(snapshot.protocol)
     logs = subject_logs(snapshot)
@@ -98,12 +100,12 @@ def fields_of(snapshot: StudySnapshot, response: Response, *, subject_id: str | 
     by_subject: dict[str, tuple[str, ...]] = {}
     for n in nodes:
         by_subject[n.subject_id] = (*by_subject.get(n.subject_id, ()), n.node_id)
-    readers = ["accepted"] if response.accepted is not None else sorted({r.reader for r in central}) or [""]
+    readers = ["accepted"] if response.accepted is not None else sorted({r.reader for r in (*response.nodes, *response.baselines) if r.role == ENDPOINT_ROLE}) or [""]
     out = {}
     for reader in readers:
         mine = [r for r in central if counts(r, response.accepted) and (response.accepted is not None or r.reader == reader)]
         theirs = [r for r in response.nodes if r.role == ENDPOINT_ROLE and (response.accepted is not None or r.reader == reader)]
-        out[reader] = Field(protocol, snapshot, logs, nodes, ablations, _by_node(mine), _by_node(theirs), response.accepted, as_of, subject_id, by_subject)
+        out[reader] = Field(protocol, snapshot, logs, nodes, ablations, _by_node(mine), _by_node(theirs), response.accepted, as_of, subject_id, reader, pending, by_subject)
     return out
 
 
@@ -178,6 +180,8 @@ def _why_no_scan(every: Field, endpoint: Mapping, node: TargetNode, clock: Clock
             return ENDED[event.kind]
     mine = every.other.get(node.node_id, ())
     inside = [r for r in mine if r.scan_date is not None and clock.holds(day_of(r.scan_date))]
+    if any((r.node_id, r.visit_id) in every.pending for r in inside):
+        return "adjudication_pending"
     if inside:
         return "not_locked" if all(r.provisional for r in inside) else "not_accepted"
     dated = [v for v in log.visits if v.actual_date is not None]

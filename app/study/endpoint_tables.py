@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.study.endpoint_criteria import CRITERIA_KINDS, PAIN_KINDS, control_table, criteria_table, pain_table
 from app.study.endpoint_nodes import (
     Field,
     NodeOutcome,
@@ -34,17 +35,23 @@ NODE_KINDS = ("VRR", "DISAPPEARANCE", "RECURRENCE")
 TIME_KINDS = ("PFS", "OS")
 
 
-def protocol_tables(snapshot: StudySnapshot, response: Response, *, subject_id: str | None = None, as_of: dt.date | None = None, seed: int = SEED, resamples: int = RESAMPLES) -> list[dict[str, Any]]:
+def protocol_tables(snapshot: StudySnapshot, response: Response, *, subject_id: str | None = None, as_of: dt.date | None = None, pending: frozenset[tuple[str, str]] = frozenset(), seed: int = SEED, resamples: int = RESAMPLES) -> list[dict[str, Any]]:
     """Every endpoint of the protocol that is worked out of readings and events, one entry an endpoint and reader (one for all where
     records are adjudicated). ``as_of`` is the day the data were cut; without it a window that is not over cannot be told
-    from a scan that is missing. Empty where the protocol states no endpoints."""
+    from a scan that is missing. ``pending`` are (node, visit) that wait for an adjudicator. Empty where the protocol states no endpoints."""
     out = []
-    for reader, every in fields_of(snapshot, response, subject_id=subject_id, as_of=as_of).items():
+    for reader, every in fields_of(snapshot, response, subject_id=subject_id, as_of=as_of, pending=pending).items():
         for endpoint in every.protocol.endpoints:
             if endpoint["kind"] in NODE_KINDS:
                 body = node_table(every, endpoint, seed=seed, resamples=resamples)
             elif endpoint["kind"] in TIME_KINDS:
                 body = time_table(every, endpoint)
+            elif endpoint["kind"] == "ORR":
+                body = criteria_table(every, endpoint)
+            elif endpoint["kind"] in CRITERIA_KINDS:
+                body = control_table(every, endpoint)
+            elif endpoint["kind"] in PAIN_KINDS:
+                body = pain_table(every, endpoint)
             else:
                 continue
             out.append({**head(endpoint), "reader": reader, **body})

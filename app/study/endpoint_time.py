@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from app.study.clocks import SubjectLog, anchor_event, day_of, target_day
+from app.study.endpoint_criteria import progressions
 from volumetry.response.survival import (
     MISSED_VISITS,
     Assessment,
@@ -27,6 +28,7 @@ def time_table(every: Field, endpoint: Mapping) -> dict[str, Any]:
     """Survival of every subject whose clock has started; the others are counted under ``missing``. ``sensitivity`` (progression-free
     survival) censors events after two or more missed visits at the last evaluable assessment before them."""
     subjects = _population(every, endpoint)
+    judged = progressions(every, endpoint.get("criteria"))
     name = (endpoint.get("clock") or {}).get("anchor", "first")
     rows, strict, missing = [], [], Counter()
     for subject in subjects:
@@ -43,7 +45,7 @@ def time_table(every: Field, endpoint: Mapping) -> dict[str, Any]:
         if endpoint["kind"] == "OS":
             rows.append((subject, overall(first, death=death, last_known_alive=_last_seen(log))))
             continue
-        looked, new_lesion = _assessments(every, endpoint, subject, log, first)
+        looked, new_lesion = _assessments(every, endpoint, subject, log, first, judged.get(subject, (None, None)))
         if any(d < first for d in (new_lesion,) if d is not None):
             missing["date_before_start"] += 1
             continue
@@ -68,9 +70,9 @@ def _population(every: Field, endpoint: Mapping) -> list[str]:
     return [s for s in subjects if not arms or (every.logs.get(s) or SubjectLog(s)).arm in arms]
 
 
-def _assessments(every: Field, endpoint: Mapping, subject: str, log: SubjectLog, start: dt.date) -> tuple[list[Assessment], dt.date | None]:
+def _assessments(every: Field, endpoint: Mapping, subject: str, log: SubjectLog, start: dt.date, judged: tuple[dt.date | None, dt.date | None]) -> tuple[list[Assessment], dt.date | None]:
     """Scans of a subject as assessments: evaluable where some node was looked at. Progression comes from PROGRESSION events (their
-    date is the scan's), of the types that the endpoint counts; a new lesion is one of type ``new_node``, ``new_lesion`` or ``distant``."""
+    date is the scan's) of the types that the endpoint counts, and from the endpoint's criteria where it names RECIST or mRECIST; a new lesion is one of type ``new_node``, ``new_lesion`` or ``distant``."""
     counted = tuple(endpoint.get("events") or ("PROGRESSION", "DEATH"))
     seen: dict[dt.date, bool] = {}
     for node in every.by_subject.get(subject, ()):
@@ -87,6 +89,11 @@ def _assessments(every: Field, endpoint: Mapping, subject: str, log: SubjectLog,
             new_lesion = day if new_lesion is None else min(new_lesion, day)
         elif not elsewhere and ("PROGRESSION" in counted or (kind == "local" and "LOCAL_PROGRESSION" in counted)) and day >= start:
             looked.append(Assessment(day, True, True))
+    progression, seen_new = judged
+    if seen_new is not None and ("PROGRESSION" in counted or "NEW_LESION" in counted):
+        new_lesion = seen_new if new_lesion is None else min(new_lesion, seen_new)
+    if progression is not None and progression != seen_new and ("PROGRESSION" in counted or "LOCAL_PROGRESSION" in counted):
+        looked.append(Assessment(progression, True, True))
     return looked, new_lesion
 
 

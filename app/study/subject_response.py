@@ -12,14 +12,14 @@ from app.study.protocol import protocol_from
 from volumetry.response.course import NodePair, residual_at, signs_of_return, subject_rate_of
 
 
-def subject_rows(response: Response) -> list[dict[str, Any]]:
+def subject_rows(snapshot: StudySnapshot, response: Response) -> list[dict[str, Any]]:
     """Sum and mean of the rates of a subject's nodes, at each visit by each reader, modality and method. A node that this reader has a
     baseline of but no comparable volume at the visit is named under ``missing`` with its reason, and is in neither."""
     groups: dict[tuple, list[NodeResponse]] = {}
     for row in response.nodes:
         groups.setdefault((row.subject, row.visit_order, row.visit_id, row.reader, row.role, row.modality, row.method), []).append(row)
     expected: dict[tuple, set[str]] = {}
-    labels = {r.node_id: r.node for r in response.nodes}
+    labels = {n.node_id: n.label for n in snapshot.nodes}
     for reading in response.baselines:
         if reading.status is ReadingStatus.MEASURED and reading.volume_ml:
             expected.setdefault((reading.subject_id, reading.reader, reading.role, reading.modality, reading.method), set()).add(reading.node_id)
@@ -27,9 +27,8 @@ def subject_rows(response: Response) -> list[dict[str, Any]]:
     for (subject, _order, _visit, reader, role, modality, method), rows in sorted(groups.items()):
         pairs = {r.node: _pair(r) for r in rows}
         for node_id in expected.get((subject, reader, role, modality, method), ()):
-            label = labels.get(node_id)
-            if label is not None and label not in pairs:
-                pairs[label] = NodePair(label, None, None, missing="not_read")
+            if labels[node_id] not in pairs:
+                pairs[labels[node_id]] = NodePair(labels[node_id], None, None, missing="not_read")
         rate = subject_rate_of([pairs[k] for k in sorted(pairs)])
         out.append(
             {

@@ -6,10 +6,13 @@ import datetime as dt
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from app.study.accepted import PENDING, accepted_states
+from app.study.endpoint_criteria import response_courses
 from app.study.endpoint_tables import protocol_tables
 from app.study.endpoints import ReadingKey
 from app.study.followup import counting_readings, respond
 from app.study.model import ReadingState, StudySnapshot
+from app.study.protocol import protocol_from
 from app.study.subject_response import course_rows, subject_rows
 
 if TYPE_CHECKING:
@@ -18,17 +21,29 @@ if TYPE_CHECKING:
 
 def response_of(store: StudyStore, subject_id: str | None = None, *, as_of: dt.date | None = None) -> dict:
     """The answer of ``nodus study response``."""
-    return response_of_snapshot(store.snapshot(), subject_id, as_of=as_of)
+    snapshot = store.snapshot()
+    accepted, pending = accepted_of(snapshot)
+    return response_of_snapshot(snapshot, subject_id, accepted=accepted, pending=pending, as_of=as_of)
 
 
-def response_of_snapshot(snapshot: StudySnapshot, subject_id: str | None = None, *, accepted: Collection[ReadingKey] | None = None, as_of: dt.date | None = None) -> dict:
+def accepted_of(snapshot: StudySnapshot) -> tuple[set[ReadingKey] | None, frozenset[tuple[str, str]]]:
+    """The accepted records of a study and what waits for an adjudicator, (node, visit). A protocol without a rule of acceptance has
+    none (None): then every central reader has tables of its own."""
+    if not protocol_from(snapshot.protocol).section("adjudication"):
+        return None, frozenset()
+    states = accepted_states(snapshot)
+    taken = {(s.reading.reading_id, s.reading.version) for s in states if s.reading is not None}
+    return taken, frozenset((s.node_id, s.visit_id) for s in states if s.basis == PENDING)
+
+
+def response_of_snapshot(snapshot: StudySnapshot, subject_id: str | None = None, *, accepted: Collection[ReadingKey] | None = None, pending: frozenset[tuple[str, str]] = frozenset(), as_of: dt.date | None = None) -> dict:
     """The same of a snapshot: ``nodes`` (each follow-up reading), ``subjects`` (their nodes together), ``courses`` (regrowth, residual,
-    salvage), ``endpoints`` (those of the protocol, then visit by visit) and what is in none of the latter. ``accepted`` are the
+    salvage), ``responses`` (RECIST or mRECIST), ``endpoints`` (those of the protocol, then visit by visit) and what is in none of the latter. ``accepted`` are the
     accepted records as (reading, version); None: none are chosen, and every central reader has tables of its own."""
     answer = respond(snapshot, subject_id=subject_id, accepted=accepted)
     told = answer.to_dict()
-    tables = protocol_tables(snapshot, answer, subject_id=subject_id, as_of=as_of)
-    return {**told, "endpoints": [*tables, *told["endpoints"]], "subjects": subject_rows(answer), "courses": course_rows(snapshot, answer), "records": "locked" if accepted is None else "accepted"}
+    tables = protocol_tables(snapshot, answer, subject_id=subject_id, as_of=as_of, pending=pending)
+    return {**told, "endpoints": [*tables, *told["endpoints"]], "subjects": subject_rows(snapshot, answer), "courses": course_rows(snapshot, answer), "responses": [c.to_dict() for c in response_courses(snapshot, accepted, subject_id=subject_id)], "records": "locked" if accepted is None else "accepted"}
 
 
 def follow_up_rows(store: StudyStore, subject_id: str) -> list[dict]:
