@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from app.cli import reconciling, subjects, treating
+from app.cli import reconciling, responding, subjects, treating
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
@@ -106,9 +106,14 @@ def register(commands) -> None:
     status.add_argument("--on", metavar="DATE", help="the day that due and overdue are told for, YYYY-MM-DD (today without it)")
     status.set_defaults(work=run_status)
 
-    response = add_command(verbs, "response", help="volume reduction rates")
+    response = add_command(
+        verbs, "response", help="volume reduction rates, response by the protocol's criteria, endpoint tables",
+        description="Volume reduction rates, response by the protocol's criteria, endpoint tables. Fields beside the fixed ones: subjects (their nodes together), courses (residual, salvage, regrowth), responses "
+        "(RECIST 1.1 or mRECIST); endpoints with set 'protocol' follow the protocol's populations, clocks and windows, those with set 'visit' go visit by visit.",
+    )  # fmt: skip
     response.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     response.add_argument("--subject", help="only this subject")
+    response.add_argument("--as-of", metavar="YYYY-MM-DD", help="day on which the data were cut: a window not over by then is told apart from a missing scan")
     response.set_defaults(work=run_response)
 
     agree = add_command(verbs, "agreement", help="how well readers agree on the volumes they have locked: ICC, Bland-Altman, repeatability")
@@ -376,21 +381,10 @@ def run_response(args) -> int:
     """Volume reduction rates of the study."""
     from app.usecases.assess_response import response_of
 
+    on = None if args.as_of is None else responding.day(args.as_of)
     with opened(args.study) as store:
-        answer = response_of(store, args.subject)
-
-    def number(value) -> str:
-        return "-" if value is None else f"{value:.1f}"
-
-    def interval(n) -> str:
-        return "-" if n["interval_pct"] is None else f"{n['interval_pct'][0]:.1f} to {n['interval_pct'][1]:.1f}"
-
-    rows = [
-        [n["subject"], n["node"], n["visit"], n["reader"], n["status"], number(n["vrr_pct"]), interval(n), "yes" if n["comparable"] else "NO", number(n["vrr_viable_pct"]), number(n["vrr_ablated_pct"])]
-        for n in answer["nodes"]
-    ]
-    notes = "".join(f"\n{note}" for note in dict.fromkeys(n["interval_note"] for n in answer["nodes"] if n["vrr_pct"] is not None))
-    emit(answer, as_json=args.json, human=table(rows, ["subject", "node", "visit", "reader", "status", "VRR %", "95 %", "comparable", "enhancing VRR %", "ablated VRR %"]) + notes)
+        answer = response_of(store, args.subject, as_of=on)
+    emit(answer, as_json=args.json, human=responding.human(answer))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -122,7 +123,7 @@ class NodeLog:
 
     def before(self, day: dt.date) -> int:
         """Ablations on or before a day."""
-        return sum(d <= day for d in self.days)
+        return bisect_right(self.days, day)
 
     def salvaged_by(self, day: dt.date) -> bool:
         """Was the node ablated again (a salvage, or on a second day) on or before this day?"""

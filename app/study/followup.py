@@ -9,8 +9,10 @@ and the ablated part have rates of their own, each against the same part, never 
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Collection
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from app.study.clocks import NodeLog, SubjectLog, anchor_event, day_of, node_log, subject_logs
@@ -99,10 +101,14 @@ class NodeResponse:
 
     def to_dict(self) -> dict[str, Any]:
         """An entry of ``nodes`` in the answer of ``nodus study response --json``."""
-        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        out = dict(zip(_FIELDS, _values_of(self), strict=True))
         for name in ("volume_interval_ml", "interval_pct", "warnings"):
             out[name] = None if out[name] is None else list(out[name])
         return out
+
+
+_FIELDS = tuple(NodeResponse.__dataclass_fields__)
+_values_of = attrgetter(*_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +361,7 @@ class _OneReader:
             **clock,
             zone_volume_ml=zone,
             vrr_zone_pct=None if zone is None or reading.volume_ml is None else zone_rate(zone, reading.volume_ml),
-            enhancement_grade=getattr(reading, "enhancement_grade", None),
+            enhancement_grade=reading.enhancement_grade,
             warnings=tuple(warnings),
             cv_pct=None if rate.stated is None else rate.stated.cv_pct,
             cv_source=None if rate.stated is None else rate.stated.source,
@@ -376,14 +382,14 @@ class _OneReader:
         """VRR with the interval of the stated repeatability, else of the readings' own intervals;
         none where the two are not comparable, because neither covers a change of method, nor for a
         node that is gone: a share of nothing is nothing, which is no certainty."""
-        plain = volume_reduction_rate(baseline.volume_ml, reading.volume_ml).vrr_pct
+        stated = stated_repeatability(self.protocol, reading.modality, reading.method) if alike and reading.volume_ml else None
+        made = volume_reduction_rate(baseline.volume_ml, reading.volume_ml, None if stated is None else stated.cv_pct)
+        plain = made.vrr_pct
         if not alike:
             return _Rate(plain, note="No interval: none covers a change of modality or method.")
         if reading.volume_ml == 0:
             return _Rate(plain, note="No interval: a node that has disappeared has no volume that could vary.")
-        stated = stated_repeatability(self.protocol, reading.modality, reading.method)
         if stated is not None:
-            made = volume_reduction_rate(baseline.volume_ml, reading.volume_ml, stated.cv_pct)
             return _Rate(plain, made.interval_pct, "repeatability", stated, f"Interval from stated repeatability: CV {stated.cv_pct:g} % ({stated.source}).")
         own = reading.volume_interval_ml
         if own is not None and baseline.volume_interval_ml is not None:
@@ -398,7 +404,7 @@ class _OneReader:
         if visit.actual_date is None:
             return {"n_ablations_before_scan": None, "days_from_first": None, "days_from_anchor": None}
         scan = day_of(visit.actual_date)
-        own, every = log.before(scan), sum(d <= scan for d in log.all_days)
+        own, every = log.before(scan), bisect_right(log.all_days, scan)
         return {
             "n_ablations_before_scan": own,
             "days_from_first": (scan - log.days[0]).days if log.days else None,
