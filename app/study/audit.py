@@ -235,7 +235,13 @@ def _check_database(connection: sa.Connection, check: _Check) -> None:
         there = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
     else:
         # A rule that was switched off is as good as gone.
-        there = {row[0] for row in connection.exec_driver_sql("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')")}
+        there = {
+            row[0]
+            for row in connection.exec_driver_sql(
+                "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = current_schema() AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')"
+            )
+        }
     revision = _revision_of(connection)
     for name in sorted(name for name in set(schema.guards(dialect)) - there if _had(name, revision)):
         check.fault("guard_removed", name, "A rule that protects the trail was removed from the database.")

@@ -123,7 +123,9 @@ def blind_visits(visits: Iterable[Visit], hide: frozenset[str]) -> list[Visit]:
 
 def blind_nodes(nodes: Iterable[TargetNode], reader: str, role: str = "central") -> list[TargetNode]:
     """Nodes that everybody knows and those that this reader found; another reader's find is that reader's reading."""
-    return [n for n in nodes if n.found_by in (None, reader) or role == "adjudicator"]
+    if role == "adjudicator":
+        return [replace(n, found_by=None) for n in nodes]
+    return [n for n in nodes if n.found_by in (None, reader)]
 
 
 class BlindingPart:

@@ -36,7 +36,7 @@ ROLE_RIGHTS: dict[str, frozenset[str]] = {
     "monitor": frozenset({"see_all", "see_audit"}),
 }
 BLINDED_ROLES = ("central_reader", "adjudicator", "trainee")
-# Role of a reading -> the right to make it. An adjudicator selects and makes none.
+# Role of a reading -> the right to make it.
 READING_RIGHTS = {"site": "read_site", "central": "read_central", "training": "read_training", "adjudicator": "adjudicate"}
 ANY_READER = ("read_site", "read_central", "read_training", "adjudicate")
 

@@ -117,6 +117,7 @@ def test_that_a_correction_is_a_new_record_with_a_reason(case: CaseBuilder) -> N
     assert case.store.deliveries(run.plan_run_id, replaced=True) == sorted([first, second], key=lambda d: (d.created_utc, d.delivery_id))
 
 
+@pytest.mark.sqlite_only
 def test_that_a_delivery_never_changes_not_even_by_sql_and_the_audit_finds_what_does(case: CaseBuilder) -> None:
     case.store.add_delivery(plan(case).plan_run_id, (GIVEN,), entered_by="Dr A")
     connection = sqlite3.connect(case.store.folder / "study.sqlite")
