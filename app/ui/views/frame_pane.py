@@ -6,6 +6,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 
+from app.ui.painting import painting
 from app.ui.style import ACCENT, MUTED, TEXT, WARNING, pixel_font
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent
@@ -180,7 +181,14 @@ class FramePane(Pane):
 
     def paintEvent(self, event) -> None:
         """Frame, calipers, corners, tool."""
-        painter = QPainter(self)
+        whole = False
+        with painting(self) as painter:
+            whole = self._paint(painter)
+        if whole:
+            self._was_painted()
+
+    def _paint(self, painter: QPainter) -> bool:
+        """Paint what there is; True where a picture is among it."""
         painter.fillRect(self.rect(), QColor("#0A0C0D"))
         cine = self.session.picture
         if cine is None or self._qimage is None:
@@ -188,7 +196,7 @@ class FramePane(Pane):
             painter.setFont(pixel_font(12))
             text = self.problem or (t("Reading the picture") if cine is not None else t("No picture is open"))
             painter.drawText(self.rect().adjusted(20, 0, -20, 0), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, text)
-            return
+            return False
         rows, columns = cine.shape
         left, top = self.screen_of((-0.5, -0.5))
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
@@ -209,8 +217,7 @@ class FramePane(Pane):
             lines = tool.live_lines()
             if lines:
                 overlays.draw_cursor_box(painter, tool.at.x, tool.at.y, self.width(), self.height(), lines)
-        painter.end()
-        self._was_painted()
+        return True
 
     def _draw_corners(self, painter: QPainter, cine) -> None:
         w, h = self.width(), self.height()

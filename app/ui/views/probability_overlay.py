@@ -116,7 +116,7 @@ class ProbabilityOverlay:
         key = (pane.slice_number, view.middle, view.px_per_mm, view.width, view.height, s.field_opacity, pane._mask_version, target is None)
         if key == self._key and result is self._of:
             return
-        self._key, self._of = key, result
+        self._key = None  # until all of it is made: after an error nothing half made is taken for the picture
         self._step = 1.0 if view.width * view.height <= 420_000 else 2.0
         share = sample(result.probability, result.geometry, pane.geometry, view, pane.slice_number, self._step)
         wash = np.empty(share.shape, np.uint32)
@@ -130,7 +130,8 @@ class ProbabilityOverlay:
             self.short = kernels.hatch_uncovered(share, plane, across0, across1 - across0, down0, down1 - down0, SURE - 1e-6, max(4, int(8 / self._step)), HATCH, hatch)
         lines = [(level, kernels.contour_segments(share, level)) for level in LEVELS]
         self._lines = [(level, segments) for level, segments in lines if len(segments)]
-        self._pixels, self._wash, self._hatch = (wash, hatch), _image(wash), _image(hatch)
+        self._wash, self._hatch = _image(wash), _image(hatch)  # the old pictures go before the memory that they look into
+        self._pixels, self._key, self._of = (wash, hatch), key, result
 
 
 def colour_bar() -> ColourBar:

@@ -10,6 +10,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from app.ui.painting import painting
 from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, WARNING, node_colour, pixel_font, shadow_text
 from app.ui.text import t
 from app.ui.tools.base import draft_mask
@@ -248,14 +249,22 @@ class ScenePane(AblationInScene, QWidget):
 
     def paintEvent(self, event) -> None:
         """The rendered picture with crosshair, needle names and corners."""
-        painter = QPainter(self)
+        whole = False
+        with painting(self) as painter:
+            whole = self._paint(painter)
+        if whole and not self._seen:
+            self._seen = True
+            self.first_frame.emit()
+
+    def _paint(self, painter: QPainter) -> bool:
+        """Paint what there is; True where a picture is among it."""
         if self.scene is None or not self.scene.parts:
             painter.fillRect(self.rect(), QColor("#0A0C0D"))
             painter.setPen(QColor(MUTED))
             painter.setFont(pixel_font(12))
             text = t("The 3D view is being prepared") if self.session.image is not None else t("No volume is open")
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, text)
-            return
+            return False
         if self._stale or self._image is None:
             self._render()
         # At a fractional scale the picture may end a device pixel short; what is below it is never memory's own.
@@ -277,10 +286,7 @@ class ScenePane(AblationInScene, QWidget):
             "tr": [(t("3D"), TEXT)],
             "br": [(t("Investigational use"), MUTED)],
         })  # fmt: skip
-        painter.end()
-        if not self._seen:
-            self._seen = True
-            self.first_frame.emit()
+        return True
 
     def _screen_of(self, point_mm) -> tuple[float, float]:
         x, y = self.scene.project(point_mm)[0] / self._render_ratio

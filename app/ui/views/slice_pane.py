@@ -9,6 +9,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from app.ui import kernels
+from app.ui.painting import painting
 from app.ui.style import ACCENT, AT_RISK_COLOUR, MUTED, TEXT, node_colour, pixel_font
 from app.ui.text import t
 from app.ui.tools.base import PaneEvent, draft_mask
@@ -254,13 +255,21 @@ class SlicePane(Pane):
 
     def paintEvent(self, event) -> None:
         """Slice, field, outlines, needles, calipers, crosshair, corners, tool."""
-        painter = QPainter(self)
+        whole = False
+        with painting(self) as painter:
+            whole = self._paint(painter)
+        if whole:
+            self._was_painted()
+            self.painted.emit()
+
+    def _paint(self, painter: QPainter) -> bool:
+        """Paint what there is; True where a picture is among it."""
         if self.view is None or self.image is None:
             painter.fillRect(self.rect(), QColor("#0A0C0D"))
             painter.setPen(QColor(MUTED))
             painter.setFont(pixel_font(12))
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, t("No volume is open"))
-            return
+            return False
         self._paint_slice()
         # At a fractional scale the picture may end a device pixel short; what is below it is never memory's own.
         painter.fillRect(self.rect(), QColor("#0A0C0D"))
@@ -273,9 +282,7 @@ class SlicePane(Pane):
             lines = tool.live_lines()
             if lines:
                 overlays.draw_cursor_box(painter, tool.at.x, tool.at.y, self.width(), self.height(), lines)
-        painter.end()
-        self._was_painted()
-        self.painted.emit()
+        return True
 
     def _draw_over(self, painter: QPainter) -> None:
         """Everything on the slice but the corners."""

@@ -8,6 +8,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from app.ui.painting import painting
 from app.ui.text import t, told
 from app.ui.widgets.finding_words import advice
 from app.ui.widgets.labels import WrapLabel
@@ -43,7 +44,10 @@ class SeverityIcon(QWidget):
 
     def paintEvent(self, event) -> None:
         """Draw the sign."""
-        p = QPainter(self)
+        with painting(self) as painter:
+            self._paint(painter)
+
+    def _paint(self, p: QPainter) -> None:
         p.setRenderHint(QPainter.RenderHint.Antialiasing)
         p.setPen(Qt.PenStyle.NoPen)
         box = QRectF(2, 2, 14, 14)

@@ -6,6 +6,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from app.ui.painting import painting
 from app.ui.text import t
 from app.ui.widgets.figures import number_text
 from app.ui.widgets.palette import ACCENT, BACKGROUND, DANGER, LINE, MUTED, TEXT, WARNING
@@ -54,7 +55,10 @@ class CurrentGauge(QWidget):
 
     def paintEvent(self, event) -> None:
         """Draw title, number and bar."""
-        p = QPainter(self)
+        with painting(self) as painter:
+            self._paint(painter)
+
+    def _paint(self, p: QPainter) -> None:
         p.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = p.font()
         font.setPixelSize(11)

@@ -7,6 +7,7 @@ from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen, QRegion
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from app.ui.painting import painting
 from app.ui.text import t
 from app.ui.widgets.palette import BACKGROUND, DANGER, LINE, MUTED, WARNING
 
@@ -79,7 +80,10 @@ class MaskPreview(QWidget):
     # ---- drawing ------------------------------------------------------------------------------
     def paintEvent(self, _event) -> None:
         """The picture, hatching over what goes, frames around what stays and what looks like writing."""
-        painter = QPainter(self)
+        with painting(self) as painter:
+            self._paint(painter)
+
+    def _paint(self, painter: QPainter) -> None:
         painter.fillRect(self.rect(), QColor(BACKGROUND))
         if self._image is None:
             painter.setPen(QColor(MUTED))

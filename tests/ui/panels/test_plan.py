@@ -133,6 +133,8 @@ def test_that_a_solved_plan_can_be_saved(show, session, qtbot, monkeypatch):
     assert not panel.save_button.isVisible()
     session.assessment = answer(session.plan)
     session.field_changed.emit()
+    assert not panel.save_button.isEnabled()  # its session is asked first
+    session.set_plan_session("day0")
     assert panel.save_button.isEnabled()
     panel.scroll.ensureWidgetVisible(panel.save_button)
     click(qtbot, panel.save_button)
