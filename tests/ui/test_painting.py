@@ -60,7 +60,7 @@ def test_that_the_apps_own_widgets_paint_so(qtbot, styled_qapp, told):
     gauge.current_a = "20"  # what a bug may leave
     assert not gauge.grab().isNull()
     assert len(told) == 1
-    assert told[0][0] is TypeError
+    assert told[0][0] is ValueError
 
 
 def test_that_every_paint_event_goes_through_it():
