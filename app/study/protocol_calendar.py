@@ -11,9 +11,8 @@ from typing import Any
 from app.study import protocol_words as words
 from app.study.model import EVENT_KINDS, MODALITIES
 from app.study.months import add_months
-from app.study.protocol_faults import Faults, is_text, is_whole
+from app.study.protocol_faults import FARTHEST_DAYS, Faults, is_text, is_whole
 
-FARTHEST_DAYS = 36525  # a hundred years: beyond is a mistyped number
 # Anchor days at which two windows are tried for overlap: beginning, middle and end of every month of a leap year and the year after.
 _TRIED = tuple(
     dt.date(year, month, day) for year in (2024, 2025) for month in range(1, 13) for day in (1, 15, 28, 29, 30, 31) if day <= calendar.monthrange(year, month)[1]

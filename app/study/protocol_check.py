@@ -14,7 +14,7 @@ from typing import Any
 from app.study import protocol_words as words
 from app.study.model import EVENT_KINDS, LEVELS, METHODS, MODALITIES
 from app.study.protocol_calendar import CalendarFaults
-from app.study.protocol_faults import SCHEMA, SCHEMA_1, ProtocolFault, is_number, is_text, is_whole
+from app.study.protocol_faults import FARTHEST_DAYS, SCHEMA, SCHEMA_1, ProtocolFault, is_number, is_text, is_whole
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -106,6 +106,7 @@ class _Check(CalendarFaults):
         self.endpoints(content, names, anchors, criteria, arms)
         self.pain(content, anchors)
         self.definitions(content)
+        self.signature(content)
         self.edc(content)
         self.open(content)
 
@@ -125,7 +126,7 @@ class _Check(CalendarFaults):
             salvage = content["salvage"]
             self.keys(salvage, "salvage", words.SALVAGE, words.SALVAGE)
             self.number(salvage, "allowed", "salvage", whole=True, low=1)
-            self.number(salvage, "within_days", "salvage", whole=True, low=1)
+            self.number(salvage, "within_days", "salvage", whole=True, low=1, high=FARTHEST_DAYS)
             self.one_of(salvage.get("counted_from"), ("scan", "result"), "salvage.counted_from")
             if salvage.get("after_visit") not in visits:
                 self.fault("protocol_visit_missing", "salvage.after_visit", f"salvage.after_visit names {salvage.get('after_visit')!r}, which is not planned")
@@ -176,6 +177,8 @@ class _Check(CalendarFaults):
         self.number(reading, "enhancing_above_hu", "reading", low=-1024, high=65535, null=True)
         if "residual_grades" in reading:
             self.listed(reading["residual_grades"], "reading.residual_grades", ("grade", "text"))
+        if "baseline" in reading and reading["baseline"] is None:
+            self.fault("protocol_value", "reading.baseline", "reading.baseline must be an object")
         if self.is_object(reading, "baseline", "reading."):
             baseline = reading["baseline"]
             self.keys(baseline, "reading.baseline", words.BASELINE, words.BASELINE)
@@ -299,6 +302,13 @@ class _Check(CalendarFaults):
             self.number(told, "regrowth_above_smallest_pct", "definitions", open_low=True, null=True)
             if "recurrence" in told:
                 self.some_of(told["recurrence"], words.RECURRENCE, "definitions.recurrence")
+
+    def signature(self, content: dict) -> None:
+        if self.is_object(content, "signature"):
+            self.keys(content["signature"], "signature", ("meanings",), ("meanings",))
+            meanings = content["signature"].get("meanings")
+            if not isinstance(meanings, dict) or not meanings or not all(map(is_text, [*meanings, *meanings.values()])):
+                self.fault("protocol_value", "signature.meanings", "signature.meanings must be an object of words and their sentences")
 
     def edc(self, content: dict) -> None:
         if not self.is_object(content, "edc"):

@@ -9,6 +9,7 @@ from typing import Any
 
 SCHEMA = "nodus.protocol/2"
 SCHEMA_1 = "nodus.protocol/1"
+FARTHEST_DAYS = 36525  # a hundred years: beyond is a mistyped number
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,9 @@ class Faults:
 
     def days(self, window: Any, path: str) -> bool:
         good = isinstance(window, list) and len(window) == 2 and all(map(is_whole, window)) and window[0] <= window[1]
+        if good and max(map(abs, window)) > FARTHEST_DAYS:
+            self.fault("protocol_limit_impossible", f"{path}.window_days", f"{path}: window_days reach more than a hundred years")
+            return False
         if window is not None and not good:
             self.fault("protocol_value", f"{path}.window_days", f"{path}: window_days must be two whole numbers, the smaller first, or null")
         return good

@@ -10,7 +10,7 @@ MONTH_ARITHMETIC = ("calendar_month_clamped",)
 
 TOP = (
     "schema", "id", "version", "title", "registry", "participants", "design", "sponsor", "treatment", "arms", "month_arithmetic", "anchors", "visits",
-    "ends_follow_up", "ablation", "salvage", "limits", "reading", "adjudication", "response", "definitions", "pain", "endpoints", "edc", "open",
+    "ends_follow_up", "ablation", "salvage", "limits", "reading", "adjudication", "response", "definitions", "pain", "endpoints", "signature", "edc", "open",
 )  # fmt: skip
 TOP_NEEDED = ("treatment", "month_arithmetic", "anchors", "ends_follow_up", "limits", "adjudication", "response", "endpoints", "open")
 ANCHOR = ("kinds", "which", "after_rounds", "count_from", "count_to", "visit", "meaning", "by_arm")

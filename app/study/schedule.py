@@ -147,7 +147,7 @@ def anchors_of(protocol: StudyProtocol, events: Sequence[ClinicalEvent], visit_d
     arm, rounds = arm_of(known), rounds_of(protocol, known)
     out = {}
     for name, rule in protocol.terms["anchors"].items():
-        rule = rule.get("by_arm", {}).get(arm, rule)
+        rule = (rule.get("by_arm") or {}).get(arm, rule)
         if "visit" in rule:
             text = visit_dates.get(rule["visit"])
             day = None if text is None or (on is not None and day_of(text) > on) else day_of(text)
