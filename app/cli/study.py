@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from app.cli import reconciling, responding, subjects, treating
+from app.cli import cohort, reconciling, responding, subjects, treating
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
@@ -139,6 +139,7 @@ def register(commands) -> None:
     treating.register(verbs)
     reconciling.register(verbs)
     subjects.register(verbs)
+    cohort.register(verbs)
     for verb in verbs.choices.values():
         add_json(verb)
 
