@@ -80,18 +80,23 @@ class AblationMarginPart:
 
     @property
     def ablation_choice(self) -> AblationChoice:
-        """What is chosen; where nothing was, the current node (else the only outline), where it is outlined."""
+        """What is chosen; the lesion, where nothing was: the current node, else the only outline. A zone is only ever chosen by hand:
+        an outline of the later visit may as well be what is left of the lesion."""
         sides, chosen = self.ablation_sides(), self._ablation_choice
         if sides is None:
             return chosen
 
-        def offered(side: VisitSide, wanted: str | None, near: str | None) -> str | None:
-            if wanted in side.labels:
-                return wanted
-            return near if near in side.labels else next(iter(side.labels)) if len(side.labels) == 1 else None
+        before, after = sides[0].labels, sides[1].labels
+        only = next(iter(before)) if len(before) == 1 else None
+        lesion = next((i for i in (chosen.lesion, self.current_node_id, only) if i in before), None)
+        return AblationChoice(lesion, chosen.zone if chosen.zone in after else None, chosen.liver if chosen.liver in before else None)
 
-        lesion = offered(sides[0], chosen.lesion, self.current_node_id)
-        return AblationChoice(lesion, offered(sides[1], chosen.zone, lesion), chosen.liver if chosen.liver in sides[0].labels else None)
+    def ablation_doubt(self) -> str:
+        """What the reader has to make sure of about the chosen outlines; empty where nothing speaks against them."""
+        sides, choice = self.ablation_sides(), self.ablation_choice
+        if sides is None or choice.zone is None or choice.zone != choice.lesion:
+            return ""
+        return t("{label} at {visit} counts as the ablation zone. If it outlines what is left of the lesion, this margin says nothing.").format(label=sides[1].labels[choice.zone], visit=sides[1].visit.name)
 
     def choose_ablation(self, **changes) -> None:
         """Choose lesion, zone or liver; what was measured of others is dropped."""
@@ -117,7 +122,7 @@ class AblationMarginPart:
         if choice.lesion is None:
             return t("Choose the lesion as it was outlined at {visit}.").format(visit=earlier.visit.name)
         if choice.zone is None:
-            return t("Choose the ablation zone as it was outlined at {visit}.").format(visit=later.visit.name)
+            return t("Choose the ablation zone as it was outlined at {visit}: not what is left of the lesion.").format(visit=later.visit.name)
         if choice.liver == choice.lesion:
             return t("Lesion and liver are the same outline.")
         return ""

@@ -328,6 +328,7 @@ class Walk:
         settle(session)
         self.album.take(self.window, "plan_result")
         self.doubt()
+        session.set_plan_session("day0")
         self.panel.save_button.click()
         settle(session)
 

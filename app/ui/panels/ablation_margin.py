@@ -51,7 +51,7 @@ def margin_figures(row: dict, capsule_mm: float) -> list[MarginRow]:
         MarginRow(t("Median"), "mm", 1, *both("margin_mm_percentiles", "50"), t("Half of the lesion's surface, by area, has a smaller margin"), True),
     ]
     for mm in ("0", "5", "10"):
-        out.append(MarginRow(t("Surface below {mm} mm").format(mm=mm), "%", 1, *both("surface_below_pct", mm), t("Share of the lesion's surface, by area, with a margin below {mm} mm").format(mm=mm)))
+        out.append(MarginRow(t("Surface < {mm} mm").format(mm=mm), "%", 1, *both("surface_below_pct", mm), t("Share of the lesion's surface, by area, with a margin below {mm} mm").format(mm=mm)))
     return out
 
 
@@ -102,6 +102,7 @@ class AblationMarginSection(Section):
             grid.addWidget(box, n, 1)
             self.boxes[key], self.captions[key] = box, caption
         self.words = WrapLabel(small=True, tone="muted")
+        self.doubt = WrapLabel(small=True, tone="warning")
         self.why = WrapLabel(small=True, tone="warning")
         self.measure = QPushButton(t("Measure margin"))
         self.measure.setAccessibleName(t("Measure margin"))
@@ -116,7 +117,7 @@ class AblationMarginSection(Section):
         self.in_scene.setToolTip(t("The lesion's surface in bands of its margin, on the pictures on screen"))
         self.in_scene.clicked.connect(session.show_ablation_in_scene)
         self.body.addLayout(grid)
-        for part in (self.words, self.why, self.measure, self.job, self.smallest, self.table, self.error, self.in_scene, self.warnings):
+        for part in (self.words, self.doubt, self.why, self.measure, self.job, self.smallest, self.table, self.error, self.in_scene, self.warnings):
             self.body.addWidget(part)
         for signal in (session.ablation_changed, session.visit_changed, session.study_changed, session.image_changed):
             signal.connect(self.refresh)
@@ -137,6 +138,7 @@ class AblationMarginSection(Section):
             self._fill("zone", later, choice.zone, [])
             self._fill("liver", earlier, choice.liver, [(t("not outlined"), None)])
             self.words.show_text(t("Lesion of {earlier}, carried to {later}, against the zone outlined there.").format(earlier=earlier.visit.name, later=later.visit.name))
+        self.doubt.show_text(s.ablation_doubt())
         why = s.why_no_ablation_margin()
         self.why.show_text(s.ablation_refusal or why, "danger" if s.ablation_refusal else "muted" if sides is None else "warning")
         self.measure.setEnabled(not why and not s.is_measuring_ablation)

@@ -49,6 +49,7 @@ def beside(outlined):
     node = outlined.current_node_id
     zone = ball(outlined.image.geometry, CENTRE, 14.0)
     lay_beside(outlined, outlined.visits[1], {node: zone})
+    outlined.choose_ablation(zone=node)
     return outlined
 
 
@@ -70,13 +71,23 @@ def test_that_a_margin_is_measured_through_the_registration_with_its_error_besid
     rows = {r.name: r for r in section.table.model_.rows}
     assert rows["Smallest"].whole == pytest.approx(14.0 - 8.0, abs=0.7)  # the longest half axis is 8 mm
     assert rows["Median"].whole > rows["5th percentile"].whole > rows["Smallest"].whole
-    assert rows["Surface below 0 mm"].whole == 0
-    assert 0 < rows["Surface below 10 mm"].whole <= 100
+    assert rows["Surface < 0 mm"].whole == 0
+    assert 0 < rows["Surface < 10 mm"].whole <= 100
     assert all(r.away is None for r in rows.values())
     assert "error 0.8 mm" in section.error.text()
     assert "No liver" in section.error.text()
     answer = beside.ablation.answer.to_dict()
     assert answer["lesions"][0]["margin_less_residual_mm"] == pytest.approx(rows["Smallest"].whole - RESIDUAL_MM)
+
+
+def test_that_a_zone_is_never_guessed_and_the_nodes_own_outline_is_doubted(beside, section):
+    assert "what is left of the lesion" in section.doubt.text()  # one outline bears both names
+    beside._ablation_choice = replace(beside.ablation_choice, zone=None)
+    beside.comparison_changed.emit()
+    assert section.boxes["zone"].currentIndex() == -1
+    assert section.doubt.text() == ""
+    assert "Choose the ablation zone" in section.why.text()
+    assert not section.measure.isEnabled()
 
 
 def test_that_the_later_visit_may_be_the_one_on_screen(qtbot, outlined):
@@ -86,6 +97,7 @@ def test_that_the_later_visit_may_be_the_one_on_screen(qtbot, outlined):
     outlined.commit_segmentation(CENTRE, RADIUS_MM)
     settle(qtbot, outlined)
     lay_beside(outlined, outlined.visits[0], {node: ball(outlined.image.geometry, CENTRE, 2.0)})
+    outlined.choose_ablation(zone=node)
     outlined.measure_ablation_margin()
     settle(qtbot, outlined)
     result = outlined.ablation
