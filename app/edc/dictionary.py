@@ -93,6 +93,7 @@ READINGS = _columns(
     ("accepted", "Accepted record: the one central reading of this node, visit and modality that counts (1) or not (0); empty for other roles", "integer", "", YES_NO),
     ("accepted_basis", "What made it the accepted record", "text", "", ACCEPTED_BASES),
     ("enhancement_grade", "Residual enhancement as the reader graded it; NE: not evaluable; empty: not graded", "text", "", ENHANCEMENT_GRADES),
+    ("signature_id", "Identity of the electronic signature; empty: locked without one", "text"),
 )
 
 VRR = _columns(

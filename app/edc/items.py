@@ -22,7 +22,7 @@ _OF_RATE = (
     "n_ablations_before_scan", "days_from_first", "days_from_anchor",
 )  # fmt: skip
 _OF_RECORD = (
-    "warnings", "outlined_by", "outline_edited", "change_reason", "locked_by", "locked_utc", "lock_meaning", "lock_note", "protocol_version",
+    "warnings", "outlined_by", "outline_edited", "change_reason", "locked_by", "locked_utc", "lock_meaning", "lock_note", "signature_id", "protocol_version",
     "software_version", "series_uid", "mask_sha256",
 )  # fmt: skip
 

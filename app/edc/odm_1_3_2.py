@@ -121,8 +121,8 @@ def _codes(version: etree._Element, oid: str, item: Item) -> None:
 
 def _people(root: etree._Element, content: Content) -> None:
     admin = sub(root, "AdminData", StudyOID=content.mapping.study_oid)
-    for user, name in content.people.items():
-        made = sub(admin, "User", OID=user_oid(user), UserType="Other")
+    for user, name in content.people:
+        made = sub(admin, "User", OID=user_oid((user, name)), UserType="Other")
         sub(made, "LoginName", user)
         sub(made, "FullName", name)
     place = sub(admin, "Location", OID=content.mapping.location_oid, Name=content.mapping.location_name, LocationType="Other")

@@ -105,8 +105,8 @@ def _item(version: etree._Element, mapping: EdcMapping, form: str, item: Item) -
 
 def _people(root: etree._Element, content: Content) -> None:
     admin = sub(root, "AdminData", StudyOID=content.mapping.study_oid)
-    for user, name in content.people.items():
-        made = sub(admin, "User", OID=user_oid(user), UserType="Assessor")
+    for user, name in content.people:
+        made = sub(admin, "User", OID=user_oid((user, name)), UserType="Assessor")
         sub(made, "UserName", user)
         sub(made, "FullName", name)
     place = sub(admin, "Location", OID=content.mapping.location_oid, Name=content.mapping.location_name)

@@ -42,7 +42,7 @@ class Content:
     created: str
     forms: tuple[Filled, ...]
     changes: tuple[Change, ...]
-    people: dict[str, str]  # user -> full name
+    people: tuple[tuple[str, str], ...]  # (user, name as it was typed or signed with)
     signatures: dict[tuple[str, str], str]  # (meaning, note) -> OID
 
     def file_oid(self, kind: str, version: str) -> str:
@@ -55,12 +55,10 @@ def content_of(snapshot: StudySnapshot, mapping: EdcMapping, accepted: Collectio
     """What goes into the files. Raises ``nothing_locked``."""
     created = created_utc(snapshot)
     versions = [f for f in all_versions(snapshot, mapping, accepted) if mapping.items(f.form)]
-    people: dict[str, str] = {}
-    for f in sorted(versions, key=lambda f: f.utc):
-        people[f.user] = f.signed_by or people.get(f.user, f.user)
+    people = tuple(sorted({person(f) for f in versions}))
     meant = sorted({(f.meaning, f.note or "") for f in versions if f.meaning})
     signatures = {pair: f"SIG.{hashlib.sha256(repr(pair).encode()).hexdigest()[:12].upper()}" for pair in meant}
-    return Content(mapping, created, tuple(f for f in versions if f.newest), tuple(_changes(versions, mapping)), dict(sorted(people.items())), signatures)
+    return Content(mapping, created, tuple(f for f in versions if f.newest), tuple(_changes(versions, mapping)), people, signatures)
 
 
 def _changes(versions: list[Filled], mapping: EdcMapping) -> list[Change]:
@@ -82,9 +80,14 @@ def sent_texts(filled: Filled, mapping: EdcMapping) -> dict[str, str]:
     return {name: text for name, text in filled.texts().items() if name in names}
 
 
-def user_oid(user: str) -> str:
+def person(filled: Filled) -> tuple[str, str]:
+    """Who is behind a form: the user, and the name that it was locked with."""
+    return filled.user, filled.signed_by or filled.user
+
+
+def user_oid(who: tuple[str, str]) -> str:
     """An OID for a person that no later person changes."""
-    return f"USR.{hashlib.sha256(user.encode('utf-8')).hexdigest()[:12].upper()}"
+    return f"USR.{hashlib.sha256(repr(who).encode('utf-8')).hexdigest()[:12].upper()}"
 
 
 def items_sent(mapping: EdcMapping, form: str) -> list[Item]:
@@ -127,7 +130,7 @@ def words(parent: etree._Element, tag: str, text: str) -> etree._Element:
 def audit_parts(parent: etree._Element, filled: Filled, content: Content) -> None:
     """AuditRecord and, where it was locked with a meaning, Signature."""
     record = sub(parent, "AuditRecord")
-    sub(record, "UserRef", UserOID=user_oid(filled.user))
+    sub(record, "UserRef", UserOID=user_oid(person(filled)))
     sub(record, "LocationRef", LocationOID=content.mapping.location_oid)
     sub(record, "DateTimeStamp", filled.utc)
     if filled.reason:
@@ -135,7 +138,7 @@ def audit_parts(parent: etree._Element, filled: Filled, content: Content) -> Non
     sub(record, "SourceID", f"{filled.key}@{filled.version}")
     if filled.meaning:
         signature = sub(parent, "Signature")
-        sub(signature, "UserRef", UserOID=user_oid(filled.user))
+        sub(signature, "UserRef", UserOID=user_oid(person(filled)))
         sub(signature, "LocationRef", LocationOID=content.mapping.location_oid)
         sub(signature, "SignatureRef", SignatureOID=content.signatures[filled.meaning, filled.note or ""])
         sub(signature, "DateTimeStamp", filled.utc)

@@ -15,6 +15,8 @@ from app.study.model import Reading, StudySnapshot
 from app.study.readings import LOCK_NOTE
 from volumetry.outline_origin import origin_from
 
+SIGNED_NOTE = "electronic signature, bound to the hash of the record"
+
 
 def locked_readings(snapshot: StudySnapshot) -> list[Reading]:
     """The locked readings that count, by subject, node, visit, reader and method."""
@@ -77,7 +79,8 @@ class Places:
             "locked_by": r.locked_by,
             "locked_utc": r.locked_utc,
             "lock_meaning": r.lock_meaning,
-            "lock_note": LOCK_NOTE if r.signature_id is None else f"electronic signature {r.signature_id}",
+            "lock_note": LOCK_NOTE if r.signature_id is None else SIGNED_NOTE,
+            "signature_id": r.signature_id,
             "protocol_version": r.protocol_version,
             "software_version": r.software_version,
             "series_uid": r.series_uid,

@@ -37,7 +37,8 @@ def datasets(
     rows["RELREC"] = _related(tumours, rows)
     made = []
     for domain in DOMAINS:
-        found = [{v.name: row.get(v.name) for v in domain.variables} for row in _spilled(domain, rows)]
+        # A transport file fills texts up with spaces: none can end with one.
+        found = [{v.name: x.rstrip() if isinstance(x := row.get(v.name), str) else x for v in domain.variables} for row in _spilled(domain, rows)]
         unknown = {name for row in rows.get(domain.name, ()) for name in row} - {v.name for v in domain.variables}
         if unknown:
             raise StudyRefused(f"{domain.name} has no variable {', '.join(sorted(unknown))}.", code="export_invalid")

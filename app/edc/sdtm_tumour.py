@@ -166,7 +166,7 @@ class Tumours:
         if reading.status not in _SEEN:
             words = {ReadingStatus.NOT_IMAGED: "NOT IMAGED", ReadingStatus.NOT_EVALUABLE: "NOT EVALUABLE", ReadingStatus.MERGED_INTO: "MERGED", ReadingStatus.SPLIT_FROM: "SPLIT"}
             why = words[reading.status] + (f": {reading.status_reason}" if reading.status_reason else "")
-            if reading.volume_ml is None:
+            if reading.volume_ml is None and reading.long_axis_mm is None and reading.short_axis_mm is None:
                 made.append(self._result(reading, "VOLUME", TRSTAT="NOT DONE", TRREASND=why))
         if reading.volume_ml is not None:
             number = self._result(reading, "VOLUME", value=reading.volume_ml, unit="mL")
@@ -185,7 +185,7 @@ class Tumours:
             made.append(self._result(reading, "VIAVOL", value=reading.viable_ml, unit="mL"))
         if reading.ablated_ml is not None:
             made.append(self._result(reading, "ABLVOL", value=reading.ablated_ml, unit="mL"))
-        if reading.status in _SEEN:
+        if reading.status in (*_SEEN, ReadingStatus.SPLIT_FROM):
             made.append(self._result(reading, "TUMSTATE", text="ABSENT" if reading.status is ReadingStatus.DISAPPEARED_ASSESSED else "PRESENT"))
         if reading.enhancement_grade is not None:
             made.append(self._result(reading, "RESENH", text=reading.enhancement_grade))
@@ -230,11 +230,11 @@ class Tumours:
             values = {
                 "TRGRPID": self.mapping.sdtm["trgrpid"], "TRLNKGRP": self.group(one.role, one.reader, one.visit_id), "TRTESTCD": one.test, "TRTEST": TR_TESTS[one.test][0],
                 "TRORRES": plain_number(one.value), "TRORRESU": one.unit, "TRSTRESC": plain_number(one.value), "TRSTRESN": one.value + 0.0, "TRSTRESU": one.unit,
-                "TRMETHOD": METHODS[one.modality][0], "TRACPTFL": "Y" if one.accepted else None, **self._common("TR", one.role, one.reader, one.visit_id),
+                "TRMETHOD": None if one.modality is None else METHODS[one.modality][0], "TRACPTFL": "Y" if one.accepted else None, **self._common("TR", one.role, one.reader, one.visit_id),
             }  # fmt: skip
             number = self._add("TR", one.subject, **values)
             self._qualify("TR", one.subject, number, "SUMOF", "Number of Tumors in the Sum", one.count, "Assigned")
-            self._qualify("TR", one.subject, number, "VOLMETH", "Volumetry Method", one.method.upper() if one.of_volume else None, "Assigned")
+            self._qualify("TR", one.subject, number, "VOLMETH", "Volumetry Method", one.method and one.method.upper(), "Assigned")
 
     # -- RS ---------------------------------------------------------------------------------------
 

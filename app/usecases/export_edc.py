@@ -37,12 +37,13 @@ def export_study(
     ``mapping_file`` is the trial's own mapping instead of the shipped one; ``accepted`` the study's accepted
     (reading, version), None: the rule of ``app.edc.accepted``. The export is logged in the audit trail and the trail's
     head is written beside the database. Raises ``format_unknown``, ``subject_missing``, ``nothing_locked``,
-    ``mapping_missing``, ``mapping_refused``, ``export_failed``, ``export_invalid``.
+    ``mapping_missing``, ``mapping_refused``, ``export_failed``, ``export_invalid``, and for a user without the right ``right_missing``.
     """
     if format_ not in FORMATS:
         raise StudyRefused(f"{format_!r} is no export format; use one of {', '.join(FORMATS)}.", code="format_unknown")
     if subject_id is not None and subject_id not in {s.subject_id for s in store.subjects()}:
         raise StudyRefused("There is no such subject in this study.", code="subject_missing")
+    store.require("export")
     snapshot = store.snapshot()
     if format_ == "csv":
         receipt = write_csv(outgoing_snapshot(store, mapping_of(store, mapping_file, needed=False), snapshot), out, accepted=accepted)

@@ -61,6 +61,7 @@ def reconcile(
     Returns ``{"ok", "format", "records_in_edc", "records_in_study", "compared", "differences": [...], "fields_not_in_export"}``.
     Raises ``edc_export_refused`` for a file that is neither form, and what the mapping and the file refuse.
     """
+    store.require("export")
     head, rows = _read(export)
     snapshot = store.snapshot()
     mapping = mapping_of(store, mapping_file, needed=False)
