@@ -15,7 +15,7 @@ from planning.field_volume import field_volume_histogram, margin_figures
 from planning.heat.answer import HeatCounter, heat_answer, heat_constraints, region_heat, tissue_names
 from planning.heat.train import HeatSolution
 from planning.kernels import sampling as ks
-from planning.margin import MarginMap, distance_outside_mm, lethal_surface, region_surface, signed_margin
+from planning.margin import MarginMap, around_needles, distance_outside_mm, lethal_surface, region_surface, signed_margin
 from planning.plan import TreatmentPlan
 from planning.pulse import PulsePair
 from planning.safety import DeviceLimits, anatomy_constraints, device_constraints, needle_distance_mm, path_constraints, tissue_constraints
@@ -123,7 +123,7 @@ def _assess(plan: TreatmentPlan, solution: FieldSolution, limits: DeviceLimits, 
     elif ablation <= 0:
         warnings.append({"code": "no_ablation", "message": f"The field reaches {lethal:g} V/cm nowhere."})
 
-    surfaces = {n: region_surface(plan, n, grid) for n, r in enumerate(plan.regions) if r.role == "at_risk"}
+    surfaces = {n: region_surface(plan, n, grid, room_mm=around_needles(plan)) for n, r in enumerate(plan.regions) if r.role == "at_risk"}
     # Kept by the region's place in the plan: two structures may bear one name.
     rows_of = {n: {e.id: {"name": plan.regions[n].name, "distance_mm": needle_distance_mm(e, _reach(plan, e), s)} for e in plan.electrodes}
                for n, s in surfaces.items()}
@@ -240,12 +240,14 @@ def _touches_wall(region: RegionBits, solution: FieldSolution, lethal: float) ->
 
 def _target(plan, n, grid, counter, bits, zone, thresholds, warnings) -> tuple[dict, MarginMap | None, float]:
     region, mine = plan.regions[n], bits[n]
-    volume = counter.volume_ml(mine)
+    air = region.conductivity is not None and region.conductivity.is_air
+    volume = 0.0 if air or mine is None else counter.volume_ml(mine)
     row = {"name": region.name, "volume_ml": volume, "coverage_pct": None, "coverage_pct_by_v_per_cm": {f"{t:g}": None for t in thresholds},
            "min_v_per_cm": None, "v_per_cm_percentiles": None, "minimal_margin_mm": None, "margin_coverage_pct": None, "max_temperature_c": None,
            "field_volume_histogram": None, **margin_figures(None)}
     if volume <= 0:
-        warnings.append({"code": "target_empty", "message": f"Target {region.name!r} holds no tissue: needles or later regions cover it."})
+        why = "it is air" if air else "needles or later regions cover it, or it is too small for the grid"
+        warnings.append({"code": "target_empty", "message": f"Target {region.name!r} holds no tissue: {why}."})
         return row, None, 0.0
     above = counter.above_ml(mine, [*thresholds, plan.lethal_v_per_cm])
     histogram, smallest, _ = counter.spread(mine)
@@ -316,7 +318,12 @@ def _at_risk(plan, n, counter, mine, distances, thresholds, warnings, solution) 
            "max_temperature_c": None, "thermal_damage_ml": None, "field_volume_histogram": None}
     volume = counter.volume_ml(mine) if mine is not None else 0.0
     if volume <= 0:
-        warnings.append({"code": "structure_outside", "message": f"Structure {region.name!r} lies outside the solved box: its field is not known."})
+        low, high = region.shape.bounds_mm()
+        if (high <= plan.domain.low_mm).any() or (low >= plan.domain.high_mm).any():
+            told = "structure_outside", f"Structure {region.name!r} lies outside the solved box: its field is not known."
+        else:
+            told = "structure_empty", f"Structure {region.name!r} holds no tissue that the grid can see: needles or later regions cover it, or it is too thin. Its field is not known."
+        warnings.append({"code": told[0], "message": told[1]})
         return row
     if region.conductivity is not None and region.conductivity.is_air:
         return row | _beside_air(region.name, mine, volume, wanted, solution, warnings)

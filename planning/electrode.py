@@ -10,6 +10,8 @@ import numpy as np
 
 from planning.errors import PlanRefused
 
+DIAMETER_LEAST_MM = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Electrode:
@@ -37,8 +39,8 @@ class Electrode:
         if self.exposure_mm <= 0:
             raise PlanRefused(f"Needle {self.id} has no exposed metal.", code="zero_exposure",
                               hint="Set the exposure length to more than 0 mm.")
-        if self.diameter_mm <= 0:
-            raise PlanRefused(f"Needle {self.id} has no thickness.", code="bad_diameter")
+        if self.diameter_mm < DIAMETER_LEAST_MM:
+            raise PlanRefused(f"Needle {self.id} has no thickness: {self.diameter_mm:g} mm.", code="bad_diameter", hint="A needle of 19 G measures 1.1 mm.")
         if self.length_mm < 1e-6:
             raise PlanRefused(f"Needle {self.id}: tip and entry are the same point.", code="no_direction",
                               hint="Place the entry away from the tip.")

@@ -9,9 +9,15 @@ import numpy as np
 from planning.field.grid import FieldGrid
 from planning.field.solution import FieldSolution
 from planning.plan import TreatmentPlan
-from planning.shapes import inside
+from planning.shapes import MaskShape, inside
 from planning.surface import NO_SURFACE, LevelSurface
 from planning.tissue_map import cell_points
+
+CELLS_ACROSS = 4  # of a thin shape, or its surface falls between the cells
+MASK_STEP_MM = 0.5
+PARTS_MOST = 32
+FINER_CELLS_MOST, SURFACE_CELLS_MOST = 1_500_000, 16_000_000
+SEEN_MM = 30.0  # a structure farther than this from the solved box and the needles has no distance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,19 +42,53 @@ def signed_margin(target: LevelSurface, lethal: LevelSurface) -> MarginMap | Non
     return MarginMap(target.points_mm, lethal.signed_distance(target.points_mm), target.areas_mm2())
 
 
-def region_surface(plan: TreatmentPlan, number: int, grid: FieldGrid, pad_cells: int = 3) -> LevelSurface:
-    """Surface of region ``number`` less the regions after it, sampled on the grid around it."""
+def around_needles(plan: TreatmentPlan) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high corner of the box in which structures are looked for: that of the domain and of all needles up to
+    their entries, and SEEN_MM around it."""
+    points = np.array([plan.domain.low_mm, plan.domain.high_mm, *(p for e in plan.electrodes for p in (e.tip_mm, plan.shaft_end_mm(e)))])
+    return points.min(0) - SEEN_MM, points.max(0) + SEEN_MM
+
+
+def region_surface(plan: TreatmentPlan, number: int, grid: FieldGrid, pad_cells: int = 3, room_mm: tuple[np.ndarray, np.ndarray] | None = None) -> LevelSurface:
+    """Surface of region ``number`` less the regions after it, sampled in the box of ``grid``, or in ``room_mm`` (low and
+    high corner), which may reach beyond it. A shape too thin for the grid's cells is sampled finer. Where the whole room
+    lies inside the region there is no surface, and the level is positive everywhere."""
     region = plan.regions[number]
-    box = grid.box_of(*region.shape.bounds_mm(), pad_cells=pad_cells)
-    if box is None:
+    low, high = region.shape.bounds_mm()
+    if room_mm is not None:
+        low, high = np.maximum(low, room_mm[0]), np.minimum(high, room_mm[1])
+    if (low > high).any():
         return NO_SURFACE
-    points = cell_points(grid, box)
+    step = _step_mm(region.shape, grid.spacing_mm, high - low)
+    origin = np.asarray(grid.origin_mm) + 0.5 * (step - grid.spacing_mm)
+    first = np.floor((low - origin) / step).astype(int) - pad_cells
+    last = np.ceil((high - origin) / step).astype(int) + pad_cells
+    if room_mm is None:
+        count = np.round(np.array(grid.shape[::-1]) * grid.spacing_mm / step).astype(int)
+        first, last = np.maximum(first, 0), np.minimum(last, count - 1)
+        if (first > last).any():
+            return NO_SURFACE
+    own = FieldGrid(tuple(int(n) for n in (last - first + 1)[::-1]), step, tuple(float(v) for v in origin + step * first), grid.counted_mm)
+    points = cell_points(own, tuple(slice(0, n) for n in own.shape))
     level = region.shape.level_mm(points)
     for later in plan.regions[number + 1:]:
         low, high = later.shape.bounds_mm()
         if (low <= points.reshape(-1, 3)[-1]).all() and (high >= points.reshape(-1, 3)[0]).all():
             level = np.minimum(level, -later.shape.level_mm(points))
-    return LevelSurface.of(level, points[0, 0, 0], grid.spacing_mm)
+    return LevelSurface.of(level, points[0, 0, 0], step)
+
+
+def _step_mm(shape, spacing_mm: float, size_mm: np.ndarray) -> float:
+    """Side of the cells that a shape is sampled with: the grid's, or the whole part of it that a thin shape needs, or
+    more where there would be too many cells."""
+    wanted = max(min(shape.mask.geometry.spacing_mm), MASK_STEP_MM) if isinstance(shape, MaskShape) else shape.thickness_mm / CELLS_ACROSS
+    parts = int(np.clip(np.ceil(spacing_mm / wanted - 1e-6), 1, PARTS_MOST))
+    while parts > 1 and np.prod(size_mm * parts / spacing_mm + 6) > FINER_CELLS_MOST:
+        parts -= 1
+    step = spacing_mm / parts
+    while np.prod(size_mm / step + 6) > SURFACE_CELLS_MOST:
+        step *= 2
+    return float(step)
 
 
 def lethal_surface(solution: FieldSolution, lethal_v_per_cm: float) -> LevelSurface:

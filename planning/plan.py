@@ -21,6 +21,7 @@ SCHEMA = "nodus.plan/1"
 ROLES = ("target", "at_risk", "tissue")
 CELLS_MOST = 64_000_000
 REGIONS_MOST = 200
+LARGEST = 1e12  # of any number in a plan file: beyond it products overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Domain:
             raise PlanRefused("The domain's size and spacing must be more than 0.", code="bad_domain")
         if min(self.size_mm) < 8 * self.spacing_mm:
             raise PlanRefused("The domain is less than 8 cells wide.", code="bad_domain", hint="Use a finer spacing or a larger domain.")
-        if math.prod(self.size_mm) / self.spacing_mm**3 > CELLS_MOST:
+        if math.prod(size / self.spacing_mm for size in self.size_mm) > CELLS_MOST:
             raise PlanRefused(f"The domain has more than {CELLS_MOST // 1_000_000} million cells.", code="domain_too_fine",
                               hint="Use a coarser spacing or a smaller domain.")
 
@@ -200,11 +201,11 @@ class TreatmentPlan:
         for key in ("lethal_v_per_cm", "margin_mm"):
             if key in d:
                 more[key] = _finite(d[key], key)
-        more["notes"] = _notes(d)
         more["anatomy"] = anatomy_from_dict(d.get("anatomy"))
         more["source"] = source_from_dict(d.get("source"))
-        return cls(Domain(_vector(domain, "center_mm", "domain"), _vector(domain, "size_mm", "domain"), _number(domain, "spacing_mm", "domain")),
-                   conductivity_from_dict(d.get("background"), presets, "background"), electrodes, pulses, regions, **more)
+        box = Domain(_vector(domain, "center_mm", "domain"), _vector(domain, "size_mm", "domain"), _number(domain, "spacing_mm", "domain"))
+        background = conductivity_from_dict(d.get("background"), presets, "background")
+        return cls(box, background, electrodes, pulses, regions, notes=_notes(d), **more)
 
     def to_dict(self) -> dict:
         """The plan as a ``nodus.plan/1`` object; ``from_dict`` reads it back."""
@@ -230,10 +231,58 @@ def _notes(d: Mapping) -> tuple[tuple[str, str], ...]:
     """What a person should know of how the file was read."""
     unknown = sorted(str(k) for k in set(d) - _KNOWN_KEYS)
     notes = [("unknown_key", f"The plan's key {key!r} is not known and was not used.") for key in unknown]
+    notes += _nested_notes(d)
     for key, default, unit in (("lethal_v_per_cm", TreatmentPlan.__dataclass_fields__["lethal_v_per_cm"].default, "V/cm"), ("margin_mm", TreatmentPlan.__dataclass_fields__["margin_mm"].default, "mm")):
         if key not in d:
             notes.append(("default_used", f"The plan does not say {key}: {default:g} {unit} was used."))
     return tuple(notes)
+
+
+_KNOWN_IN = {
+    "domain": {"center_mm", "size_mm", "spacing_mm"},
+    "electrodes": {"id", "tip_mm", "entry_mm", "exposure_mm", "diameter_mm"},
+    "pulses": {"anode", "cathode", "voltage_v", "pulses", "width_us", "rate_hz", "ecg_gated"},
+    "regions": {"name", "role", "shape", "conductivity"},
+    "sphere": {"type", "center_mm", "diameter_mm"},
+    "ellipsoid": {"type", "center_mm", "axes_mm", "rotation"},
+    "cylinder": {"type", "from_mm", "to_mm", "diameter_mm"},
+    "capsule": {"type", "from_mm", "to_mm", "diameter_mm"},
+    "box": {"type", "center_mm", "size_mm", "rotation"},
+    "mask": {"type", "path", "label", "mask"},
+    "constant": {"model", "sigma_s_per_m", "temperature_coefficient_per_c", "source", "spread_pct", "assumed"},
+    "law": {"model", "sigma0_s_per_m", "sigma1_s_per_m", "e_low_v_per_cm", "e_high_v_per_cm", "temperature_coefficient_per_c", "source", "spread_pct", "assumed"},
+}
+_PULSE_DEFAULTS = {"pulses": 90, "width_us": 70, "rate_hz": 1}
+
+
+def _nested_notes(d: Mapping) -> list[tuple[str, str]]:
+    """The same of what a plan that has been read holds within: keys that were not used, numbers that were taken."""
+    parts = [("the domain", "domain", d["domain"]), ("the background", "law", d["background"])]
+    for key, word in (("electrodes", "needle"), ("pulses", "pulse pair"), ("regions", "region")):
+        parts += [(f"{word} {n + 1}", key, part) for n, part in enumerate(d.get(key, ()))]
+    found: dict[str, list[str]] = {}
+    for where, kind, part in list(parts):
+        if kind == "regions":
+            parts.append((where, str(part["shape"].get("type")), part["shape"]))
+            if isinstance(part.get("conductivity"), Mapping):
+                parts.append((where, "law", part["conductivity"]))
+    for where, kind, part in parts:
+        known = _KNOWN_IN[kind]
+        if kind == "law":
+            known = {"preset"} if "preset" in part else _KNOWN_IN["constant" if part.get("model") == "constant" else "law"]
+        for name in sorted(str(k) for k in set(part) - known):
+            found.setdefault(name, []).append(where)
+    notes = [("unknown_key", f"The key {name!r} of {_listed(places)} is not known there and was not used.") for name, places in found.items()]
+    for key, default in _PULSE_DEFAULTS.items():
+        if missing := [f"pulse pair {n + 1}" for n, p in enumerate(d["pulses"]) if key not in p]:
+            notes.append(("default_used", f"The plan does not say {key} of {_listed(missing)}: {default} was used."))
+    if missing := [f"region {n + 1}" for n, r in enumerate(d.get("regions", ())) if "role" not in r]:
+        notes.append(("default_used", f"The plan does not say the role of {_listed(missing)}: tissue was used."))
+    return notes
+
+
+def _listed(places: list[str]) -> str:
+    return ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
 
 
 def _finite(value, what: str) -> float:
@@ -245,6 +294,8 @@ def _finite(value, what: str) -> float:
         number = math.inf
     if not math.isfinite(number):
         raise PlanRefused(f"{what} is not a finite number.", code="not_a_number")
+    if abs(number) > LARGEST:
+        raise PlanRefused(f"{what} is {number:g}: no plan has such a number.", code="not_a_number")
     return number
 
 
@@ -309,9 +360,9 @@ def _region(d, n: int, presets, load_mask) -> Region:
     where = f"region {n + 1}"
     if not isinstance(d, Mapping):
         raise PlanRefused(f"{where} is not an object.", code="missing_field")
-    name = d.get("name") or where
+    name = where if d.get("name") is None else _text(d, "name", where)
     law = conductivity_from_dict(d["conductivity"], presets, f"region {name!r}") if d.get("conductivity") is not None else None
-    return Region(str(name), d.get("role", "tissue"), shape_from_dict(_object(d, "shape", f"region {name!r}"), f"region {name!r}", load_mask), law)
+    return Region(name, d.get("role", "tissue"), shape_from_dict(_object(d, "shape", f"region {name!r}"), f"region {name!r}", load_mask), law)
 
 
 def shape_from_dict(d: Mapping, where: str, load_mask) -> Shape:
@@ -328,6 +379,9 @@ def shape_from_dict(d: Mapping, where: str, load_mask) -> Shape:
     if kind == "mask":
         mask, path = d.get("mask"), d.get("path")
         label = d.get("label", 1)
+        if isinstance(label, bool) or not isinstance(label, int | float) or label != int(label):
+            raise PlanRefused(f"{where}: the mask's label must be a whole number, not {label!r}.", code="not_a_number")
+        label = int(label)
         if isinstance(mask, NodeMask):
             return MaskShape(mask, path, label)
         if not isinstance(path, str) or not path:

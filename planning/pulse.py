@@ -13,7 +13,8 @@ from planning.errors import PlanRefused
 class PulsePair:
     """One train: ``pulses`` pulses of ``width_us`` at ``rate_hz``, ``voltage_v`` from anode to
     cathode (electrode ids). ``ecg_gated`` notes whether pulses wait for the heart beat (then ``rate_hz`` is the
-    heart's); None: not stated. Refuses a pair of one needle and numbers that are not positive."""
+    heart's); None: not stated. Refuses a pair of one needle, numbers that are not positive, and
+    pulses longer than their period."""
 
     anode: str
     cathode: str
@@ -32,7 +33,8 @@ class PulsePair:
                 raise PlanRefused(f"Pair {self.anode}-{self.cathode}: the {words} is not a number.", code="not_a_number")
             if value <= 0:
                 raise PlanRefused(f"Pair {self.anode}-{self.cathode}: the {words} must be more than 0, not {value:g}.", code="bad_pulses")
-
+        if self.width_us * 1e-6 * self.rate_hz > 1.0:
+            raise PlanRefused(f"Pair {self.anode}-{self.cathode}: pulses of {self.width_us:g} us do not fit {self.rate_hz:g} of them into a second.", code="bad_pulses")
         if self.ecg_gated is not None and not isinstance(self.ecg_gated, bool):
             raise PlanRefused(f"Pair {self.anode}-{self.cathode}: ecg_gated is true or false, or left out.", code="bad_pulses")
 

@@ -69,13 +69,13 @@ class Constraint:
 def needle_distance_mm(electrode: Electrode, reach_mm: float, surface: LevelSurface) -> float | None:
     """Smallest distance (mm) between a structure's surface and a needle's surface over
     ``reach_mm`` of it from the tip; 0 where the needle enters the structure, None without surface."""
-    if len(surface.points_mm) == 0:
-        return None
     along = np.arange(0.0, reach_mm + 0.25, 0.25)[:, None] * electrode.direction + np.asarray(electrode.tip_mm)
     last = surface.origin_mm + surface.spacing_mm * (np.array(surface.level.shape[::-1]) - 1)
     held = ((along >= surface.origin_mm) & (along <= last)).all(1)
     if held.any() and (surface.level_at(along[held]) >= 0).any():
         return 0.0
+    if len(surface.points_mm) == 0:
+        return None
     d = distance_to_needle_mm(surface.points_mm, electrode, reach_mm)
     pick = np.argsort(d)[:64]
     at, best = surface.points_mm[pick], float(d[pick[0]])

@@ -35,6 +35,7 @@ COURSES = {"craniocaudal": (0.0, 1.0, 0.0), "transverse": (1.0, 0.0, 0.0), "perp
 FROM = ("node", "mark")
 DEPTH_TO = ("near_surface", "centre")
 LEAN_MOST_DEG = 80.0
+LARGEST, LEAST = 1e6, 1e-3  # of any number, and of a length
 UNCERTAINTY_MM = 3.0  # of distances measured by hand with a probe; the robustness of such a plan moves tips by as much
 
 
@@ -316,12 +317,12 @@ def _finite_fields(value, what: str, texts: tuple[str, ...]) -> None:
         v = getattr(value, f.name)
         if f.name in texts or (v is None and f.default is None):
             continue
-        if isinstance(v, bool) or not isinstance(v, int | float) or not math.isfinite(v):
-            raise PlanRefused(f"{what}: {f.name} must be a finite number, not {v!r}.", code="not_a_number")
+        if isinstance(v, bool) or not isinstance(v, int | float) or not abs(v) <= LARGEST:
+            raise PlanRefused(f"{what}: {f.name} must be a finite number that can be measured.", code="not_a_number")
 
 
 def _positive(value: float, what: str) -> None:
-    if value <= 0:
+    if value < LEAST:
         raise PlanRefused(f"{what} must be more than 0, not {value:g}.", code="bad_shape")
 
 
@@ -336,7 +337,8 @@ def _words_in(value, what: str) -> None:
 
 
 def _unit(value, what: str) -> np.ndarray:
-    numbers = np.array([float(v) if isinstance(v, int | float | np.floating) and not isinstance(v, bool) else math.nan for v in value])
+    given = value if isinstance(value, list | tuple | np.ndarray) else ()
+    numbers = np.array([float(v) if isinstance(v, int | float | np.floating) and not isinstance(v, bool) and abs(v) <= LARGEST else math.nan for v in given])
     if numbers.shape != (3,) or not np.isfinite(numbers).all() or np.linalg.norm(numbers) < 1e-9:
         raise PlanRefused(f"{what} must point somewhere: lateral, cranial and depth as three finite numbers.", code="bad_direction")
     return numbers / np.linalg.norm(numbers)

@@ -38,8 +38,10 @@ def _positive(value, what: str) -> float:
 def _rotation(value) -> tuple | None:
     if value is None:
         return None
+    if not isinstance(value, list | tuple | np.ndarray) or len(value) != 3:
+        raise PlanRefused("A rotation must be three rows of three numbers.", code="bad_shape")
     r = np.array([_point(row, "A rotation's row") for row in value])
-    if r.shape != (3, 3) or np.abs(r @ r.T - np.eye(3)).max() > 1e-3:
+    if np.abs(r @ r.T - np.eye(3)).max() > 1e-3:
         raise PlanRefused("A rotation must be three rows at right angles of length 1.", code="bad_shape")
     return tuple(map(tuple, r.tolist()))
 
@@ -153,8 +155,8 @@ class Rod:
 
     @property
     def thickness_mm(self) -> float:
-        """Smallest width across; a disc thinner than that is not looked for."""
-        return self.diameter_mm
+        """Smallest width."""
+        return self.diameter_mm if self.round_ends else min(self.diameter_mm, math.dist(self.from_mm, self.to_mm))
 
     def bounds_mm(self) -> tuple[np.ndarray, np.ndarray]:
         """Low and high corner of the bounding box."""

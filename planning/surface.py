@@ -89,4 +89,4 @@ def edge_crossings(level: np.ndarray, origin_mm: np.ndarray, spacing_mm: np.ndar
     return np.concatenate(out) if out else np.zeros((0, 3))
 
 
-NO_SURFACE = LevelSurface(np.zeros((1, 1, 1), np.float32), np.zeros(3), np.ones(3), np.zeros((0, 3)), None)
+NO_SURFACE = LevelSurface(np.full((1, 1, 1), -1.0, np.float32), np.zeros(3), np.ones(3), np.zeros((0, 3)), None)

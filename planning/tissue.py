@@ -13,6 +13,8 @@ from planning.kernels.conductivity import CONSTANT, RAMP, SIGMOID, STEEPNESS
 
 MODELS = {"constant": CONSTANT, "ramp": RAMP, "sigmoid": SIGMOID}
 AIR_BELOW_S_PER_M = 1e-6
+LARGEST = 1e12
+RISE_MOST_PER_C = 0.2  # tissue: 0.01 to 0.03; more is per cent written for a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,12 @@ class Conductivity:
                 raise PlanRefused("Conductivity must not fall with the field (sigma1 below sigma0).", code="bad_conductivity")
             if self.e_high_v_per_cm <= self.e_low_v_per_cm:
                 raise PlanRefused("Conductivity: e_high must lie above e_low.", code="bad_conductivity")
+        if self.spread_pct is not None and not 0 <= self.spread_pct < math.inf:
+            raise PlanRefused("Conductivity: spread_pct must be a finite number, 0 or more.", code="bad_conductivity")
+        rise = self.temperature_coefficient_per_c
+        if rise is not None and not 0 <= rise <= RISE_MOST_PER_C:
+            raise PlanRefused(f"Conductivity: temperature_coefficient_per_c must lie between 0 and {RISE_MOST_PER_C:g}, not {rise:g}.", code="bad_conductivity",
+                              hint="2 % per degree is written 0.02.")
 
     @property
     def is_air(self) -> bool:
@@ -107,7 +115,7 @@ def conductivity_from_dict(d, presets: Mapping[str, Conductivity], where: str) -
         raise PlanRefused(f"{where}: conductivity must be an object with a preset or a model.", code="bad_conductivity")
     if "preset" in d:
         name = d["preset"]
-        if name not in presets:
+        if not isinstance(name, str) or name not in presets:
             raise PlanRefused(f"{where}: tissue {name!r} is unknown.", code="unknown_tissue",
                               hint=f"Known tissues: {', '.join(sorted(presets)) or 'none'}.")
         return replace(presets[name], preset=name)
@@ -120,16 +128,20 @@ def conductivity_from_dict(d, presets: Mapping[str, Conductivity], where: str) -
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise PlanRefused(f"{where}: {key} must be a number.", code="not_a_number")
+        if abs(value) > LARGEST:
+            raise PlanRefused(f"{where}: {key} is no number that a tissue has.", code="not_a_number")
         return float(value)
 
-    if model not in MODELS:
+    if not isinstance(model, str) or model not in MODELS:
         raise PlanRefused(f"{where}: conductivity model {model!r} is unknown; known are {', '.join(MODELS)}.", code="unknown_model")
     if number(first) is None:
         raise PlanRefused(f"{where}: {first} is missing.", code="missing_field")
-    source = d.get("source")
+    source, assumed = d.get("source"), d.get("assumed")
+    if not isinstance(source, str | None) or not isinstance(assumed, bool | None):
+        raise PlanRefused(f"{where}: the source of a conductivity is a text, and assumed is true or false.", code="bad_conductivity")
     law = () if model == "constant" else tuple(number(k) for k in ("sigma1_s_per_m", "e_low_v_per_cm", "e_high_v_per_cm"))
     return Conductivity(model, number(first), *law, temperature_coefficient_per_c=number("temperature_coefficient_per_c"),
-                        source=source, spread_pct=number("spread_pct"), assumed=bool(d.get("assumed", not source)))
+                        source=source, spread_pct=number("spread_pct"), assumed=not source if assumed is None else assumed)
 
 
 def preset_from_dict(d: Mapping) -> tuple[str, Conductivity]:

@@ -76,8 +76,19 @@ def sample_materials(plan: TreatmentPlan, grid: FieldGrid, near: np.ndarray | No
             level = region.shape.level_mm(points)
             material[slab][level >= 0] = row
             if near is not None:
-                near[slab] += np.uint8(1 + (region.shape.thickness_mm < 2 * grid.spacing_mm)) * (np.abs(level) < grid.spacing_mm)
+                more = np.uint8(1 + (region.shape.thickness_mm < 2 * grid.spacing_mm)) * (np.abs(level) < grid.spacing_mm)
+                near[slab] += np.minimum(more, np.uint8(255) - near[slab])
     return material, laws
+
+
+def sample_role(plan: TreatmentPlan, grid: FieldGrid, role: str) -> np.ndarray:
+    """True for each cell whose centre lies in a region of that role (later regions override earlier ones)."""
+    out = np.zeros(grid.shape, bool)
+    for region in plan.regions:
+        box = grid.box_of(*region.shape.bounds_mm())
+        for slab in () if box is None else _slabs(box):
+            out[slab][inside(region.shape, cell_points(grid, slab))] = region.role == role
+    return out
 
 
 def sample_bits(region: Region, grid: FieldGrid) -> RegionBits | None:

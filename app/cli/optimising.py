@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from app.cli.output import add_command, add_json, emit, progress_context, say
+from planning.errors import PlanRefused
 
 
 def register(commands) -> None:
@@ -30,11 +31,13 @@ def register(commands) -> None:
 
 def run_optimise(args) -> int:
     """Search, optionally write the best proposal."""
-    from app.usecases.files import ensure_folder
+    from app.usecases.files import ensure_place
     from app.usecases.optimise import check_seed, load_request, optimise, write_best
 
+    if args.seconds is not None and not args.seconds > 0:
+        raise PlanRefused("The seconds of a search must be more than 0.", code="bad_limits")
     if args.out is not None:
-        ensure_folder(args.out.resolve().parent)  # before the search
+        ensure_place(args.out)  # before the search
     plan, limits, seed = load_request(args.plan)
     if args.seed is not None:
         seed = check_seed(args.seed)

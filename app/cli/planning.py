@@ -20,12 +20,14 @@ def register(commands) -> None:
 
 def run_plan(args) -> int:
     """Solve, assess, optionally write the field."""
-    from app.usecases.files import ensure_folder
+    from app.usecases.files import ensure_folder, ensure_place
     from app.usecases.plan import load_plan, solve_and_assess
     from app.usecases.plan_files import write_plan_folder
 
     if args.out is not None:
         ensure_folder(args.out)  # before minutes of solving
+    if args.sheet is not None:
+        ensure_place(args.sheet)
     plan = load_plan(args.plan)
     context = progress_context()
     solution, assessment = solve_and_assess(plan, context, heat=not args.no_heat)
@@ -37,14 +39,16 @@ def run_plan(args) -> int:
         answer = answer | {"sheet": _sheet(plan, solution, assessment, args.sheet)}
         told = answer["sheet"]
         sheet_line = [f"plan sheet {told['path']}" if told["path"] else f"no plan sheet: {told['message']} [{told['code']}]"]
-    lines = [f"{p['anode']} to {p['cathode']}: {p['voltage_v']:.0f} V over {p['distance_mm']:.1f} mm ({p['v_per_cm']:.0f} V/cm), {p['current_a']:.1f} A" for p in answer["pairs"]]
+    lines = [f"{p['anode']} to {p['cathode']}: {p['voltage_v']:.0f} V over {p['distance_mm']:.1f} mm ({p['v_per_cm'] or 0:.0f} V/cm), {p['current_a']:.1f} A" for p in answer["pairs"]]
     for target in answer["targets"]:
-        lines.append(f"{target['name']}: {target['coverage_pct']:.1f} % of {target['volume_ml']:.2f} ml covered, smallest margin {target['minimal_margin_mm']:.1f} mm")
+        cover = "cover not known" if target["coverage_pct"] is None else f"{target['coverage_pct']:.1f} % of {target['volume_ml']:.2f} ml covered"
+        least = "not known" if target["minimal_margin_mm"] is None else f"{target['minimal_margin_mm']:.1f} mm"
+        lines.append(f"{target['name']}: {cover}, smallest margin {least}")
     lines.append(f"ablation {answer['ablation_ml']:.2f} ml at {plan.lethal_v_per_cm:g} V/cm")
     if (heat := answer["heat"]) is not None:
         lines.append(f"hottest tissue {heat['peak_c']:.1f} °C in {heat['where']['tissue']}; thermal damage {heat['thermal_damage_ml']:.2f} ml (kinetics: {heat['damage_set']}), {heat['cem43_240_ml']:.2f} ml by 240 min at 43 °C")
         lines += [f"{p['anode']} to {p['cathode']}: {p['current_end_of_train_a']:.1f} A at the end of the train, {p['energy_j']:.0f} J" for p in heat["pairs"]]
-    lines += [f"{c['level']}: {c['message']} [{c['code']}]" for c in answer["constraints"]]
+    lines += [f"{c['level']}: {c['message']} [{c['code']}]" for c in answer["constraints"]] + [f"! {w['message']} [{w['code']}]" for w in answer["warnings"]]
     emit(answer, as_json=args.json, human="\n".join(lines + sheet_line))
     return 0
 

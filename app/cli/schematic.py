@@ -24,12 +24,12 @@ def register(commands) -> None:
 
 def run_schematic(args) -> int:
     """Read, place, optionally write the plan file."""
-    from app.usecases.files import ensure_folder
+    from app.usecases.files import ensure_place
     from app.usecases.schematic import load_schematic, make_plan, write_plan
 
     written, answer = make_plan(load_schematic(args.file))
     if args.out is not None:
-        ensure_folder(args.out.resolve().parent)
+        ensure_place(args.out)
         write_plan(written, args.out)
     answer |= {"plan": written, "out": None if args.out is None else str(args.out)}
     emit(answer, as_json=args.json, human=_human(answer))

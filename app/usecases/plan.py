@@ -13,7 +13,7 @@ import numpy as np
 from app.jobs import JobContext
 from planning.anatomy import NEAR_MM, Anatomy, StatedClear, is_named
 from planning.electrode import Electrode
-from planning.errors import PlanRefused
+from planning.errors import FieldNotConverged, PlanRefused
 from planning.heat.properties import HeatData, heat_data_from_dict
 from planning.plan import TreatmentPlan
 from planning.schematic import Schematic
@@ -244,7 +244,11 @@ def solve_and_assess(plan: TreatmentPlan, context: JobContext, spacing_mm: float
     solution = solve_plan(plan, spacing_mm=spacing_mm, keep_pair_fields=heat, progress=context.part(0.0, 0.5 if heat else 0.9).report, should_cancel=stop)
     warmth = None
     if heat:
-        warmth = solve_heat(plan, solution, heat_data(), progress=context.part(0.5, 0.9).report, should_cancel=stop)
+        try:
+            warmth = solve_heat(plan, solution, heat_data(), progress=context.part(0.5, 0.9).report, should_cancel=stop)
+        except (PlanRefused, FieldNotConverged) as trouble:  # the field stands without it
+            told = ("heat_not_solved", f"Temperature and thermal damage are not known: {trouble.message}")
+            solution = replace(solution, warnings=(*solution.warnings, told))
         solution = replace(solution, pairs=tuple(replace(p, e_v_per_cm=None) for p in solution.pairs))
     context.report("Measuring coverage and margins", 0.92)
     assessment = assess_plan(plan, solution, heat=warmth)

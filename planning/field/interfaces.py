@@ -52,7 +52,7 @@ def _mean_resistivity(plan: TreatmentPlan, start: np.ndarray, axis: int, spacing
 
     Each line is cut into pieces; the share of a piece in a shape comes from the shape's level at its two ends.
     """
-    total = np.full((len(start), PIECES), 1.0 / plan.background.sigma0_s_per_m)
+    total = np.full((len(start), PIECES), 1.0 / max(plan.background.sigma0_s_per_m, AIR_BELOW_S_PER_M))
     conducts = np.ones((len(start), PIECES))
     along = np.zeros((PIECES + 1, 3))
     along[:, axis] = spacing_mm * np.arange(PIECES + 1) / PIECES

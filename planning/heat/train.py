@@ -30,7 +30,7 @@ from planning.kernels import sampling as ks
 from planning.plan import TreatmentPlan
 from planning.threads import ONE_AT_A_TIME
 from planning.tissue import Conductivity
-from planning.tissue_map import needle_bits, sample_materials
+from planning.tissue_map import needle_bits, sample_materials, sample_role
 from volumetry.errors import Cancelled
 
 SPACING_MM = 1.0
@@ -41,6 +41,7 @@ MATTERS_FROM_K = 0.05  # of heating without any loss: the box reaches REACH_MM b
 REACH_MM = 12.0
 BOILING_C = 100.0
 LEAST_DOSE = 1e-30
+TRAIN_MOST_S = 7200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,19 +213,24 @@ def _box(hot: np.ndarray, spacing_mm: float) -> tuple[slice, slice, slice]:
     return tuple(out)
 
 
+def train_seconds(plan: TreatmentPlan, settings: HeatSettings) -> float:
+    """Time of all trains with the pauses between (s)."""
+    return sum(p.pulses / p.rate_hz for p in plan.pulses) + settings.pause_s * (len(plan.pulses) - 1)
+
+
 def solve_heat(plan: TreatmentPlan, solution: FieldSolution, data: HeatData, *, segment_s: float = SEGMENT_S, step_s: float = STEP_S,
                progress: Callable[[str, float], None] | None = None, should_cancel: Callable[[], bool] | None = None) -> HeatSolution:
     """Temperature and damage over the plan's trains in list order, the pauses between and the cooling after.
 
     ``solution`` must be solved with ``keep_pair_fields=True``. Pulses are spread over their time (``width x rate``).
-    Cells at the walls meet tissue at body temperature, air insulates. Raises ``PlanRefused`` (a pulse longer than its
-    period, bad thermal values), ``FieldNotConverged``, ``Cancelled``; ValueError without pair fields.
+    Cells at the walls meet tissue at body temperature, air insulates. Raises ``PlanRefused`` (``heat_too_long``,
+    bad thermal values), ``FieldNotConverged``, ``Cancelled``; ValueError without pair fields.
     """
     if any(p.e_v_per_cm is None for p in solution.pairs):
         raise ValueError("solve_heat needs the field of every pair: solve_plan(..., keep_pair_fields=True)")
-    for pulse in plan.pulses:
-        if pulse.width_us * 1e-6 * pulse.rate_hz > 1.0:
-            raise PlanRefused(f"Pair {pulse.anode}-{pulse.cathode}: pulses of {pulse.width_us:g} us do not fit {pulse.rate_hz:g} of them into a second.", code="bad_pulses")
+    if not train_seconds(plan, data.settings) <= TRAIN_MOST_S:
+        raise PlanRefused(f"The trains take more than {TRAIN_MOST_S / 3600:g} hours: their heat is not solved.", code="heat_too_long",
+                          hint="Check number and rate of the pulses.")
     with ONE_AT_A_TIME:
         return _solve(plan, solution, data, segment_s, step_s, progress or (lambda text, part: None), should_cancel)
 
@@ -262,17 +268,14 @@ def _solve(plan, solution, data, segment_s, step_s, progress, should_cancel) -> 
     cut = ThermalGrid(spacing, *(np.ascontiguousarray(getattr(properties, name)[box]) for name in ("conductivity", "heat_capacity", "blood", "metabolic", "closed")))
     sets = tuple(data.damage_sets.values())
     heat = BioheatSolver(cut, rate_tables(sets, settings.body_c), TABLE_PER_K, should_cancel)
-    whole = sum(p.pulses / p.rate_hz for p in plan.pulses) + settings.pause_s * (len(plan.pulses) - 1) + settings.cooling_s
+    whole = train_seconds(plan, settings) + settings.cooling_s
 
     def run(seconds: float, text: str) -> None:
         heat.run(seconds, step_s, lambda part: progress(text, 0.1 + 0.9 * min(1.0, (heat.seconds) / whole)))
 
     inner = (slice(1, -1),) * 3
     tissue = share[box] < 0.5
-    target = np.zeros(grid.shape, bool)
-    for row in _target_rows(plan, laws):
-        target |= material == row
-    target = target[box] & tissue
+    target = sample_role(plan, grid, "target")[box] & tissue
     rows = []
     for n, pulse in enumerate(plan.pulses):
         if n:
@@ -311,10 +314,6 @@ def _solve(plan, solution, data, segment_s, step_s, progress, should_cancel) -> 
         raise Cancelled
     progress("heat solved", 1.0)
     return _solution(grid, box, heat, sets, settings, material, share, laws, tissues, rows, float((pulse_w / cell_m3 / properties.heat_capacity)[share < 0.5].max()), started)
-
-
-def _target_rows(plan: TreatmentPlan, laws) -> list[int]:
-    return sorted({laws.index(r.conductivity or plan.background) for r in plan.regions if r.role == "target"})
 
 
 def _solution(grid, box, heat, sets, settings, material, share, laws, tissues, rows, pulse_rise_k, started) -> HeatSolution:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -12,7 +11,7 @@ from planning.electrode import Electrode, pair_distance_mm, segment_distance_mm
 from planning.errors import PlanRefused
 from planning.field.grid import FieldGrid
 from planning.field.solution import FieldSolution
-from planning.margin import region_surface
+from planning.margin import around_needles, region_surface
 from planning.plan import TreatmentPlan
 from planning.safety import DeviceLimits, needle_distance_mm
 from planning.shapes import inside
@@ -109,7 +108,7 @@ def limits_from_dict(d: Mapping | None, device: DeviceLimits | None = None, expo
 
 
 def _one(value, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e12:
         raise PlanRefused(f"The limit {key} must be a number above 0.", code="bad_limits")
     return float(value)
 
@@ -160,7 +159,7 @@ def find_obstacles(plan: TreatmentPlan) -> Obstacles:
     """
     outside = tuple(n for n, r in enumerate(plan.regions) if r.role == "tissue" and r.conductivity is not None and r.conductivity.is_air
                     and any(bool(inside(r.shape, _just_within(plan, e))) for e in plan.electrodes))
-    surfaces, names = {}, {}
+    surfaces, names, room = {}, {}, around_needles(plan)
     for n, region in enumerate(plan.regions):
         if n in outside or region.role == "target" or not is_obstacle(region):
             continue
@@ -168,7 +167,7 @@ def find_obstacles(plan: TreatmentPlan) -> Obstacles:
         low, high = region.shape.bounds_mm()
         large = float(np.prod(np.minimum(high, plan.domain.high_mm) - np.maximum(low, plan.domain.low_mm))) > LARGE_MM3
         for spacing in (1.0, 0.5, 0.25) if large else (0.5, 0.25, 0.125):
-            surfaces[n] = region_surface(plan, n, FieldGrid.around(plan.domain.center_mm, plan.domain.size_mm, spacing))
+            surfaces[n] = region_surface(plan, n, FieldGrid.around(plan.domain.center_mm, plan.domain.size_mm, spacing), room_mm=room)
             if len(surfaces[n].points_mm):
                 break
     return Obstacles(surfaces, names, outside)

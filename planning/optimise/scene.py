@@ -111,6 +111,8 @@ def all_pairs(n: int) -> np.ndarray:
 def build_scene(plan: TreatmentPlan, limits: PlanLimits, obstacles: Obstacles) -> Scene:
     """Sample a plan. Raises ``PlanRefused`` (``no_target``) without a target."""
     targets = [n for n, r in enumerate(plan.regions) if r.role == "target"]
+    if any(plan.regions[n].conductivity is not None and plan.regions[n].conductivity.is_air for n in targets):
+        raise PlanRefused("A target is air and holds no tissue.", code="target_empty")
     if not targets:
         raise PlanRefused("Needles are placed for a target, and the plan has none.", code="no_target", hint="Give a region the role target.")
     grid = FieldGrid.around(plan.domain.center_mm, plan.domain.size_mm, 1.0)

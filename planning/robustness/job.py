@@ -72,6 +72,8 @@ class RobustnessJob:
     def of(cls, plan: TreatmentPlan, spread: Spread | None = None, *, samples: int = 200, seed: int = 0, spacing_mm: float = SPACING_MM) -> RobustnessJob:
         """Prepare ``samples`` draws of a seed. Refuses ``bad_samples``, ``no_target``, ``target_empty`` and as a plan does."""
         spread = spread or Spread()
+        if not (math.isfinite(spacing_mm) and spacing_mm > 0):
+            raise PlanRefused("The grid of the samples must be a number of millimetres above 0.", code="bad_samples")
         if isinstance(samples, bool) or not isinstance(samples, int) or not 1 <= samples <= SAMPLES_MOST:
             raise PlanRefused(f"The number of samples must be a whole number from 1 to {SAMPLES_MOST}.", code="bad_samples")
         if not any(r.role == "target" for r in plan.regions):
@@ -81,6 +83,8 @@ class RobustnessJob:
         grid = FieldGrid.around(cut.domain.center_mm, cut.domain.size_mm, cut.domain.spacing_mm)
         targets = _target_bits(cut, grid)
         for region, bits in zip((r for r in plan.regions if r.role == "target"), targets, strict=True):
+            if region.conductivity is not None and region.conductivity.is_air:
+                raise PlanRefused(f"Target {region.name!r} is air and holds no tissue.", code="target_empty")
             if ks.count_bits(bits.bits) == 0:
                 raise PlanRefused(f"Target {region.name!r} holds no tissue: later regions cover it.", code="target_empty")
         return cls(cut, spread, samples, seed, grid, targets, tuple(r.name for r in plan.regions if r.role == "target"),

@@ -21,6 +21,7 @@ from planning.thermal.plan import Application, ThermalPlan
 from planning.tissue_map import cell_points
 from volumetry.errors import Cancelled
 
+SIZE_MOST_MM = 600.0
 PAD_MM = 4.0
 FINEST_PER_LESION = 12  # cells across the thinnest lesion
 CELLS_ACROSS = 24  # of a lesion where its own volume is counted
@@ -80,6 +81,8 @@ def chart_levels(plan: ThermalPlan, should_cancel: Callable[[], bool] | None = N
     """The union of all chart ellipsoids over needles, pull-backs, sessions and rounds. Raises ``Cancelled``."""
     boxes = [chart_zone(plan, a, 1.0).bounds_mm() for a in plan.applications] + [p.shape.bounds_mm() for p in plan.lesions]
     low, high = np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0)
+    if not (high - low).max() <= SIZE_MOST_MM:
+        raise PlanRefused(f"Lesions and zones lie over more than {SIZE_MOST_MM:g} mm.", code="bad_domain", hint="Check their coordinates: all are LPS millimetres of one frame.")
     grid = grid_around(low, high, spacing_mm or plan_spacing_mm(plan), PAD_MM)
     new = lambda: np.full(grid.shape, FAR_OUTSIDE_MM, np.float32)  # noqa: E731
     by_round, small, large = {n: new() for n in plan.rounds}, new(), new()
