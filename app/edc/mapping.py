@@ -80,18 +80,19 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".json")))
 
 
-def load_mapping(protocol_id: str, path: Path | None = None) -> EdcMapping:
-    """The mapping of a protocol, shipped or from ``path``. Raises ``mapping_missing`` or ``mapping_refused``."""
+def load_mapping(name: str, path: Path | None = None, *, protocol_id: str | None = None) -> EdcMapping:
+    """The shipped mapping ``name``, or the one in the file ``path``; it must be for the protocol ``protocol_id`` (``name``
+    without it), or be the one that this protocol names. Raises ``mapping_missing`` or ``mapping_refused``."""
     if path is not None:
         try:
             text = Path(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise StudyRefused(f"The mapping {Path(path).name} cannot be read.", code="mapping_missing") from error
-    elif protocol_id in available():
-        text = (resources.files("resources") / "edc" / f"{protocol_id}.json").read_text("utf-8")
+    elif name in available():
+        text = (resources.files("resources") / "edc" / f"{name}.json").read_text("utf-8")
     else:
         raise StudyRefused(
-            f"There is no EDC mapping for the protocol {protocol_id!r}.",
+            f"There is no EDC mapping {name!r}.",
             code="mapping_missing",
             hint="Give the trial's own mapping file with --mapping (see the page on the EDC).",
         )
@@ -100,8 +101,8 @@ def load_mapping(protocol_id: str, path: Path | None = None) -> EdcMapping:
     except ValueError as error:
         raise StudyRefused(f"The EDC mapping is not valid JSON: {error}.", code="mapping_refused") from error
     made = mapping_from(content)
-    if made.protocol_id != protocol_id:
-        raise StudyRefused(f"This EDC mapping is for {made.protocol_id}, the study is of {protocol_id}.", code="mapping_refused")
+    if made.protocol_id not in (name, protocol_id):
+        raise StudyRefused(f"This EDC mapping is for {made.protocol_id}, the study is of {protocol_id or name}.", code="mapping_refused")
     return made
 
 

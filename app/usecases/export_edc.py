@@ -87,7 +87,7 @@ def mapping_of(store: StudyStore, mapping_file: Path | None = None, *, needed: b
     name = str((protocol.content.get("edc") or {}).get("mapping") or protocol.protocol_id)
     if mapping_file is None and not needed and name not in available():
         return None
-    return load_mapping(name, mapping_file)
+    return load_mapping(name, mapping_file, protocol_id=protocol.protocol_id)
 
 
 def outgoing_snapshot(store: StudyStore, mapping: EdcMapping | None, snapshot: StudySnapshot) -> StudySnapshot:

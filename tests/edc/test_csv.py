@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -104,21 +102,6 @@ def test_that_two_exports_are_the_same_bytes_and_the_receipt_tells_their_hashes(
     assert not [p for p in (tmp_path / "a").iterdir() if p.suffix != ".csv"]
     assert [e["action"] for e in case.store.events()[-2:]] == ["exported", "exported"]
     assert verify(case.store, case.store.folder / "audit-head.json").ok
-
-
-def test_that_another_program_run_gives_the_same_bytes(case: CaseBuilder, tmp_path: Path) -> None:
-    write_csv(case.store.snapshot(), tmp_path / "a")
-    code = (
-        "import sys; from pathlib import Path; from app.study.store import StudyStore; from app.edc.csv_writer import write_csv\n"
-        "write_csv(StudyStore.open(sys.argv[1]).snapshot(), Path(sys.argv[2]))"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code, str(case.store.folder), str(tmp_path / "b")],
-        check=True,
-        env={"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    for name in TABLES:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_that_the_study_hash_moves_with_the_content_only(case: CaseBuilder, tmp_path: Path) -> None:
