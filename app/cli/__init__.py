@@ -11,7 +11,23 @@ import traceback
 from pathlib import Path
 
 from app import INVESTIGATIONAL_NOTICE, __version__
-from app.cli import deidentify, images, measuring, optimising, pacs, planning, registering, robustness, schematic, segmenting, study, system, thermal
+from app.cli import (
+    deidentify,
+    images,
+    measuring,
+    optimising,
+    pacs,
+    planning,
+    registering,
+    robustness,
+    schematic,
+    segmenting,
+    signing_in,
+    study,
+    system,
+    thermal,
+    users,
+)
 from app.cli.output import emit_error, say
 from volumetry.errors import Cancelled, NodusError
 
@@ -25,9 +41,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.add_argument("--language", metavar="CODE", help="language of the window this time: en or zh-CN (View ▾ chooses it for good)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for part in (system, images, deidentify, measuring, segmenting, registering, planning, schematic, optimising, robustness, thermal, study, pacs):
+    for part in (system, images, deidentify, measuring, segmenting, registering, planning, schematic, optimising, robustness, thermal, study, users, pacs):
         part.register(commands)
     for command in _leaves(commands):
+        signing_in.add_options(command)
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
     return parser
 
@@ -53,6 +70,7 @@ def main(argv: list[str]) -> int:
     for name, value in vars(args).items():
         if isinstance(value, Path) and value.name in ("", ".."):
             setattr(args, name, value.resolve())  # so that messages can name it
+    signing_in.remember(args)
     try:
         return (system.run_window if args.command is None else args.work)(args) or EXIT_DONE
     except NodusError as refusal:

@@ -96,11 +96,12 @@ def run_received(args) -> int:
 
 def run_import_received(args) -> int:
     """Import one of them."""
+    from app.cli.signing_in import sign_in
     from app.study.store import StudyStore
     from app.usecases.pacs_receive import find_received, import_received
 
     study = find_received(_folder(args), args.study_uid)
-    with StudyStore.open(args.study) as store:
+    with sign_in(StudyStore.open(args.study)) as store:
         result = import_received(store, args.subject, args.visit, study, progress_context(), confirmed=confirmations(args), confirm_all=args.confirm_all)
     emit_import(args, result)
     return 0

@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from app.cli import cohort, reconciling, responding, subjects, treating
+from app.cli import adjudicating, cohort, reconciling, responding, subjects, treating
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
+from app.cli.signing_in import refuse_blinded
 from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
 from app.study.schedule import STATUSES
 from volumetry.errors import NodusError
@@ -88,13 +89,13 @@ def register(commands) -> None:
     carry.add_argument("--reason", help="why an earlier copy is replaced")
     carry.set_defaults(work=run_propagate)
 
-    lock = add_command(verbs, "lock", help="lock measured readings under a typed name (not an electronic signature)")
+    lock = add_command(verbs, "lock", help="lock measured readings: an electronic signature in a study with users, else under a typed name")
     lock.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     lock.add_argument("--reading", help="one reading; all measured readings that match the filters without it")
     for name in ("subject", "visit", "node", "reader"):
         lock.add_argument(f"--{name}", help=f"only: {NAMED[name]}")
-    lock.add_argument("--name", required=True, help="your name, as it will stand on the report")
-    lock.add_argument("--meaning", default="I have read and confirm this measurement", help="what locking means (that you read and confirm it, without it)")
+    lock.add_argument("--name", default="", help="your name, as it will stand on the report (required in a study without users)")
+    lock.add_argument("--meaning", default="I have read and confirm this measurement", help="what locking means: reading, correction, review or the sentence itself (that you read and confirm it, without it)")
     lock.set_defaults(work=run_lock)
 
     status = add_command(
@@ -137,6 +138,7 @@ def register(commands) -> None:
     check.add_argument("file", type=Path, metavar="FILE", help="protocol file (nodus.protocol/2, or /1 of earlier studies), or a shipped protocol's name")
     check.set_defaults(work=run_check_protocol)
     treating.register(verbs)
+    adjudicating.register(verbs)
     reconciling.register(verbs)
     subjects.register(verbs)
     cohort.register(verbs)
@@ -158,14 +160,16 @@ def register(commands) -> None:
     verify.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     verify.add_argument("--anchor", type=Path, metavar="FILE", help="an audit head kept elsewhere; finds truncation and rebuilds")
     add_json(verify)
+    adjudicating.register_audit(checks)
     verify.set_defaults(work=run_verify)
 
 
 def opened(path: Path):
-    """Open a study folder."""
+    """Open a study folder or database URL; in a study with users, as the user of the command line."""
+    from app.cli.signing_in import sign_in
     from app.study.store import StudyStore
 
-    return StudyStore.open(path)
+    return sign_in(StudyStore.open(path))
 
 
 def run_init(args) -> int:
@@ -173,7 +177,7 @@ def run_init(args) -> int:
     from app.study.store import StudyStore
 
     with StudyStore.create(args.study, protocol=args.protocol) as store:
-        emit({"study": str(args.study), "study_id": store.study_id, "protocol": store.protocol.stamp}, as_json=args.json, human=f"study made in {args.study}, protocol {store.protocol.stamp}")
+        emit({"study": store.place.label, "study_id": store.study_id, "protocol": store.protocol.stamp}, as_json=args.json, human=f"study made in {store.place.label}, protocol {store.protocol.stamp}")
     return 0
 
 
@@ -310,6 +314,8 @@ def run_set_node(args) -> int:
 
 def run_lock(args) -> int:
     """Lock readings."""
+    from app.cli.signing_in import signing_password
+    from app.study.signing import lock_note
     from app.usecases.readings import find_node, find_visit
 
     with opened(args.study) as store:
@@ -326,11 +332,12 @@ def run_lock(args) -> int:
             chosen = [r.reading_id for r in store.readings(**filters)]
         if not chosen:
             raise NodusError("No measured reading fits; nothing was locked.", code="nothing_to_lock")
-        locked = [store.lock_reading(reading_id, args.name, args.meaning) for reading_id in chosen]
+        password = signing_password(store)
+        locked = [store.lock_reading(reading_id, args.name, args.meaning, password=password) for reading_id in chosen]
     emit(
-        {"locked": [{"reading_id": r.reading_id, "version": r.version, "locked_utc": r.locked_utc, "locked_by": r.locked_by, "meaning": r.lock_meaning, "note": "not an electronic signature"} for r in locked]},
+        {"locked": [{"reading_id": r.reading_id, "version": r.version, "locked_utc": r.locked_utc, "locked_by": r.locked_by, "meaning": r.lock_meaning, "note": lock_note(r), "signature_id": r.signature_id} for r in locked]},
         as_json=args.json,
-        human=f"{len(locked)} readings locked by {args.name} (not an electronic signature)",
+        human=f"{len(locked)} readings locked by {locked[0].locked_by} ({lock_note(locked[0])})",
     )
     return 0
 
@@ -384,6 +391,7 @@ def run_response(args) -> int:
 
     on = None if args.as_of is None else responding.day(args.as_of)
     with opened(args.study) as store:
+        refuse_blinded(store, "Rates and volumes of other visits")
         answer = response_of(store, args.subject, as_of=on)
     emit(answer, as_json=args.json, human=responding.human(answer))
     return 0
@@ -394,6 +402,7 @@ def run_agreement(args) -> int:
     from app.usecases.agreement import agreement_of_readings
 
     with opened(args.study) as store:
+        refuse_blinded(store, "Figures of other readers")
         answer = agreement_of_readings(store.snapshot())
 
     def number(value) -> str:
@@ -449,6 +458,8 @@ def run_export(args) -> int:
     from app.usecases.export_edc import export_study
 
     with opened(args.study) as store:
+        refuse_blinded(store, "Exports")
+        store.require("export")
         receipt = export_study(store, args.format, args.out, subject_id=args.subject, mapping_file=args.mapping)
     emit(receipt, as_json=args.json, human="\n".join(f"{f['path']}: {f['rows']} rows, sha256 {f['sha256']}" for f in receipt["files"]))
     return 0
@@ -465,5 +476,9 @@ def run_verify(args) -> int:
         human += f"\n  {fault['where']}: {fault['message']} [{fault['code']}]"
     if args.anchor is None:
         say("no anchor was given: a chain cut off or rebuilt as a whole cannot be told from a short one; give --anchor FILE")
+    elif answer["anchor_note"]:
+        say(answer["anchor_note"])
+    elif answer["anchor_signature"] == "good":
+        human += f", up to an anchor signed by key {answer['anchor_key']}"
     emit(answer, as_json=args.json, human=human)
     return 0 if answer["ok"] else 4

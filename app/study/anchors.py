@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,25 @@ def key_from_keyring(*, make: bool = False) -> AuditSigner | None:
         return AuditSigner(Ed25519PrivateKey.from_private_bytes(base64.b64decode(text, validate=True)))
     except ValueError:
         raise StudyRefused("The key in the system's keyring is damaged.", code="keyring_unusable") from None
+
+
+def signer_for(keys: dict[str, dict[str, Any]]) -> AuditSigner | None:
+    """The key that a study names and this computer holds: in the file of ``NODUS_AUDIT_KEY`` (passphrase in
+    ``NODUS_AUDIT_PASSPHRASE``), else in the keyring. ``keys`` maps fingerprints to what the study says of them. None where
+    the key is not to be had here: heads are then written unsigned, and the audit says so."""
+    if not keys:
+        return None
+    named, passphrase = os.environ.get("NODUS_AUDIT_KEY"), os.environ.get("NODUS_AUDIT_PASSPHRASE")
+    try:
+        if named and passphrase:
+            signer = key_from_file(Path(named), passphrase)
+        elif any(isinstance(key, dict) and key.get("kept_in") == "keyring" for key in keys.values()):
+            signer = key_from_keyring()
+        else:
+            return None
+    except StudyRefused:
+        return None  # a locked keyring or a wrong passphrase must not keep anybody from the study
+    return signer if signer is not None and signer.fingerprint in keys else None
 
 
 def _keyring() -> Any:

@@ -110,6 +110,8 @@ def read_anchor_content(path: str | Path) -> dict[str, Any]:
         raise StudyRefused("The anchor file is not there.", code="anchor_missing") from None
     except (OSError, ValueError) as error:
         raise StudyRefused("The anchor file cannot be read.", code="anchor_refused") from error
+    if isinstance(content, dict) and isinstance(content.get("audit_head"), dict):
+        content = {"schema": ANCHOR_SCHEMA, **content["audit_head"]}  # the receipt of an export is an anchor too
     if (
         not isinstance(content, dict)
         or content.get("schema") != ANCHOR_SCHEMA

@@ -14,6 +14,7 @@ from typing import Any
 from app.study.adjudication import compare_readers, open_differences, reader_codes, settled
 from app.study.errors import StudyRefused
 from app.study.model import Reading, ReadingState, StudySnapshot, TargetNode, Visit
+from app.study.permissions import BLINDED_ROLES
 from app.study.protocol import protocol_from
 
 EVERYTHING = frozenset({"identity", "site", "arm", "dates", "earlier_volumes", "other_reader", "site_reading", "clinical_data"})
@@ -84,6 +85,7 @@ def blind(snapshot: StudySnapshot, reader: str, seed: str, *, role: str = "centr
             deliveries=(),
             head_events=0,
             head_sha256="",
+            head_signature=None,
             signatures=(),
             adjudications=(),
             settings={},
@@ -131,14 +133,41 @@ def blind_nodes(nodes: Iterable[TargetNode], reader: str, role: str = "central")
 class BlindingPart:
     """The part of ``StudyStore`` that hides what the user at work must not see."""
 
+    _eyes: tuple[str, str] | None = None
+
     @property
     def blinded(self) -> bool:
-        """True while a blinded reader is signed in."""
-        return self.session is not None and self.session.blinded
+        """True while a blinded reader is signed in, or somebody looks through a reader's eyes."""
+        return self._eyes is not None or (self.session is not None and self.session.blinded)
 
     @property
     def _is_adjudicator(self) -> bool:
+        if self._eyes is not None:
+            return self._eyes[1] == "adjudicator"
         return self.session is not None and "adjudicator" in self.session.roles
+
+    @property
+    def _looks(self) -> str:
+        """Through whose eyes the study is seen."""
+        return self.user if self._eyes is None else self._eyes[0]
+
+    def look_as(self, reader: str) -> None:
+        """From now on hand out only what this reader may see: oneself, or, with the right to it, another. A site reader's
+        look stays as it is. Raises ``right_missing``, ``user_missing``."""
+        if self.has_users():
+            if self.session is None or self.session.user_id != reader:
+                self.require("see_as")
+            account = self._account_roles(reader)
+            if account is None:
+                raise StudyRefused("There is no such user in this study.", code="user_missing")
+            if not set(account) & set(BLINDED_ROLES):
+                if self.session is not None and self.session.user_id == reader:
+                    return
+                raise StudyRefused("This user does not read blinded.", code="not_a_blinded_reader")
+            role = "adjudicator" if "adjudicator" in account else "central"
+        else:
+            role = "central"
+        self._eyes = (reader, role)
 
     def view_as(self, reader: str, *, role: str = "central", visit_id: str | None = None) -> BlindedView:
         """The study through a reader's eyes: one's own, or, with the right to it, another's."""
@@ -151,7 +180,7 @@ class BlindingPart:
     def as_seen(self, snapshot: StudySnapshot) -> StudySnapshot:
         """A snapshot as the user at work may see it."""
         if self.blinded:
-            return blind(snapshot, self.user, self.order_seed(self.user), role="adjudicator" if self._is_adjudicator else "central").snapshot
+            return blind(snapshot, self._looks, self.order_seed(self._looks), role="adjudicator" if self._is_adjudicator else "central").snapshot
         if self._sees_site_only:
             return replace(snapshot, readings=tuple(self.seen_readings(snapshot.readings)), adjudications=())
         return snapshot
@@ -167,7 +196,7 @@ class BlindingPart:
             shown = {(r.reading_id, r.version): r for r in of_adjudicator(self._whole_snapshot())}
             return [shown[key] for r in readings if (key := (r.reading_id, r.version)) in shown]
         if self.blinded:
-            return seen_by(readings, self.user, hidden_by(self.protocol.content))
+            return seen_by(readings, self._looks, hidden_by(self.protocol.content))
         if self._sees_site_only:
             return [r for r in readings if r.role in ("site", "training")]
         if self.session is not None and not self.session.may("see_all"):
@@ -187,7 +216,7 @@ class BlindingPart:
 
     def seen_nodes(self, nodes: Iterable[TargetNode]) -> list[TargetNode]:
         """Nodes as they may be seen."""
-        return blind_nodes(nodes, self.user, "adjudicator" if self._is_adjudicator else "central") if self.blinded else list(nodes)
+        return blind_nodes(nodes, self._looks, "adjudicator" if self._is_adjudicator else "central") if self.blinded else list(nodes)
 
     def check_own(self, reader: str) -> None:
         """Refuse work under another reader's name, in a study with users: ``not_your_reading``."""
@@ -201,7 +230,7 @@ class BlindingPart:
             known = [row[0] for row in connection.exec_driver_sql("SELECT subject_id FROM subjects ORDER BY subject_id")]
         if not self.blinded or "identity" not in hidden_by(self.protocol.content):
             return case
-        seed = self.order_seed(self.user)
+        seed = self.order_seed(self._looks)
         return subject_of({s: case_code(seed, s) for s in known}, case)
 
 

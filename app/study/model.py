@@ -313,4 +313,5 @@ class StudySnapshot:
     head_sha256: str = ""
     signatures: tuple[Signature, ...] = ()
     adjudications: tuple[Adjudication, ...] = ()
+    head_signature: dict | None = None  # that head signed with the study's key, where it is at hand
     settings: dict = field(default_factory=dict)  # of the readers: order seeds, which reader is the first

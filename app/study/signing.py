@@ -75,7 +75,11 @@ def lock_note(reading: Reading) -> str:
 def signature_faults(tables: dict[str, list[dict[str, Any]]]) -> list[tuple[str, str, str]]:
     """Code, place and sentence of every signature that does not stand for its record, for the audit. ``tables`` holds the
     rows of ``readings``, ``adjudications`` and ``signatures`` as they lie in the database."""
-    found = []
+    found: list[tuple[str, str, str]] = []
+
+    def fault(code: str, where: str, message: str) -> None:
+        found.append((code, where, message))
+
     records: dict[str, dict[str, Any]] = {}
     for table in (schema.readings, schema.adjudications):
         for row in tables[table.name]:
@@ -84,14 +88,14 @@ def signature_faults(tables: dict[str, list[dict[str, Any]]]) -> list[tuple[str,
     for name, row in records.items():
         given = row.get("signature_id")
         if given is not None and given not in signed:
-            found.append(("signature_missing", name, "The record names a signature that is not there."))
+            fault("signature_missing", name, "The record names a signature that is not there.")
     for signature_id, row in signed.items():
         where = f"signatures:{signature_id}"
         record = records.get(row["object"])
         if record is None or record.get("signature_id") != signature_id:
-            found.append(("signature_broken", where, "The signature belongs to no record of the study."))
+            fault("signature_broken", where, "The signature belongs to no record of the study.")
         elif signed_sha256(record) != row["content_sha256"]:
-            found.append(("signature_broken", where, f"What was signed is not what {row['object']} holds now."))
+            fault("signature_broken", where, f"What was signed is not what {row['object']} holds now.")
         elif "locked_utc" in record and (record["locked_utc"], record["locked_by"], record["lock_meaning"]) != (row["signed_utc"], row["name"], row["meaning"]):
-            found.append(("signature_broken", where, "Name, time or meaning of the signature are not those of the lock."))
+            fault("signature_broken", where, "Name, time or meaning of the signature are not those of the lock.")
     return found

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from app import __version__
 from app.study import migrations, rows, schema
 from app.study.adjudication import AdjudicationPart
-from app.study.anchors import AuditSigner
+from app.study.anchors import KEY_SETTING, AuditSigner, signer_for
 from app.study.blinding import HIDDEN_SETTINGS, BlindingPart
 from app.study.blobs import BlobFolder, flush_folder, is_abandoned, is_temporary, temporary_name, write_file
 from app.study.canonical import canonical_json
@@ -178,10 +178,18 @@ class StudyStore(UsersPart, BlindingPart, WorklistPart, AdjudicationPart, Record
             store = cls(place, engine, user or current_user(), clock)
             if place.url is not None:
                 store._check_folder()
+            store.signer = signer_for(store._audit_keys())
             return store
         except BaseException:
             engine.dispose()
             raise
+
+    def _audit_keys(self) -> dict[str, Any]:
+        """Fingerprint -> what the study says of each key that signs its heads."""
+        table = schema.settings
+        with self._read() as connection:
+            found = connection.execute(sa.select(table).where(table.c.key.startswith(KEY_SETTING, autoescape=True)))
+            return {row.key.removeprefix(KEY_SETTING): json.loads(row.value) for row in found}
 
     def _check_folder(self) -> None:
         """That the folder beside a server's database is this study's: pictures of another would be taken for its own."""
@@ -368,6 +376,7 @@ class StudyStore(UsersPart, BlindingPart, WorklistPart, AdjudicationPart, Record
             deliveries=all_of(schema.deliveries, rows.delivery_from, "subject_id", "created_utc", "delivery_id"),
             head_events=head.events,
             head_sha256=head.sha256,
+            head_signature=None if self.signer is None else self.signer.sign({"schema": _ANCHOR_SCHEMA, "study_id": self.study_id, "events": head.events, "sha256": head.sha256}),
             signatures=all_of(schema.signatures, rows.signature_from, "signed_utc", "signature_id"),
             adjudications=all_of(schema.adjudications, rows.adjudication_from, "created_utc", "adjudication_id"),
             settings={

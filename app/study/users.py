@@ -176,6 +176,11 @@ class UsersPart:
         self.write_anchor()
         return next(u for u in everybody if u.user_id == user_id)
 
+    def _account_roles(self, user_id: str) -> tuple[str, ...] | None:
+        with self._read() as connection:
+            row = _row(connection, user_id)
+        return None if row is None else rows.user_from(row).roles
+
     # -- the session ------------------------------------------------------------------------------
 
     def sign_in(self, user_id: str, password: str) -> Session:

@@ -14,6 +14,7 @@ from app.study import schema
 from app.study.blinding import case_code, hidden_by
 from app.study.canonical import canonical_json
 from app.study.model import Reading, ReadingState, StudySnapshot
+from app.study.permissions import BLINDED_ROLES
 from app.study.protocol import StudyProtocol, protocol_from
 
 ORDER_PREFIX = "order/"
@@ -136,11 +137,9 @@ class WorklistPart:
 
     def _reads_blinded(self, reader: str) -> bool:
         """Whether another reader reads blinded: by the account's roles, else by the roles of their readings."""
-        from app.study.permissions import BLINDED_ROLES
-
+        account = self._account_roles(reader)
+        if account is not None:
+            return bool(set(account) & set(BLINDED_ROLES))
         with self._read() as connection:
-            account = connection.execute(sa.select(schema.users.c.roles).where(schema.users.c.user_id == reader)).scalar_one_or_none()
-            if account is not None:
-                return any(role in account for role in BLINDED_ROLES)
             roles = {row[0] for row in connection.execute(sa.select(schema.readings.c.role).where(schema.readings.c.reader == reader))}
         return "site" not in roles

@@ -39,7 +39,7 @@ class Server:
             check=True, capture_output=True, cwd=self.folder, **who,
         )  # fmt: skip
         options = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "16MB"}
-        self.log = open(self.folder / "log", "wb")
+        self.log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(
             [program("postgres"), "-D", str(data), *(f"-c{key}={value}" for key, value in options.items())],
             stdout=self.log, stderr=self.log, cwd=self.folder, **who,

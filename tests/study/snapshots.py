@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import random
 from typing import Any
 
 from app.study.model import (
@@ -64,28 +62,3 @@ class Trial:
         return StudySnapshot(
             "ST-1", self.protocol.protocol_id, self.protocol.content, tuple(self.subjects), tuple(self.visits), tuple(self.nodes), tuple(self.readings), tuple(self.events)
         )
-
-
-def simulated(subjects: int = 85, nodes: int = 10, seed: int = 1) -> StudySnapshot:
-    """A trial of the IRE protocol with two readers, eleven visits, salvages, gaps and nodes that disappear, by a seed."""
-    rng = random.Random(seed)
-    trial = Trial()
-    days = {v.name: (v.day if v.months is None else round(v.months * 365.25 / 12)) for v in trial.protocol.visits if v.name != "Screening"}
-    for s in range(subjects):
-        name, start = f"S-{s:03d}", dt.date(2025, 1, 31) + dt.timedelta(3 * s)
-        dates = {v: (start + dt.timedelta(-rng.randint(1, 20) if v == "Baseline" else d + rng.randint(-6, 6))).isoformat() for v, d in days.items()}
-        labels = {f"N{n}": {"high_risk": ("carotid",) if rng.random() < 0.3 else ()} for n in range(1, nodes + 1)}
-        trial.subject(name, dates, labels)
-        trial.event(name, "IRE", start.isoformat())
-        for label in labels:
-            salvaged = rng.random() < 0.1
-            if salvaged:
-                trial.event(name, "SALVAGE", (start + dt.timedelta(rng.randint(36, 44))).isoformat(), label)
-            volume, rate = rng.uniform(0.2, 4.0), rng.uniform(0.6, 0.95)
-            for k, visit in enumerate(dates):
-                if k and rng.random() < 0.04:
-                    continue
-                gone = k > 3 and volume * rate**k < 0.05
-                for reader in ("r1", "r2"):
-                    trial.read(name, visit, label, 0.0 if gone else volume * rate**k * rng.uniform(0.9, 1.1), reader=reader)
-    return trial.snapshot()

@@ -13,7 +13,8 @@ from app.study.endpoint_tables import protocol_tables
 from app.study.followup import respond
 from app.study.model import ReadingState, ReadingStatus
 from app.study.months import add_months
-from tests.study.snapshots import Trial, simulated
+from app.usecases.bench_study import simulated_trial as simulated
+from tests.study.snapshots import Trial
 
 PRIMARY, SECONDARY, RISK, GONE, BACK = "vrr_12m_single_ire", "vrr_12m_single_or_salvage", "vrr_12m_high_risk", "disappearance_12m", "recurrence_12m"
 

@@ -56,3 +56,41 @@ def test_that_the_answer_holds_the_fixed_fields_and_says_which_records_count(tri
     some = response_of_snapshot(trial.snapshot(), accepted=taken)
     assert {e["visit"] for e in some["endpoints"] if e["set"] == "visit"} == {"Month 3"}
     assert {tuple(r["reasons"]) for r in some["endpoints_left_out"] if r["visit"] == "Day 30"} == {("not_accepted",)}
+
+
+def test_that_the_command_prints_every_endpoint_with_its_counts(trial: Trial) -> None:
+    from app.cli.responding import human
+
+    text = human(response_of_snapshot(trial.snapshot()))
+    # No Month 12 scan yet: N1 (salvaged) is out, N2 and N3 are missing.
+    assert "Node volume reduction rate at 12 months after a single IRE [vrr_12m_single_ire, primary, reader r1]" in text
+    assert "0 of 2 nodes of the set, 0 assessed in the window; 3 treated, 1 salvaged and left out; missing: 2 no_scan_in_window" in text
+    assert "0 events in 1 subjects, median not reached" in text
+    assert "seed 20260101" in text
+
+
+def test_that_two_missed_visits_before_death_move_only_the_sensitivity_table() -> None:
+    # Scans at Day 30 and Month 3 (1 June 2026); death on 15 January 2027: Months 6 (1 September) and 9 (1 December) were missed.
+    made = Trial()
+    made.subject("S-1", {"Baseline": "2026-02-20", "Day 30": "2026-03-31", "Month 3": "2026-06-01"})
+    made.event("S-1", "IRE", "2026-03-01")
+    made.event("S-1", "DEATH", "2027-01-15")
+    for visit in ("Baseline", "Day 30", "Month 3"):
+        made.read("S-1", visit, "N1", 1.0)
+    pfs = next(e for e in response_of_snapshot(made.snapshot())["endpoints"] if e["endpoint"] == "pfs")
+    (main,), (strict,) = pfs["subjects"], pfs["sensitivity"]["subjects"]
+    assert (main["event"], main["days"], main["reason"], main["missed_visits"]) == (True, 320, "death", 2)
+    assert (strict["event"], strict["days"], strict["reason"]) == (False, 92, "missed_visits")
+    assert pfs["sensitivity"]["changed"] == ["S-1"]
+
+
+def test_that_the_store_answers_with_accepted_records(case) -> None:
+    from app.usecases.assess_response import response_of
+
+    case.store.add_event("S-001", "IRE", "2026-01-07")
+    case.lock("Baseline", volume_ml=2.0)
+    case.lock("Day 30", volume_ml=1.0)
+    answer = response_of(case.store)
+    assert answer["records"] == "accepted"
+    assert [(e["reader"], e["n"], e["mean_pct"]) for e in answer["endpoints"] if e["set"] == "visit"] == [("accepted", 1, 50.0)]
+    assert {e["reader"] for e in answer["endpoints"] if e["set"] == "protocol"} == {"accepted"}
