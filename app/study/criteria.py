@@ -87,9 +87,9 @@ def cases_of(snapshot: StudySnapshot, accepted: Collection[ReadingKey] | None = 
 
 
 def _is_before(protocol: StudyProtocol, visit: Visit, start: dt.date | None) -> bool:
-    planned = protocol.visit(visit.name)
     if visit.actual_date is not None and start is not None and day_of(visit.actual_date) != start:
         return day_of(visit.actual_date) < start
+    planned = protocol.visit(visit.name)
     return planned is not None and planned.phase == "pre"
 
 

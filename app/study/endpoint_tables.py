@@ -100,7 +100,7 @@ def pair_of(found: NodeOutcome) -> NodePair:
     """A node of a subject's sum."""
     if found.value_pct is None:
         return NodePair(found.node.label, None, None, missing=found.reason)
-    return NodePair(found.node.label, found.scan.baseline_volume_ml, found.scan.volume_ml, found.disappeared)
+    return NodePair(found.node.label, found.scan.baseline_volume_ml, found.scan.volume_ml, found.disappeared, None, found.value_pct)
 
 
 def _vrr(kept: Sequence[NodeOutcome], **options: int) -> dict[str, Any]:

@@ -279,8 +279,9 @@ class _OneReader:
         self.start = start if start is not None else ablations.days[0] if ablations.days else None
         readings = sorted(readings, key=self._when)
         first_order = min((visits[r.visit_id].order for r in readings), default=0)
-        self.before = [r for r in readings if self._is_before(visits[r.visit_id], first_order)]
-        self.after = [r for r in readings if not self._is_before(visits[r.visit_id], first_order)]
+        early = [self._is_before(visits[r.visit_id], first_order) for r in readings]
+        self.before = [r for r, is_early in zip(readings, early, strict=True) if is_early]
+        self.after = [r for r, is_early in zip(readings, early, strict=True) if not is_early]
 
     def _when(self, reading: Reading) -> tuple:
         visit = self.visits[reading.visit_id]
@@ -290,11 +291,11 @@ class _OneReader:
         """Was the visit's scan made before the node's first ablation? By its date where both are
         known; on the day itself, and without dates, by the protocol's phase of the visit; for a visit
         the protocol does not know, the reader's earliest counts as before."""
-        planned = self.protocol.visit(visit.name)
         if visit.actual_date is not None and self.start is not None:
             scan = day_of(visit.actual_date)
             if scan != self.start:
                 return scan < self.start
+        planned = self.protocol.visit(visit.name)
         if planned is not None:
             return planned.phase == "pre"
         return visit.order == first_order
@@ -316,7 +317,8 @@ class _OneReader:
         if baseline is None:
             warnings.append(_warn("no_baseline", "This reader has no evaluable baseline of this node."))
         else:
-            unlike = comparable(MeasuredBy(baseline.modality, baseline.method), MeasuredBy(reading.modality, reading.method))
+            same = baseline.modality == reading.modality and baseline.method == reading.method
+            unlike = None if same else comparable(MeasuredBy(baseline.modality, baseline.method), MeasuredBy(reading.modality, reading.method))
             alike = unlike is None
             if unlike is not None:
                 warnings.append(unlike.as_warning())

@@ -44,7 +44,7 @@ def _pair(row: NodeResponse) -> NodePair:
     if row.vrr_pct is None or not row.comparable:
         reason = "not_comparable" if row.vrr_pct is not None else row.status if row.volume_ml is None else "no_baseline"
         return NodePair(row.node, None, None, missing=reason)
-    return NodePair(row.node, row.baseline_volume_ml, row.volume_ml, row.status == "disappeared_assessed")
+    return NodePair(row.node, row.baseline_volume_ml, row.volume_ml, row.status == "disappeared_assessed", None, row.vrr_pct)
 
 
 def course_rows(snapshot: StudySnapshot, response: Response) -> list[dict[str, Any]]:

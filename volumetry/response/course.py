@@ -26,6 +26,7 @@ class NodePair:
     followup_ml: float | None
     disappeared: bool = False
     missing: str | None = None
+    rate_pct: float | None = None  # the rate of these two volumes where it is known already
 
     def __post_init__(self) -> None:
         if self.followup_ml == 0 and not self.disappeared:
@@ -34,6 +35,8 @@ class NodePair:
     @property
     def vrr_pct(self) -> float | None:
         """The node's own rate."""
+        if self.rate_pct is not None:
+            return self.rate_pct
         return None if self.baseline_ml is None or self.followup_ml is None else volume_reduction_rate(self.baseline_ml, self.followup_ml).vrr_pct
 
 
