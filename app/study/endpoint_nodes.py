@@ -173,17 +173,17 @@ def _why(row: NodeResponse) -> str:
 
 
 def _why_no_scan(every: Field, endpoint: Mapping, node: TargetNode, clock: Clock, log: SubjectLog) -> str:
-    """Why nothing that may count lies in the window: the end of follow-up, a reading not locked or not accepted, a scan not read or
+    """Why nothing that may count lies in the window: a reading not locked or not accepted, the end of follow-up, a scan not read or
     outside of it, a visit without a date, a window that is not over yet."""
-    for day, event in log.events:
-        if event.kind in ENDED and event.kind in every.protocol.terms["ends_follow_up"] and day <= clock.high and event.node_id in (None, node.node_id):
-            return ENDED[event.kind]
     mine = every.other.get(node.node_id, ())
     inside = [r for r in mine if r.scan_date is not None and clock.holds(day_of(r.scan_date))]
     if any((r.node_id, r.visit_id) in every.pending for r in inside):
         return "adjudication_pending"
     if inside:
         return "not_locked" if all(r.provisional for r in inside) else "not_accepted"
+    for day, event in log.events:
+        if event.kind in ENDED and event.kind in every.protocol.terms["ends_follow_up"] and day <= clock.high and event.node_id in (None, node.node_id):
+            return ENDED[event.kind]
     dated = [v for v in log.visits if v.actual_date is not None]
     if any(clock.holds(day_of(v.actual_date)) for v in dated):
         return "not_read"

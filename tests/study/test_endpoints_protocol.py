@@ -292,3 +292,23 @@ def test_that_the_order_of_records_does_not_change_a_number() -> None:
     one, two = ([t for t in protocol_tables(s, respond(s), resamples=100) if t["kind"] == "VRR"] for s in (snapshot, turned))
     assert [t["units"] for t in one] == [t["units"] for t in two]
     assert Counter(t["reader"] for t in one) == {"r1": 3, "r2": 3}
+
+
+def test_that_months_end_at_the_months_end_and_a_salvage_moves_the_clock() -> None:
+    # 29 February 2024 and 12 months is 28 February 2025; a salvage on 31 March moves the node's last clock to 31 March 2025.
+    trial = Trial()
+    trial.subject("S-1", {"Baseline": "2024-02-20"})
+    trial.event("S-1", "IRE", "2024-02-29")
+    trial.read("S-1", "Baseline", "N1", 2.0)
+    assert tables(trial)[SECONDARY]["nodes"][0]["window"] == ["2025-01-31", "2025-03-28"]
+    trial.event("S-1", "SALVAGE", "2024-03-31", "N1")
+    found = tables(trial)
+    assert (found[SECONDARY]["nodes"][0]["anchor_id"], found[SECONDARY]["nodes"][0]["target"]) == ("E001", "2025-03-31")
+    assert found[PRIMARY]["excluded"][0]["target"] == "2025-02-28"
+
+
+def test_that_a_reading_that_waits_is_told_before_the_end_of_follow_up() -> None:
+    trial = one_node(Month_12="2027-03-01")
+    trial.read("S-1", "Month 12", "N1", 1.0, state=ReadingState.MEASURED)
+    trial.event("S-1", "PROGRESSION", "2027-03-01")
+    assert missing(trial) == {"not_locked": 1}
