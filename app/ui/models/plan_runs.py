@@ -84,7 +84,7 @@ def run_columns(visit_name) -> tuple[Column, ...]:
         return run_tip(r, visit_name(r.visit_id))
 
     return (
-        Column(t("Kept, UTC"), lambda r: r.created_utc, lambda r: moment(r.created_utc), tip=tip, weight=11),
+        Column(t("Kept, UTC"), lambda r: r.created_utc, lambda r: moment(r.created_utc), tip=tip, weight=13),
         Column(t("Session"), lambda r: r.session or "", lambda r: rounds_words(r) if r.thermal else DASH if r.session is None else session_names()[r.session], tip=tip, weight=6),
         Column(t("Needles"), lambda r: r.kind, lambda r: modality_words(r) if r.thermal else kind_names().get(r.kind, r.kind), tip=tip, weight=7),
         Column("%", lambda r: r.coverage_pct, lambda r: ("✕ " if r.refused else "") + cover_text(r.coverage_pct), tip=tip, heading_tip=t("Part of the target covered; ✕: the plan is refused"), colour=lambda r: DANGER if r.refused else None, weight=6, right=True),

@@ -287,6 +287,7 @@ class ModalityBar(QWidget):
         row.addWidget(caption)
         row.addWidget(self.choice, 1)
         self._hidden: list[QWidget] = []
+        self._shown = "ire"
         for signal in (session.thermal_changed, session.plan_changed, session.visit_changed, session.study_changed, session.nodes_changed, session.field_changed, session.measurement_changed):
             signal.connect(self.refresh)
         self.refresh()
@@ -296,6 +297,9 @@ class ModalityBar(QWidget):
         ire = self.session.modality == "ire"
         self.choice.setCurrentIndex(self.choice.findData(self.session.modality))
         self.thermal.setVisible(not ire)
+        turned, self._shown = (self._shown == "ire") != ire, self.session.modality
+        if turned and not ire:
+            self.panel.refresh()  # the target's tissue is no part of it
         if ire:
             if self._hidden:
                 for part in self._hidden:

@@ -17,11 +17,11 @@ WIDTH_PX, HEIGHT_PX = 460, 420
 
 
 def thermal_name(run) -> str:
-    """``RFA, round 1, 2026-11-20 20:11 UTC``, or the zones on screen."""
+    """``P-1, RFA, round 1, 2026-11-20 20:11 UTC``, or the zones on screen."""
     if run is None:
         return t("Zones on screen")
     row = kept_run(run)
-    return f"{modality_words(row)}, {rounds_words(row)}, {moment(run.created_utc)} UTC"
+    return f"{run.plan_run_id}, {modality_words(row)}, {rounds_words(row)}, {moment(run.created_utc)} UTC"
 
 
 class CompareThermalWindow(QDialog):

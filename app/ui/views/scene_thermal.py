@@ -8,7 +8,7 @@ from PySide6.QtGui import QColor, QPainter
 from app.ui.text import t
 from app.ui.views.field_legend import Band, draw_bands
 from app.ui.views.plan_ghosts import rgb
-from app.ui.views.scene_field import LEGEND_TOP
+from app.ui.views.scene_field import BONE_OPACITY, LEGEND_TOP
 from app.ui.views.scene_planned import PlannedInScene
 from app.ui.views.thermal_zones import CHART_COLOUR, zone_lines
 
@@ -42,7 +42,7 @@ class ThermalInScene(PlannedInScene):
         self._thermal_of, self._thermal_bands = thermal, ()
         self.scene.remove(PART)
         self.scene.remove_all(f"{PART}:")
-        self._changed()
+        self._show_parts()
         if thermal is None:
             return
         from app.ui.scene.surfaces import iso_surface
@@ -68,6 +68,11 @@ class ThermalInScene(PlannedInScene):
             bands.append(Band(words, (colour.red(), colour.green(), colour.blue()), see_through=True))
         self._thermal_bands = tuple(bands)
         self._show_parts()
+
+    def _show_parts(self) -> None:
+        super()._show_parts()
+        if self._thermal_bands:
+            self.scene.set_opacity("context:bone", BONE_OPACITY)
 
     def _draw_field_legends(self, painter: QPainter) -> None:
         super()._draw_field_legends(painter)
