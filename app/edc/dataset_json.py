@@ -7,7 +7,7 @@ as text) is needed.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from app.edc.mapping import EdcMapping
 from app.edc.output import OutFile, created_utc, write_files
 from app.edc.sdtm import Dataset, datasets
 from app.edc.sdtm_columns import Variable
-from app.edc.sdtm_tumour import ResponseRow
 from app.study.model import StudySnapshot
 
 VERSION = "1.1.0"
@@ -26,15 +25,13 @@ VERSION = "1.1.0"
 _TYPES = {"text": "string", "integer": "integer", "float": "double", "datetime": "string"}
 
 
-def write_dataset_json(
-    snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, accepted: Collection[tuple[str, int]] | None = None, responses: Sequence[ResponseRow] = ()
-) -> dict[str, Any]:
+def write_dataset_json(snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, accepted: Collection[tuple[str, int]] | None = None) -> dict[str, Any]:
     """Write ``tu.json``, ``tr.json`` and so on, as far as there are rows, and ``define.xml``; returns the receipt.
 
     Raises ``nothing_locked``, ``export_invalid``, ``export_failed``.
     """
     created = created_utc(snapshot)
-    sets = datasets(snapshot, mapping, accepted=accepted, responses=responses)
+    sets = datasets(snapshot, mapping, accepted=accepted)
     files = [OutFile(f"{one.domain.name.lower()}.json", dataset_bytes(one, mapping, created), len(one.rows)) for one in sets]
     files.append(OutFile("define.xml", define_bytes(sets, mapping, created, suffix="json"), len(sets)))
     return write_files(out, files, snapshot, readings=len(sent_readings(snapshot)), accepted=accepted)

@@ -21,7 +21,7 @@ SCHEMA = "nodus.edc/1"
 DATES = ("as_stored", "shifted")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,25}")  # REDCap: lower case, 26 characters at most
 _EVENT = re.compile(r"[a-z0-9_]{1,18}_arm_[0-9]{1,2}[a-z]?")
-_SDTM_KEYS = ("studyid", "lesion", "tu_result", "trgrpid", "rscat", "prdecod", "devices")
+_SDTM_KEYS = ("studyid", "lesion", "tu_result", "trgrpid", "prdecod", "devices")
 _SUMS = ("volume", "diameter", "both")
 
 
@@ -244,7 +244,7 @@ def _sdtm_faults(sdtm: Any) -> list[str]:
         faults.append("sdtm.sums must be volume, diameter, both or null")
     if sdtm["lesion"] == "lesion" and not _text(sdtm.get("lesion_location")):
         faults.append("sdtm.lesion_location must be text where lesions are no nodes")
-    for key in ("tu_result", "trgrpid", "rscat"):
+    for key in ("tu_result", "trgrpid"):
         if not _text(sdtm[key]) or len(sdtm[key]) > 200:
             faults.append(f"sdtm.{key} must be text of at most 200 characters")
     if not isinstance(sdtm["prdecod"], dict) or not all(_text(v) for v in sdtm["prdecod"].values()):

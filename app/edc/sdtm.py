@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from app.edc.mapping import EdcMapping
 from app.edc.sdtm_columns import DOMAINS, LABEL_LONGEST, NAME_LONGEST, TEXT_LONGEST, Domain
 from app.edc.sdtm_device import device_rows, procedures
-from app.edc.sdtm_tumour import ResponseRow, Row, Tumours
+from app.edc.sdtm_tumour import Row, Tumours
 from app.study.errors import StudyRefused
 from app.study.model import StudySnapshot
 
@@ -28,11 +28,9 @@ class Dataset:
         return max([len(str(r[name]).encode("utf-8")) for r in self.rows if r[name] is not None] or [1]) or 1
 
 
-def datasets(
-    snapshot: StudySnapshot, mapping: EdcMapping, *, accepted: Collection[tuple[str, int]] | None = None, responses: Sequence[ResponseRow] = ()
-) -> tuple[Dataset, ...]:
+def datasets(snapshot: StudySnapshot, mapping: EdcMapping, *, accepted: Collection[tuple[str, int]] | None = None) -> tuple[Dataset, ...]:
     """Every dataset that has rows, in a fixed order. Raises ``export_invalid`` where a value does not fit its variable."""
-    tumours = Tumours(snapshot, mapping, accepted, responses)
+    tumours = Tumours(snapshot, mapping, accepted)
     rows = {**tumours.rows, **device_rows(tumours)}
     rows["RELREC"] = _related(tumours, rows)
     made = []

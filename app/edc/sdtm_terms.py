@@ -21,6 +21,7 @@ TR_TESTS: dict[str, tuple[str, str | None]] = {
     "PCBSD": ("Percent Change Baseline in Sum of Diam", "C112370"),
     "PCNSD": ("Percent Change Nadir in Sum of Diam", "C112373"),
     "ACNSD": ("Absolute Change Nadir in Sum of Diam", "C112218"),
+    "SUMVDIAM": ("Sum of Viable Tumor Diameters", "C96634"),
     "VIAVOL": ("Viable Volume", None),
     "ABLVOL": ("Ablated Volume", None),
     "PCHGVIA": ("Percent Change From Baseline in Viable", None),

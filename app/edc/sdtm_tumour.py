@@ -6,45 +6,31 @@ shrinkage, VRR = -PCHGBL. A volume of 0 stands only where the reader looked and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Any
 
 from app.edc.accepted import accepted_records, first_locks
 from app.edc.forms import event_repeats, sent_readings
 from app.edc.items import plain_number
 from app.edc.mapping import EdcMapping
+from app.edc.responses import Flags, courses_of, diameter_sums, response_rows
+from app.edc.sdtm_sums import volume_sums
 from app.edc.sdtm_terms import EVALUATORS, LATERALITY, LOCATIONS, METHODS, RS_TESTS, TR_TESTS, TU_TESTS
+from app.study.criteria import stated
 from app.study.followup import NodeResponse, respond
 from app.study.model import ABLATION_KINDS, Reading, ReadingStatus, StudySnapshot
 from app.study.protocol import protocol_from
 
 Row = dict[str, Any]
+_GROUPS = {"NON-TARGET": "NON-TARGET", "NEW": "NEW"}
+_KINDS = {"target": "TARGET", "non_target": "NON-TARGET", "new": "NEW"}
 _SEEN = (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL, ReadingStatus.DISAPPEARED_ASSESSED)
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseRow:
-    """One response of a subject at a visit by one reader, as a response engine gives it: ``testcd`` of ``RS_TESTS``,
-    ``result`` CR, PR, SD, PD, NE or as the criteria say; ``date`` of the scan."""
-
-    subject: str
-    visit_id: str
-    reader: str
-    role: str
-    testcd: str
-    result: str
-    category: str
-    date: str | None = None
-    accepted: bool = False
 
 
 class Tumours:
     """Makes the datasets of one study. ``rows`` maps each dataset's name to its rows, numbered within the subject."""
 
-    def __init__(
-        self, snapshot: StudySnapshot, mapping: EdcMapping, accepted: Collection[tuple[str, int]] | None = None, responses: Sequence[ResponseRow] = ()
-    ) -> None:
+    def __init__(self, snapshot: StudySnapshot, mapping: EdcMapping, accepted: Collection[tuple[str, int]] | None = None) -> None:
         self.snapshot, self.mapping = snapshot, mapping
         self.visits = {v.visit_id: v for v in snapshot.visits}
         self.nodes = {n.node_id: n for n in snapshot.nodes}
@@ -55,12 +41,18 @@ class Tumours:
         self.last_before = _last_before(snapshot, self.readings)
         self.rows: dict[str, list[Row]] = {name: [] for name in ("TU", "SUPPTU", "TR", "SUPPTR", "RS")}
         self._seq: dict[tuple[str, str], int] = {}
+        self.courses = courses_of(snapshot)
+        self.flags = Flags(snapshot, self.readings, self.accepted)
+        self._targets = {(c.subject, c.reader): c.targets for c in self.courses if c.targets}
+        protocol = protocol_from(snapshot.protocol)
+        planned = {v.visit_id: protocol.visit(v.name) for v in snapshot.visits}
+        self._known_before = {r.node_id for r in self.readings if (p := planned[r.visit_id]) is not None and p.phase == "pre"}
         rates = {(r.reading_id, r.version): r for r in respond(snapshot, locked_only=True).nodes}
         self._identified()
         for reading in self.readings:
             self._measured(reading, rates.get((reading.reading_id, reading.version)))
         self._sums()
-        self._responses(rates, responses)
+        self._responses(rates)
 
     # -- what all rows have in common -------------------------------------------------------------
 
@@ -128,10 +120,23 @@ class Tumours:
                 first[key] = reading
         ordered = sorted(first.values(), key=lambda r: (r.subject_id, self.nodes[r.node_id].label, self.link(r)))
         for reading in ordered:
-            self._tumour(reading, "TUMIDENT", self.mapping.sdtm["tu_result"], self.link(reading))
+            self._tumour(reading, "TUMIDENT", self.kind(reading), self.link(reading))
         for reading in self.readings:
             if reading.status in (ReadingStatus.SPLIT_FROM, ReadingStatus.MERGED_INTO):
                 self._tumour(reading, "TUSPLIT" if reading.status is ReadingStatus.SPLIT_FROM else "TUMERGE", "TARGET", self.link(reading))
+
+    def kind(self, reading: Reading) -> str:
+        """TARGET, NON-TARGET or NEW where lesions are chosen by criteria: as the reader stated, else as the criteria's engine
+        chose. Where nodes are the lesions, all are what the mapping says."""
+        said = stated(reading).get("role")
+        if said in _KINDS:
+            return _KINDS[said]
+        if self.mapping.sdtm["lesion"] == "node":
+            return self.mapping.sdtm["tu_result"]
+        if reading.node_id not in self._known_before:
+            return "NEW"
+        chosen = self._targets.get((reading.subject_id, reading.reader))
+        return self.mapping.sdtm["tu_result"] if chosen is None or self.nodes[reading.node_id].label in chosen else "NON-TARGET"
 
     def _when(self, reading: Reading) -> tuple:
         return (self.visits[reading.visit_id].order, reading.visit_id, reading.modality, reading.reading_id)
@@ -216,7 +221,7 @@ class Tumours:
     def _result(self, reading: Reading, test: str, *, value: float | None = None, unit: str | None = None, text: str | None = None, **more: Any) -> int:
         written = text if value is None else plain_number(float(value))
         values: Row = {
-            "TRGRPID": self.mapping.sdtm["trgrpid"], "TRREFID": reading.series_uid, "TRSPID": reading.reading_id, "TRLNKID": self.link(reading),
+            "TRGRPID": _GROUPS.get(self.kind(reading), self.mapping.sdtm["trgrpid"]), "TRREFID": reading.series_uid, "TRSPID": reading.reading_id, "TRLNKID": self.link(reading),
             "TRLNKGRP": self.group(reading.role, reading.reader, reading.visit_id), "TRTESTCD": test, "TRTEST": TR_TESTS[test][0], "TRORRES": written, "TRORRESU": unit,
             "TRSTRESC": written, "TRSTRESN": None if value is None else float(value) + 0.0, "TRSTRESU": unit, "TRMETHOD": METHODS[reading.modality][0],
             "TRLOBXFL": "Y" if self._before(reading) else None, "TRACPTFL": self._flag(reading), **self._common("TR", reading.role, reading.reader, reading.visit_id),
@@ -224,9 +229,11 @@ class Tumours:
         return self._add("TR", reading.subject_id, **(values | more))
 
     def _sums(self) -> None:
-        from app.edc.sdtm_sums import sums_of
-
-        for one in sums_of(self):
+        wanted = self.mapping.sdtm.get("sums")
+        found = volume_sums(self) if wanted in ("volume", "both") else []
+        if wanted in ("diameter", "both"):
+            found += diameter_sums(self.courses, self.flags, self.visits, self.readings)
+        for one in found:
             values = {
                 "TRGRPID": self.mapping.sdtm["trgrpid"], "TRLNKGRP": self.group(one.role, one.reader, one.visit_id), "TRTESTCD": one.test, "TRTEST": TR_TESTS[one.test][0],
                 "TRORRES": plain_number(one.value), "TRORRESU": one.unit, "TRSTRESC": plain_number(one.value), "TRSTRESN": one.value + 0.0, "TRSTRESU": one.unit,
@@ -238,16 +245,16 @@ class Tumours:
 
     # -- RS ---------------------------------------------------------------------------------------
 
-    def _responses(self, rates: dict[tuple[str, int], NodeResponse], responses: Sequence[ResponseRow]) -> None:
-        """Complete disappearance node by node, where there is a baseline to compare with; and what an engine concluded."""
+    def _responses(self, rates: dict[tuple[str, int], NodeResponse]) -> None:
+        """Complete disappearance node by node, where there is a baseline to compare with; and the protocol's criteria."""
         if self.mapping.sdtm["lesion"] == "node":
             for reading in self.readings:
                 rate = rates.get((reading.reading_id, reading.version))
                 if rate is not None and rate.baseline_reading_id is not None and reading.status in _SEEN:
                     gone = "Y" if reading.status is ReadingStatus.DISAPPEARED_ASSESSED else "N"
                     self._response(reading.subject_id, reading.role, reading.reader, reading.visit_id, "CMPLDIS", gone, "PROTOCOL DEFINED RESPONSE CRITERIA", self._flag(reading), self.link(reading))
-        for one in responses:
-            self._response(one.subject, one.role, one.reader, one.visit_id, one.testcd, one.result, one.category, "Y" if one.accepted and one.role == "central" else None, None, one.date)
+        for one in response_rows(self.courses, self.flags):
+            self._response(one.subject, "central", one.reader, one.visit_id, one.testcd, one.result, one.category, "Y" if one.accepted else None, None, one.date)
 
     def _response(self, subject: str, role: str, reader: str, visit_id: str, test: str, result: str, category: str, flag: str | None, link: str | None, date: str | None = None) -> None:
         values = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,17 @@ from app.edc.forms import sent_readings
 from app.edc.mapping import EdcMapping
 from app.edc.output import OutFile, created_utc, write_files
 from app.edc.sdtm import datasets
-from app.edc.sdtm_tumour import ResponseRow
 from app.edc.xport import xport_bytes
 from app.study.model import StudySnapshot
 
 
-def write_sdtm_xpt(
-    snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, accepted: Collection[tuple[str, int]] | None = None, responses: Sequence[ResponseRow] = ()
-) -> dict[str, Any]:
+def write_sdtm_xpt(snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, accepted: Collection[tuple[str, int]] | None = None) -> dict[str, Any]:
     """Write ``tu.xpt``, ``tr.xpt`` and so on, as far as there are rows, and ``define.xml``; returns the receipt.
 
     Raises ``nothing_locked``, ``export_invalid``, ``export_failed``.
     """
     created = created_utc(snapshot)
-    sets = datasets(snapshot, mapping, accepted=accepted, responses=responses)
+    sets = datasets(snapshot, mapping, accepted=accepted)
     files = [OutFile(f"{one.domain.name.lower()}.xpt", xport_bytes(one, created), len(one.rows)) for one in sets]
     files.append(OutFile("define.xml", define_bytes(sets, mapping, created, suffix="xpt"), len(sets)))
     return write_files(out, files, snapshot, readings=len(sent_readings(snapshot)), accepted=accepted)

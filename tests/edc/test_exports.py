@@ -123,13 +123,14 @@ def test_that_the_published_tumour_example_comes_out(tmp_path: Path) -> None:
     with StudyStore.create(tmp_path / "s", protocol="latc-neoadjuvant", user="tester", clock=Clock()) as store:
         store.add_subject("S-1")
         visits = [store.add_visit("S-1", name, actual_date=day) for name, day in (("Baseline", "2010-01-01"), ("Restaging 1", "2010-02-18"))]
-        levels = {"T01": "unknown", "T02": "unknown", "T03": "III", "T04": "unknown", "T04.2": "unknown"}
+        levels = {"T01": "unknown", "T02": "unknown", "T03": "III", "T04": "unknown"}
+        organs = {"T01": "lung", "T02": "liver", "T03": "neck", "T04": "skin"}
         nodes = {label: store.add_node("S-1", label, "left", level) for label, level in levels.items()}
         case = CaseBuilder(store, "S-9")
 
-        def look(visit: int, label: str, mm: float | None, status: ReadingStatus = ReadingStatus.MEASURED, reason: str | None = None) -> None:
+        def look(visit: int, label: str, mm: float | None, status: ReadingStatus = ReadingStatus.MEASURED, **said) -> None:
             axes = {"long_axis_mm": mm, "short_axis_mm": None} if label != "T03" else {"long_axis_mm": 99.0, "short_axis_mm": mm}
-            changes = {**NONE, **(axes if mm else {}), "subject_id": "S-1", "visit_id": visits[visit].visit_id, "node_id": nodes[label].node_id, "status": status, "status_reason": reason}
+            changes = {**NONE, **(axes if mm else {}), "subject_id": "S-1", "visit_id": visits[visit].visit_id, "node_id": nodes[label].node_id, "status": status, "measurement": {"lesion": {"organ": organs[label], **said}}}
             case.lock(**changes)
 
         for label, mm in (("T01", 17.0), ("T02", 16.0), ("T03", 15.0), ("T04", 14.0)):
@@ -137,8 +138,7 @@ def test_that_the_published_tumour_example_comes_out(tmp_path: Path) -> None:
         look(1, "T01", None, ReadingStatus.DISAPPEARED_ASSESSED)
         look(1, "T02", None, ReadingStatus.TOO_SMALL)
         look(1, "T03", 12.0)
-        look(1, "T04", 6.0)
-        look(1, "T04.2", 7.0, ReadingStatus.SPLIT_FROM, "T04")
+        look(1, "T04", 7.0, parts_mm=[6.0, 7.0])
         snapshot = store.snapshot()
     made = {d.domain.name: d for d in datasets(snapshot, load_mapping("latc-neoadjuvant"))}
     found = {(r["TRTESTCD"], r["VISIT"]): (r["TRSTRESN"], r["TRSTRESU"]) for r in made["TR"].rows if r["TRLNKID"] is None}
@@ -148,9 +148,36 @@ def test_that_the_published_tumour_example_comes_out(tmp_path: Path) -> None:
     assert round(found["PCBSD", "RESTAGING 1"][0]) == round(found["PCNSD", "RESTAGING 1"][0]) == -52
     small = [(r["TRORRES"], r["TRSTRESC"], r["TRSTRESN"]) for r in made["TR"].rows if r["TRTESTCD"] == "LDIAM" and r["TRLNKID"] == "R1-T02" and r["VISIT"] == "RESTAGING 1"]
     assert small == [("TOO SMALL TO MEASURE", "5", 5.0)]
-    split = [(r["TUTESTCD"], r["TULNKID"], r["TULOC"]) for r in made["TU"].rows if r["TUTESTCD"] == "TUSPLIT"]
-    assert split == [("TUSPLIT", "R1-T04.2", "THYROID GLAND")]
-    assert [r["QVAL"] for r in made["SUPPTU"].rows if r["QNAM"] == "OTHERTU"] == ["T04"]
+    told = {(r["RSTESTCD"], r["VISIT"]): (r["RSSTRESC"], r["RSCAT"], r["RSACPTFL"]) for r in made["RS"].rows}
+    assert told["TRGRESP", "RESTAGING 1"] == told["OVRLRESP", "RESTAGING 1"] == ("PR", "RECIST 1.1", "Y")
+    assert {r["TULNKID"]: r["TUSTRESC"] for r in made["TU"].rows} == dict.fromkeys(("R1-T01", "R1-T02", "R1-T03", "R1-T04"), "TARGET")
+
+
+def test_that_a_lesion_is_split_merged_new_or_no_target_as_it_was_read(tmp_path: Path) -> None:
+    with StudyStore.create(tmp_path / "s", protocol="latc-neoadjuvant", user="tester", clock=Clock()) as store:
+        store.add_subject("S-1")
+        visits = [store.add_visit("S-1", name, actual_date=day) for name, day in (("Baseline", "2010-01-01"), ("Restaging 1", "2010-02-18"))]
+        case = CaseBuilder(store, "S-9")
+        nodes = {label: store.add_node("S-1", label, "left", "unknown").node_id for label in ("T1", "T2", "T3", "T4")}
+
+        def look(visit: int, label: str, **changes) -> None:
+            case.lock(**{**NONE, "subject_id": "S-1", "visit_id": visits[visit].visit_id, "node_id": nodes[label], **changes})
+
+        look(0, "T1", long_axis_mm=20.0)
+        look(0, "T2", long_axis_mm=12.0, measurement={"lesion": {"role": "non_target"}})
+        look(1, "T1", long_axis_mm=9.0, status=ReadingStatus.SPLIT_FROM, status_reason="T3")
+        look(1, "T2", status=ReadingStatus.MERGED_INTO, status_reason="T1")
+        look(1, "T4", long_axis_mm=11.0)
+        made = {d.domain.name: d for d in datasets(store.snapshot(), load_mapping("latc-neoadjuvant"))}
+    told = sorted((r["TUTESTCD"], r["TULNKID"], r["TUSTRESC"], r["TULOC"]) for r in made["TU"].rows)
+    assert told == [
+        ("TUMERGE", "R1-T2", "TARGET", "THYROID GLAND"), ("TUMIDENT", "R1-T1", "TARGET", "THYROID GLAND"), ("TUMIDENT", "R1-T2", "NON-TARGET", "THYROID GLAND"),
+        ("TUMIDENT", "R1-T4", "NEW", "THYROID GLAND"), ("TUSPLIT", "R1-T1", "TARGET", "THYROID GLAND"),
+    ]  # fmt: skip
+    assert {r["QVAL"] for r in made["SUPPTU"].rows if r["QNAM"] == "OTHERTU"} == {"T3", "T1"}
+    merged = [(r["TRSTAT"], r["TRREASND"]) for r in made["TR"].rows if r["TRLNKID"] == "R1-T2" and r["VISIT"] == "RESTAGING 1"]
+    assert merged == [("NOT DONE", "MERGED: T1")]
+    assert [r["RSSTRESC"] for r in made["RS"].rows if r["RSTESTCD"] == "OVRLRESP"] == ["PD"]  # a new lesion
 
 
 # -- treatment and mapping -------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from lxml import etree
 from app.edc.dataset_json import write_dataset_json
 from app.edc.sdtm import Dataset, check_dataset, datasets, split_text
 from app.edc.sdtm_columns import DOMAINS
-from app.edc.sdtm_tumour import ResponseRow
 from app.edc.sdtm_xpt import write_sdtm_xpt
 from app.edc.xport import frame_of
 from app.edc.xsd import schema_faults
@@ -185,14 +184,10 @@ def test_that_devices_are_named(sets: dict[str, Dataset]) -> None:
     assert all(r["DIPARMCD"] == "DEVTYPE" and r["DIVAL"] for r in sets["DI"].rows)
 
 
-def test_that_responses_of_an_engine_are_taken_over(whole: Whole) -> None:
-    day30 = next(v for v in whole.snapshot.visits if v.subject_id == "S-001" and v.name == "Day 30")
-    one = ResponseRow("S-001", day30.visit_id, "reader-a", "central", "OVRLRESP", "PR", "RECIST 1.1", accepted=True)
-    made = {d.domain.name: d for d in datasets(whole.snapshot, whole.mapping, responses=[one])}
-    (row,) = rows(made["RS"], RSTESTCD="OVRLRESP")
-    assert (row["RSSTRESC"], row["RSCAT"], row["RSEVALID"], row["RSACPTFL"], row["RSDTC"]) == ("PR", "RECIST 1.1", "READER 1", "Y", "2026-02-06")
-    gone = {(r["RSLNKID"], r["VISIT"]): r["RSSTRESC"] for r in rows(made["RS"], RSTESTCD="CMPLDIS")}
-    assert (gone["R1-N1", "MONTH 3"], gone["R1-N1", "DAY 30"]) == ("Y", "N")
+def test_that_complete_disappearance_is_told_node_by_node(sets: dict[str, Dataset]) -> None:
+    gone = {(r["RSLNKID"], r["VISIT"]): r["RSSTRESC"] for r in rows(sets["RS"], RSTESTCD="CMPLDIS", RSCAT="PROTOCOL DEFINED RESPONSE CRITERIA")}
+    assert (gone["R1-N1", "MONTH 3"], gone["R1-N1", "DAY 30"], gone["R2-N1", "DAY 30"]) == ("Y", "N", "N")
+    assert not [k for k in gone if k[1] == "BASELINE" or k[0].startswith("INV")]
 
 
 # -- files -----------------------------------------------------------------------------------------
