@@ -161,7 +161,7 @@ class Rail(QWidget):
             name = record.description or t("series")
             item = QListWidgetItem(QIcon(self._thumb(record)), f"{record.modality} · {name}")
             item.setData(ID, record.series_id)
-            item.setToolTip(f"{record.modality} · {name}\n{t(record.kind)}, " + t("{n} files").format(n=len(record.files)) + "".join(f"\n! {f['message']}" for f in record.findings))
+            item.setToolTip(f"{record.modality} · {name}\n{t(record.kind)}, " + t("{n} files").format(n=len(record.files)) + "".join(f"\n! {t(f['message'])}" for f in record.findings))
             self.series.addItem(item)
             if record.series_id == self.session.current_series_id:
                 self.series.setCurrentItem(item)

@@ -189,6 +189,7 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
         return []
 
     def _say_saved(self, what: str) -> None:
+        what = said(what)
         self.saved.emit(f"{what[:1].upper()}{what[1:]} {dt.datetime.now():%H:%M:%S}")
 
     def _on_refused(self, refusal: NodusError) -> None:

@@ -68,10 +68,10 @@ class SeriesDialog(Question):
         self.list.setAccessibleName(t("Series"))
         for one in self.series:
             worst = sorted(one.findings, key=lambda f: SEVERITIES.index(f.severity) if f.severity in SEVERITIES else 0)
-            noticed = worst[0].message if worst else ""
+            noticed = t(worst[0].message) if worst else ""
             row = QTreeWidgetItem([t(KINDS[one.kind]), one.modality or "", size_text(one), one.acquired_on or "", one.files[0], noticed])
             row.setToolTip(4, "\n".join(one.files[:20]) + ("\n…" if len(one.files) > 20 else ""))
-            row.setToolTip(5, "\n".join(f.message for f in one.findings))
+            row.setToolTip(5, "\n".join(t(f.message) for f in one.findings))
             self.list.addTopLevelItem(row)
         header = self.list.header()
         for n in range(4):
@@ -82,7 +82,7 @@ class SeriesDialog(Question):
         self.form.addRow(self.list)
         left_out = len(result.skipped)
         if left_out:
-            self.form.addRow(WrapLabel(t("{n} files are left out; the first: {why}").format(n=left_out, why=result.skipped[0].message), tone="muted", small=True))
+            self.form.addRow(WrapLabel(t("{n} files are left out; the first: {why}").format(n=left_out, why=t(result.skipped[0].message)), tone="muted", small=True))
         self.list.itemDoubleClicked.connect(lambda *_: self.accept())
         self.list.currentItemChanged.connect(self.check)
         if self.series:

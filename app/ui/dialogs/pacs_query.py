@@ -442,7 +442,7 @@ class PacsQueryDialog(QDialog):
         self.progress.setRange(0, 0 if event.fraction is None else 100)
         if event.fraction is not None:
             self.progress.setValue(round(100 * event.fraction))
-        self.progress_text.setText(event.message or event.title)
+        self.progress_text.setText(t(event.message or event.title))
 
     # ---- end -------------------------------------------------------------------------
     def _refused(self, refusal: NodusError) -> None:

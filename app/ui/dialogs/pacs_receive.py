@@ -231,7 +231,7 @@ class PacsReceiveDialog(QDialog):
 
     def _imported(self, result) -> None:
         if result.skipped:
-            self.state.show_text(t("{n} files were left out and still wait here; the first: {why}").format(n=len(result.skipped), why=result.skipped[0].message), "warning")
+            self.state.show_text(t("{n} files were left out and still wait here; the first: {why}").format(n=len(result.skipped), why=t(result.skipped[0].message)), "warning")
             self.session.list_received(self._unless_gone(self._show), self._unless_gone(self._refused))
         else:
             self._look_again()

@@ -103,7 +103,7 @@ class ReviewDialog(Question):
             name = PurePosixPath(picture.file).name
             row = QTreeWidgetItem([name + ("  " + t("{n} frames").format(n=picture.frames) if picture.frames > 1 else ""), noticed(picture)])
             row.setToolTip(PICTURE, picture.file)
-            row.setToolTip(NOTICED, "\n".join(r.message for r in picture.found.reasons))
+            row.setToolTip(NOTICED, "\n".join(t(r.message) for r in picture.found.reasons))
             row.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsUserCheckable)
             row.setCheckState(PICTURE, Qt.CheckState.Unchecked if picture.found.holds else Qt.CheckState.Checked)
             found.addTopLevelItem(row)
@@ -158,7 +158,7 @@ class ReviewDialog(Question):
         # A held picture without a known part goes in whole once it is ticked; nothing is hatched that would stay.
         self.preview.show_boxes(kept or whole, tuple(b for r in picture.found.reasons for b in r.boxes))
         self.reset.setEnabled(drawn is not None)
-        words = [r.message for r in sorted(picture.found.reasons, key=lambda r: not r.holds)]
+        words = [t(r.message) for r in sorted(picture.found.reasons, key=lambda r: not r.holds)]
         if picture.found.holds and not kept:
             words.append(t("Ticked as it is, the whole picture stays: draw the part to keep, and its scale."))
         self.why.show_text(" ".join(words))
@@ -171,7 +171,7 @@ class ReviewDialog(Question):
                 self.preview.show_picture(array)
 
         def refused(error) -> None:
-            self.preview.show_message(error.message)
+            self.preview.show_message(t(error.message))
 
         self.session.jobs.start("Showing a picture", lambda _context: preview(picture, frame), key="review", quiet=True, on_done=shown, on_refused=refused)
 

@@ -39,7 +39,7 @@ def interval_causes(u) -> Figure:
     parts = sorted(((name, pct) for name, pct in named if pct is not None), key=lambda p: -p[1])
     text = " · ".join(f"{name} {pct:.0f} %" for name, pct in parts[:2])
     seen = " · ".join(f"{name} {pct:.1f} %" for name, pct in parts) + "\n" + t("Each is half the width of that cause's own 95 % interval.") + (" " + t("Seen in {n} slices.").format(n=u.slices) if u.slices is not None else "")
-    return Figure(t("Interval made of"), text or None, source=f"{seen}\n{u.method_source}", reason=t("No interval."))
+    return Figure(t("Interval made of"), text or None, source=f"{seen}\n{t(u.method_source)}", reason=t("No interval."))
 
 
 def measurement_figures(m) -> list[Figure]:

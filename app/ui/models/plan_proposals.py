@@ -50,10 +50,10 @@ def proposal_rows(answer: dict) -> list[ProposalRow]:
     for n, p in enumerate(answer.get("proposals", ())):
         found = p["assessment"]
         margins = [x["minimal_margin_mm"] for x in found.get("targets", ()) if x.get("minimal_margin_mm") is not None]
-        refused = tuple(c["message"] for c in found.get("constraints", ()) if c.get("level") == "refuse")
+        refused = tuple(t(c["message"]) for c in found.get("constraints", ()) if c.get("level") == "refuse")
         rows.append(ProposalRow(n, p["name"], p["trade_off"], tuple(found.get("at_risk", ())), min(margins, default=None), refused))
     if answer.get("start"):
-        broken = tuple(b["message"] for b in answer["start"].get("limits_broken", ()))
+        broken = tuple(t(b["message"]) for b in answer["start"].get("limits_broken", ()))
         rows.append(ProposalRow(None, "before", answer["start"], refused=broken))
     return rows
 

@@ -464,8 +464,8 @@ def _constraint_words(constraint: dict) -> str:
     """The message, with the limit added where the message does not name it."""
     message, limit = constraint.get("message", ""), constraint.get("limit")
     if limit is None or f"{limit:g}" in message:
-        return message
-    return t("{message} Limit: {limit}.").format(message=message, limit=f"{limit:g}".replace("-", "−"))
+        return t(message)
+    return t("{message} Limit: {limit}.").format(message=t(message), limit=f"{limit:g}".replace("-", "−"))
 
 
 def _set_quietly(widget, value) -> None:

@@ -44,7 +44,7 @@ class LookBox(QWidget):
         if found is not None:
             self.shifts.set_rows(found["needles"])
             self.figures.set_rows(both_rows(found))
-        self.new.show_text("" if found is None or not found["newly_refused"] else t("Refused now, not in the plan: {why}").format(why=" ".join(c["message"] for c in found["newly_refused"])))
+        self.new.show_text("" if found is None or not found["newly_refused"] else t("Refused now, not in the plan: {why}").format(why=" ".join(t(c["message"]) for c in found["newly_refused"])))
         given = None if looked is None else looked.delivered
         for part in (self.delivered_heading, self.records, self.delivered):
             part.setVisible(given is not None)

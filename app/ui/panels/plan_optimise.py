@@ -214,7 +214,8 @@ def _same(draft, plan) -> bool:
 
 
 def _bounded(breach: dict) -> str:
-    return breach["message"][:1].upper() + breach["message"][1:]
+    words = t(breach["message"])
+    return words[:1].upper() + words[1:]
 
 
 def _short(warning: dict, listed: bool) -> str:

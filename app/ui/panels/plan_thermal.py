@@ -232,7 +232,7 @@ class ThermalSection(Section):
         rows = [] if answer is None else criterion_rows(answer)
         self.course.set_rows(rows)
         self.course.setVisible(bool(rows))
-        self.course_words.show_text("" if not rows else " ".join(w["message"] for w in answer["warnings"] if w["code"].startswith("bioheat")).replace("_", " "), "warning")
+        self.course_words.show_text("" if not rows else " ".join(t(w["message"]) for w in answer["warnings"] if w["code"].startswith("bioheat")).replace("_", " "), "warning")
         self.solve.setEnabled(answer is not None and not s.is_solving_bioheat)
         self.solve.setVisible(bool(ids))
         if not s.is_solving_bioheat:

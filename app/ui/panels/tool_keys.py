@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QSizePolicy, 
 from app.ui.panels.value_range import RangeRow
 from app.ui.session import Session
 from app.ui.style import icon
-from app.ui.text import t
+from app.ui.text import said, t
 from app.ui.widgets.labels import WrapLabel
 
 DRAWING_TOOLS = ("node", "contour", "scribble", "region", "threshold", "brush", "eraser", "cut")
@@ -158,7 +158,7 @@ class ToolKeys(QWidget):
         self.buttons["redo"].setEnabled(stack.canRedo())
         for name, key, text in (("undo", "Ctrl+Z", stack.undoText()), ("redo", "Shift+Ctrl+Z", stack.redoText())):
             word = t("Undo") if name == "undo" else t("Redo")
-            self.buttons[name].setToolTip(f"{word}: {text} ({key})" if text else f"{word} ({key})")
+            self.buttons[name].setToolTip(f"{word}: {said(text)} ({key})" if text else f"{word} ({key})")
         if abs(self.size.value() - session.brush_radius_mm) > 1e-6 and not self.size.hasFocus():
             self.size.blockSignals(True)
             self.size.setValue(session.brush_radius_mm)

@@ -7,7 +7,7 @@ from PySide6.QtGui import QFontMetrics, QPainter
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QStyle, QStyleOption, QVBoxLayout, QWidget
 
 from app.ui.painting import painting
-from app.ui.text import t
+from app.ui.text import said, t
 from app.ui.widgets.figures import Figure
 
 
@@ -25,7 +25,7 @@ class WrapLabel(QLabel):
     _GUESS_PX = 260
 
     def __init__(self, text: str = "", tone: str = "", small: bool = False, parent: QWidget | None = None):
-        super().__init__(text, parent)
+        super().__init__(said(text), parent)
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -36,6 +36,10 @@ class WrapLabel(QLabel):
             self.setProperty("scale", "small")
         if tone:
             self.setProperty("tone", tone)
+
+    def setText(self, text: str) -> None:
+        """The text; a sentence that other parts of the program put together comes in the reader's language."""
+        super().setText(said(text))
 
     def hasHeightForWidth(self) -> bool:
         """No: layouts would guess the height at a width that is not ours. We ask for it ourselves."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from app.ui.text import t
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.palette import PANEL_STYLE
 
@@ -86,7 +87,7 @@ class StepPanel(QWidget):
         self.footer.setContentsMargins(10, 8, 10, 10)
         self.footer.setSpacing(6)
         self.needs = WrapLabel(tone="muted", small=True)
-        self.needs.setAccessibleName("What this step still needs")
+        self.needs.setAccessibleName(t("What this step still needs"))
         self.primary = QPushButton(footer)
         self.primary.setObjectName("PrimaryButton")
         self.primary.setProperty("primary", True)
