@@ -100,7 +100,7 @@ def key_from_keyring(*, make: bool = False) -> AuditSigner | None:
     ring = _keyring()
     if ring is None:
         if make:
-            raise StudyRefused("This computer has no keyring that keeps keys safely.", code="keyring_unusable", hint="Keep the key in a file under a passphrase: --file KEY.pem")
+            raise StudyRefused("This computer has no keyring that keeps keys.", code="keyring_unusable", hint="Keep the key in a file under a passphrase: --file KEY.pem")
         return None
     try:
         text = ring.get_password(SERVICE, KEY_NAME)

@@ -142,7 +142,21 @@ def verify_folder(folder: str | Path | Place, anchor: str | Path | AuditHead | N
         engine.dispose()
 
 
-def _verify(engine: sa.Engine, folder: Path, anchor: str | Path | AuditHead | None, files: bool) -> AuditReport:
+def verify_connection(connection: sa.Connection, folder: Path, anchor: str | Path | AuditHead | None = None, *, files: bool = True) -> AuditReport:
+    """Check the study as one open transaction sees it, what it has not committed included."""
+    return _verify(connection, folder, anchor, files)
+
+
+def _read_all(connection: sa.Connection, rows: list[dict[str, Any]], tables: dict[sa.Table, list[dict[str, Any]]], check: _Check) -> None:
+    rows += [dict(row) for row in connection.exec_driver_sql("SELECT * FROM audit_events ORDER BY seq").mappings()]
+    revision = _revision_of(connection)
+    for table in schema.AUDITED:
+        if _had(table.name, revision):
+            tables[table] = [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table.name}").mappings()]
+    _check_database(connection, check)
+
+
+def _verify(engine: sa.Engine | sa.Connection, folder: Path, anchor: str | Path | AuditHead | None, files: bool) -> AuditReport:
     anchored_study, state, key = None, None, None
     if anchor is not None and not isinstance(anchor, AuditHead):
         content = read_anchor_content(anchor)
@@ -152,14 +166,11 @@ def _verify(engine: sa.Engine, folder: Path, anchor: str | Path | AuditHead | No
     rows: list[dict[str, Any]] = []
     tables: dict[sa.Table, list[dict[str, Any]]] = {table: [] for table in schema.AUDITED}
     try:
-        with transaction(engine, write=False) as connection:  # one consistent moment, also while somebody works
-            rows = [dict(row) for row in connection.exec_driver_sql("SELECT * FROM audit_events ORDER BY seq").mappings()]
-            revision = _revision_of(connection)
-            for table in schema.AUDITED:
-                if not _had(table.name, revision):
-                    continue
-                tables[table] = [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table.name}").mappings()]
-            _check_database(connection, check)
+        if isinstance(engine, sa.Connection):
+            _read_all(engine, rows, tables, check)
+        else:
+            with transaction(engine, write=False) as connection:  # one consistent moment, also while somebody works
+                _read_all(connection, rows, tables, check)
     except StudyRefused as error:
         if error.code != "study_damaged":
             raise

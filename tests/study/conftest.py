@@ -15,7 +15,7 @@ from tests.conftest import skip_or_fail
 from tests.study.builders import CaseBuilder
 
 # Modules whose tests say the same of both databases. A test that opens the SQLite file itself is marked so.
-ON_BOTH = ("test_store", "test_readings", "test_treatment", "test_users", "test_signing", "test_blinding", "test_adjudication", "test_stateful", "test_backup")
+ON_BOTH = ("test_store", "test_readings", "test_treatment", "test_users", "test_signing", "test_blinding", "test_adjudication", "test_stateful", "test_tampering", "test_backup")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
