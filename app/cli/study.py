@@ -73,6 +73,7 @@ def register(commands) -> None:
     reading.add_argument("--viable-ml", type=float, metavar="ML", help="the part that enhances, worked out elsewhere; not assessed without it")
     reading.add_argument("--ablated-ml", type=float, metavar="ML", help="the part that does not enhance; of the two, the one left out is the rest of the whole")
     reading.add_argument("--viable-mask", type=Path, metavar="MASK", help="mask file of the part that enhances, on the grid of --mask (that nothing enhances is --viable-ml 0)")
+    reading.add_argument("--enhancement-grade", choices=ENHANCEMENT_GRADES, help="what still enhances, as the reader grades it by the charter (NE: not evaluable); not graded without it")
     reading.add_argument("--role", default="central", choices=ROLES, help="role of the reader (central without it)")
     reading.add_argument("--reason", help="required when a saved reading is changed")
     reading.set_defaults(work=run_add_reading)
@@ -228,10 +229,10 @@ def run_add_reading(args) -> int:
         node, visit = find_node(store, args.subject, args.node), find_visit(store, args.subject, args.visit)
         saved = save_reading(
             store, visit, node, reader=args.reader, modality=args.modality, method=args.method, status=status, mask=mask, volume_ml=args.volume_ml,
-            status_reason=args.reason, reason=args.reason, role=args.role, enhancing=enhancing,
+            status_reason=args.reason, reason=args.reason, role=args.role, enhancing=enhancing, enhancement_grade=args.enhancement_grade,
         )
     emit(
-        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml, "viable_ml": saved.viable_ml, "ablated_ml": saved.ablated_ml, "warnings": [*saved.warnings, *made]},
+        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml, "viable_ml": saved.viable_ml, "ablated_ml": saved.ablated_ml, "enhancement_grade": saved.enhancement_grade, "warnings": [*saved.warnings, *made]},
         as_json=args.json,
         human="".join(f"{w['message']} [{w['code']}]\n" for w in made) + f"reading {saved.reading_id} of {args.node} at {args.visit}: {saved.status}, {saved.volume_ml if saved.volume_ml is not None else '-'} ml",
     )

@@ -124,6 +124,7 @@ def save_reading(
     extra: dict | None = None,
     role: str = "central",
     enhancing: EnhancingPart | None = None,
+    enhancement_grade: str | None = None,
 ) -> Reading:
     """Save what a reader measured (or saw) of a node at a visit; returns it as stored.
 
@@ -134,12 +135,14 @@ def save_reading(
     marked so, and refused (``propagation_not_allowed``) where the protocol does not let it count; so is
     one that a model proposed (``model_outline_not_allowed``). ``measurement["segmentation"]`` says how
     the outline came about. ``enhancing`` are the parts apart from the whole; None: not assessed.
+    ``enhancement_grade`` is the reader's own, of ``model.ENHANCEMENT_GRADES``.
     """
     # Everything is stated anew: a node that has disappeared keeps no axis or outline of an earlier look.
     changes: dict = {
         "status": status, "status_reason": status_reason, "measurement": extra or {}, "volume_ml": volume_ml, "volume_interval_ml": volume_interval_ml,
         "long_axis_mm": None, "short_axis_mm": None, "warnings": tuple((extra or {}).get("warnings", ())), "mask_sha256": None, "picture_sha256": None, "series_uid": None,
         **part_fields(enhancing),
+        "enhancement_grade": enhancement_grade,
     }
     if mask is not None and status in (ReadingStatus.MEASURED, ReadingStatus.TOO_SMALL):
         measurement = measurement or measure_node(mask)

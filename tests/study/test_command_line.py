@@ -147,6 +147,14 @@ def test_that_a_reader_signs_on_the_command_line(staffed: Line) -> None:
     assert made["signature_id"]
 
 
+def test_that_a_reader_grades_what_still_enhances(line: Line) -> None:
+    add(line, "reader-a", "Baseline", 2.0)
+    given = line("study", "add-reading", "--subject", "S-001", "--visit", "Day 30", "--node", "N1", "--reader", "reader-a", "--modality", "CT", "--volume-ml", "1", "--enhancement-grade", "2")
+    assert given["enhancement_grade"] == "2"
+    with StudyStore.open(line.folder) as store:
+        assert [r.enhancement_grade for r in store.readings()] == [None, "2"]
+
+
 def test_that_a_study_without_users_can_be_looked_at_as_a_reader(staffed: Line) -> None:
     assert staffed("study", "status", "--as", "reader-a")["subjects"][0]["subject"].startswith("C-")
     assert staffed.refused("study", "response", "--as", "reader-a") == "hidden_from_reader"
