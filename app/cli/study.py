@@ -10,7 +10,7 @@ from app.cli import adjudicating, cohort, reconciling, responding, subjects, tre
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from app.cli.signing_in import refuse_blinded
-from app.study.model import LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
+from app.study.model import ENHANCEMENT_GRADES, LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
 from app.study.schedule import STATUSES
 from volumetry.errors import NodusError
 from volumetry.outline_origin import OutlineOrigin
