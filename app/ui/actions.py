@@ -66,6 +66,7 @@ GESTURES = (
 
 def window_actions(window) -> list[Action]:
     """The list for a ``MainWindow``."""
+    from app.ui.actions_cohort import cohort_actions
     from app.ui.actions_compare import compare_actions
     from app.ui.actions_drawing import drawing_actions
     from app.ui.actions_language import language_actions
@@ -168,6 +169,7 @@ def window_actions(window) -> list[Action]:
         Action("view_left", t("3D from the patient's left"), "view", lambda: panes.scene.look_from("left"), group=5),
         Action("view_right", t("3D from the patient's right"), "view", lambda: panes.scene.look_from("right"), group=5),
         *compare_actions(window),
+        *cohort_actions(window),
         *language_actions(window),
         *model_actions(window),
         Action("keys", t("Keys and gestures"), "help", window.show_keys, ("F1",)),

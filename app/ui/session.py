@@ -20,6 +20,7 @@ from app.ui.commands import StepCommand
 from app.ui.job_runner import JobRunner
 from app.ui.session_ablation_margin import AblationMarginPart
 from app.ui.session_calipers import CalipersPart
+from app.ui.session_cohort import CohortPart
 from app.ui.session_compare import ComparePart
 from app.ui.session_drawing import DrawingPart
 from app.ui.session_earlier_zone import EarlierZonePart
@@ -56,7 +57,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, ThermalRunsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, QObject):
+class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, ThermalRunsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, CohortPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -99,6 +100,7 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
     ablation_changed = Signal()  # the margin after an ablation: what is chosen, measured, shown
     comparison_changed = Signal()  # the visit beside, its link, landmarks
     other_crosshair_changed = Signal()
+    cohort_changed = Signal()  # what is worked out of all subjects together
     series_found = Signal(object)  # several series to choose one from (a ScanResult)
     notice = Signal(str, str)  # severity, sentence: shown without a modal dialog
 
@@ -150,6 +152,7 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
         self._start_pictures()
         self._start_comparing()
         self._start_plan_runs()
+        self._start_cohort()
 
     @property
     def picture_name(self) -> str | None:

@@ -120,7 +120,8 @@ class CohortRow:
 @dataclass(frozen=True, slots=True, eq=False)
 class Cohort:
     """Everything worked out of one snapshot. ``readers`` are what may be chosen: ``accepted`` alone where it was gathered so, else each
-    reader. ``rows`` are all follow-up readings; ``tables`` the protocol's endpoints as ``app.study`` gives them."""
+    reader; ``choices`` is everything that could be, however it was gathered. ``rows`` are all follow-up readings; ``tables`` the
+    protocol's endpoints as ``app.study`` gives them."""
 
     snapshot: StudySnapshot
     protocol: StudyProtocol
@@ -128,6 +129,7 @@ class Cohort:
     rows: tuple[CohortRow, ...]
     tables: tuple[dict[str, Any], ...]
     readers: tuple[str, ...]
+    choices: tuple[str, ...]
     visits: tuple[str, ...]
     as_of: dt.date | None
     seed: int
@@ -179,12 +181,14 @@ def gather(snapshot: StudySnapshot, *, accepted: bool | None = None, as_of: dt.d
     nodes = {n.node_id: n for n in snapshot.nodes}
     why = {(r["reading_id"], r["version"]): tuple(r["reasons"]) for r in left_out(response.nodes, response.endpoints)}
     shown = [r for r in response.nodes if chosen is None or (r.reading_id, r.version) in chosen]
-    names = reader_names((r.reader, r.role) for r in shown)
+    names = reader_names((r.reader, r.role) for r in response.nodes)
+    read = Counter(names[r.reader, r.role] for r in response.nodes)
+    each = tuple(sorted(read, key=lambda name: (-read[name], name)))
     rows = tuple(_row(r, nodes[r.node_id], ablations[r.node_id], ACCEPTED if together else names[r.reader, r.role], why.get((r.reading_id, r.version), ())) for r in shown)
     visits = {v.visit_id: v for v in snapshot.visits}
     return Cohort(
-        snapshot, protocol, together, rows, tuple(tables), (ACCEPTED,) if together else tuple(sorted(set(names.values()), key=lambda n: (-sum(r.reader == n for r in rows), n))), _visit_names(rows),
-        as_of, seed, resamples, ablations, logs, _held_back(states, visits, response.nodes if together else (), chosen), {(v.subject_id, v.name): v for v in snapshot.visits},
+        snapshot, protocol, together, rows, tuple(tables), (ACCEPTED,) if together else each,
+        ((ACCEPTED,) if together or several_central(snapshot) else ()) + each, _visit_names(rows), as_of, seed, resamples, ablations, logs, _held_back(states, visits, response.nodes if together else (), chosen), {(v.subject_id, v.name): v for v in snapshot.visits},
     )  # fmt: skip
 
 
@@ -256,10 +260,11 @@ class Box:
     whisker_low_pct: float
     whisker_high_pct: float
     outliers: tuple[float, ...]
+    values: tuple[float, ...]  # all of them, sorted
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "outliers": list(self.outliers)}
+        return {**{name: getattr(self, name) for name in self.__dataclass_fields__ if name != "values"}, "outliers": list(self.outliers)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,5 +432,5 @@ def _box(visit: str, order: int, rows: Sequence[CohortRow]) -> Box | None:
     beyond = values[(values < q1 - reach) | (values > q3 + reach)]
     return Box(
         visit, order, len(values), len({r.subject for r in alike}), len(rows) - len(alike), float(values.mean()), float(values[0]), q1, median, q3, float(values[-1]),
-        float(inside[0]), float(inside[-1]), tuple(float(v) for v in beyond),
+        float(inside[0]), float(inside[-1]), tuple(float(v) for v in beyond), tuple(float(v) for v in values),
     )  # fmt: skip

@@ -58,20 +58,22 @@ def endpoint_lines(tables: Iterable[Mapping[str, Any]]) -> tuple[EndpointLine, .
     """Every number of the tables as a line of its own, in their order."""
     out: list[EndpointLine] = []
     for entry in tables:
-        out += _units(entry, entry.get("units") or {}, "", entry.get("n_set"))
+        missing = entry.get("missing") or {}
+        out += _units(entry, entry.get("units") or {}, "", entry.get("n_set"), missing)
         for place in ("coverage", "rates"):
             for rate in (entry.get(place) or {}).values():
-                out.append(_rate(entry, rate, "with a rate" if place == "coverage" else "share"))
+                out.append(_rate(entry, rate, "share with a rate" if place == "coverage" else "share"))
         sensitivity = entry.get("sensitivity") or {}
         if sensitivity.get("units"):
             whole = None if entry.get("n_set") is None else entry["n_set"] + sensitivity.get("n_carried", 0) + sensitivity.get("n_without", 0)
-            out += _units(entry, sensitivity["units"], f" (sensitivity: {words(sensitivity['handling'])})", whole)
+            without = {"no_volume_before_salvage": sensitivity["n_without"]} if sensitivity.get("n_without") else {}
+            out += _units(entry, sensitivity["units"], f" (sensitivity: {words(sensitivity['handling'])})", whole, {**missing, **without})
         if entry["kind"] in TIME_KINDS:
             out += _time(entry, entry, "")
             if sensitivity:
                 out += _time(entry, sensitivity, f" (sensitivity: {sensitivity['handling']})")
         elif "mean" in entry:  # values of subjects, as the area under a pain series
-            out.append(_line(entry, "mean", entry["mean"], "", entry.get("n"), entry.get("n_treated"), "subjects", entry.get("missing")))
+            out.append(_line(entry, "mean", entry["mean"], "", entry.get("n"), entry.get("n_treated"), "subjects", missing))
     return tuple(out)
 
 
@@ -87,11 +89,11 @@ def _line(entry: Mapping, quantity: str, value: float | None, unit: str, numerat
     )  # fmt: skip
 
 
-def _units(entry: Mapping, units: Mapping[str, Mapping], note: str, n_set: int | None) -> list[EndpointLine]:
+def _units(entry: Mapping, units: Mapping[str, Mapping], note: str, n_set: int | None, lost: Mapping[str, int]) -> list[EndpointLine]:
     out = []
     for name, s in units.items():
         whole = n_set if name == "node" else s["n"] + s.get("n_without", 0)
-        missing = (entry.get("missing") if not note else {}) if name == "node" else ({"no_node_with_a_rate": s["n_without"]} if s.get("n_without") else {})
+        missing = lost if name == "node" else {"no_node_with_a_rate": s["n_without"]} if s.get("n_without") else {}
         of = UNITS.get(name, words(name)) + (f", {s['n_partial']} with a node missing" if s.get("n_partial") else "")
         out.append(_line(entry, "mean VRR" + note, s["mean_pct"], "%", s["n"], whole, of, missing, s.get("interval_pct"), s.get("interval_from"), s.get("seed"), s.get("resamples")))
     return out

@@ -8,6 +8,7 @@ from app.ui.models.follow_up import chart_points, follow_up_columns, has_parts, 
 from app.ui.models.nodes import identity_columns, node_rows
 from app.ui.panels.ablation_margin import AblationMarginSection
 from app.ui.panels.agreement import AgreementSection
+from app.ui.panels.cohort import CohortSection
 from app.ui.panels.compare import CompareSection
 from app.ui.session import Session
 from app.ui.text import t
@@ -60,7 +61,8 @@ class FollowUpPanel(StepPanel):
         self.identity.body.addWidget(self.nodes)
         self.compare = CompareSection(session)
         self.ablation = AblationMarginSection(session)
-        for section in (change, self.compare, self.ablation, readings, self.parts, self.agreement, self.identity):
+        self.cohort = CohortSection(session)
+        for section in (change, self.cohort, self.compare, self.ablation, readings, self.parts, self.agreement, self.identity):
             self.content.addWidget(section)
         self.content.addStretch(1)
         self.primary.clicked.connect(lambda: session.set_step("report"))
