@@ -39,7 +39,7 @@ def accepted_states(snapshot: StudySnapshot) -> list[AcceptedState]:
     pairs = ReaderPairs(snapshot)
     rule = protocol_from(snapshot.protocol).section("adjudication").get("without_trigger") or "reader_1"
     fixed = settled(snapshot)
-    waiting: dict[tuple[Key, str], bool] = {(d.key, d.visit_id): bool(d.triggers) for d in compare_readers(snapshot)}
+    waiting: dict[tuple[Key, str], bool] = {(d.key, d.visit_id): bool(d.triggers) for d in compare_readers(snapshot, pairs=pairs)}
     order = reader_order(snapshot)
     first_lock: dict[tuple[Key, str], str] = {}
     for r in _ever_locked(snapshot):

@@ -77,14 +77,16 @@ def triggers_of(protocol_content: dict) -> dict[str, Any]:
     return dict(stated) if isinstance(stated, dict) and stated else dict(DEFAULT_TRIGGERS)
 
 
-def compare_readers(snapshot: StudySnapshot, responses: Mapping[tuple[str, str, str], tuple[str, str | None]] | None = None) -> list[Difference]:
+def compare_readers(
+    snapshot: StudySnapshot, responses: Mapping[tuple[str, str, str], tuple[str, str | None]] | None = None, pairs: ReaderPairs | None = None
+) -> list[Difference]:
     """Every node and visit that two or more central readers have locked, in a fixed order, with what differs.
 
     ``responses`` gives, where it is known, (subject, visit id, reader) -> (response, its date) for the triggers on overall
-    response; without it they are not judged.
+    response; without it they are not judged. ``pairs`` are the snapshot's own, where they are at hand.
     """
     rules_ = triggers_of(snapshot.protocol)
-    pairs = ReaderPairs(snapshot)
+    pairs = pairs or ReaderPairs(snapshot)
     found = []
     for (node_id, modality, method), by_visit in pairs.by_node.items():
         for visit_id, of_reader in by_visit.items():

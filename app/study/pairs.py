@@ -29,6 +29,8 @@ class ReaderPairs:
         self.by_node: dict[Key, dict[str, dict[str, Reading]]] = {}
         self._at_visit: dict[tuple[str, str, str], set[str]] = {}
         self._first_order: dict[str, int] = {}
+        self._before: dict[tuple[str, str], bool] = {}
+        self._baselines: dict[tuple[str, Key], Reading | None] = {}
         for r in sorted(locked_central(snapshot.readings), key=lambda r: (r.node_id, self.order(r.visit_id), r.reader, r.reading_id)):
             self.by_node.setdefault((r.node_id, r.modality, r.method), {}).setdefault(r.visit_id, {}).setdefault(r.reader, r)
             self._at_visit.setdefault((r.visit_id, r.modality, r.method), set()).add(r.reader)
@@ -50,7 +52,12 @@ class ReaderPairs:
     def is_before(self, visit_id: str, node_id: str) -> bool:
         """Was the visit's scan made before the node's first ablation? By dates where both are known; on the day itself,
         and without dates, by the protocol's phase; an unplanned visit counts as before where it is the node's first."""
-        visit: Visit = self._visits[visit_id]
+        known = self._before.get((visit_id, node_id))
+        if known is None:
+            known = self._before[(visit_id, node_id)] = self._is_before(self._visits[visit_id], node_id)
+        return known
+
+    def _is_before(self, visit: Visit, node_id: str) -> bool:
         days = [date for node, date in self._ablated.get(self._subject[node_id], ()) if node in (None, node_id)]
         if visit.actual_date is not None and days and visit.actual_date != min(days):
             return visit.actual_date < min(days)
@@ -61,6 +68,11 @@ class ReaderPairs:
         """The reader's last evaluable locked reading before the ablation; None for a visit that is itself before it."""
         if self.is_before(visit_id, key[0]):
             return None
+        if (reader, key) not in self._baselines:
+            self._baselines[(reader, key)] = self._baseline(reader, key)
+        return self._baselines[(reader, key)]
+
+    def _baseline(self, reader: str, key: Key) -> Reading | None:
         usable = [
             of_reader[reader]
             for at, of_reader in self.by_node[key].items()
