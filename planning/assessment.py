@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from planning.plan import TreatmentPlan
 from planning.pulse import PulsePair
 from planning.safety import DeviceLimits, anatomy_constraints, device_constraints, needle_distance_mm, path_constraints, tissue_constraints
 from planning.threads import ONE_AT_A_TIME
-from planning.tissue_map import RegionBits, clear, clear_cells, needle_bits, outer_bits, sample_bits
+from planning.tissue_map import RegionBits, clear, clear_cells, needle_bits, outer_bits, own_field, sample_bits, tissue_rows
 
 RISK_THRESHOLDS_V_PER_CM = (100.0, 200.0, 400.0)
 PERCENTILES = (2, 5, 10, 25, 50, 75, 90, 95, 98)
@@ -48,7 +49,7 @@ class _Counter:
     """Counts sub-points of one solved field."""
 
     def __init__(self, solution: FieldSolution):
-        self.e = solution.e_max_v_per_cm
+        self.e, self.label = solution.e_max_v_per_cm, solution.label
         self.point_ml = solution.geometry.voxel_size_mm3 / ks.POINTS / 1000.0
 
     def above_ml(self, region: RegionBits, thresholds: list[float]) -> list[float]:
@@ -57,6 +58,12 @@ class _Counter:
         if region.bits.size:
             ks.count_above(self.e, region.bits, *region.start, np.array(thresholds, np.float64), counts)
         return [float(c) * self.point_ml for c in counts.sum(axis=0)]
+
+    def within(self, region: RegionBits, row: int) -> tuple[_Counter, RegionBits]:
+        """The same for a region of tissue ``row`` by its own tissue's field (``own_field``), and the region on that array."""
+        out = copy(self)
+        out.e, region = own_field(self.e, self.label, region, row)
+        return out, region
 
     def volume_ml(self, region: RegionBits) -> float:
         """Volume of the region."""
@@ -249,8 +256,9 @@ def _target(plan, n, grid, counter, bits, zone, thresholds, warnings) -> tuple[d
         why = "it is air" if air else "needles or later regions cover it, or it is too small for the grid"
         warnings.append({"code": "target_empty", "message": f"Target {region.name!r} holds no tissue: {why}."})
         return row, None, 0.0
-    above = counter.above_ml(mine, [*thresholds, plan.lethal_v_per_cm])
-    histogram, smallest, _ = counter.spread(mine)
+    own, there = counter.within(mine, tissue_rows(plan)[n])
+    above = own.above_ml(there, [*thresholds, plan.lethal_v_per_cm])
+    histogram, smallest, _ = own.spread(there)
     row["coverage_pct"] = 100.0 * above[-1] / volume
     row["coverage_pct_by_v_per_cm"] = {f"{t:g}": 100.0 * a / volume for t, a in zip(thresholds, above, strict=False)}
     row["min_v_per_cm"] = smallest
@@ -327,6 +335,7 @@ def _at_risk(plan, n, counter, mine, distances, thresholds, warnings, solution) 
         return row
     if region.conductivity is not None and region.conductivity.is_air:
         return row | _beside_air(region.name, mine, volume, wanted, solution, warnings)
+    counter, mine = counter.within(mine, tissue_rows(plan)[n])
     above = counter.above_ml(mine, [*wanted, plan.lethal_v_per_cm])
     histogram, _, largest = counter.spread(mine)
     edges = ks.LOWEST * (ks.HIGHEST / ks.LOWEST) ** ((np.arange(ks.BINS) + 0.5) / ks.BINS)

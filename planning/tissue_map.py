@@ -8,6 +8,7 @@ import numpy as np
 
 from planning.field.grid import FieldGrid
 from planning.kernels import sampling as ks
+from planning.kernels.conductivity import FIRST_NEEDLE_LABEL
 from planning.plan import Region, TreatmentPlan
 from planning.shapes import MaskShape, inside
 from planning.tissue import Conductivity
@@ -79,6 +80,41 @@ def sample_materials(plan: TreatmentPlan, grid: FieldGrid, near: np.ndarray | No
                 more = np.uint8(1 + (region.shape.thickness_mm < 2 * grid.spacing_mm)) * (np.abs(level) < grid.spacing_mm)
                 near[slab] += np.minimum(more, np.uint8(255) - near[slab])
     return material, laws
+
+
+def tissue_rows(plan: TreatmentPlan) -> list[int]:
+    """Row of each region's tissue among the plan's distinct laws, as ``sample_materials`` numbers them."""
+    laws, rows = [plan.background], []
+    for region in plan.regions:
+        law = region.conductivity or plan.background
+        if law not in laws:
+            laws.append(law)
+        rows.append(laws.index(law))
+    return rows
+
+
+def own_field(e: np.ndarray, label: np.ndarray, region: RegionBits, row: int) -> tuple[np.ndarray, RegionBits]:
+    """``(e, region)``: the field around a region of tissue ``row`` as its own tissue has it, and the region on that array.
+
+    Across a surface between tissues |E| jumps. Cells of other tissue near the region take the mean of their neighbours of
+    its own (twice, so that both cells of any interpolation are of it); without such neighbours they stay as they are.
+    """
+    box = tuple(slice(max(s.start - 2, 0), s.stop + 2) for s in region.box)
+    e, label = np.ascontiguousarray(e[box]), np.array(label[box])
+    e = e.copy()
+    if ((label == row) | (label >= FIRST_NEEDLE_LABEL)).all():
+        return e, _moved(region, box)
+    others = (np.arange(256) != row).astype(np.uint8)
+    for _ in range(2):
+        filled = e.copy()
+        ks.quiet_air(filled, label, others, FIRST_NEEDLE_LABEL)
+        reached = (label != row) & (label < FIRST_NEEDLE_LABEL) & (filled > 0)
+        e[reached], label[reached] = filled[reached], row
+    return e, _moved(region, box)
+
+
+def _moved(region: RegionBits, box: tuple[slice, slice, slice]) -> RegionBits:
+    return RegionBits(tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(region.box, box, strict=True)), region.bits)
 
 
 def sample_role(plan: TreatmentPlan, grid: FieldGrid, role: str) -> np.ndarray:

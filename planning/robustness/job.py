@@ -19,7 +19,7 @@ from planning.robustness.sampling import COMPARED_V_PER_CM, REACH_MM, TOLERANCE,
 from planning.robustness.summary import WORST_LOOKED_AT, Robustness, summarise
 from planning.shapes import MaskShape
 from planning.threads import ONE_AT_A_TIME
-from planning.tissue_map import RegionBits, clear, clear_cells, needle_bits, sample_bits
+from planning.tissue_map import RegionBits, clear, clear_cells, needle_bits, own_field, sample_bits, tissue_rows
 from volumetry.errors import Cancelled
 
 SPACING_MM = 1.0
@@ -124,11 +124,13 @@ class RobustnessJob:
         thresholds = np.array([plan.lethal_v_per_cm, COMPARED_V_PER_CM, drawn], np.float64)
         e, taken, point_ml = solution.e_max_v_per_cm, needle_bits(plan, self.grid), self.grid.spacing_mm**3 / ks.POINTS / 1000.0
         volumes, covered = [], []
-        for target in self.targets:
+        rows = [row for row, r in zip(tissue_rows(plan), plan.regions, strict=True) if r.role == "target"]
+        for target, row in zip(self.targets, rows, strict=True):
             mine = RegionBits(target.box, target.bits.copy())
             clear_cells(mine, self.grid, *taken)
             counts = np.zeros((mine.bits.shape[0], thresholds.size), np.int64)
-            ks.count_above(e, mine.bits, *mine.start, thresholds, counts)
+            own, there = own_field(e, solution.label, mine, row)
+            ks.count_above(own, there.bits, *there.start, thresholds, counts)
             volumes.append(ks.count_bits(mine.bits) * point_ml)
             covered.append(tuple(float(c) * point_ml for c in counts.sum(axis=0)))
         zones = (np.packbits(e >= t).tobytes() if item.placed is None else b"" for t in (plan.lethal_v_per_cm, drawn))

@@ -174,3 +174,15 @@ def test_that_options_that_are_no_numbers_are_refused(tmp_path, capsys, command)
     file.write_text(json.dumps(coarse(regions=[BALL])))
     assert main([command[0], str(file), *command[1:], "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["error"]["code"] in ("bad_samples", "bad_limits")
+
+
+@pytest.mark.parametrize("sigma", [0.17, 3.0])
+def test_that_the_field_of_a_structure_is_that_of_its_own_tissue(sigma):
+    """Across its surface |E| jumps by the ratio of conductivities: mixed in, a nerve would seem to meet less, a vessel more."""
+    d = plan_dict(spacing=1.0, regions=[nerve([0, 9, -12], [0, 9, 12], 4.0) | {"conductivity": {"model": "constant", "sigma_s_per_m": sigma}}])
+    plan = TreatmentPlan.from_dict(d, {})
+    solution = solve_plan(plan)
+    within = solution.e_max_v_per_cm[solution.label == 1]
+    row = assess_plan(plan, solution).answer["at_risk"][0]
+    assert row["max_v_per_cm"] == pytest.approx(within.max(), rel=0.1)
+    assert row["mean_v_per_cm"] == pytest.approx(within.mean(), rel=0.02)
