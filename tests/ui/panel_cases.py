@@ -49,7 +49,7 @@ def fill(session) -> None:
         Finding("missing_slice", "One slice is missing.", "serious"),
     ]
     session.subject_id = "S-014"
-    session.study = SimpleNamespace(close=lambda: None, protocol=load_protocol("ire-cervical-ln"), get_setting=lambda key, default=None: default)
+    session.study = SimpleNamespace(close=lambda: None, protocol=load_protocol("ire-cervical-ln"), get_setting=lambda key, default=None: default, session=None, has_users=lambda: False)
     session.visits = [Visit(f"v{n}", "S-014", name, n) for n, name in enumerate(VISITS)]
     session.visit = session.visits[1]
     session.subject_nodes = [
