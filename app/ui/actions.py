@@ -72,6 +72,7 @@ def window_actions(window) -> list[Action]:
     from app.ui.actions_language import language_actions
     from app.ui.actions_model import model_actions
     from app.ui.actions_pacs import pacs_actions
+    from app.ui.actions_study import study_actions
 
     s = window.session
     panes = window.panes
@@ -114,7 +115,8 @@ def window_actions(window) -> list[Action]:
         Action("export_dicom", t("Export readings (DICOM SR and SEG)…"), "study", window.ask_export_dicom, group=2, enabled=has_study),
         Action("export_pdf", t("Export report (PDF)…"), "study", window.ask_export_pdf, group=2, enabled=has_study),
         pacs_send,
-        Action("quit", t("Close Nodus"), "study", window.close, ("Ctrl+Q",), group=3),
+        *study_actions(window),
+        Action("quit", t("Close Nodus"), "study", window.close, ("Ctrl+Q",), group=6),
         Action("undo", t("Undo"), "edit", s.undo, ("Ctrl+Z",), "undo", enabled=s.undo_stack.canUndo),
         Action("redo", t("Redo"), "edit", s.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo", enabled=s.undo_stack.canRedo),
         Action("fill", t("Fill holes"), "edit", lambda: s.edit_mask("fill"), ("F",), group=1, enabled=has_outline),
@@ -125,7 +127,7 @@ def window_actions(window) -> list[Action]:
         Action("clear", t("Clear the outline"), "edit", lambda: s.edit_mask("clear"), ("Ctrl+Backspace",), group=1, enabled=has_outline),
         Action("drop_caliper", t("Remove the last caliper"), "edit", delete, ("Delete",), group=2, enabled=lambda: bool(s.calipers)),
         Action("drop_needle", t("Remove the last needle"), "edit", window.remove_last_needle, group=2, enabled=lambda: bool(s.plan.needles)),
-        Action("crosshair", t("Crosshair"), "tools", window.toolbox.escape, ("Esc",), "crosshair", tip=t("Puts any tool away; nothing is lost"), checked=holds("crosshair")),
+        Action("crosshair", t("Crosshair"), "tools", window.escape, ("Esc",), "crosshair", tip=t("Puts any tool away; nothing is lost"), checked=holds("crosshair")),
         Action("node", t("Node"), "tools", take("node"), ("N",), "node", tip=t("Click in a node and drag a radius"), checked=holds("node"), enabled=lambda: has_volume() or has_picture()),
         Action("livewire", t("Wire"), "tools", take("livewire"), ("W",), "", tip=t("Click along a border on an ultrasound picture; the wire follows the edge"), checked=holds("livewire"), enabled=has_picture),
         Action("brush", t("Brush"), "tools", take("brush"), ("B",), "brush", tip=t("Paint the outline; Ctrl erases"), checked=holds("brush"), enabled=has_volume),

@@ -21,6 +21,8 @@ from PySide6.QtWidgets import (
 
 from app.ui import actions as actions_module
 from app.ui.actions import STEP_TITLES, make_qactions, window_actions
+from app.ui.actions_study import UserButton, UserWatch, limit
+from app.ui.pages import WORK, Pages
 from app.ui.rail import Rail
 from app.ui.session import STEPS, WINDOW_PRESETS, Session
 from app.ui.status import NoticeBar, StatusBar
@@ -56,6 +58,7 @@ class MainWindow(QMainWindow):
         self.toolbox = ToolBox(session, self, centre_all=lambda: self.panes.centre_all())
         self.panes = PaneGrid(session, self.toolbox)
         self.layout_on_screen = self.panes.layout_name
+        self.tips: dict[str, str] = {}
         self.actions_list = window_actions(self)
         self.qactions = make_qactions(self, self.actions_list)
         self.rail = Rail(session)
@@ -69,6 +72,7 @@ class MainWindow(QMainWindow):
         self._language_to_come: str | None = None
         self._build()
         self._connect()
+        self.watch = UserWatch(self)
         self._take_step(session.step)
         self._take_study()
         self.refresh_actions()
@@ -87,7 +91,8 @@ class MainWindow(QMainWindow):
         column.setSpacing(0)
         column.addWidget(self._tool_strip())
         column.addWidget(self.panes, 1)
-        middle = QHBoxLayout()
+        work = QWidget()
+        middle = QHBoxLayout(work)
         middle.setContentsMargins(0, 0, 0, 0)
         middle.setSpacing(0)
         middle.addWidget(self.rail)
@@ -97,7 +102,8 @@ class MainWindow(QMainWindow):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         outer.addWidget(self._top_bar())
-        outer.addLayout(middle, 1)
+        self.pages = Pages(self.session, work)
+        outer.addWidget(self.pages, 1)
         outer.addWidget(self.notice_bar)
         outer.addWidget(self.status)
         self.setCentralWidget(window)
@@ -152,6 +158,8 @@ class MainWindow(QMainWindow):
             self.step_buttons[step] = button
             row.addWidget(button)
         row.addSpacing(6)
+        self.user_button = UserButton(self)
+        row.addWidget(self.user_button)
         row.addWidget(self.help_button)
         return bar
 
@@ -223,13 +231,14 @@ class MainWindow(QMainWindow):
         if self._closed:
             return
         actions_module.refresh(self.actions_list, self.qactions)
+        limit(self)
         stack = self.session.undo_stack
         self.qactions["undo"].setText(t("Undo") + (f": {said(stack.undoText())}" if stack.undoText() else ""))
         self.qactions["redo"].setText(t("Redo") + (f": {said(stack.redoText())}" if stack.redoText() else ""))
         self._show_hint()
 
     def _show_hint(self) -> None:
-        self.status.show_hint(self.toolbox.current.hint())
+        self.status.show_hint("" if self.pages.name != WORK else self.toolbox.current.hint())
 
     def _show_preset(self) -> None:
         row = next((n for n in range(self.presets.count()) if self.presets.itemData(n) == self.session.window), -1)
@@ -242,11 +251,7 @@ class MainWindow(QMainWindow):
         self.refresh_actions()
 
     def _take_study(self) -> None:
-        s = self.session
-        if s.subject_id is None:
-            what = t("No study open") if s.image is None and s.picture is None else t("Images without a study: nothing is saved")
-        else:
-            what = " · ".join(x for x in (t("Subject") + f" {s.subject_id}", s.visit.name if s.visit else "", s.reader) if x)
+        what = self.session.case_words()
         self.case.setText(what)
         self.setWindowTitle(f"Nodus – {what}")
         self._show_needs()
@@ -368,6 +373,11 @@ class MainWindow(QMainWindow):
         """Take the last needle out of the plan; one undo step."""
         needle = self.session.plan.needles[-1]
         self.session.set_plan(self.session.plan.without_needle(needle.id), t("Remove needle {name}").format(name=needle.id))
+
+    def escape(self) -> None:
+        """Leave the view in place of the pictures, else put the tool away."""
+        if not self.pages.back():
+            self.toolbox.escape()
 
     def step_slice(self, steps: int) -> None:
         """Slice or frame of the active pane; the 3D view has none, so the axial one goes."""

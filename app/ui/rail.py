@@ -8,6 +8,7 @@ from PySide6.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
 from PySide6.QtWidgets import QLabel, QListWidget, QListWidgetItem, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from app.study.model import ReadingState
+from app.ui.panels.worklist import NodeMap
 from app.ui.style import MUTED, pixel_font
 from app.ui.text import t
 
@@ -37,6 +38,8 @@ class Rail(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(8, 8, 4, 8)
         box.setSpacing(4)
+        self.node_map = NodeMap(session)
+        box.addWidget(self.node_map)
         for title, widget, stretch in ((t("Visits"), self.visits, 0), (t("Series"), self.series, 1)):
             label = QLabel(title)
             label.setProperty("role", "section")
@@ -89,6 +92,9 @@ class Rail(QWidget):
         self._fill_series()
         for widget in (*self._titles, self.visits, self.series):
             widget.setVisible(shown)
+        if s.is_blinded and not s.reads_in_sequence:  # other visits do not exist
+            self._titles[0].hide()
+            self.visits.hide()
         self._offer_comparison()
         self.empty.setVisible(not shown)
         self._rest.setVisible(not shown)

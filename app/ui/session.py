@@ -19,6 +19,7 @@ from app.study.model import Reading, ReadingState, SeriesRecord, TargetNode, Vis
 from app.ui.commands import StepCommand
 from app.ui.job_runner import JobRunner
 from app.ui.session_ablation_margin import AblationMarginPart
+from app.ui.session_board import BoardPart
 from app.ui.session_calipers import CalipersPart
 from app.ui.session_cohort import CohortPart
 from app.ui.session_compare import ComparePart
@@ -40,7 +41,9 @@ from app.ui.session_schematic import SchematicPart
 from app.ui.session_stills import StillsPart
 from app.ui.session_thermal import ThermalPart
 from app.ui.session_thermal_runs import ThermalRunsPart
+from app.ui.session_users import LOCAL_READER, UsersPart
 from app.ui.session_values import Caliper, NodeState
+from app.ui.session_worklist import WorklistPart
 from app.ui.text import said, told
 from app.usecases.plan import PlanDraft
 from volumetry.errors import NodusError
@@ -57,7 +60,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, ThermalRunsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, CohortPart, QObject):
+class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, ThermalRunsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, CohortPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -101,6 +104,15 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
     comparison_changed = Signal()  # the visit beside, its link, landmarks
     other_crosshair_changed = Signal()
     cohort_changed = Signal()  # what is worked out of all subjects together
+    sign_in_asked = Signal()  # a study with users waits for somebody
+    sign_in_refused = Signal(str)  # in words
+    signed_in_as = Signal()
+    user_changed = Signal()  # who is at work, or whether the session is locked
+    worklist_changed = Signal()
+    case_opened = Signal()
+    board_changed = Signal()
+    facts_changed = Signal()  # of the subject chosen on the board
+    event_logged = Signal(str)  # empty, or why it was refused
     series_found = Signal(object)  # several series to choose one from (a ScanResult)
     notice = Signal(str, str)  # severity, sentence: shown without a modal dialog
 
@@ -110,8 +122,10 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
         self.jobs.refused.connect(self._on_refused)
         self.undo_stack = QUndoStack(self)
         self.study = None
+        self._start_users()
+        self._start_worklist()
         self.subject_id: str | None = None
-        self.reader = "Reader A"
+        self.reader = LOCAL_READER
         self.visits: list[Visit] = []
         self.series: list[SeriesRecord] = []
         self.series_by_visit: dict[str, list[SeriesRecord]] = {}
@@ -153,6 +167,7 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
         self._start_comparing()
         self._start_plan_runs()
         self._start_cohort()
+        self._start_board()
 
     @property
     def picture_name(self) -> str | None:
@@ -205,7 +220,7 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
     # ---- looking -------------------------------------------------------------------------
     def set_step(self, step: str) -> None:
         """Go to one of STEPS."""
-        if step != self.step:
+        if step != self.step and step in self.steps_here():
             self.step = step
             self.step_changed.emit(step)
 
@@ -261,7 +276,7 @@ class Session(SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, 
             begun = sum(1 for s in open_ones if s.reading is not None or s.ellipsoid is not None or (s.draft is not None and not s.draft.is_empty))
             missing = len(open_ones) - begun
             parts = (f"{missing} node{'s' if missing > 1 else ''} without a reading" if missing else "", f"{begun} to lock" if begun else "")
-            return ", ".join(part for part in parts if part)
+            return ", ".join(said(part) for part in parts if part)
         if step == "plan":
             if self.modality != "ire":
                 return self.thermal_needs()

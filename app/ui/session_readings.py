@@ -20,14 +20,14 @@ class ReadingsPart(EnhancingSessionPart):
         """A function that saves the outline as it stands now, with what the reader said was seen."""
         from app.usecases.readings import save_reading
 
-        store, visit, image, reader = self.study, self.visit, self.image, self.reader
+        store, visit, image, reader, role = self.study, self.visit, self.image, self.reader, self.reading_role
         mask, modality, node = state.draft.as_mask(), self._modality(False), state.node
         status_reason = state.reading.status_reason if state.reading is not None and state.reading.status == status else None
         enhancing = self._enhancing_work(state, image, mask)
 
         def save(why: str | None):
             saved = save_reading(
-                store, visit, node, reader=reader, modality=modality, status=status, mask=mask, image=image, status_reason=status_reason, reason=why, enhancing=enhancing(),
+                store, visit, node, reader=reader, role=role, modality=modality, status=status, mask=mask, image=image, status_reason=status_reason, reason=why, enhancing=enhancing(),
             )
             self._forget_kept_enhancing(store, visit.visit_id, node.node_id, reader)
             return saved
@@ -38,7 +38,7 @@ class ReadingsPart(EnhancingSessionPart):
         """A function that saves the three diameters as they stand now as a measured reading."""
         from app.usecases.readings import part_as_read, save_reading
 
-        store, visit, reader, node, ellipsoid = self.study, self.visit, self.reader, state.node, state.ellipsoid
+        store, visit, reader, role, node, ellipsoid = self.study, self.visit, self.reader, self.reading_role, state.node, state.ellipsoid
         extra = {"ellipsoid_axes_mm": list(ellipsoid.axes_mm), "ellipsoid_volume_ml": ellipsoid.volume_ml, "warnings": [w.as_warning() for w in ellipsoid.warnings]}
         extra |= self.ellipsoid_evidence(state)
 
@@ -47,7 +47,7 @@ class ReadingsPart(EnhancingSessionPart):
         def save(why: str | None):
             enhancing = None if kept is None else part_as_read(store, kept, total_ml=ellipsoid.volume_ml)
             return save_reading(
-                store, visit, node, reader=reader, modality="US", method="ellipsoid", enhancing=enhancing, volume_ml=ellipsoid.volume_ml,
+                store, visit, node, reader=reader, role=role, modality="US", method="ellipsoid", enhancing=enhancing, volume_ml=ellipsoid.volume_ml,
                 volume_interval_ml=ellipsoid.interval_ml, extra=extra, reason=why,
             )
 
@@ -96,14 +96,14 @@ class ReadingsPart(EnhancingSessionPart):
             self.notice.emit("warning", "A reading needs an open study and visit.")
             return
 
-        reader, modality = self.reader, self._modality(False)
+        reader, role, modality = self.reader, self.reading_role, self._modality(False)
         measured = status == ReadingStatus.TOO_SMALL and state.draft is not None and not state.draft.is_empty
         mask = state.draft.as_mask() if measured else None
         enhancing = self._enhancing_work(state, image, mask) if measured else None
 
         def work(_context):
             return save_reading(
-                store, visit, state.node, reader=reader, modality=modality, status=ReadingStatus(status), image=image, mask=mask, status_reason=reason, reason=reason,
+                store, visit, state.node, reader=reader, role=role, modality=modality, status=ReadingStatus(status), image=image, mask=mask, status_reason=reason, reason=reason,
                 enhancing=enhancing() if enhancing is not None else None,
             )
 
@@ -145,9 +145,9 @@ class ReadingsPart(EnhancingSessionPart):
             return True
         return self.is_drawing or self._stroke is not None or any(self.jobs.is_busy(key) for key in ("copy", f"measure-{node_id}", f"enhancing-{node_id}"))
 
-    def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None) -> None:
-        """Save what is on screen and lock it with a typed name: one job, so that no half of it can
-        be lost."""
+    def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None, *, password: str | None = None) -> None:
+        """Save what is on screen and lock it with a name and, in a study with users, the password
+        given again: one job, so that no half of it can be lost."""
         what, why_not = self.lockable(node_id)
         if what is None:
             self.notice.emit("info" if "locked already" in why_not else "warning", why_not)
@@ -167,7 +167,7 @@ class ReadingsPart(EnhancingSessionPart):
                 return kept
 
         self.jobs.start(
-            f"Locking the reading of {state.node.label}", lambda _context: store.lock_reading(save().reading_id, name, meaning), write=True, on_done=self._reading_saved
+            f"Locking the reading of {state.node.label}", lambda _context: store.lock_reading(save().reading_id, name, meaning, password=password), write=True, on_done=self._reading_saved
         )
 
     def correct_reading(self, node_id: str, reason: str) -> None:

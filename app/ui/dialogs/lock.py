@@ -16,14 +16,17 @@ def lock_meanings() -> list[str]:
 
 
 class LockDialog(Question):
-    """Emits ``locked(name, meaning)`` once the reader agreed. Not an electronic signature.
+    """Emits ``locked(name, meaning)`` once the reader agreed.
+
+    In a study without users a typed name is kept: no electronic signature. With ``signing`` it is one: the name is that
+    of who signed in, the meanings are the study's, and ``password()`` is given again.
 
     ``confirm`` is a doubt that the reader must say yes to before the lock: what is locked may not be what
     was meant."""
 
     locked = Signal(str, str)
 
-    def __init__(self, what: str, value: str, warnings: list[str] | None = None, parent: QWidget | None = None, *, confirm: str = ""):
+    def __init__(self, what: str, value: str, warnings: list[str] | None = None, parent: QWidget | None = None, *, confirm: str = "", signing=None):
         super().__init__(t("Lock reading"), what, t("Lock reading"), parent)
         figure = WrapLabel(value)
         figure.setProperty("scale", "unit")
@@ -41,27 +44,38 @@ class LockDialog(Question):
         self.name = QLineEdit()
         self.name.setMaxLength(80)
         self.name.setPlaceholderText(t("First and last name"))
+        self._signing = signing
+        self._password = QLineEdit()
+        self._password.setEchoMode(QLineEdit.EchoMode.Password)
         self.meaning = QComboBox()
         self.meaning.setMinimumContentsLength(20)
         self.meaning.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        for text in lock_meanings():
+        for text in lock_meanings() if signing is None else signing.meanings.values():
             self.meaning.addItem(t(text), text)
         self.add_field(t("Your &name"), self.name)
         self.add_field(t("&Meaning"), self.meaning)
-        self.form.addRow(
-            WrapLabel(
-                t("This is not an electronic signature. Name, meaning and time (UTC) are kept with the reading. A locked reading never changes; a correction is a new version with a reason."),
-                tone="muted",
-                small=True,
-            )
-        )
+        if signing is None:
+            words = t("This is not an electronic signature. Name, meaning and time (UTC) are kept with the reading. A locked reading never changes; a correction is a new version with a reason.")
+        else:
+            self.name.setText(signing.full_name)
+            self.name.setReadOnly(True)
+            self.add_field(t("&Password"), self._password)
+            self._password.textChanged.connect(self.check)
+            words = t("This is an electronic signature: your name, its meaning and the time (UTC) are bound to the content of the reading. A locked reading never changes; a correction is a new version with a reason.")
+        self.form.addRow(WrapLabel(words, tone="muted", small=True))
         self.name.textChanged.connect(self.check)
         self.accepted.connect(lambda: self.locked.emit(self.name.text().strip(), self.meaning.currentData()))
         self.check()
-        self.name.setFocus()
+        (self.name if signing is None else self._password).setFocus()
+
+    def password(self) -> str | None:
+        """What was given to sign with; None where a lock is no signature."""
+        return None if self._signing is None else self._password.text()
 
     def problem(self) -> str:
         """A name is needed, and a yes to what is in doubt."""
         if self._must_confirm and not self.confirm.isChecked():
             return t("Say first whether the outline is to be locked as it is.")
+        if self._signing is not None and not self._password.text():
+            return t("Give your password again to sign.")
         return "" if len(self.name.text().strip()) >= 2 else t("Type your name to lock the reading.")
