@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from app.edc.memo import once_per_snapshot
 from app.study.accepted import accepted_basis
 from app.study.followup import counting_readings
 from app.study.model import METHODS, Reading, StudySnapshot
@@ -33,8 +34,13 @@ def accepted_records(snapshot: StudySnapshot, accepted: Collection[tuple[str, in
 
     ``accepted`` None: what the study says. At most one a node, visit and modality; none where adjudication is pending.
     """
+    return _records(snapshot, None if accepted is None else frozenset(accepted))
+
+
+@once_per_snapshot
+def _records(snapshot: StudySnapshot, accepted: frozenset[tuple[str, int]] | None) -> dict[tuple[str, int], str]:
     said = accepted_basis(snapshot)
-    chosen = set(said) if accepted is None else set(accepted)
+    chosen = set(said) if accepted is None else accepted
     central = [r for r in counting_readings(snapshot.readings, locked_only=True) if r.role == CENTRAL and (r.reading_id, r.version) in chosen]
     order = {v.visit_id: (v.order, v.visit_id) for v in snapshot.visits}
     listed = [*(snapshot.protocol.get("reading") or {}).get("methods", ()), *METHODS]

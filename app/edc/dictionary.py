@@ -25,16 +25,21 @@ class Column:
     codes: tuple[str, ...] = ()
 
     def text(self, value: Any) -> str:
-        """The value as written: numbers with all their digits, lists joined by semicolons."""
-        if value is None:
-            return ""
-        if isinstance(value, bool):
-            return "1" if value else "0"
-        if isinstance(value, float):
-            return repr(value + 0.0)  # -0.0 is 0.0
-        if isinstance(value, (list, tuple)):
-            return ";".join(str(v) for v in value)
-        return str(value)
+        """The value as written: see ``text_of``."""
+        return text_of(value)
+
+
+def text_of(value: Any) -> str:
+    """A value as text: numbers with all their digits, lists joined by semicolons, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, float):
+        return repr(value + 0.0)  # -0.0 is 0.0
+    if isinstance(value, (list, tuple)):
+        return ";".join(str(v) for v in value)
+    return str(value)
 
 
 def _columns(*rows: tuple) -> tuple[Column, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.edc.dictionary import READINGS, TREATMENT, VRR, Column
+from app.edc.dictionary import READINGS, TREATMENT, VRR, Column, text_of
 
 REQUIRED = {
     "reading": ("node", "visit", "reader", "role", "modality", "method", "status", "reading_id", "version", "locked_by", "locked_utc", "dates_shifted"),
@@ -40,9 +40,7 @@ class Item:
 
     def text(self, value: Any) -> str:
         """The value as written: numbers with all their digits and without an exponent, lists joined by semicolons."""
-        if isinstance(value, float) and not isinstance(value, bool):
-            return plain_number(value)
-        return Column(self.name, self.label, self.kind).text(value)
+        return plain_number(value) if isinstance(value, float) else text_of(value)
 
 
 def plain_number(value: float) -> str:

@@ -26,6 +26,7 @@ DICTIONARY_HEAD = (
 )  # fmt: skip
 VALIDATION = {"integer": "integer", "number": "number", "date": "date_ymd", "datetime": "datetime_seconds_ymd", "text": ""}
 KEYS = ("redcap_event_name", "redcap_repeat_instrument", "redcap_repeat_instance")
+_TIMES = {(form, i.name) for form, items in FORMS.items() for i in items if i.kind == "datetime"}
 COMPLETE = "2"  # REDCap's code for a complete form
 
 
@@ -80,7 +81,7 @@ def complete_field(mapping: EdcMapping, form: str) -> str:
 def field_text(form: str, item: str, texts: dict[str, str]) -> str:
     """An item as REDCap takes it: times as ``YYYY-MM-DD HH:MM:SS`` in UTC."""
     text = texts.get(item, "")
-    if text and next(i for i in FORMS[form] if i.name == item).kind == "datetime":
+    if text and (form, item) in _TIMES:
         return text[:19].replace("T", " ")
     return text
 

@@ -57,18 +57,17 @@ class Flags:
     def __init__(self, snapshot: StudySnapshot, readings: list[Reading], accepted: Collection[tuple[str, int]]) -> None:
         visits = {v.visit_id: v for v in snapshot.visits}
         modalities = {e["criteria"]: set(e.get("modalities") or ()) for e in protocol_from(snapshot.protocol).terms.get("response") or ()}
-        self._visits, self._accepted = visits, accepted
-        self._central = [r for r in readings if r.role == "central"]
-        self._modalities = modalities
+        self._visits, self._accepted, self._modalities = visits, accepted, modalities
+        self._of: dict[tuple[str, str], list[Reading]] = {}
+        for r in readings:
+            if r.role == "central":
+                self._of.setdefault((r.subject_id, r.reader), []).append(r)
 
     def accepted(self, subject: str, reader: str, visit_id: str, criteria: str) -> bool:
         """True where every reading of this reader up to and at the visit is the accepted record."""
         order = self._visits[visit_id].order
         wanted = self._modalities.get(criteria)
-        mine = [
-            r for r in self._central
-            if r.subject_id == subject and r.reader == reader and self._visits[r.visit_id].order <= order and (not wanted or r.modality in wanted)
-        ]  # fmt: skip
+        mine = [r for r in self._of.get((subject, reader), ()) if self._visits[r.visit_id].order <= order and (not wanted or r.modality in wanted)]
         return bool(mine) and all((r.reading_id, r.version) in self._accepted for r in mine)
 
 

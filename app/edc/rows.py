@@ -7,10 +7,11 @@ from typing import Any
 
 from app.edc.accepted import CENTRAL, accepted_records
 from app.edc.dictionary import TABLES
+from app.edc.memo import once_per_snapshot
 from app.edc.treatment_rows import treatment_rows
 from app.study.canonical import canonical_json, sha256_text
 from app.study.endpoints import left_out
-from app.study.followup import counting_readings, respond
+from app.study.followup import Response, counting_readings, respond
 from app.study.model import Reading, StudySnapshot
 from app.study.readings import LOCK_NOTE
 from volumetry.outline_origin import origin_from
@@ -118,11 +119,18 @@ def outline_columns(reading: Reading) -> dict[str, Any]:
     }
 
 
+@once_per_snapshot
+def locked_response(snapshot: StudySnapshot) -> Response:
+    """The response of locked readings."""
+    return respond(snapshot, locked_only=True)
+
+
+@once_per_snapshot
 def vrr_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
     """Rows of ``vrr.csv``: follow-up readings against their baselines, both locked."""
     rows = []
     shifted = dates_shifted(snapshot)
-    answer = respond(snapshot, locked_only=True)
+    answer = locked_response(snapshot)
     out = {(r["reading_id"], r["version"]): r["reasons"] for r in left_out(answer.nodes, answer.endpoints)}
     for response in answer.nodes:
         row = response.to_dict()

@@ -14,10 +14,11 @@ from app.edc.forms import event_repeats, sent_readings
 from app.edc.items import plain_number
 from app.edc.mapping import EdcMapping
 from app.edc.responses import Flags, courses_of, diameter_sums, response_rows
+from app.edc.rows import locked_response
 from app.edc.sdtm_sums import volume_sums
 from app.edc.sdtm_terms import EVALUATORS, LATERALITY, LOCATIONS, METHODS, RS_TESTS, TR_TESTS, TU_TESTS
 from app.study.criteria import stated
-from app.study.followup import NodeResponse, respond
+from app.study.followup import NodeResponse
 from app.study.model import ABLATION_KINDS, Reading, ReadingStatus, StudySnapshot
 from app.study.protocol import protocol_from
 
@@ -33,6 +34,7 @@ class Tumours:
     def __init__(self, snapshot: StudySnapshot, mapping: EdcMapping, accepted: Collection[tuple[str, int]] | None = None) -> None:
         self.snapshot, self.mapping = snapshot, mapping
         self.visits = {v.visit_id: v for v in snapshot.visits}
+        self._shifted = {s.subject_id: s.dates_shifted for s in snapshot.subjects}
         self.nodes = {n.node_id: n for n in snapshot.nodes}
         self.accepted = accepted_records(snapshot, accepted)
         self.readings = sent_readings(snapshot)
@@ -47,7 +49,7 @@ class Tumours:
         protocol = protocol_from(snapshot.protocol)
         planned = {v.visit_id: protocol.visit(v.name) for v in snapshot.visits}
         self._known_before = {r.node_id for r in self.readings if (p := planned[r.visit_id]) is not None and p.phase == "pre"}
-        rates = {(r.reading_id, r.version): r for r in respond(snapshot, locked_only=True).nodes}
+        rates = {(r.reading_id, r.version): r for r in locked_response(snapshot).nodes}
         self._identified()
         for reading in self.readings:
             self._measured(reading, rates.get((reading.reading_id, reading.version)))
@@ -87,13 +89,13 @@ class Tumours:
         self.rows[domain].append({"STUDYID": self.mapping.sdtm["studyid"], "DOMAIN": domain, "USUBJID": self.usubjid(subject), f"{domain}SEQ": number, **values})
         return number
 
-    def _qualify(self, domain: str, subject: str, number: int, name: str, label: str, value: Any, origin: str, evaluator: str = "") -> None:
+    def _qualify(self, domain: str, subject: str, of: int | str, name: str, label: str, value: Any, origin: str, evaluator: str = "") -> None:
         if value in (None, ""):
             return
         text = plain_number(value) if isinstance(value, float) else str(value)
         self.rows[f"SUPP{domain}"].append(
             {
-                "STUDYID": self.mapping.sdtm["studyid"], "RDOMAIN": domain, "USUBJID": self.usubjid(subject), "IDVAR": f"{domain}SEQ", "IDVARVAL": str(number),
+                "STUDYID": self.mapping.sdtm["studyid"], "RDOMAIN": domain, "USUBJID": self.usubjid(subject), "IDVAR": f"{domain}{'SEQ' if isinstance(of, int) else 'SPID'}", "IDVARVAL": str(of),
                 "QNAM": name, "QLABEL": label, "QVAL": text, "QORIG": origin, "QEVAL": evaluator,
             }
         )  # fmt: skip
@@ -201,22 +203,19 @@ class Tumours:
             self._qualify("TR", reading.subject_id, number, "BLREADID", "Identity of Baseline Reading", rate.baseline_reading_id, "Assigned")
         if rate is not None and rate.vrr_viable_pct is not None and rate.parts_comparable:
             made.append(self._result(reading, "PCHGVIA", value=-rate.vrr_viable_pct, unit="%"))
-        for number in made:
-            self._record(reading, number)
+        if made:
+            self._record(reading)
 
-    def _record(self, reading: Reading, number: int) -> None:
-        """What ties a row to the signed record in the study."""
+    def _record(self, reading: Reading) -> None:
+        """What ties the rows of a reading (by TRSPID) to the signed record in the study."""
         for name, label, value in (
             ("READVER", "Version of the Reading", reading.version),
             ("LOCKUTC", "When the Reading Was Locked (UTC)", reading.locked_utc),
             ("SFTWRVER", "Software Version", reading.software_version),
             ("MASKSHA", "SHA-256 of the Outline", reading.mask_sha256),
-            ("DTSHIFT", "Dates Were Shifted", "Y" if self._shifted(reading.subject_id) else "N"),
+            ("DTSHIFT", "Dates Were Shifted", "Y" if self._shifted[reading.subject_id] else "N"),
         ):
-            self._qualify("TR", reading.subject_id, number, name, label, value, "Assigned")
-
-    def _shifted(self, subject_id: str) -> bool:
-        return next(s.dates_shifted for s in self.snapshot.subjects if s.subject_id == subject_id)
+            self._qualify("TR", reading.subject_id, reading.reading_id, name, label, value, "Assigned")
 
     def _result(self, reading: Reading, test: str, *, value: float | None = None, unit: str | None = None, text: str | None = None, **more: Any) -> int:
         written = text if value is None else plain_number(float(value))

@@ -139,8 +139,8 @@ def test_that_link_ids_and_groups_lead_from_one_dataset_to_the_other(sets: dict[
     pairs = {(r["RDOMAIN"], r["IDVAR"], r["RELTYPE"]) for r in sets["RELREC"].rows if r["RELID"] == "TUTR"}
     assert pairs == {("TU", "TULNKID", "ONE"), ("TR", "TRLNKID", "MANY")}
     for supp, parent in (("SUPPTR", "TR"), ("SUPPTU", "TU")):
-        known = {(r["USUBJID"], str(r[f"{parent}SEQ"])) for r in sets[parent].rows}
-        assert {(r["USUBJID"], r["IDVARVAL"]) for r in sets[supp].rows} <= known
+        known = {(r["USUBJID"], name, str(r.get(name))) for r in sets[parent].rows for name in (f"{parent}SEQ", f"{parent}SPID")}
+        assert {(r["USUBJID"], r["IDVAR"], r["IDVARVAL"]) for r in sets[supp].rows} <= known
 
 
 def test_that_every_volume_says_how_it_was_measured(sets: dict[str, Dataset]) -> None:
