@@ -79,7 +79,7 @@ class ReadingsPart:
 
     def _update(self, trail: TrailWriter, old: Reading, reading: Reading, reason: str | None) -> Reading:
         check_move(old.state, reading.state)
-        if reading.edition is not None and reading.edition != old.edition:
+        if reading.edition is not None and (reading.version, reading.edition) != (old.version, old.edition):
             raise changed_meanwhile()
         if any(getattr(old, name) != getattr(reading, name) for name in _IDENTITY):
             raise StudyRefused(
@@ -205,7 +205,7 @@ class ReadingsPart:
                 locked_by=None,
                 lock_meaning=None,
                 signature_id=None,
-                edition=1,
+                edition=(old.edition or 0) + 1,
             )
             rules.check_reading(new, self.blobs.exists)
             trail.insert(schema.readings, rows.reading_row(new), action="reading_corrected", reason=reason)

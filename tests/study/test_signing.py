@@ -144,4 +144,11 @@ def test_that_who_saves_over_a_newer_state_is_told(case: CaseBuilder) -> None:
         store.save_reading(replace(seen, volume_ml=2.4))
     assert store.reading(seen.reading_id).volume_ml == 2.5
     assert store.save_reading(newer) == newer  # nothing changed: nothing counted
+    measured = store.save_reading(replace(newer, state=ReadingState.MEASURED))
+    store.lock_reading(seen.reading_id, "Dr A", "read")
+    correction = store.correct_reading(seen.reading_id, "slip", volume_ml=2.6)
+    for old in (seen, newer, measured):  # what was seen before the lock is not what is being corrected
+        with refused("changed_meanwhile"):
+            store.save_reading(replace(old, state=ReadingState.MEASURED, volume_ml=2.4), reason="late")
+    assert store.reading(seen.reading_id) == correction
     assert verify(store).ok
