@@ -20,7 +20,7 @@ from app.ui.widgets.survival_plot import SurvivalPlot
 from app.ui.widgets.tables import ValueTable
 from app.ui.widgets.waterfall import Waterfall
 from app.usecases.cohort import CohortRow
-from app.usecases.cohort_tables import figure_tables, tab_text
+from app.usecases.cohort_tables import TIME_KINDS, figure_tables, tab_text
 
 STYLE = f"""
 QDialog#CohortWindow {{ background: {PANEL}; }}
@@ -31,6 +31,10 @@ QTabBar::tab:hover, QTabBar::tab:focus {{ color: {ACCENT}; }}
 QTableView#ValueTable::item {{ padding-left: 4px; padding-right: 4px; }}
 QTableView#ValueTable QHeaderView::section {{ padding: 3px 8px; }}
 """
+
+
+def _in_no_endpoint() -> str:
+    return t("This reader's readings are in no endpoint: only locked central readings are.")
 
 
 class FillTable(ValueTable):
@@ -62,11 +66,12 @@ class CohortWindow(QDialog):
         self.nodes = FillTable(node_columns(), t("Nodes at the visit"))
         self.subjects = FillTable(subject_columns(), t("Subjects at the visit"))
         self.endpoints = FillTable(endpoint_columns(), t("Endpoint tables of the whole study"))
+        self.endpoints.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # titles differ at their end
         self.figures, self.tables = QTabWidget(), QTabWidget()
         for figure, title in ((self.waterfall, t("Waterfall")), (self.spider, t("Spider")), (self.box_plot, t("Box plot")), (self.survival, t("Survival"))):
             self.figures.addTab(figure, title)
-        for table, title in ((self.nodes, t("Nodes")), (self.subjects, t("Subjects")), (self.endpoints, t("Endpoint tables"))):
-            self.tables.addTab(table, title)
+        for page, title in ((self.nodes, t("Nodes")), (self.subjects, t("Subjects")), (self._endpoint_page(), t("Endpoint tables"))):
+            self.tables.addTab(page, title)
         self._stale: set[QWidget] = set()
         self._build()
         self.figures.currentChanged.connect(lambda _n: self._draw())
@@ -79,11 +84,26 @@ class CohortWindow(QDialog):
         self._fit_to_screen()
         self.refresh()
 
+    def _endpoint_page(self) -> QWidget:
+        """The endpoint tables, with a line where there are none."""
+        self.no_endpoint = WrapLabel(tone="muted")
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.no_endpoint)
+        column.addWidget(self.endpoints, 1)
+        return page
+
+    def current_table(self) -> FillTable:
+        """The table on screen."""
+        return (self.nodes, self.subjects, self.endpoints)[self.tables.currentIndex()]
+
     def _build(self) -> None:
         self.copy_figure = self._button(t("Copy numbers"), t("Copy the numbers of this figure as a table"), self.copy_numbers)
         self.csv_figure = self._button(t("Numbers (CSV)…"), t("Write the numbers of this figure as CSV"), lambda: self._ask_folder(self.current_figure().table_names))
         self.picture_figure = self._button(t("Picture (PNG)…"), t("Write this figure as it is on screen"), self.ask_picture)
-        self.copy_table = self._button(t("Copy table"), t("Copy this table; Ctrl+C copies the chosen rows"), lambda: self.tables.currentWidget().copy_all())
+        self.copy_table = self._button(t("Copy table"), t("Copy this table; Ctrl+C copies the chosen rows"), lambda: self.current_table().copy_all())
         self.csv_all = self._button(t("All numbers (CSV)…"), t("Write every table and figure as CSV into a folder"), lambda: self._ask_folder(None))
         for tabs, buttons in ((self.figures, (self.copy_figure, self.csv_figure, self.picture_figure)), (self.tables, (self.copy_table, self.csv_all))):
             corner = QWidget()
@@ -99,7 +119,7 @@ class CohortWindow(QDialog):
         self.split.setChildrenCollapsible(False)
         self.split.setStretchFactor(0, 3)
         self.split.setStretchFactor(1, 2)
-        self.split.setSizes([560, 440])
+        self.split.setSizes([620, 380])
         self.state = QLabel()
         self.state.setProperty("tone", "muted")
         self.state.setProperty("scale", "small")
@@ -182,19 +202,21 @@ class CohortWindow(QDialog):
             self.survival: lambda: self.survival.show_curves(shown.survival, f"{self.survival.name} · {reader}", self._why_no_survival()),
             self.nodes: lambda: self.nodes.set_rows(view.table),
             self.subjects: lambda: self.subjects.set_rows(view.subjects),
-            self.endpoints: lambda: self.endpoints.set_rows(shown.lines),
+            self.endpoints: lambda: self._fill_endpoints(shown.lines),
         }
-        for part in (self.figures.currentWidget(), self.tables.currentWidget()):
+        for part in (self.figures.currentWidget(), self.current_table()):
             if part in self._stale:
                 self._stale.discard(part)
                 fill[part]()
 
+    def _fill_endpoints(self, lines) -> None:
+        self.endpoints.set_rows(lines)
+        stated = self.session.cohort_shown.view.cohort.protocol.endpoints
+        self.no_endpoint.show_text("" if lines else _in_no_endpoint() if stated else t("The protocol of this study states no endpoint."))
+
     def _why_no_survival(self) -> str:
-        view = self.session.cohort_shown.view
-        kinds = {e["kind"] for e in view.cohort.protocol.endpoints}
-        if not kinds & {"PFS", "OS"}:
-            return t("The protocol of this study states no endpoint in time.")
-        return t("This reader's readings are in no endpoint: only locked central readings are.")
+        kinds = {e["kind"] for e in self.session.cohort_shown.view.cohort.protocol.endpoints}
+        return _in_no_endpoint() if kinds & set(TIME_KINDS) else t("The protocol of this study states no endpoint in time.")
 
     def _highlight(self, row: CohortRow) -> None:
         for figure in (self.waterfall, self.spider):

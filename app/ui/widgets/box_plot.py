@@ -35,7 +35,11 @@ class BoxPlot(CohortFigure):
         self.plot.getAxis("bottom").setHeight(50 if boxes else None)
         self.plot.setXRange(-0.6, max(4.0, len(boxes) - 0.4), padding=0)
         rate_range(self.plot, [v for b in boxes for v in (b.min_pct, b.max_pct)])
-        marks = [mark("▭", REDUCED, t("quartiles and median")), mark("├", TEXT, t("whiskers: within 1.5 quartile distances")), mark("◆", WARNING, t("mean")), mark("○", MUTED, t("beyond the whiskers")), t("fewer than {n} rates: points").format(n=FEW)]
+        marks = [mark("◆", WARNING, t("mean"))]
+        if any(b.n >= FEW for b in boxes):
+            marks = [mark("▭", REDUCED, t("quartiles and median")), mark("├", TEXT, t("whiskers: within 1.5 quartile distances")), *marks, mark("○", MUTED, t("beyond the whiskers"))]
+        if any(b.n < FEW for b in boxes):
+            marks.append(mark("●", REDUCED, t("fewer than {n} rates: each one").format(n=FEW)))
         self.show_words(heading, legend_of(marks) if boxes else "", (note + " " if note else "") + (t("Comparable rates only. Point at a box for its numbers.") if boxes else t("No comparable rate here.")))
 
     def _points(self, n: int, box: Box) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 from PySide6.QtGui import QGuiApplication, QImage
 
+from app.study.model import ReadingState
 from app.study.store import StudyStore
 from app.ui import session_cohort
 from app.ui.panels.cohort import CohortSection, open_cohort
@@ -83,7 +85,7 @@ def test_that_the_cohort_is_worked_out_beside_the_window(qtbot, many):
 
 def test_that_a_filter_narrows_what_is_shown_without_gathering_again(qtbot, many):
     window = opened(qtbot, many)
-    window.tables.setCurrentWidget(window.endpoints)
+    window.tables.setCurrentIndex(2)
     lines = [x.to_dict() for x in window.endpoints.model_.rows]
     choose(qtbot, window, high_risk=True, visit="Month 3")
     assert {r.visit for r in many.cohort_shown.view.table} == {"Month 3"}
@@ -114,6 +116,23 @@ def test_that_every_figure_draws_and_tells_its_values(qtbot, many):
     assert window.box_plot.words_at(0.1, 0.0).startswith("Day 30: median ")
     assert "8 at risk" in window.survival.words_at(1.0, 50.0)
     assert window.survival.words_at(99.0, 50.0).count("not known after") == 2
+
+
+def test_that_a_site_reading_is_shown_and_in_no_endpoint(qtbot, at_work, store):
+    case_visits = {v.name: v for v in store.visits("S-001")}
+    for name, volume in (("Baseline", 3.0), ("Month 3", 2.4)):
+        draft = next(r for r in store.readings("S-001") if r.visit_id == case_visits[name].visit_id and r.role == "central")
+        store.save_reading(replace(draft, reading_id="", reader="treating", role="site", state=ReadingState.MEASURED, volume_ml=volume, volume_interval_ml=None, locked_utc=None, locked_by=None, lock_meaning=None, version=1))
+    window = opened(qtbot, at_work)
+    choose(qtbot, window, reader="treating")
+    window.tables.setCurrentIndex(2)
+    assert [round(r.vrr_pct, 6) for r in window.waterfall.rows] == [20.0]
+    assert window.waterfall.rows[0].reasons == ("role", "not_locked")
+    assert "hollow" in window.waterfall.legend.text()
+    assert window.endpoints.model_.rows == []
+    assert not window.no_endpoint.isHidden()
+    window.figures.setCurrentWidget(window.survival)
+    assert "only locked central readings" in window.survival.value.text()
 
 
 def test_that_the_chosen_node_is_marked_in_the_figures(qtbot, many):
