@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSizePolicy, QWidget
 
 from app.ui.text import t
 
@@ -35,6 +35,8 @@ class ThresholdChooser(QWidget):
         row.setSpacing(6)
         row.addWidget(self.choice, 1)
         row.addWidget(self.own, 1)
+        for box in (self.choice, self.own):  # side by side they would ask for more than the panel has
+            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.choice.activated.connect(self._chosen)
         self.own.valueChanged.connect(self.changed)
         self.own.setVisible(False)

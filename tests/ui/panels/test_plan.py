@@ -165,3 +165,11 @@ def test_that_a_click_outlines_the_kind_that_was_chosen(show, session):
     panel.anatomy.kind.setCurrentIndex(panel.anatomy.kind.findData("jugular"))
     panel.anatomy.kind.activated.emit(panel.anatomy.kind.currentIndex())
     assert session.structure_kind == "jugular"
+
+
+def test_that_a_threshold_of_ones_own_fits_the_panel(show, session, qtbot):
+    fill(session)
+    session.plan = replace(plan_of_needles(2), lethal_v_per_cm=700.0)
+    panel = show("plan")
+    assert panel.lethal.own.isVisible()
+    assert panel.scroll.widget().minimumSizeHint().width() <= panel.scroll.viewport().width()
