@@ -19,6 +19,7 @@ from app.study.model import Reading, ReadingState, SeriesRecord, TargetNode, Vis
 from app.ui.commands import StepCommand
 from app.ui.job_runner import JobRunner
 from app.ui.session_ablation_margin import AblationMarginPart
+from app.ui.session_audit import AuditPart
 from app.ui.session_board import BoardPart
 from app.ui.session_calipers import CalipersPart
 from app.ui.session_cohort import CohortPart
@@ -60,7 +61,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, ThermalRunsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, CohortPart, QObject):
+class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, ThermalRunsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, CohortPart, AuditPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -107,6 +108,7 @@ class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, No
     sign_in_asked = Signal()  # a study with users waits for somebody
     sign_in_refused = Signal(str)  # in words
     signed_in_as = Signal()
+    signed_out = Signal()
     user_changed = Signal()  # who is at work, or whether the session is locked
     worklist_changed = Signal()
     case_opened = Signal()

@@ -1,0 +1,43 @@
+"""The session's part for what goes out and what is looked over: the audit trail, exports with a preview, adjudication.
+
+Each method starts a job and hands the answer to ``done``, a refusal in words to ``refused``; whoever asked may be gone by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.study.audit import verify
+from app.ui.session_users import in_words
+from app.usecases.audit_page import AuditFilter, audit_page
+
+PAGE_KEY, VERIFY_KEY, PREVIEW_KEY, PAIRS_KEY, OUTLINES_KEY = "audit_page", "audit_verify", "export_preview", "adjudication_pairs", "adjudication_outlines"
+
+
+class AuditPart:
+    """Mixed into ``Session``; uses its jobs and study."""
+
+    def _ask_study(self, title: str, work: Callable, done: Callable, refused: Callable[[str], None], **how) -> None:
+        """Run ``work(store, context)`` unless there is no study; an answer of a study that is closed meanwhile is dropped."""
+        store = self.study
+        if store is None:
+            refused("Open a study first.")
+            return
+
+        def still_open(then: Callable) -> Callable:
+            return lambda answer: then(answer) if self.study is store else None
+
+        self.jobs.start(title, lambda context: work(store, context), on_done=still_open(done), on_refused=still_open(lambda refusal: refused(in_words(refusal))), **how)
+
+    def why_no_audit(self) -> str:
+        """Why who is at work may not see the audit trail; empty where it may be seen."""
+        return self.why_not("see_audit")
+
+    def ask_audit_page(self, chosen: AuditFilter, offset: int, done: Callable, refused: Callable[[str], None]) -> None:
+        """One page of the trail; the latest question wins."""
+        self._ask_study("Reading the audit trail", lambda store, _context: audit_page(store, chosen, offset=offset), done, refused, key=PAGE_KEY, quiet=True)
+
+    def ask_audit_check(self, anchor: Path | None, done: Callable, refused: Callable[[str], None]) -> None:
+        """Check trail, records and files against an anchor file or none."""
+        self._ask_study("Checking the audit trail", lambda store, _context: verify(store, anchor), done, refused, key=VERIFY_KEY)
