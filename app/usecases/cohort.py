@@ -22,7 +22,7 @@ from app.study.endpoint_tables import protocol_tables, summary
 from app.study.endpoints import ACCEPTED, ENDPOINT_ROLE, left_out
 from app.study.errors import StudyRefused
 from app.study.followup import NodeResponse, respond
-from app.study.model import ABLATION_KINDS, StudySnapshot, TargetNode, Visit
+from app.study.model import ABLATION_KINDS, ReadingState, StudySnapshot, TargetNode, Visit
 from app.study.protocol import StudyProtocol, protocol_from
 from volumetry.response.course import NodePair, subject_rate_of
 from volumetry.response.statistics import RESAMPLES, SEED
@@ -35,8 +35,8 @@ _YES_NO = {"yes": True, "no": False}
 
 @dataclass(frozen=True, slots=True)
 class CohortFilter:
-    """What is looked at. ``visit`` None: the visit of the primary endpoint; ``reader`` None: the accepted records where several
-    central readers have read, else the only reader. The others None: all. ``status`` is a reading's, or ``missing``."""
+    """What is looked at. ``visit`` None: the visit of the primary endpoint; ``reader`` None: the accepted records where the
+    protocol has a rule of acceptance, else the reader with most readings. The others None: all. ``status`` is a reading's, or ``missing``."""
 
     visit: str | None = None
     reader: str | None = None
@@ -161,19 +161,21 @@ def cohort_snapshot(store: Any) -> StudySnapshot:
 # -- gathering ------------------------------------------------------------------------------------
 
 
-def several_central(snapshot: StudySnapshot) -> bool:
-    """True where more than one central reader has locked a reading: then the accepted records are what counts."""
-    return len({r.reader for r in snapshot.readings if r.role == ENDPOINT_ROLE and r.locked_utc is not None}) > 1
+def has_accepted(snapshot: StudySnapshot) -> bool:
+    """True where the protocol has a rule of acceptance and a central reading is locked: then the accepted records are what counts."""
+    return bool(protocol_from(snapshot.protocol).section("adjudication")) and any(r.role == ENDPOINT_ROLE and r.state is ReadingState.LOCKED for r in snapshot.readings)
 
 
 def gather(snapshot: StudySnapshot, *, accepted: bool | None = None, as_of: dt.date | None = None, seed: int = SEED, resamples: int = RESAMPLES) -> Cohort:
     """Work everything out. ``accepted`` True: the accepted records of all central readers; False: each reader alone; None: the
-    former where several central readers have read. ``as_of`` is the day the data were cut."""
-    together = several_central(snapshot) if accepted is None else accepted
+    former where the protocol has a rule of acceptance. ``as_of`` is the day the data were cut."""
+    usual = has_accepted(snapshot)
+    together = usual if accepted is None else accepted
     states = accepted_states(snapshot) if together else []
     chosen = {(s.reading.reading_id, s.reading.version) for s in states if s.reading is not None} if together else None
     response = respond(snapshot, accepted=chosen)
-    tables = protocol_tables(snapshot, response, as_of=as_of, seed=seed, resamples=resamples)
+    pending = frozenset((s.node_id, s.visit_id) for s in states if s.basis == PENDING)
+    tables = protocol_tables(snapshot, response, as_of=as_of, seed=seed, resamples=resamples, pending=pending)
     protocol = protocol_from(snapshot.protocol)
     logs = subject_logs(snapshot)
     kinds = protocol.ablation_kinds or ABLATION_KINDS
@@ -188,7 +190,7 @@ def gather(snapshot: StudySnapshot, *, accepted: bool | None = None, as_of: dt.d
     visits = {v.visit_id: v for v in snapshot.visits}
     return Cohort(
         snapshot, protocol, together, rows, tuple(tables), (ACCEPTED,) if together else each,
-        ((ACCEPTED,) if together or several_central(snapshot) else ()) + each, _visit_names(rows), as_of, seed, resamples, ablations, logs, _held_back(states, visits, response.nodes if together else (), chosen), {(v.subject_id, v.name): v for v in snapshot.visits},
+        ((ACCEPTED,) if together or usual else ()) + each, _visit_names(rows), as_of, seed, resamples, ablations, logs, _held_back(states, visits, response.nodes if together else (), chosen), {(v.subject_id, v.name): v for v in snapshot.visits},
     )  # fmt: skip
 
 

@@ -301,7 +301,7 @@ def _one(table: Table, row: tuple) -> tuple[tuple[str, ...], tuple]:
 
 
 def cohort_of(store: Any, chosen: CohortFilter | None = None, **options: Any) -> CohortView:
-    """Gather and look in one go. A named reader of a study whose accepted records count is looked at alone. Raises ``cohort_not_shown``,
+    """Gather and look in one go. A reader who is named is looked at alone, also where accepted records count. Raises ``cohort_not_shown``,
     ``cohort_filter_refused``."""
     return view_of(cohort_for(cohort_snapshot(store), chosen, **options), chosen)
 

@@ -19,6 +19,7 @@ from app.study.followup import respond
 from app.study.model import ReadingState
 from app.study.store import StudyStore
 from app.study.users import Session
+from app.usecases.assess_response import accepted_of, response_of_snapshot
 from app.usecases.cohort import MISSING, CohortFilter, filter_from, gather, may_see_cohort, view_of
 from app.usecases.cohort_tables import cohort_of, csv_text, endpoint_lines, figure_tables, survival_of, tables_of, write_cohort
 from tests.study.builders import CaseBuilder
@@ -127,6 +128,13 @@ def test_that_endpoint_lines_print_the_numbers_of_the_tables(snapshot):
     assert [mean.low, mean.high] == primary["units"]["node"]["interval_pct"]
 
 
+def test_that_the_tables_are_those_of_the_study_response(snapshot, cohort):
+    accepted, pending = accepted_of(snapshot)
+    told = response_of_snapshot(snapshot, accepted=accepted, pending=pending)
+    assert list(cohort.tables) == [e for e in told["endpoints"] if e["set"] == "protocol"]
+    assert {r["value_pct"] for e in told["endpoints"] if e["set"] == "visit" and e["endpoint"] == "vrr_pct" and e["visit"] == "Month 12" for r in e["nodes"]} == {r.vrr_pct for r in view_of(cohort).bars}
+
+
 def test_that_numbers_at_risk_fall_from_everybody(cohort):
     for curve in survival_of(view_of(cohort)):
         at_risk = [n for _, n in curve.ticks]
@@ -148,7 +156,10 @@ def test_that_a_reader_is_looked_at_alone_or_through_accepted_records(snapshot, 
 def test_that_a_reading_that_is_not_locked_is_shown_and_left_out(snapshot):
     first = next(r for r in snapshot.readings if r.visit_id.endswith("-5") and r.volume_ml)
     readings = tuple(replace(r, state=ReadingState.MEASURED, locked_utc=None, locked_by=None) if r is first else r for r in snapshot.readings if r.reader == "reader-a")
-    view = view_of(gather(replace(snapshot, readings=readings)), CohortFilter(visit=next(v.name for v in snapshot.visits if v.visit_id == first.visit_id)))
+    chosen = CohortFilter(visit=next(v.name for v in snapshot.visits if v.visit_id == first.visit_id))
+    held = next(r for r in view_of(gather(replace(snapshot, readings=readings)), chosen).table if r.node_id == first.node_id)
+    assert (held.status, held.reasons) == (MISSING, ("not_locked",))
+    view = view_of(gather(replace(snapshot, readings=readings), accepted=False), chosen)
     row = next(r for r in view.table if r.reading_id == first.reading_id)
     assert row.reasons == ("not_locked",)
     assert row in view.bars
@@ -200,7 +211,7 @@ def test_that_the_command_line_answers_and_writes(tmp_path, capsys):
     assert main(["study", "cohort", str(tmp_path / "study"), "--filter", "visit=Month 3", "--filter", "high_risk=yes", "--out", str(tmp_path / "out"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert [n["vrr_pct"] for n in answer["nodes"]] == [75.0]
-    assert answer["filter"] == {"visit": "Month 3", "reader": "reader-a", "modality": None, "method": None, "high_risk": True, "salvage": None, "status": None}
+    assert answer["filter"] == {"visit": "Month 3", "reader": "accepted", "modality": None, "method": None, "high_risk": True, "salvage": None, "status": None}
     assert {f["path"] for f in answer["files"]} == {p.name for p in (tmp_path / "out").glob("*.csv")}
     with StudyStore.open(tmp_path / "study") as store:
         assert [e["object"] for e in store.events(limit=1)] == ["export:cohort"]

@@ -69,13 +69,13 @@ class SurvivalPlot(CohortFigure):
         marks = []
         for n, c in enumerate(curves):
             colour, style = COLOURS[n % len(COLOURS)], STYLES[n % len(STYLES)]
-            self._band(c, colour)
-            x, y = steps(c, c.free_pct)
-            self.plot.plot(x, y, pen=pg.mkPen(colour, width=2, style=style))
+            if c.n:
+                self._band(c, colour)
+                self.plot.plot(*steps(c, c.free_pct), pen=pg.mkPen(colour, width=2, style=style))
             lost = [(m, s) for m, s, k in zip(c.months, c.free_pct, c.censored, strict=True) if k]
             if lost:
                 self.plot.plot([m for m, _ in lost], [s for _, s in lost], pen=None, symbol="+", symbolSize=8, symbolPen=pg.mkPen(colour, width=1), symbolBrush=None)
-            median = t("median not reached") if c.median_months is None else t("median {n} months").format(n=number_text(c.median_months, 1))
+            median = t("nobody's clock has started") if not c.n else t("median not reached") if c.median_months is None else t("median {n} months").format(n=number_text(c.median_months, 1))
             words = f"{c.title}: {t('{events} events in {n} subjects').format(events=c.n_events, n=c.n)}, {median}"
             if c.missing:
                 words += f", {t('missing')}: {missing_words(c.missing)}"
