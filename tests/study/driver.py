@@ -28,6 +28,9 @@ class Worker:
         self.store: StudyStore | None = None
         self.codes: dict[str, int] = {}
         self.open()
+        for r in self.store._whole_snapshot().readings:  # what is there already, past what a reader sees
+            if r.reader == reader:
+                self.confirmed[(r.reading_id, r.version)] = (str(r.state), r.volume_ml)
 
     def open(self) -> None:
         """Open the study anew and sign in."""

@@ -122,8 +122,9 @@ def kill_both(place: Path, seed: int, delay_s: float) -> list[list]:
 def check_after_kill(place: Path, confirmed: dict, lines: list[list]) -> None:
     for reading_id, version, state, volume in lines:
         confirmed[(reading_id, version)] = (state, volume)
-        if state == "locked" and version > 1:
-            confirmed[(reading_id, version - 1)] = ("superseded", confirmed[(reading_id, version - 1)][1])
+        before = confirmed.get((reading_id, version - 1))  # none where the kill came between a save and its line
+        if state == "locked" and before is not None:
+            confirmed[(reading_id, version - 1)] = ("superseded", before[1])
     held = held_by(place)
     for key, (state, volume) in confirmed.items():
         # The step in which it was killed may be there or not, but whole: a reading may have moved on by one.
