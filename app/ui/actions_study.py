@@ -84,6 +84,8 @@ def limit(window) -> None:
             q.setEnabled(True)
         q.setVisible(not gone)
         q.setToolTip(tip + (f"\n{why}" if why else ""))
+    for name, button in window.tool_buttons.items():
+        button.setVisible(window.qactions[name].isVisible())
     for step, button in window.step_buttons.items():
         button.setVisible(step in s.steps_here())
         button.setEnabled(not s.is_locked)
@@ -127,6 +129,11 @@ class UserWatch(QObject):
         s = window.session
         s.sign_in_asked.connect(self.ask)
         s.user_changed.connect(self.take_user)
+        s.signed_out.connect(window.notice_bar.hide)
+        s.signed_out.connect(lambda: window.status.saved.setText(""))
+        for button in window.step_buttons.values():
+            button.clicked.connect(window.pages.back)
+        s.worklist_changed.connect(window.refresh_actions)
         window.pages.changed.connect(window.refresh_actions)
         QGuiApplication.instance().focusWindowChanged.connect(self._watch)
         if s.waits_for_sign_in:

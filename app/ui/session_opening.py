@@ -35,11 +35,11 @@ class OpeningPart:
         self.jobs.start("Making a new study", work, key="open", on_done=self.open_study)
 
     def open_study(self, folder) -> None:
-        """Open a study folder; a job. The first visit's volume follows."""
+        """Open a study by its folder, or the address of its database; a job. The first visit's volume follows."""
         from app.study.store import StudyStore
 
         def work(context):
-            store = StudyStore.open(Path(folder))
+            store = StudyStore.open(folder)
             if context.token.is_cancelled:
                 store.close()
                 context.token.check()

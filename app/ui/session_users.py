@@ -195,7 +195,7 @@ class UsersPart:
         if self.is_locked and self._unsaved:
             self.sign_in_refused.emit(t("An outline is not saved yet. Give your password first, so that it can be saved."))
             return
-        place = store.folder if store.place.url is None else store.place.url
+        place = store.place
         self.flush_drafts()
 
         def done(_result) -> None:
@@ -216,6 +216,7 @@ class UsersPart:
         self._clear_screen()
         for signal in (self.study_changed, self.visit_changed, self.nodes_changed, self.readings_changed, self.user_changed):
             signal.emit()
+        self.signed_out.emit()
 
     def _release_study(self) -> None:
         store = self.study

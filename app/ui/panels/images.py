@@ -113,10 +113,9 @@ class ImagesPanel(StepPanel):
         self.facts.show_figures(figures)
         self.facts.setVisible(bool(figures))
         self.no_series.setVisible(not figures)
-        self.import_images.setEnabled(session.study is not None)
-        self.import_images.setToolTip(
-            t("Copy images into the study, without identifying header values") if session.study is not None else t("Open a study first: images are imported into it")
-        )
+        why = t("Open a study first: images are imported into it") if session.study is None else session.why_not("images")
+        self.import_images.setEnabled(not why)
+        self.import_images.setToolTip(why or t("Copy images into the study, without identifying header values"))
         if figures:
             self.set_primary(t("Measure nodes"), True, t("Go to step 2"))
         else:

@@ -235,7 +235,7 @@ class EventForm(QWidget):
         box.addItem("–", None)
         for words, value in choices:
             box.addItem(words, value)
-        box.activated.connect(self.check)
+        box.currentIndexChanged.connect(self.check)
         return box
 
     def _choices(self, key: str) -> list[tuple[str, Any]] | None:

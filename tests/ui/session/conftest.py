@@ -17,6 +17,7 @@ from app.usecases.import_images import import_folder
 from app.usecases.readings import pack_mask
 from tests.factories import ellipsoid_image, write_ellipsoid_ct, write_ultrasound_still
 from tests.ui.session.hands import CENTRE, RADIUS_MM, READER, WAIT_MS, Told, settle
+from tests.ui.session.users import add_users, no_more_of
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +87,27 @@ def clicked(qtbot, opened) -> Session:
     qtbot.waitUntil(lambda: opened.current.measurement is not None, timeout=WAIT_MS)
     settle(qtbot, opened)
     return opened
+
+
+@pytest.fixture(scope="session")
+def users_template(template, tmp_path_factory) -> Path:
+    """The study with an administrator, a blinded reader, a site reader and one who is disabled."""
+    folder = Path(shutil.copytree(template / "study", tmp_path_factory.mktemp("users") / "study"))
+    add_users(folder)
+    return folder
+
+
+@pytest.fixture
+def users_study(users_template, tmp_path) -> Path:
+    """A copy of that study to work on."""
+    return Path(shutil.copytree(users_template, tmp_path / "users"))
+
+
+@pytest.fixture
+def window(qtbot, session, told):
+    """A window on the session, not shown."""
+    from app.ui.main_window import MainWindow
+
+    made = MainWindow(session)
+    yield made
+    no_more_of(made)
