@@ -8,6 +8,7 @@ figures, never the endpoint tables, whose sets the protocol defines.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -326,7 +327,7 @@ def view_of(cohort: Cohort, chosen: CohortFilter | None = None) -> CohortView:
     mine = [r for r in cohort.rows if r.reader == chosen.reader and chosen.modality in (None, r.modality) and chosen.method in (None, r.method) and chosen.high_risk in (None, bool(r.high_risk))]
     here = [r for r in mine if r.visit == chosen.visit]
     here += _without(cohort, chosen, {r.node_id for r in here})
-    table = tuple(sorted((r for r in here if chosen.salvage in (None, r.salvaged) and chosen.status in (None, r.status)), key=lambda r: (r.subject, r.node, r.modality, r.method)))
+    table = tuple(sorted((r for r in here if chosen.salvage in (None, r.salvaged) and chosen.status in (None, r.status)), key=lambda r: (r.subject, natural(r.node), r.modality, r.method)))
     kept = {r.node_id for r in table}
     over = [r for r in mine if r.node_id in kept and r.vrr_pct is not None]
     bars = tuple(sorted((r for r in table if r.vrr_pct is not None), key=lambda r: (r.vrr_pct, r.subject, r.node, r.modality, r.method)))
@@ -334,6 +335,11 @@ def view_of(cohort: Cohort, chosen: CohortFilter | None = None) -> CohortView:
     alike = [r for r in bars if r.comparable]
     mean = summary([r.vrr_pct for r in alike], [r.subject for r in alike], seed=cohort.seed, resamples=cohort.resamples)
     return CohortView(cohort, chosen, table, _subjects(table), bars, _lines(over), _boxes(over), kinds, sum(r.months is None for r in over), mean)
+
+
+def natural(label: str) -> tuple:
+    """A key that puts N2 before N10."""
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"([0-9]+)", label) if part)
 
 
 def _filled(cohort: Cohort, chosen: CohortFilter) -> CohortFilter:

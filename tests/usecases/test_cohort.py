@@ -20,7 +20,7 @@ from app.study.model import ReadingState
 from app.study.store import StudyStore
 from app.study.users import Session
 from app.usecases.assess_response import accepted_of, response_of_snapshot
-from app.usecases.cohort import MISSING, CohortFilter, filter_from, gather, may_see_cohort, view_of
+from app.usecases.cohort import MISSING, CohortFilter, filter_from, gather, may_see_cohort, natural, view_of
 from app.usecases.cohort_tables import cohort_of, csv_text, endpoint_lines, figure_tables, survival_of, tables_of, write_cohort
 from tests.study.builders import CaseBuilder
 from tests.study.trials import trial
@@ -44,6 +44,10 @@ def test_that_every_node_stands_in_the_table_once_with_a_rate_or_a_reason(snapsh
     assert all(r.counts or r.reasons for r in view.table)
     assert 0 < view.counts["missing"] < view.counts["nodes"]
     assert view.counts["with_rate"] + sum(r.vrr_pct is None for r in view.table) == len(view.table)
+
+
+def test_that_the_tenth_node_comes_after_the_second():
+    assert sorted(["N10", "N2", "N1", "B", "2"], key=natural) == ["2", "B", "N1", "N2", "N10"]
 
 
 def test_that_a_missing_node_says_why(snapshot, cohort):

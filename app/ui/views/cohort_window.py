@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLabel, QPushButton, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLabel, QPushButton, QSplitter, QStyledItemDelegate, QTabWidget, QVBoxLayout, QWidget
 
 from app.ui.models.cohort import counts_words, endpoint_columns, node_columns, notes_words, reader_words, subject_columns, what_is_shown
 from app.ui.text import t
@@ -35,6 +35,15 @@ QTableView#ValueTable QHeaderView::section {{ padding: 3px 8px; }}
 
 def _in_no_endpoint() -> str:
     return t("This reader's readings are in no endpoint: only locked central readings are.")
+
+
+class MiddleDelegate(QStyledItemDelegate):
+    """A cell that is shortened in its middle."""
+
+    def initStyleOption(self, option, index) -> None:
+        """As usual, but for the ellipsis."""
+        super().initStyleOption(option, index)
+        option.textElideMode = Qt.TextElideMode.ElideMiddle
 
 
 class FillTable(ValueTable):
@@ -66,7 +75,7 @@ class CohortWindow(QDialog):
         self.nodes = FillTable(node_columns(), t("Nodes at the visit"))
         self.subjects = FillTable(subject_columns(), t("Subjects at the visit"))
         self.endpoints = FillTable(endpoint_columns(), t("Endpoint tables of the whole study"))
-        self.endpoints.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # titles differ at their end
+        self.endpoints.setItemDelegateForColumn(0, MiddleDelegate(self.endpoints))  # titles differ at their end
         self.figures, self.tables = QTabWidget(), QTabWidget()
         for figure, title in ((self.waterfall, t("Waterfall")), (self.spider, t("Spider")), (self.box_plot, t("Box plot")), (self.survival, t("Survival"))):
             self.figures.addTab(figure, title)
