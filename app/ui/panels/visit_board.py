@@ -132,7 +132,8 @@ class SubjectPanel(QWidget):
 
 def event_detail(event) -> str:
     """What an event says beside its kind and date."""
-    words = [f"{k.replace('_', ' ')} {v:g}" if isinstance(v, float) else f"{k.replace('_', ' ')} {v}" for k, v in event.detail.items() if v is not None and k != "replaces"]
+    detail = {k: v for k, v in event.detail.items() if v is not None and k not in ("replaces", "test")}
+    words = [f"{k.replace('_', ' ')} {v:g}" if isinstance(v, float) else f"{k.replace('_', ' ')} {v}" for k, v in detail.items()]
     return ", ".join(words)
 
 
@@ -285,6 +286,8 @@ class EventForm(QWidget):
             if value is not None:
                 found[key] = value
         kind, reason = self.kind.currentData(), self.reason.text().strip()
+        if kind == "LAB":
+            found["test"] = "CREATININE"  # the only laboratory value that is kept
         if reason and kind not in WITHOUT_REASON:
             found["note" if kind == "ELIGIBILITY" else "reason"] = reason
         return found

@@ -11,9 +11,10 @@ from app.study.model import ReadingState
 from app.study.store import StudyStore
 from app.ui.dialogs.lock import LockDialog
 from app.ui.dialogs.sign_in import SignInDialog
+from app.ui.main_window import MainWindow
 from app.ui.pages import LOCK, WORK
 from tests.ui.session.hands import CENTRE, RADIUS_MM, settle
-from tests.ui.session.users import LEFT, READER, SITE, WORD, sign_in
+from tests.ui.session.users import LEFT, READER, SITE, WORD, no_more_of, sign_in
 
 
 def later(session, seconds: float) -> None:
@@ -96,6 +97,41 @@ def test_that_a_lock_hides_the_pictures_and_loses_nothing(qtbot, session, window
     assert (session.current.draft.array == drawn).all()
     assert session.image is not None
     session.close()
+
+
+def test_that_dialogs_go_with_the_lock_and_come_back(qtbot, session, window, users_study):
+    sign_in(qtbot, session, users_study, SITE)
+    settle(qtbot, session)
+    dialog = LockDialog("N1", "1 ml", parent=window, signing=session.signing())
+    window._remember(dialog)
+    dialog.open()
+    assert dialog.isVisible()
+    session.lock_now()
+    settle(qtbot, session)
+    assert session.is_locked
+    assert not dialog.isVisible()
+    session.unlock(WORD)
+    settle(qtbot, session)
+    assert dialog.isVisible()
+    session.lock_now()
+    settle(qtbot, session)
+    with qtbot.waitSignal(session.sign_in_asked):
+        session.sign_out()
+    settle(qtbot, session)
+    assert session.signed_in is None
+    session.cancel_sign_in()
+    session.close()
+
+
+def test_that_a_window_in_another_language_is_locked_too(qtbot, session, window, users_study):
+    sign_in(qtbot, session, users_study, SITE)
+    settle(qtbot, session)
+    session.lock_now()
+    settle(qtbot, session)
+    another = MainWindow(session)
+    assert another.pages.name == LOCK
+    assert another.case.text() == "Locked"
+    no_more_of(another)
 
 
 def test_that_work_keeps_a_session_awake(qtbot, session, told, users_study):

@@ -149,6 +149,22 @@ def test_that_a_pain_score_needs_hour_and_score_or_a_reason(qtbot, opened, board
     assert [e.detail["score"] for e in opened.study.clinical_events("S-001") if e.kind == "NRS"] == [4]
 
 
+def test_that_a_creatinine_is_logged_with_its_unit_and_counts(qtbot, opened, board):
+    form: EventForm = board.subject.form
+    form.kind.setCurrentIndex(form.kind.findData("LAB"))
+    form._build()
+    form.date.setText("2025-01-10")
+    for key, words in (("value", "97,2"), ("age_years", "60"), ("weight_kg", "72")):
+        form.fields[key].setText(words)
+    form.fields["sex"].setCurrentIndex(form.fields["sex"].findData("M"))
+    assert "every value" in form.missing()  # the unit is never guessed
+    form.fields["unit"].setCurrentIndex(form.fields["unit"].findData("umol/L"))
+    form.send.click()
+    settle(qtbot, opened)
+    row = next(r for r in opened.facts.eligibility["rows"] if r["criterion"] == "creatinine_clearance")
+    assert row["value"] == pytest.approx((140 - 60) * 72 / (97.2 / 88.4 * 72))
+
+
 def test_that_a_blinded_reader_has_no_board(qtbot, session, told, users_study):
     sign_in(qtbot, session, users_study, READER)
     settle(qtbot, session)
