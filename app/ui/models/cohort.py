@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from app.study.endpoints import ACCEPTED
@@ -59,13 +60,13 @@ def node_columns() -> tuple[Column, ...]:
     """Columns of the table of nodes at the visit."""
     return (
         Column(t("Subject"), lambda r: r.subject, weight=9),
-        Column(t("Node"), lambda r: r.node, tip=lambda r: f"{r.node} · {t(r.side)} · {r.level}" + (f"\n{t('High risk')}: {', '.join(r.high_risk)}" if r.high_risk else ""), weight=5),
-        Column(t("VRR"), lambda r: r.vrr_pct, lambda r: ("" if r.comparable or r.vrr_pct is None else "≠ ") + number_text(r.vrr_pct, 1), unit="%", colour=_vrr_colour, tip=_rate_tip, weight=6),
+        Column(t("Node"), lambda r: r.node, tip=lambda r: f"{r.node} · {side_words(r.side)} · {r.level}" + (f"\n{t('High risk')}: {', '.join(r.high_risk)}" if r.high_risk else ""), weight=5),
+        Column(t("VRR"), lambda r: r.vrr_pct, lambda r: ("" if r.comparable or r.vrr_pct is None else "≠ ") + number_text(r.vrr_pct, 1), unit="%", colour=_vrr_colour, tip=_rate_tip, weight=8),
         Column(t("95 % interval"), lambda r: None if r.interval_pct is None else r.interval_pct[0], lambda r: _interval(r) or DASH, unit="%", tip=_rate_tip, weight=10),
         Column(t("Volume"), lambda r: r.volume_ml, lambda r: number_text(r.volume_ml, volume_decimals(r.volume_ml)), unit="ml", weight=7),
         Column(t("Baseline"), lambda r: r.baseline_ml, lambda r: number_text(r.baseline_ml, volume_decimals(r.baseline_ml)), unit="ml", weight=7),
         Column(t("Status"), lambda r: status_words(r.status), colour=lambda r: MUTED if r.status == MISSING else None, weight=12),
-        Column(t("Read by"), lambda r: kind_words(r.modality, r.method), weight=9),
+        Column(t("Modality, method"), lambda r: kind_words(r.modality, r.method), weight=9),
         Column(t("Comparable"), lambda r: None if r.vrr_pct is None else t("yes") if r.comparable else t("no"), colour=lambda r: WARNING if r.vrr_pct is not None and not r.comparable else None, weight=8),
         Column(t("Salvage"), lambda r: t("yes") if r.salvaged else t("no"), weight=6, heading_tip=t("Ablated again on or before the scan")),
         Column(t("High risk"), lambda r: t("yes") if r.high_risk else t("no"), tip=lambda r: ", ".join(r.high_risk) or t("no"), weight=7),
@@ -74,6 +75,11 @@ def node_columns() -> tuple[Column, ...]:
         Column(t("Reader"), lambda r: reader_words(r.reader), hidden=True),
         Column(t("Months"), lambda r: r.months, hidden=True),
     )  # fmt: skip
+
+
+def side_words(side: str) -> str:
+    """The patient's side; a question mark where it is not stated."""
+    return {"left": t("Left"), "right": t("Right"), "midline": t("Midline")}.get(side, "?")
 
 
 def _rate_tip(row: CohortRow) -> str:
@@ -114,7 +120,7 @@ def subject_columns() -> tuple[Column, ...]:
         Column(t("Mean VRR"), lambda s: s.mean_pct, lambda s: number_text(s.mean_pct, 1), unit="%", heading_tip=t("Mean of the nodes' own rates"), weight=8),
         Column(t("Nodes"), lambda s: len(s.nodes), lambda s: t("{n} of {all}").format(n=len(s.nodes), all=s.n_nodes), tip=lambda s: ", ".join(s.nodes) or DASH, weight=6, right=True),
         Column(t("All gone"), lambda s: gone[s.all_gone], weight=7),
-        Column(t("Read by"), lambda s: kind_words(s.modality, s.method), weight=9),
+        Column(t("Modality, method"), lambda s: kind_words(s.modality, s.method), weight=9),
         Column(t("Missing"), missing, lambda s: missing(s) or DASH, colour=lambda s: WARNING if s.missing else MUTED, weight=28),
     )  # fmt: skip
 
@@ -124,7 +130,8 @@ def value_words(line: EndpointLine) -> str:
     if line.value is None:
         return DASH
     text = number_text(line.value, 0 if line.unit in ("subjects", "days") else 1)
-    return f"{text} {t(line.unit)}".strip()
+    units = {"subjects": t("subjects"), "days": t("days")}
+    return f"{text} {units.get(line.unit, line.unit)}".strip()
 
 
 def _line_tip(line: EndpointLine) -> str:
@@ -132,9 +139,9 @@ def _line_tip(line: EndpointLine) -> str:
     if line.low is not None:
         lines.append(t("95 % interval {interval} {unit}").format(interval=interval_text((line.low, line.high), 1), unit=line.unit))
     if line.interval_from:
-        lines.append(t("Interval from: {how}").format(how=line.interval_from))
+        lines.append(t("Interval from: {how}").format(how=said_source(line)))
     if line.numerator is not None:
-        lines.append(t("{n} of {all} {what}").format(n=line.numerator, all=DASH if line.denominator is None else line.denominator, what=line.of))
+        lines.append(t("{n} of {all} {what}").format(n=line.numerator, all=DASH if line.denominator is None else line.denominator, what=said_of(line)))
     if line.missing:
         lines.append(t("Missing") + f": {missing_words(line.missing)}")
     if line.seed is not None:
@@ -144,22 +151,54 @@ def _line_tip(line: EndpointLine) -> str:
 
 def said_quantity(line: EndpointLine) -> str:
     """What the line is, for people."""
-    return t(line.quantity)
+    base, _, handling = line.quantity.partition(" (sensitivity: ")
+    names = {"mean VRR": t("mean VRR"), "share with a rate": t("share with a rate"), "share": t("share"), "events": t("events"), "median": t("median"), "mean": t("mean")}
+    day = re.fullmatch(r"free of it on day ([0-9]+)", base)
+    text = t("free of it on day {day}").format(day=day.group(1)) if day else names.get(base, t(base))
+    ways = {"last pre salvage volume": t("last volume before the salvage"), "events after 2 or more missed visits censored": t("events after 2 or more missed visits censored")}
+    return text + (f" ({t('sensitivity')}: {ways.get(handling[:-1], t(handling[:-1]))})" if handling else "")
+
+
+def said_of(line: EndpointLine) -> str:
+    """What the denominator counts, for people."""
+    base, _, partial = line.of.partition(", ")
+    names = {
+        "nodes": t("nodes"), "subjects": t("subjects"), "subjects (sum of volumes)": t("subjects (sum of volumes)"), "subjects (mean of nodes)": t("subjects (mean of nodes)"), "treated nodes of the set": t("treated nodes of the set"),
+        "nodes assessed in the window": t("nodes assessed in the window"), "nodes assessed in the window or recurred before": t("nodes assessed in the window or recurred before"), "treated subjects": t("treated subjects"),
+        "treated subjects (all nodes gone)": t("treated subjects (all nodes gone)"), "treated subjects (any recurrence)": t("treated subjects (any recurrence)"), "subjects that could be judged": t("subjects that could be judged"),
+        "subjects whose clock has started": t("subjects whose clock has started"), "subjects whose series decides it": t("subjects whose series decides it"),
+    }  # fmt: skip
+    return names.get(base, t(base)) + (t(", {n} with a node missing").format(n=partial.split(" ", 1)[0]) if partial.endswith("with a node missing") else f", {partial}" if partial else "")
+
+
+def said_source(line: EndpointLine) -> str:
+    """How the interval was made, for people."""
+    names = {
+        "subject-clustered bootstrap": t("subjects resampled"), "Wilson": t("Wilson"), "none: all nodes alike": t("none: all nodes alike"), "complementary log-log band": t("complementary log-log band"),
+        "Kaplan–Meier": t("Kaplan–Meier"), "none": t("none"), "Kaplan–Meier; none: the curve never falls to one half": t("none: the curve never falls to one half"),
+    }  # fmt: skip
+    return names.get(line.interval_from, t(line.interval_from) if line.interval_from else "")
+
+
+def rank_words(rank: str) -> str:
+    """The rank of an endpoint, for people."""
+    names = {"primary": t("primary"), "secondary": t("secondary"), "exploratory": t("exploratory"), "tolerability": t("tolerability")}
+    return names.get(rank, t(rank) if rank else "")
 
 
 def endpoint_columns() -> tuple[Column, ...]:
     """Columns of the endpoint tables, one number a row."""
     return (
         Column(t("Endpoint"), lambda x: x.title, tip=_line_tip, weight=22),
-        Column(t("Rank"), lambda x: t(x.rank), weight=7),
+        Column(t("Rank"), lambda x: rank_words(x.rank), weight=7),
         Column(t("Quantity"), said_quantity, tip=_line_tip, weight=14),
         Column(t("Value"), lambda x: x.value, value_words, tip=_line_tip, colour=lambda x: MUTED if x.value is None else None, weight=7, right=True),
         Column(t("95 % interval"), lambda x: x.low, lambda x: interval_text((x.low, x.high), 1) if x.low is not None else DASH, tip=_line_tip, weight=9, right=True),
         Column(t("n / of"), lambda x: x.numerator, lambda x: f"{DASH if x.numerator is None else x.numerator} / {DASH if x.denominator is None else x.denominator}", tip=_line_tip, weight=7, right=True),
-        Column(t("Of"), lambda x: x.of, tip=_line_tip, weight=14),
+        Column(t("Of"), said_of, tip=_line_tip, weight=14),
         Column(t("Missing"), lambda x: missing_words(x.missing) or None, lambda x: missing_words(x.missing) or DASH, tip=_line_tip, colour=lambda x: WARNING if x.missing else MUTED, weight=15),
         Column(t("Seed"), lambda x: x.seed, lambda x: DASH if x.seed is None else str(x.seed), tip=_line_tip, weight=6, right=True),
-        Column(t("Interval from"), lambda x: x.interval_from, hidden=True),
+        Column(t("Interval from"), said_source, hidden=True),
         Column(t("Resamples"), lambda x: x.resamples, hidden=True),
         Column(t("Denominator"), lambda x: x.denominator, hidden=True),
     )  # fmt: skip
