@@ -23,12 +23,15 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "export_dicom": ("export",),
     "export_pdf": ("export",),
     "visit_board": BOARD_RIGHTS,
+    "export_edc": ("export",),
+    "audit_trail": ("see_audit",),
+    "adjudicate": ("adjudicate",),
     **dict.fromkeys(("worklist", "next_case"), ANY_READER),
     **dict.fromkeys(("fill", "keep_largest", "grow", "shrink", "smooth", "clear", "node", "livewire", "brush", "eraser", "contour", "scribble", "region", "threshold", "cut", "interpolate", "ellipsoid", "scale"), ANY_READER),
     **dict.fromkeys(("needle", "structure", "suggest", "solve", "drop_needle"), ("plan",)),
 }
 # What does not exist while somebody reads blinded.
-NOT_BLINDED = ("cohort", "layout_compare", "compare_plane", "compare_switch", "compare_end", "landmark", "drop_landmark", "copy_outline", "visit_board", "needle", "structure", "suggest", "solve", "drop_needle", "show_field", "import_images", "pacs_query", "pacs_receive", "pacs_send", "export_csv", "export_dicom", "export_pdf")  # fmt: skip
+NOT_BLINDED = ("cohort", "layout_compare", "compare_plane", "compare_switch", "compare_end", "landmark", "drop_landmark", "copy_outline", "visit_board", "needle", "structure", "suggest", "solve", "drop_needle", "show_field", "import_images", "pacs_query", "pacs_receive", "pacs_send", "export_csv", "export_dicom", "export_pdf", "export_edc", "audit_trail")  # fmt: skip
 IN_SEQUENCE = ("layout_compare", "compare_plane", "compare_switch", "compare_end", "landmark", "drop_landmark")
 ALWAYS = ("quit", "keys", "about")
 WATCHED = "nodusWatched"
@@ -37,6 +40,8 @@ _MOVES = (QEvent.Type.KeyPress, QEvent.Type.MouseButtonPress, QEvent.Type.MouseM
 
 def study_actions(window) -> list[Action]:
     """Board, worklist, lock and sign-out for a ``MainWindow``."""
+    from app.ui.actions_exports import exports_actions
+
     s = window.session
 
     def show(name: str):
@@ -54,6 +59,7 @@ def study_actions(window) -> list[Action]:
         Action("next_case", t("Next case"), "study", s.open_next_case, ("F4",), tip=t("The next entry of the worklist that is not locked"), group=4, enabled=lambda: signed_in() and s.next_item() is not None),
         Action("lock_now", t("Lock the window"), "study", s.lock_now, ("Ctrl+Alt+L",), tip=t("Hides everything until you give your password; nothing is lost"), group=5, enabled=signed_in),
         Action("sign_out", t("Sign out"), "study", s.sign_out, tip=t("Saves, and lets somebody else sign in to this study"), group=5, enabled=signed_in),
+        *exports_actions(window),
     ]  # fmt: skip
 
 

@@ -41,3 +41,29 @@ class AuditPart:
     def ask_audit_check(self, anchor: Path | None, done: Callable, refused: Callable[[str], None]) -> None:
         """Check trail, records and files against an anchor file or none."""
         self._ask_study("Checking the audit trail", lambda store, _context: verify(store, anchor), done, refused, key=VERIFY_KEY)
+
+    def ask_export_preview(self, format_: str, subject_id: str | None, mapping_file: Path | None, done: Callable, refused: Callable[[str], None]) -> None:
+        """What an export would hand over; nothing leaves the study. The latest question wins."""
+
+        def work(store, _context):
+            from app.usecases.export_preview import preview_export  # loads the writers
+
+            return preview_export(store, format_, subject_id=subject_id, mapping_file=mapping_file)
+
+        self._ask_study("Preparing the preview", work, done, refused, key=PREVIEW_KEY, quiet=True)
+
+    def export_to(self, format_: str, out: Path, subject_id: str | None, mapping_file: Path | None, done: Callable, refused: Callable[[str], None]) -> None:
+        """Export into the folder ``out``; ``done`` gets the receipt, which is kept with the report's as well."""
+        self.flush_drafts()
+
+        def work(store, _context) -> dict:
+            from app.usecases.export_edc import export_study  # loads the writers
+
+            return export_study(store, format_, out, subject_id=subject_id, mapping_file=mapping_file)
+
+        def written(receipt: dict) -> None:
+            self.last_exports = [*getattr(self, "last_exports", []), receipt]
+            self._say_saved("export written")
+            done(receipt)
+
+        self._ask_study(f"Exporting {format_}", work, written, refused, write=True)

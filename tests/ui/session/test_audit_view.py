@@ -74,7 +74,7 @@ def test_that_each_filter_narrows_to_what_fits(store):
 
 
 def test_that_who_may_not_see_the_trail_gets_no_page(store):
-    add_people(store)
+    add_people(store, "reader-a", "monitor")
     as_user(store, "reader-a")
     with refused("right_missing"):
         audit_page(store)
@@ -139,7 +139,7 @@ def test_that_the_window_goes_with_the_right_to_see_it(qtbot, at_work, store):
     window = opened(qtbot, at_work)
     window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
     told = Told(at_work)
-    add_people(store)
+    add_people(store, "reader-a")
     as_user(store, "reader-a")
     at_work.user_changed.emit()
     assert not window.isVisible()

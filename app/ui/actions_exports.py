@@ -1,0 +1,29 @@
+"""Exports with a preview, the audit trail and adjudication, as entries of the list in ``actions``."""
+
+from __future__ import annotations
+
+from app.ui.actions import Action
+from app.ui.text import t
+
+
+def exports_actions(window) -> list[Action]:
+    """The ways to them for a ``MainWindow``."""
+    s = window.session
+
+    def export() -> None:
+        from app.ui.dialogs.export_edc import open_export
+
+        open_export(s, window)
+
+    def audit() -> None:
+        from app.ui.dialogs.audit_view import open_audit
+
+        open_audit(s, window)
+
+    def has_study() -> bool:
+        return s.study is not None
+
+    return [
+        Action("export_edc", t("Export with a preview…"), "study", export, ("Ctrl+E",), tip=t("Every format; what goes out, what stays and why, and the receipt"), group=2, enabled=lambda: has_study() and not s.is_blinded and not s.why_not("export")),
+        Action("audit_trail", t("Audit trail…"), "study", audit, ("Ctrl+Alt+A",), tip=t("Every event of the study, and the check that none was changed"), group=4, enabled=lambda: has_study() and not s.is_blinded and not s.why_no_audit()),
+    ]
