@@ -31,6 +31,8 @@ from volumetry.errors import Cancelled, NodusError
 ProgressReport = Callable[[str, float | None], object]
 """``progress(message, fraction)``; the fraction runs from 0 to 1, None where unknown."""
 
+# What says in ISO 2022 that Chinese follows (IR 58, PS3.3 C.12.1.1.2).
+TO_GB2312 = "\x1b$)A"
 # Values longer than this are left in the file while headers are read (private blobs, icons).
 DEFER_BYTES = 4_000_000
 # A single frame above this is not a medical picture but a damaged or hostile header.
@@ -51,7 +53,6 @@ class DicomRefused(NodusError):
     ``header_size_mismatch``, ``not_an_image``, ``codec_missing``, ``decode_failed``, ``too_large``."""
 
     default_code = "unreadable"
-
 
 def check_cancelled(should_cancel: Callable[[], bool] | None) -> None:
     """Raise ``Cancelled`` where the caller asked to stop."""
@@ -74,10 +75,15 @@ def text(ds: Dataset, keyword: str) -> str | None:
     if value is None:
         return None
     if type(value) is str:
-        return value.strip() or None
+        return without_escapes(value).strip() or None
     if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
-        return "\\".join(str(v) for v in value).strip() or None
-    return str(value).strip() or None
+        return "\\".join(without_escapes(str(v)) for v in value).strip() or None
+    return without_escapes(str(value)).strip() or None
+
+
+def without_escapes(words: str) -> str:
+    """Text of ISO 2022 IR 58 (Chinese) without the codes that say so: pydicom decodes it and leaves them in."""
+    return words.replace(TO_GB2312, "") if TO_GB2312 in words else words
 
 
 def value_of(ds: Dataset, keyword: str):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
-from dicom_io.headers import ProgressReport
+from dicom_io.headers import ProgressReport, without_escapes
 from volumetry.errors import NodusError
 
 ShouldCancel = Callable[[], bool]
@@ -319,9 +319,9 @@ def result_from(level: Literal["study", "series"], get: Callable[[str], str], st
         study_uid=study,
         series_uid=None if is_study else series,
         patient_id=get("PatientID"),
-        patient_name=get("PatientName"),
+        patient_name=without_escapes(get("PatientName")),
         study_date=date,
-        description=get("StudyDescription" if is_study else "SeriesDescription"),
+        description=without_escapes(get("StudyDescription" if is_study else "SeriesDescription")),
         modality=get("ModalitiesInStudy" if is_study else "Modality"),
         series_number=None if is_study else _count(get("SeriesNumber")),
         series_count=_count(get("NumberOfStudyRelatedSeries")) if is_study else None,

@@ -16,7 +16,7 @@ from importlib import resources
 from volumetry.errors import NodusError
 
 ENGLISH = "en"
-_HOLE = re.compile(r"\{\}")
+_HOLE = re.compile(r"(?:\{\})+")  # parts that vary beside each other are one
 _language = ENGLISH
 _texts: dict[str, str] = {}
 _patterns: list[tuple[re.Pattern, str]] = []
@@ -85,7 +85,10 @@ def said(sentence: str) -> str:
             return words.format(*(said(part) for part in found.groups()))
     # Names may hold a full stop, so only a capital letter after it begins another sentence.
     parts = re.split(r"(?<=[.!?;:]) (?=[A-Z])", sentence)
-    return " ".join(said(part) for part in parts) if len(parts) > 1 else sentence
+    if len(parts) > 1:
+        return " ".join(said(part) for part in parts)
+    parts = sentence.split(", ")  # a list
+    return ", ".join(said(part) for part in parts) if len(parts) > 1 else sentence
 
 
 def told(message: str, code: str) -> str:

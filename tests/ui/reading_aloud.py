@@ -63,7 +63,7 @@ KEPT = frozenset(
         "tls",
         "host",
         "cluster",
-        "UTC",
+        "UTC", "III", "VII", "ECG", "IEEE", "TMI", "Trans", "Med", "Imaging", "nbsp",
         "LPS",
         "Bland",
         "Altman",
@@ -134,5 +134,5 @@ def english_in(text: str, data: tuple[str, ...] = ()) -> list[str]:
     keeps are taken away."""
     for name in sorted(filter(None, data), key=len, reverse=True):
         text = text.replace(name, " ")
-    text = re.sub(r"<[^>]+>|\[[a-z_]+\]|\S*[/\\]\S*", " ", text)  # marks of rich text, codes, places
+    text = re.sub(r"<[^>]+>|&nbsp;|\[[a-z_]+\]|\S*[/\\]\S*", " ", text)  # marks of rich text, codes, places
     return [word for word in WORD.findall(text) if word not in KEPT]

@@ -1,5 +1,5 @@
 """What the window can show, read out of the source: every text given to ``t()``, the tables whose entries are given to it,
-and the sentences that other parts put together (refusals and findings excepted where they are shown with their code)."""
+and the sentences that other parts of the program put together. ``python -m tests.ui.translations`` says what is missing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ast
 import importlib
 import json
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ TABLES = (
     ("app.ui.dialogs.pacs_door", "ENCRYPTIONS"), ("app.ui.dialogs.pacs_peers", "TLS_NAMES"), ("app.ui.dialogs.pacs_peers", "SIGN_INS"), ("app.ui.dialogs.pacs_peers", "RETRIEVES"),
     ("app.ui.dialogs.pacs_query", "COLUMNS"), ("app.ui.dialogs.pacs_receive", "COLUMNS"), ("app.ui.dialogs.pacs_send", "EXPORTS_SAY"), ("app.ui.dialogs.pacs_send", "FOLDER_SAYS"),
     ("app.ui.models.pacs", "DATE_NAMES"), ("app.ui.panels.report", "DICOM_KINDS"), ("app.ui.session_ablation_margin", "MEASURING"), ("planning.anatomy", "REQUIRED"),
-    ("app.ui.views.colour_tables", "MARGIN_BANDS"), ("volumetry.quantity", "QUANTITIES"), ("volumetry.uncertainty", "OUTLINED"),
+    ("app.ui.views.colour_tables", "MARGIN_BANDS"), ("volumetry.quantity", "QUANTITIES"), ("volumetry.uncertainty", "OUTLINED"), ("volumetry.calibration", "DATA_TYPES"), ("volumetry.calibration", "SPATIAL_FORMATS"),
 )  # fmt: skip
 # Names of the planning rooms that the window shows with a capital letter.
 CAPITALISED = (("planning.schematic", "KINDS"), ("planning.schematic", "SIDES"), ("app.usecases.structures", "NECK_STRUCTURES"), ("app.ui.panels.plan_schematic", "DIRECTIONS"))
@@ -29,6 +30,10 @@ SAYING = {"emit": (1, 0), "start": (0,), "_push": (0,), "_say_saved": (0,), "Ste
 FINDINGS = ("Finding", "Constraint", "_warn", "add", "Reason", "SkippedFile")
 NOT_IN_THE_WINDOW = ("app/usecases/bench.py", "app/usecases/selftest.py", "app/usecases/deidentify.py", "app/usecases/demo.py")
 KEYED = ("FIELDS", "DICOM_KINDS", "WAYS")  # rows whose first entry is a key
+# Put together from pieces, or kept in data, where no reading of the source finds them.
+COMPOSED = (
+    "{} ({})", "preset {}", "{}, give or take {} %", "background", "{}; {} left out: {}", "{}, {} were there already", "{}; {} not taken, the first: {}", "central", "site",
+)  # fmt: skip
 WORDS = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -56,15 +61,21 @@ def _is_t(node: ast.AST) -> bool:
 
 
 @cache
+def _tree(path: Path) -> ast.AST:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _trees(*packages: str) -> list[tuple[str, ast.AST]]:
-    return [(p.relative_to(ROOT).as_posix(), ast.parse(p.read_text(encoding="utf-8"))) for package in packages for p in sorted((ROOT / package).rglob("*.py"))]
+    return [(p.relative_to(ROOT).as_posix(), _tree(p)) for package in packages for p in sorted((ROOT / package).rglob("*.py"))]
 
 
+@cache
 def spoken() -> dict[str, str]:
     """Every literal given to ``t()`` in the window, and the file it stands in."""
     return {text: path for path, tree in _trees("app/ui") for node in ast.walk(tree) if _is_t(node) and node.args for text in templates(node.args[0]) if text}
 
 
+@cache
 def tabled() -> dict[str, str]:
     """Every text of the tables, and where it stands."""
     found: dict[str, str] = {}
@@ -90,6 +101,10 @@ def tabled() -> dict[str, str]:
     for module, name in CAPITALISED:
         for entry in getattr(importlib.import_module(module), name):
             take((entry if isinstance(entry, str) else entry[0]).capitalize(), f"{module}.{name}")
+    for file in sorted((ROOT / "resources" / "tissues").glob("*.json")):
+        found[json.loads(file.read_text(encoding="utf-8"))["name"]] = "resources/tissues"
+    for entry in json.loads((ROOT / "resources" / "repeatability" / "published.json").read_text(encoding="utf-8"))["volumes"].values():
+        found[entry["source"]] = "resources/repeatability"
     for structure in importlib.import_module("planning.anatomy").REQUIRED["neck"]:
         for side in ("left", "right"):
             take(f"{side} {structure}", "planning.anatomy.REQUIRED")
@@ -103,9 +118,10 @@ def is_said(text: str, least: int = 1) -> bool:
     return " " in text.strip() or text[:1].isupper()
 
 
+@cache
 def put_together() -> dict[str, str]:
     """Sentences of the window outside ``t()``, of findings and constraints of the rooms below, and of jobs under way."""
-    found: dict[str, str] = {}
+    found: dict[str, str] = dict.fromkeys(COMPOSED, "put together from pieces")
 
     def take(path: str, node: ast.AST, least: int) -> None:
         if not _is_t(node):
@@ -154,3 +170,23 @@ def anywhere() -> set[str]:
 def content(language: str) -> dict:
     """What a language's file holds."""
     return json.loads((I18N / f"{language}.json").read_text(encoding="utf-8"))
+
+
+@cache
+def shown() -> dict[str, str]:
+    """Everything that needs a translation, and where it stands."""
+    return put_together() | tabled() | spoken()
+
+
+def main() -> None:
+    """Say what a translation lacks and what it holds for nothing: ``python -m tests.ui.translations zh-CN``."""
+    held = content(sys.argv[1] if len(sys.argv) > 1 else "zh-CN")
+    wanted, there = shown(), anywhere()
+    for text in sorted(wanted.keys() - held["texts"].keys() - held["sentences"].keys(), key=lambda text: wanted[text]):
+        print(f"missing  {wanted[text]}: {text!r}")
+    for text in sorted((held["texts"].keys() - wanted.keys()) | (held["sentences"].keys() - wanted.keys() - there)):
+        print(f"gone     {text!r}")
+
+
+if __name__ == "__main__":
+    main()

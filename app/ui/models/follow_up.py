@@ -41,7 +41,7 @@ def _tip(row: dict, name: str, value: float | None, interval, decimals: int, uni
         lines.append(why)
     method, modality = row.get("method"), row.get("modality")
     if method or modality:
-        lines.append(" · ".join(str(v) for v in (modality, method) if v))
+        lines.append(" · ".join(t(str(v)) for v in (modality, method) if v))
     if row.get("reader"):
         lines.append(t("Reader: {reader}").format(reader=row["reader"]))
     return "\n".join(lines)

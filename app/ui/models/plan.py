@@ -153,7 +153,7 @@ def structure_columns() -> tuple[Column, ...]:
     return (
         Column(t("Structure"), lambda r: r.name, weight=9),
         Column(t("Role"), lambda r: r.role, lambda r: roles.get(r.role, r.role), weight=4),
-        Column(t("Tissue"), lambda r: r.tissue, lambda r: r.tissue.replace("_", " ") + (" *" if r.assumed else ""), tip=lambda r: r.tissue.replace("_", " ") + ("\n" + t("Assumed: no measured conductivity for this tissue.") if r.assumed else ""), weight=6),
+        Column(t("Tissue"), lambda r: r.tissue, lambda r: t(r.tissue).replace("_", " ") + (" *" if r.assumed else ""), tip=lambda r: t(r.tissue).replace("_", " ") + ("\n" + t("Assumed: no measured conductivity for this tissue.") if r.assumed else ""), weight=6),
     )
 
 

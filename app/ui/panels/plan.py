@@ -316,7 +316,7 @@ class PlanPanel(StepPanel):
         self.structures.setVisible(bool(rows))
         self.anatomy.refresh()
         names = {r.tissue for r in rows if r.assumed} | ({plan.background} if is_assumed(presets, plan.background) else set())
-        assumed = ", ".join(sorted(n.replace("_", " ") for n in names))
+        assumed = ", ".join(sorted(t(n).replace("_", " ") for n in names))
         self.assumed.show_text(t("* Assumed conductivity: {names}. The field is an estimate.").format(names=assumed) if assumed and rows else "")
 
     def _show_gauges(self, answer: dict) -> None:

@@ -38,10 +38,10 @@ def region_words(calibration, x: float, y: float) -> str:
     except CalibrationRefused as refused:
         here = [r for r in calibration.regions if r.holds(x, y)]
         if here:
-            return t("region {n}: {kind}, no lengths").format(n=here[0].index + 1, kind=SPATIAL_FORMATS.get(here[0].spatial_format, "?"))
+            return t("region {n}: {kind}, no lengths").format(n=here[0].index + 1, kind=t(SPATIAL_FORMATS.get(here[0].spatial_format, "?")))
         return t("outside the calibrated part") if refused.code == "outside_regions" else t("no lengths here")
     if scale.region is None:
         return f"{scale.mm_per_px_x:.3f} mm/px " + t("(by hand)")
     region = next(r for r in calibration.regions if r.index == scale.region)
     kind = DATA_TYPES.get(region.data_type, "?")
-    return t("region {n}: {kind}").format(n=scale.region + 1, kind=kind) + f" {scale.mm_per_px_x:.3f} × {scale.mm_per_px_y:.3f} mm/px"
+    return t("region {n}: {kind}").format(n=scale.region + 1, kind=t(kind)) + f" {scale.mm_per_px_x:.3f} × {scale.mm_per_px_y:.3f} mm/px"
