@@ -122,8 +122,9 @@ def kill_both(place: Path, seed: int, delay_s: float) -> list[list]:
 def check_after_kill(place: Path, confirmed: dict, lines: list[list]) -> None:
     for reading_id, version, state, volume in lines:
         confirmed[(reading_id, version)] = (state, volume)
-        before = confirmed.get((reading_id, version - 1))  # none where the kill came between a save and its line
-        if state == "locked" and before is not None:
+        # A kill may come between a save and its line: then the version before is not known, or not as it was locked.
+        before = confirmed.get((reading_id, version - 1))
+        if state == "locked" and before is not None and before[0] == "locked":
             confirmed[(reading_id, version - 1)] = ("superseded", before[1])
     held = held_by(place)
     for key, (state, volume) in confirmed.items():
