@@ -35,6 +35,7 @@ NOT_BLINDED = ("cohort", "layout_compare", "compare_plane", "compare_switch", "c
 IN_SEQUENCE = ("layout_compare", "compare_plane", "compare_switch", "compare_end", "landmark", "drop_landmark")
 ALWAYS = ("quit", "keys", "about")
 WATCHED = "nodusWatched"
+NAME_PX = 240
 _MOVES = (QEvent.Type.KeyPress, QEvent.Type.MouseButtonPress, QEvent.Type.MouseMove, QEvent.Type.Wheel, QEvent.Type.TouchBegin)
 
 
@@ -113,13 +114,14 @@ class UserButton(QToolButton):
             menu.addAction(window.qactions[name])
         self.setMenu(menu)
         self.session.user_changed.connect(self.refresh)
+        self.session.study_changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """The name and roles of now."""
         words = self.session.user_words()
         self.setVisible(bool(words))
-        self.setText(words + " ▾")
+        self.setText(self.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, NAME_PX) + " ▾")
         self.setAccessibleName(words)
         self.setToolTip(words)
 

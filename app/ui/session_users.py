@@ -122,8 +122,10 @@ class UsersPart:
         return super().may_compare() and (not self.is_blinded or self.reads_in_sequence)
 
     def lockable(self, node_id: str) -> tuple[str | None, str]:
-        """As ever, and nothing for who makes no readings."""
+        """As ever, and nothing for who makes no readings, or at a visit that a blinded reader has open only to look."""
         why = self.why_not(*ANY_READER)
+        if not why and self.is_blinded and self.case_item is not None and self.visit is not None and self.visit.visit_id != self.case_item.visit_id:
+            why = t("This visit is open to look only: the case to read is another one.")
         return (None, why) if why else super().lockable(node_id)
 
     # ---- signing in -------------------------------------------------------------------------------

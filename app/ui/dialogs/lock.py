@@ -19,7 +19,7 @@ class LockDialog(Question):
     """Emits ``locked(name, meaning)`` once the reader agreed.
 
     In a study without users a typed name is kept: no electronic signature. With ``signing`` it is one: the name is that
-    of who signed in, the meanings are the study's, and ``password()`` is given again.
+    of who signed in, the meanings are the study's, and ``proof()`` holds the password that was given again.
 
     ``confirm`` is a doubt that the reader must say yes to before the lock: what is locked may not be what
     was meant."""
@@ -68,9 +68,9 @@ class LockDialog(Question):
         self.check()
         (self.name if signing is None else self._password).setFocus()
 
-    def password(self) -> str | None:
-        """What was given to sign with; None where a lock is no signature."""
-        return None if self._signing is None else self._password.text()
+    def proof(self) -> dict[str, str]:
+        """What goes with a lock beside name and meaning: the password of a signature."""
+        return {} if self._signing is None else {"password": self._password.text()}
 
     def problem(self) -> str:
         """A name is needed, and a yes to what is in doubt."""

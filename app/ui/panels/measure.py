@@ -267,7 +267,7 @@ class MeasurePanel(StepPanel):
         warnings = [row.message for row in self.warnings.rows if gap is None or row.message != gap.message]
         confirm = "" if gap is None else gap.message + " " + t("Cancel and fill them (I), or lock the outline as it is.")
         dialog = self.dialog = LockDialog(title, value, warnings, self.window(), confirm=confirm, signing=self.session.signing())
-        dialog.locked.connect(lambda name, meaning: self.session.lock_reading(node.node_id, name, meaning, password=dialog.password()))
+        dialog.locked.connect(lambda name, meaning: self.session.lock_reading(node.node_id, name, meaning, **dialog.proof()))
         self.dialog.open()
 
     def _needs_reason(self, state: NodeState, status: str) -> bool:

@@ -210,7 +210,7 @@ def test_that_a_lock_is_a_signature_with_the_password_again(qtbot, session, told
     assert session.subject_readings == [] or session.subject_readings[0].state != ReadingState.LOCKED
     dialog._password.setText(WORD)
     assert dialog.accept_button.isEnabled()
-    session.lock_reading(node, "Sofia Site", dialog.meaning.currentData(), password=dialog.password())
+    session.lock_reading(node, "Sofia Site", dialog.meaning.currentData(), **dialog.proof())
     settle(qtbot, session)
     kept = session.current.reading
     assert kept.state == ReadingState.LOCKED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,27 @@ def test_that_one_key_opens_the_next_case_and_a_lock_counts(qtbot, blinded):
     blinded.open_case(first)
     settle(qtbot, blinded)
     assert blinded.current.reading.state == ReadingState.LOCKED
+
+
+def test_that_nothing_is_locked_at_a_visit_that_is_only_looked_at(qtbot, blinded):
+    open_first(qtbot, blinded)
+    other = next(i for i in blinded.worklist if i.visit_id != blinded.case_item.visit_id)
+    assert "only" not in blinded.lockable(blinded.current_node_id)[1]
+    blinded._case = replace(blinded._case, item=other)
+    what, why = blinded.lockable(blinded.current_node_id)
+    assert what is None
+    assert "to look only" in why
+
+
+def test_that_looking_at_loose_pictures_ends_the_session(qtbot, blinded, window, template):
+    open_first(qtbot, blinded)
+    assert window.user_button.isVisibleTo(window)
+    blinded.open_folder(template / "dicom" / "Baseline" / "ct")
+    qtbot.waitUntil(lambda: blinded.study is None and blinded.image is not None)
+    settle(qtbot, blinded)
+    assert not window.user_button.isVisibleTo(window)
+    assert blinded.case_code == ""
+    assert window.qactions["step_follow_up"].isVisible()
 
 
 def test_that_the_list_tells_place_state_and_what_comes_next(qtbot, blinded):
