@@ -95,7 +95,8 @@ def told(message: str, code: str) -> str:
     """A finding's or refusal's sentence in the reader's language; where there is none, in English with its code, by which
     it stands in the documentation."""
     words = said(message)
-    return f"{message} [{code}]" if _texts and words == message and code else words
+    is_english = words == message and not any(ord(letter) > 0x2FFF for letter in words)
+    return f"{message} [{code}]" if _texts and is_english and code else words
 
 
 def _content(code: str) -> dict:

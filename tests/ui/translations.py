@@ -21,7 +21,7 @@ TABLES = (
     ("app.ui.dialogs.pacs_door", "ENCRYPTIONS"), ("app.ui.dialogs.pacs_peers", "TLS_NAMES"), ("app.ui.dialogs.pacs_peers", "SIGN_INS"), ("app.ui.dialogs.pacs_peers", "RETRIEVES"),
     ("app.ui.dialogs.pacs_query", "COLUMNS"), ("app.ui.dialogs.pacs_receive", "COLUMNS"), ("app.ui.dialogs.pacs_send", "EXPORTS_SAY"), ("app.ui.dialogs.pacs_send", "FOLDER_SAYS"),
     ("app.ui.models.pacs", "DATE_NAMES"), ("app.ui.panels.report", "DICOM_KINDS"), ("app.ui.session_ablation_margin", "MEASURING"), ("planning.anatomy", "REQUIRED"),
-    ("app.ui.views.colour_tables", "MARGIN_BANDS"), ("volumetry.quantity", "QUANTITIES"), ("volumetry.uncertainty", "OUTLINED"), ("volumetry.calibration", "DATA_TYPES"), ("volumetry.calibration", "SPATIAL_FORMATS"),
+    ("app.ui.views.colour_tables", "MARGIN_BANDS"), ("app.ui.panels.ellipsoid", "ROLES"), ("volumetry.quantity", "QUANTITIES"), ("volumetry.uncertainty", "OUTLINED"), ("volumetry.calibration", "DATA_TYPES"), ("volumetry.calibration", "SPATIAL_FORMATS"),
 )  # fmt: skip
 # Names of the planning rooms that the window shows with a capital letter.
 CAPITALISED = (("planning.schematic", "KINDS"), ("planning.schematic", "SIDES"), ("app.usecases.structures", "NECK_STRUCTURES"), ("app.ui.panels.plan_schematic", "DIRECTIONS"))
@@ -32,7 +32,7 @@ NOT_IN_THE_WINDOW = ("app/usecases/bench.py", "app/usecases/selftest.py", "app/u
 KEYED = ("FIELDS", "DICOM_KINDS", "WAYS")  # rows whose first entry is a key
 # Put together from pieces, or kept in data, where no reading of the source finds them.
 COMPOSED = (
-    "{} ({})", "preset {}", "{}, give or take {} %", "background", "{}; {} left out: {}", "{}, {} were there already", "{}; {} not taken, the first: {}", "central", "site",
+    "{} ({})", "preset {}", "{}, give or take {} %", "background", "{}; {} left out: {}", "{}, {} were there already", "{}; {} not taken, the first: {}", "central", "site", "voxel", "contour", "coverage",
 )  # fmt: skip
 WORDS = re.compile(r"[A-Za-z]{2,}")
 

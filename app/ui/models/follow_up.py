@@ -51,7 +51,7 @@ def _why_no_vrr(row: dict) -> str:
     if row.get("vrr_pct") is not None:
         if not row.get("comparable", True):
             return t("Not comparable: another modality or method than at baseline. Left out of endpoints.")
-        return str(row.get("interval_note") or "")
+        return t(str(row.get("interval_note") or ""))
     if row.get("is_baseline"):
         return t("This is the baseline.")
     if row.get("volume_ml") is None:

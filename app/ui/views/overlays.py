@@ -272,12 +272,12 @@ def caliper_text(caliper) -> str:
     else:
         (x0, y0), (x1, y1) = caliper.points[0][:2], caliper.points[1][:2]
         text = f"{math.hypot(x1 - x0, y1 - y0):.0f} px"
-    return f"{caliper.label} {text}" if caliper.label else text
+    return f"{t(caliper.label)} {text}" if caliper.label else text
 
 
 def finding_lines(findings) -> list[tuple[str, str]]:
     """The serious findings, for a corner of the picture."""
-    return [("! " + f.message, DANGER) for f in findings if f.severity == "serious"]
+    return [("! " + t(f.message), DANGER) for f in findings if f.severity == "serious"]
 
 
 def source_lines(session, source) -> list[tuple[str, str]]:
