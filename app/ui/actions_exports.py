@@ -20,10 +20,16 @@ def exports_actions(window) -> list[Action]:
 
         open_audit(s, window)
 
+    def adjudicate() -> None:
+        from app.ui.dialogs.adjudicate import open_adjudication
+
+        open_adjudication(s, window)
+
     def has_study() -> bool:
         return s.study is not None
 
     return [
         Action("export_edc", t("Export with a preview…"), "study", export, ("Ctrl+E",), tip=t("Every format; what goes out, what stays and why, and the receipt"), group=2, enabled=lambda: has_study() and not s.is_blinded and not s.why_not("export")),
         Action("audit_trail", t("Audit trail…"), "study", audit, ("Ctrl+Alt+A",), tip=t("Every event of the study, and the check that none was changed"), group=4, enabled=lambda: has_study() and not s.is_blinded and not s.why_no_audit()),
+        Action("adjudicate", t("Adjudication…"), "study", adjudicate, ("Ctrl+Alt+J",), tip=t("What two readers made of a node, side by side, where they differ"), group=4, enabled=lambda: has_study() and not s.why_no_adjudication()),
     ]

@@ -67,3 +67,40 @@ class AuditPart:
             done(receipt)
 
         self._ask_study(f"Exporting {format_}", work, written, refused, write=True)
+
+    def why_no_adjudication(self) -> str:
+        """Why who is at work may not adjudicate; empty where it may be done."""
+        return self.why_not("adjudicate")
+
+    def ask_waiting_pairs(self, done: Callable, refused: Callable[[str], None]) -> None:
+        """The pairs of readings that wait for an adjudicator, under codes."""
+
+        def work(store, _context):
+            from app.usecases.adjudication_pairs import waiting_pairs
+
+            return waiting_pairs(store)
+
+        self._ask_study("Fetching what waits for an adjudicator", work, done, refused, key=PAIRS_KEY, quiet=True)
+
+    def ask_pair_outlines(self, pair, done: Callable, refused: Callable[[str], None]) -> None:
+        """Outlines of a pair on one slice; the latest question wins."""
+
+        def work(store, context):
+            from app.usecases.adjudication_pairs import outlines_of
+
+            return outlines_of(store, pair, context)
+
+        self._ask_study("Fetching the outlines", work, done, refused, key=OUTLINES_KEY, quiet=True)
+
+    def select_reader(self, pair, code: str, reason: str, done: Callable, refused: Callable[[str], None], *, name: str | None = None, password: str | None = None, meaning: str = "adjudication") -> None:
+        """Select the reader behind ``code`` for this pair's node; written once and never changed. Signed where the study has users."""
+
+        def work(store, _context):
+            return store.adjudicate(pair.node_id, pair.visit_id, code, reason=reason, modality=pair.modality, method=pair.method, adjudicator=name, password=password, meaning=meaning)
+
+        def written(made) -> None:
+            self._say_saved("selection kept")
+            done(made)
+            self.readings_changed.emit()
+
+        self._ask_study("Keeping the selection", work, written, refused, write=True)
