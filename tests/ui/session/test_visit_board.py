@@ -149,6 +149,18 @@ def test_that_a_pain_score_needs_hour_and_score_or_a_reason(qtbot, opened, board
     assert [e.detail["score"] for e in opened.study.clinical_events("S-001") if e.kind == "NRS"] == [4]
 
 
+def test_that_the_pain_series_stands_with_its_area(qtbot, opened, board):
+    for hours, score in zip((0, 4, 8, 24, 48, 72), (2, 5, 4, 3, 1, 0), strict=True):
+        log_event(opened.study, "S-001", "NRS", "2025-01-15", detail={"hours": float(hours), "score": score})
+    opened.ask_facts("S-001")
+    settle(qtbot, opened)
+    words = board.subject.pain.text()
+    assert "area 148 score × hours" in words
+    assert "8 h: 4" in words
+    assert "sustained at 4 or more" in words
+    assert "not sustained" not in words
+
+
 def test_that_a_creatinine_is_logged_with_its_unit_and_counts(qtbot, opened, board):
     form: EventForm = board.subject.form
     form.kind.setCurrentIndex(form.kind.findData("LAB"))
