@@ -141,6 +141,8 @@ class UserWatch(QObject):
         s.signed_out.connect(lambda: window.status.saved.setText(""))
         for button in window.step_buttons.values():
             button.clicked.connect(window.pages.back)
+        for button in window.menus.values():
+            button.menu().setToolTipsVisible(True)  # an entry that is off says why
         s.worklist_changed.connect(window.refresh_actions)
         window.pages.changed.connect(window.refresh_actions)
         QGuiApplication.instance().focusWindowChanged.connect(self._watch)
