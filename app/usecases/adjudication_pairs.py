@@ -43,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutlinesOnSlice:
-    """Outlines of several readers on one axial slice. ``picture`` [j, i] is 0 to 255; ``outlines`` maps a code to closed polygons of
+    """Outlines of several readers on one slice. ``picture`` [row, column] is 0 to 255, turned as a radiologist looks at it; ``outlines`` maps a code to closed polygons of
     (column, row) in its pixels, empty where the reader has nothing on this slice; ``pixel_mm`` is (width, height)."""
 
     picture: np.ndarray
@@ -52,6 +52,7 @@ class OutlinesOnSlice:
     slice_count: int
     outlines: Mapping[str, tuple[np.ndarray, ...]]
     missing: tuple[str, ...]  # codes of readers without an outline on this series
+    edges: tuple[str, str, str, str]  # letters at the left, right, upper and lower edge
 
 
 def waiting_pairs(store: StudyStore) -> tuple[Pair, ...]:
@@ -85,7 +86,7 @@ def _unnamed(r: Reading, code: str, cases: dict[str, str]) -> Reading:
 
 
 def outlines_of(store: StudyStore, pair: Pair, context: JobContext) -> OutlinesOnSlice | None:
-    """Both readers' outlines over the slice on which they cover most together; None where no two outlines lie on one volume of this visit.
+    """Both readers' outlines over the slice on which they cover most together; None where they do not lie on one volume of this visit.
 
     Raises what reading pictures and outlines refuses.
     """
@@ -112,9 +113,22 @@ def outlines_of(store: StudyStore, pair: Pair, context: JobContext) -> OutlinesO
     return _on_slice(image, {code: m.array for code, m in masks.items()}, together, tuple(s.code for s in pair.sides if s.code not in drawn))
 
 
+def _as_seen(affine: np.ndarray) -> tuple[tuple[bool, bool], tuple[str, str, str, str]]:
+    """Whether a slice [j, i] must be turned left-right and up-down to lie as a radiologist looks at it (right of the patient at the left,
+    front above or at the left, head above), and the letters at its left, right, upper and lower edge: of the patient's axis that is nearest."""
+    letters = (("R", "L"), ("A", "P"), ("I", "S"))
+    across, down = affine[:3, 0], affine[:3, 1]
+    i, j = int(np.argmax(np.abs(across))), int(np.argmax(np.abs(down)))
+    turned = (bool(across[i] < 0), bool(down[j] > 0 if j == 2 else down[j] < 0))
+    upper, lower = letters[j][::-1] if j == 2 else letters[j]
+    return turned, (*letters[i], upper, lower)
+
+
 def _on_slice(image, masks: Mapping[str, np.ndarray], together: np.ndarray, missing: tuple[str, ...]) -> OutlinesOnSlice:
     from skimage.measure import find_contours
 
+    turned, edges = _as_seen(image.geometry.affine)
+    turn = (slice(None, None, -1 if turned[1] else 1), slice(None, None, -1 if turned[0] else 1))
     k = int(np.argmax(together.sum(axis=(1, 2))))
     width_mm, height_mm, _ = (float(x) for x in image.geometry.spacing_mm)
     rows, columns = np.nonzero(together.any(axis=0))
@@ -124,11 +138,11 @@ def _on_slice(image, masks: Mapping[str, np.ndarray], together: np.ndarray, miss
         return slice(max(0, int(found.min()) - margin), min(size, int(found.max()) + margin + 1))
 
     down, across = span(rows, height_mm, together.shape[1]), span(columns, width_mm, together.shape[2])
-    values = np.asarray(image.array[k, down, across], dtype=float)
+    values = np.asarray(image.array[k, down, across], dtype=float)[turn]
     low, high = (-145.0, 305.0) if image.unit == "HU" else np.percentile(values, (1, 99))
     picture = (np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
     outlines = {}
     for code, mask in masks.items():
-        padded = np.pad(mask[k, down, across].astype(float), 1)
+        padded = np.pad(mask[k, down, across].astype(float)[turn], 1)
         outlines[code] = tuple(line[:, ::-1] - 1.0 for line in find_contours(padded, 0.5))
-    return OutlinesOnSlice(picture, (width_mm, height_mm), k, together.shape[0], outlines, missing)
+    return OutlinesOnSlice(picture, (width_mm, height_mm), k, together.shape[0], outlines, missing, edges)

@@ -33,7 +33,7 @@ from app.ui.painting import painting
 from app.ui.session_audit import OUTLINES_KEY, PAIRS_KEY
 from app.ui.text import t
 from app.ui.widgets.labels import WrapLabel
-from app.ui.widgets.palette import BACKGROUND, MUTED, PANEL_STYLE, node_colour
+from app.ui.widgets.palette import BACKGROUND, MUTED, PANEL_STYLE, TEXT, node_colour
 
 LEAST_REASON = 3  # characters
 
@@ -50,7 +50,7 @@ def open_adjudication(session, parent: QWidget | None = None) -> AdjudicateWindo
 
 
 class OutlinePicture(QWidget):
-    """One slice with one reader's outline drawn firmly and the others' dotted."""
+    """One slice with one reader's outline drawn firmly and the others' dotted. The colours are none that warn."""
 
     def __init__(self, code: str, order: int):
         super().__init__()
@@ -92,8 +92,13 @@ class OutlinePicture(QWidget):
                 p.setPen(QPen(QColor(self.colour if own else MUTED), 2.0 if own else 1.4, Qt.PenStyle.SolidLine if own else Qt.PenStyle.DotLine))
                 for line in lines:
                     p.drawPolygon(QPolygonF([QPointF(left + (x + 0.5) * width_mm * scale, top + (y + 0.5) * height_mm * scale) for x, y in line]))
+            p.setPen(QColor(TEXT))
+            inside = self.rect().adjusted(6, 4, -6, -4)
+            sides = (Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom)
+            for side, letter in zip(sides, self.found.edges, strict=True):
+                p.drawText(inside, side, letter)
             p.setPen(QColor(MUTED))
-            p.drawText(self.rect().adjusted(6, 4, -6, -4), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, self.words)
+            p.drawText(inside, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, self.words)
 
 
 class AdjudicateWindow(QDialog):
@@ -267,10 +272,10 @@ class AdjudicateWindow(QDialog):
             choice = QRadioButton(t("&{number}: {reader}").format(number=n + 1, reader=side.code))
             choice.setToolTip(t("Select {reader} (Alt+{number})").format(reader=side.code, number=n + 1))
             choice.setProperty("code", side.code)
-            choice.setStyleSheet(f"QRadioButton {{ color: {node_colour(n)}; font-weight: 600; }}")
+            choice.setStyleSheet(f"QRadioButton {{ color: {node_colour(n + 1)}; font-weight: 600; }}")
             self.choices.addButton(choice)
             self.sides.addWidget(choice, 0, n + 1)
-            picture = OutlinePicture(side.code, n)
+            picture = OutlinePicture(side.code, n + 1)
             picture.show_outlines(None, t("Fetching the outlines…"))
             self.pictures.append(picture)
             self.sides.addWidget(picture, 1, n + 1)

@@ -15,7 +15,7 @@ from app.study.model import ReadingStatus
 from app.study.store import StudyStore
 from app.ui.dialogs.adjudicate import AdjudicateWindow, open_adjudication
 from app.ui.models.adjudicate import comparison, trigger_words
-from app.usecases.adjudication_pairs import outlines_of, waiting_pairs
+from app.usecases.adjudication_pairs import _as_seen, outlines_of, waiting_pairs
 from app.usecases.readings import pack_mask
 from tests.factories import ellipsoid_image
 from tests.study.builders import CaseBuilder
@@ -97,6 +97,22 @@ def test_that_outlines_lie_on_the_slice_where_both_cover_most(drawn):
     assert spans[0] == spans[1] - CUT
     rows, width = found.picture.shape
     assert all(line.min() >= 0 and line[:, 0].max() <= width and line[:, 1].max() <= rows for lines in found.outlines.values() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("across", "down", "turned", "edges"),
+    [
+        ((0.5, 0, 0), (0, 0.5, 0), (False, False), "RLAP"),
+        ((-0.5, 0, 0.1), (0, 0.5, 0.1), (True, False), "RLAP"),
+        ((-0.5, 0, 0), (0, -0.5, 0), (True, True), "RLAP"),
+        ((0.5, 0, 0), (0, 0, -0.5), (False, False), "RLSI"),  # coronal
+        ((0, 0.5, 0), (0, 0, 0.5), (False, True), "APSI"),  # sagittal
+    ],
+)
+def test_that_a_slice_is_turned_as_a_radiologist_looks_at_it(across, down, turned, edges):
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = across, down
+    assert _as_seen(affine) == (turned, tuple(edges))
 
 
 def test_that_the_window_shows_both_sides_and_keeps_one_with_a_reason(qtbot, at_work, store):
