@@ -47,7 +47,7 @@ def write_files(out: Path, files: Iterable[OutFile], snapshot: StudySnapshot, *,
         "files": listed,
         "readings": readings,
         "study_sha256": study_sha256(snapshot, accepted),
-        "audit_head": {"events": snapshot.head_events, "sha256": snapshot.head_sha256},
+        "audit_head": snapshot.audit_head,
         "accepted": {"records": len(bases), "adjudicated": sum(b == "adjudicated" for b in bases.values()), "rule": RULE_NOTE if accepted is None else "as stated by whoever exported"},
     }
 

@@ -315,3 +315,8 @@ class StudySnapshot:
     adjudications: tuple[Adjudication, ...] = ()
     head_signature: dict | None = None  # that head signed with the study's key, where it is at hand
     settings: dict = field(default_factory=dict)  # of the readers: order seeds, which reader is the first
+
+    @property
+    def audit_head(self) -> dict:
+        """The head as receipts carry it: signed where the study's key is at hand."""
+        return self.head_signature or {"events": self.head_events, "sha256": self.head_sha256}

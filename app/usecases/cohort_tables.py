@@ -261,7 +261,7 @@ def provenance(view: CohortView) -> dict[str, Any]:
     c = view.cohort
     return {
         "study_id": c.snapshot.study_id, "protocol": c.protocol.stamp, "records": "accepted" if c.accepted else "locked and measured", "filter": view.chosen.to_dict(), "counts": view.counts,
-        "as_of": None if c.as_of is None else c.as_of.isoformat(), "seed": c.seed, "resamples": c.resamples, "audit_head": {"events": c.snapshot.head_events, "sha256": c.snapshot.head_sha256},
+        "as_of": None if c.as_of is None else c.as_of.isoformat(), "seed": c.seed, "resamples": c.resamples, "audit_head": c.snapshot.audit_head,
         "note": "Filters narrow table and figures; endpoint tables and survival are of the whole study. Nothing missing is filled in.", "notice": INVESTIGATIONAL_NOTICE,
     }  # fmt: skip
 

@@ -296,7 +296,7 @@ def export_dicom(store: StudyStore, snapshot: StudySnapshot, format_: str, out: 
         "readings": len(locked) - sum("node" in entry for entry in export.left_out),
         "left_out": export.left_out,
         "study_sha256": study_sha256(snapshot),
-        "audit_head": {"events": snapshot.head_events, "sha256": snapshot.head_sha256},
+        "audit_head": snapshot.audit_head,
     }
 
 

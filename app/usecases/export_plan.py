@@ -80,7 +80,7 @@ def export_sheets(store: StudyStore, snapshot: StudySnapshot, out: Path, *, subj
         raise StudyRefused(f"There is no plan sheet to export.{why}", code="nothing_to_export")
     from app.edc.rows import study_sha256
 
-    return {"files": files, "readings": 0, "left_out": left_out, "study_sha256": study_sha256(snapshot), "audit_head": {"events": snapshot.head_events, "sha256": snapshot.head_sha256}}
+    return {"files": files, "readings": 0, "left_out": left_out, "study_sha256": study_sha256(snapshot), "audit_head": snapshot.audit_head}
 
 
 def _logged(store: StudyStore, what: str, receipt: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from app.study.errors import StudyRefused
 from app.study.followup import NodeResponse, Response, counting_readings, respond
 from app.study.model import ABLATION_KINDS, PlanRun, Reading, ReadingState, ReadingStatus, StudySnapshot
 from app.study.protocol import protocol_from
-from app.study.readings import LOCK_NOTE
+from app.study.signing import lock_note
 from app.study.store import StudyStore
 from app.usecases.report_page import ALARM, GREY, INK, ChartLine, ChartPoint, Page, TableColumn, draw_chart, draw_table, fit, text_width, wrap
 from app.usecases.report_text import STATUS_TEXT, axes_text, interval_text, part_rate, part_text, part_way, plan_lines, volume_text
@@ -141,7 +141,7 @@ def export_reports(store: StudyStore, snapshot: StudySnapshot, out: Path, *, sub
         "files": files,
         "readings": sum(f["rows"] for f in files),
         "study_sha256": study_sha256(snapshot),
-        "audit_head": {"events": snapshot.head_events, "sha256": snapshot.head_sha256},
+        "audit_head": snapshot.audit_head,
     }
 
 
@@ -270,7 +270,9 @@ class _Report:
         page.text(left, y, f"Nodus {__version__}  ·  {INVESTIGATIONAL_NOTICE}", 6.5, colour=GREY)
         page.text(right, y, "page 1 of 1", 6.5, colour=GREY, align="right")
         y += 9
-        page.text(left, y, f"Audit head: event {self.snapshot.head_events}, {self.snapshot.head_sha256}", 6.5, colour=GREY)
+        signed = (self.snapshot.head_signature or {}).get("signature")
+        key = f", signed with key {signed['fingerprint']}" if signed else ""
+        page.text(left, y, f"Audit head: event {self.snapshot.head_events}, {self.snapshot.head_sha256}{key}", 6.5, colour=GREY)
         lines = self._signatures()
         y += 12 + 9.5 * (len(lines) - 1)
         top = y + 22
@@ -281,19 +283,19 @@ class _Report:
         return top
 
     def _signatures(self) -> list[str]:
-        groups: dict[tuple[str, str], list[Reading]] = {}
+        groups: dict[tuple[str, str, str], list[Reading]] = {}
         for row in self.rows:
             r = row.reading
             if r.state is ReadingState.LOCKED and not row.parts:
-                groups.setdefault((r.locked_by or "", r.lock_meaning or ""), []).append(r)
+                groups.setdefault((r.locked_by or "", r.lock_meaning or "", lock_note(r)), []).append(r)
         lines = []
-        for (name, meaning), readings in sorted(groups.items()):
+        for (name, meaning, note), readings in sorted(groups.items()):
             times = sorted(r.locked_utc or "" for r in readings)
             first, last = (t[:19].replace("T", " ") for t in (times[0], times[-1]))
             same_day = first[:10] == last[:10]
             when = f"{first} UTC" if first == last else f"{first} to {last[11:] if same_day else last} UTC"
             count = "1 reading" if len(readings) == 1 else f"{len(readings)} readings"
-            lines.append(f"{count} locked by {fit(name, 240, 7.5)}, “{fit(meaning, 480, 7.5)}”, {when}; {LOCK_NOTE}")
+            lines.append(f"{count} locked by {fit(name, 240, 7.5)}, “{fit(meaning, 480, 7.5)}”, {when}; {note}")
         if not lines:
             return ["No reading is locked."]
         if len(lines) > 5:
