@@ -69,6 +69,7 @@ def window_actions(window) -> list[Action]:
     from app.ui.actions_cohort import cohort_actions
     from app.ui.actions_compare import compare_actions
     from app.ui.actions_drawing import drawing_actions
+    from app.ui.actions_exports import exports_actions
     from app.ui.actions_language import language_actions
     from app.ui.actions_model import model_actions
     from app.ui.actions_pacs import pacs_actions
@@ -114,6 +115,7 @@ def window_actions(window) -> list[Action]:
         Action("export_csv", t("Export readings (CSV)…"), "study", window.ask_export_csv, group=2, enabled=has_study),
         Action("export_dicom", t("Export readings (DICOM SR and SEG)…"), "study", window.ask_export_dicom, group=2, enabled=has_study),
         Action("export_pdf", t("Export report (PDF)…"), "study", window.ask_export_pdf, group=2, enabled=has_study),
+        *exports_actions(window),
         pacs_send,
         *study_actions(window),
         Action("quit", t("Close Nodus"), "study", window.close, ("Ctrl+Q",), group=6),

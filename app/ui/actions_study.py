@@ -41,7 +41,7 @@ _MOVES = (QEvent.Type.KeyPress, QEvent.Type.MouseButtonPress, QEvent.Type.MouseM
 
 def study_actions(window) -> list[Action]:
     """Board, worklist, lock and sign-out for a ``MainWindow``."""
-    from app.ui.actions_exports import exports_actions
+    from app.ui.actions_exports import review_actions
 
     s = window.session
 
@@ -58,9 +58,9 @@ def study_actions(window) -> list[Action]:
         Action("visit_board", t("Visit board"), "study", show("visit_board"), ("F3",), tip=t("All subjects and their visits: what is due, overdue, done"), group=4, enabled=lambda: not s.why_no_board(), checked=is_shown("visit_board")),
         Action("worklist", t("Worklist"), "study", show("worklist"), ("F2",), tip=t("What you have to read, in your order"), group=4, enabled=signed_in, checked=is_shown("worklist")),
         Action("next_case", t("Next case"), "study", s.open_next_case, ("F4",), tip=t("The next entry of the worklist that is not locked"), group=4, enabled=lambda: signed_in() and s.next_item() is not None),
+        *review_actions(window),
         Action("lock_now", t("Lock the window"), "study", s.lock_now, ("Ctrl+Alt+L",), tip=t("Hides everything until you give your password; nothing is lost"), group=5, enabled=signed_in),
         Action("sign_out", t("Sign out"), "study", s.sign_out, tip=t("Saves, and lets somebody else sign in to this study"), group=5, enabled=signed_in),
-        *exports_actions(window),
     ]  # fmt: skip
 
 
