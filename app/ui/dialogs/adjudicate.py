@@ -95,8 +95,9 @@ class OutlinePicture(QWidget):
             p.setPen(QColor(TEXT))
             inside = self.rect().adjusted(6, 4, -6, -4)
             sides = (Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom)
+            names = {"R": t("R"), "L": t("L")}
             for side, letter in zip(sides, self.found.edges, strict=True):
-                p.drawText(inside, side, letter)
+                p.drawText(inside, side, names.get(letter, letter))
             p.setPen(QColor(MUTED))
             p.drawText(inside, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, self.words)
 
@@ -296,7 +297,7 @@ class AdjudicateWindow(QDialog):
             return
         for picture in self.pictures:
             if found is None:
-                picture.show_outlines(None, t(words) if words else t("No outlines of this visit lie on one volume; the figures stand alone."))
+                picture.show_outlines(None, t(words) if words else t("There are no outlines on one volume with axial slices; the figures stand alone."))
             else:
                 where = t("slice {k} of {n}").format(k=found.slice_index + 1, n=found.slice_count)
                 own = picture.code in found.outlines
