@@ -22,7 +22,10 @@ TABLES = (
     ("app.ui.dialogs.pacs_query", "COLUMNS"), ("app.ui.dialogs.pacs_receive", "COLUMNS"), ("app.ui.dialogs.pacs_send", "EXPORTS_SAY"), ("app.ui.dialogs.pacs_send", "FOLDER_SAYS"),
     ("app.ui.models.pacs", "DATE_NAMES"), ("app.ui.panels.report", "DICOM_KINDS"), ("app.ui.session_ablation_margin", "MEASURING"), ("planning.anatomy", "REQUIRED"),
     ("app.ui.views.colour_tables", "MARGIN_BANDS"), ("app.ui.panels.ellipsoid", "ROLES"), ("volumetry.quantity", "QUANTITIES"), ("volumetry.uncertainty", "OUTLINED"), ("volumetry.calibration", "DATA_TYPES"), ("volumetry.calibration", "SPATIAL_FORMATS"),
+    ("app.ui.panels.visit_board", "EVENT_WORDS"), ("app.ui.session_users", "ROLE_NAMES"),
 )  # fmt: skip
+# Rows of which one entry is words: the rest are signs, colours and keys.
+ROWS = (("app.ui.models.visit_board", "LOOKS", 1), ("app.ui.models.visit_board", "SALVAGE_LOOKS", 1), ("app.ui.models.worklist", "STATE_WORDS", 1), ("app.ui.panels.visit_board", "_FIELDS", None))
 # Names of the planning rooms that the window shows with a capital letter.
 CAPITALISED = (("planning.schematic", "KINDS"), ("planning.schematic", "SIDES"), ("app.usecases.structures", "NECK_STRUCTURES"), ("app.ui.panels.plan_schematic", "DIRECTIONS"))
 # Calls of the window whose words are shown as they are, through said(); each with where the words stand.
@@ -33,6 +36,39 @@ KEYED = ("FIELDS", "DICOM_KINDS", "WAYS")  # rows whose first entry is a key
 # Put together from pieces, or kept in data, where no reading of the source finds them.
 COMPOSED = (
     "{} ({})", "preset {}", "{}, give or take {} %", "background", "{}; {} left out: {}", "{}, {} were there already", "{}; {} not taken, the first: {}", "central", "site", "voxel", "contour", "coverage",
+    # rows of eligibility, what roles may not do, what signing says: texts of the study
+    "Ask the study's administrator.",
+    "Creatinine clearance",
+    "I have corrected and confirm this measurement",
+    "I have read and confirm this measurement",
+    "I have reviewed this measurement",
+    "Lesions",
+    "Levels",
+    "Liver to be ablated",
+    "Longest axis",
+    "Measurable lesions",
+    "Metal",
+    "Name or password is wrong.",
+    "Nodes left",
+    "Nodes right",
+    "This account is disabled.",
+    "Too many wrong passwords; this account rests for five minutes.",
+    "Your role does not let you add a node.",
+    "Your role does not let you add or change subjects, visits, nodes and events.",
+    "Your role does not let you adjudicate.",
+    "Your role does not let you change settings of the study.",
+    "Your role does not let you copy the study.",
+    "Your role does not let you export.",
+    "Your role does not let you import pictures.",
+    "Your role does not let you keep plans and what was delivered.",
+    "Your role does not let you look through a reader's eyes.",
+    "Your role does not let you make central readings.",
+    "Your role does not let you make site readings.",
+    "Your role does not let you make training readings.",
+    "Your role does not let you manage users.",
+    "Your role does not let you see all readings, dates and events.",
+    "Your role does not let you see dates, events and site readings.",
+    "Your role does not let you see the audit trail.",
 )  # fmt: skip
 WORDS = re.compile(r"[A-Za-z]{2,}")
 
@@ -98,6 +134,9 @@ def tabled() -> dict[str, str]:
     for module, name in TABLES:
         value = getattr(importlib.import_module(module), name)
         take(value() if callable(value) else value, f"{module}.{name}")
+    for module, name, place in ROWS:
+        for row in getattr(importlib.import_module(module), name).values():
+            take(row[place] if place is not None else [label for _, label in row], f"{module}.{name}")
     for module, name in CAPITALISED:
         for entry in getattr(importlib.import_module(module), name):
             take((entry if isinstance(entry, str) else entry[0]).capitalize(), f"{module}.{name}")
