@@ -8,6 +8,7 @@ from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
+    QDialog,
     QFileDialog,
     QHBoxLayout,
     QMainWindow,
@@ -510,5 +511,7 @@ class MainWindow(QMainWindow):
                 self.session.notice.emit("serious", t("Not closed: something could not be saved. {why} Mend the cause and close again.").format(why=why))
                 return
             self._closed = True
+            for dialog in self.findChildren(QDialog):
+                dialog.done(QDialog.DialogCode.Rejected)  # an open question would hold every other window of the program
             self.panes.shutdown()
         super().closeEvent(event)

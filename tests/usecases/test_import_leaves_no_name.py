@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from pathlib import Path
 
@@ -107,7 +108,8 @@ def test_that_no_value_of_the_shared_ultrasound_files_is_in_the_study_after_an_i
             assert thumbnail(store, record, (60, 80)).shape == (60, 80)
         stored_names = {os.path.basename(name) for name in files}
     assert not {p.name for p in (shared_data / "us_dicom").iterdir()} & stored_names
-    found = {(name.rsplit("/", 1)[-1], v) for name, raw in files.items() for v in values if v in raw}
+    # The program's own moments have digits enough to hold a short number by chance.
+    found = {(name.rsplit("/", 1)[-1], v) for name, raw in files.items() for v in values if v in re.sub(rb"\d\d:\d\d:\d\d\.\d+", b"", raw)}
     assert found == set()
 
 
