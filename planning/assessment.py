@@ -269,7 +269,8 @@ def _target(plan, n, grid, counter, bits, zone, thresholds, warnings) -> tuple[d
     if margin is not None:
         row |= {"minimal_margin_mm": margin.minimal_mm} | margin_figures(margin)
     row["margin_coverage_pct"] = _margin_coverage(plan, n, grid, counter, bits, surface)
-    return row, margin, above[-1]
+    # what the target takes of the whole zone is counted as the zone is, or its rim would be left over as healthy tissue
+    return row, margin, counter.above_ml(mine, [plan.lethal_v_per_cm])[0]
 
 
 def _margin_coverage(plan, n, grid, counter, bits, surface) -> float | None:

@@ -129,7 +129,6 @@ class ProblemParts:
         mc, mo = _join(self.metal, (np.int64, np.int64))
         return FieldProblem(self.grid, self.label, self.law, self.conductors, fa, fc, ff, cc, cf, co, cv, mc, mo, cells, factors, flag)
 
-
     def _tissue_faces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The faces of ``add_interfaces`` with tissue on both sides: a needle's own rule goes first."""
         axis, cells, factors = _join(self.interfaces, (np.uint8, np.int64, np.float32))

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from app.cli import main
 from app.usecases.files import FileRefused, read_json
@@ -186,3 +187,19 @@ def test_that_the_field_of_a_structure_is_that_of_its_own_tissue(sigma):
     row = assess_plan(plan, solution).answer["at_risk"][0]
     assert row["max_v_per_cm"] == pytest.approx(within.max(), rel=0.1)
     assert row["mean_v_per_cm"] == pytest.approx(within.mean(), rel=0.02)
+
+
+def test_that_the_rim_of_a_target_that_conducts_well_is_not_left_over_as_healthy_tissue():
+    node = {"name": "node", "role": "target", "shape": {"type": "sphere", "center_mm": [0, 0, 0], "diameter_mm": 10}, "conductivity": {"model": "constant", "sigma_s_per_m": 5.0}}
+    plan = TreatmentPlan.from_dict(plan_dict(regions=[node], background={"model": "constant", "sigma_s_per_m": 0.3}), {})
+    solution = solve_plan(plan)
+    answer = assess_plan(plan, solution).to_dict()
+    assert answer["targets"][0]["coverage_pct"] < 5.0  # no field inside, much around it
+    # the same by hand, on the points at which volumes are counted
+    side = (np.arange(-18.0, 18.0, 0.25) + 0.125)
+    z, y, x = np.meshgrid(side, side, side, indexing="ij")
+    index = solution.geometry.world_to_index(np.stack([x, y, z], axis=-1))[..., ::-1]
+    e = ndimage.map_coordinates(solution.e_max_v_per_cm, np.moveaxis(index, -1, 0), order=1, mode="nearest")
+    needle = ((np.abs(x) - 7.5) ** 2 + y**2 < 0.25) & (z >= -10)
+    outside = (e >= plan.lethal_v_per_cm) & ~needle & (x**2 + y**2 + z**2 > 25)
+    assert answer["collateral_ml"] == pytest.approx(outside.sum() * 0.25**3 / 1000, rel=2e-3)
