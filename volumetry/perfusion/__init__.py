@@ -1,0 +1,1 @@
+"""Contrast ultrasound: from a loop to curves, maps and what still enhances."""
