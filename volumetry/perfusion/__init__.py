@@ -1,1 +1,1 @@
-"""Contrast ultrasound: from a loop to curves, maps and what still enhances."""
+"""Contrast ultrasound: echo power over time, its motion, its curves, and what still enhances."""
