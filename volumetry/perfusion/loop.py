@@ -29,8 +29,11 @@ class ContrastLoop:
     undone; read-only. ``tissue``: uint8 of the same shape, or None where the loop has no B-mode pane.
     ``times_s``: float64 ``[frame]``, true times from 0, strictly increasing. ``range_db``: dynamic range of the
     contrast display; the echo power of level g is ``E = 10^(g * range_db / 2550)`` (1 at black), arbitrary unit.
-    Levels 0 and 255 are clipped: their power is only a bound. ``mm_per_pixel``: (x, y).
-    ``first_frame`` is the number that frame 0 has in the file.
+    Levels 0 and 255 are clipped: their power is only a bound. ``mm_per_pixel``: (x, y); None where the picture
+    has no scale: curves over time stay valid, areas and volumes do not (``pixel_mm2`` refuses).
+    ``drawn``: bool ``[row, column]``, pixels of the contrast pane that hold text or marks of the scanner, no echo;
+    None: none known. ``flash_frames``: frames of a high-power pulse, no measurement of flow. ``frame_numbers``:
+    int ``[frame]``, which frame of the file each one is, from 0.
 
     Averages are always of power, never of levels: the mean of fully developed speckle in dB lies 2.51 dB below
     its mean power. Raises ``PerfusionRefused`` for values that contradict each other.
@@ -40,9 +43,11 @@ class ContrastLoop:
     tissue: np.ndarray | None
     times_s: np.ndarray
     range_db: float
-    mm_per_pixel: tuple[float, float]
+    mm_per_pixel: tuple[float, float] | None
     findings: tuple[Finding, ...] = ()
-    first_frame: int = 0
+    drawn: np.ndarray | None = None
+    flash_frames: tuple[int, ...] = ()
+    frame_numbers: np.ndarray | None = None
     _table: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -56,14 +61,21 @@ class ContrastLoop:
             raise PerfusionRefused(f"{levels.shape[0]} frames have {times.size} times.", code="bad_times")
         if not np.isfinite(times).all() or times[0] != 0.0 or (np.diff(times) <= 0).any():
             raise PerfusionRefused("The times of the frames must start at 0 and grow from frame to frame.", code="bad_times")
-        if not all(math.isfinite(v) and v > 0 for v in self.mm_per_pixel):
+        if self.mm_per_pixel is not None and not all(math.isfinite(v) and v > 0 for v in self.mm_per_pixel):
             raise PerfusionRefused("The size of a pixel must be a positive number of millimetres.", code="uncalibrated")
+        if self.drawn is not None and (self.drawn.shape != levels.shape[1:] or self.drawn.dtype != np.bool_):
+            raise PerfusionRefused("The mask of drawn pixels does not lie on the grid of the contrast pane.", code="bad_shape")
+        if any(not 0 <= n < len(times) for n in self.flash_frames):
+            raise PerfusionRefused("A flash lies outside the loop.", code="bad_times")
+        numbers = np.arange(len(times)) if self.frame_numbers is None else np.array(self.frame_numbers, dtype=np.int64)
+        if numbers.shape != times.shape:
+            raise PerfusionRefused(f"{len(times)} frames have {numbers.size} numbers.", code="bad_times")
         table = power_table(self.range_db)
-        levels.setflags(write=False)
-        if tissue is not None:
-            tissue.setflags(write=False)
-        times.setflags(write=False)
+        for array in (levels, tissue, times, numbers, self.drawn):
+            if array is not None:
+                array.setflags(write=False)
         object.__setattr__(self, "times_s", times)
+        object.__setattr__(self, "frame_numbers", numbers)
         object.__setattr__(self, "_table", table)
 
     @property
@@ -78,7 +90,9 @@ class ContrastLoop:
 
     @property
     def pixel_mm2(self) -> float:
-        """Area of one pixel."""
+        """Area of one pixel. Raises ``PerfusionRefused`` (``uncalibrated``) where the picture has no scale."""
+        if self.mm_per_pixel is None:
+            raise PerfusionRefused("The picture has no length scale: no area and no volume is given from it.", code="uncalibrated")
         return self.mm_per_pixel[0] * self.mm_per_pixel[1]
 
     @property
