@@ -163,6 +163,7 @@ class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, No
         self._saving = threading.Lock()
         self._rows: list[dict] = []
         self._start_enhancing()
+        self._start_statements()
         self._begin_gestures()
         self._begin_drawing()
         self._start_pictures()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from app.study.lesions import lesion_statement
 from app.study.model import UNKNOWN_LEVEL, ReadingState, ReadingStatus, Side
 from app.ui.session_enhancing import EnhancingSessionPart
+from app.ui.session_lesion import LesionSessionPart
 from volumetry.errors import NodusError
 
 
-class ReadingsPart(EnhancingSessionPart):
+class ReadingsPart(LesionSessionPart, EnhancingSessionPart):
     """Mixed into ``Session``; uses its signals, jobs and study."""
 
     def _modality(self, ellipsoid: bool) -> str:
@@ -18,18 +22,21 @@ class ReadingsPart(EnhancingSessionPart):
 
     def _outline_work(self, state, reason: str | None, otherwise: str | None, status: ReadingStatus = ReadingStatus.MEASURED):
         """A function that saves the outline as it stands now, with what the reader said was seen."""
-        from app.usecases.readings import save_reading
+        from app.usecases.readings import VOLUME_METHOD, save_reading
 
         store, visit, image, reader, role = self.study, self.visit, self.image, self.reader, self.reading_role
         mask, modality, node = state.draft.as_mask(), self._modality(False), state.node
         status_reason = state.reading.status_reason if state.reading is not None and state.reading.status == status else None
-        enhancing = self._enhancing_work(state, image, mask)
+        enhancing, statement = self._enhancing_work(state, image, mask), self._statement_work(state, modality, VOLUME_METHOD)
 
         def save(why: str | None):
+            said = statement()
             saved = save_reading(
                 store, visit, node, reader=reader, role=role, modality=modality, status=status, mask=mask, image=image, status_reason=status_reason, reason=why, enhancing=enhancing(),
-            )
+                **_said(said, status),
+            )  # fmt: skip
             self._forget_kept_enhancing(store, visit.visit_id, node.node_id, reader)
+            self._forget_statement(store, visit.visit_id, node.node_id, reader, said)
             return saved
 
         return lambda: _with_reason(save, reason, otherwise)
@@ -43,13 +50,17 @@ class ReadingsPart(EnhancingSessionPart):
         extra |= self.ellipsoid_evidence(state)
 
         kept = state.reading if state.reading is not None and state.reading.method == "ellipsoid" else None
+        statement = self._statement_work(state, "US", "ellipsoid")
 
         def save(why: str | None):
             enhancing = None if kept is None else part_as_read(store, kept, total_ml=ellipsoid.volume_ml)
-            return save_reading(
+            said = statement()
+            saved = save_reading(
                 store, visit, node, reader=reader, role=role, modality="US", method="ellipsoid", enhancing=enhancing, volume_ml=ellipsoid.volume_ml,
-                volume_interval_ml=ellipsoid.interval_ml, extra=extra, reason=why,
-            )
+                volume_interval_ml=ellipsoid.interval_ml, reason=why, **_said(said, extra=extra),
+            )  # fmt: skip
+            self._forget_statement(store, visit.visit_id, node.node_id, reader, said)
+            return saved
 
         return lambda: _with_reason(save, reason, otherwise)
 
@@ -76,7 +87,7 @@ class ReadingsPart(EnhancingSessionPart):
             return
         if reading.node_id in self.nodes and self.visit is not None and reading.visit_id == self.visit.visit_id:
             state = self.nodes[reading.node_id]
-            state.reading = reading
+            state.reading, state.statement = reading, None
             state.lock_count += reading.state == ReadingState.LOCKED
         self._reload_rail()
         label = next((n.label for n in self.subject_nodes if n.node_id == reading.node_id), "node")
@@ -86,7 +97,7 @@ class ReadingsPart(EnhancingSessionPart):
 
     def set_reading_status(self, node_id: str, status: str, reason: str | None = None) -> None:
         """Record what was seen (disappeared_assessed, too_small, not_evaluable …); a job."""
-        from app.usecases.readings import save_reading
+        from app.usecases.readings import VOLUME_METHOD, save_reading
 
         store, visit, state, image = self.study, self.visit, self.nodes.get(node_id), self.image
         if status == ReadingStatus.MEASURED:
@@ -100,12 +111,16 @@ class ReadingsPart(EnhancingSessionPart):
         measured = status == ReadingStatus.TOO_SMALL and state.draft is not None and not state.draft.is_empty
         mask = state.draft.as_mask() if measured else None
         enhancing = self._enhancing_work(state, image, mask) if measured else None
+        statement = self._statement_work(state, modality, VOLUME_METHOD)
 
         def work(_context):
-            return save_reading(
+            said = statement()
+            saved = save_reading(
                 store, visit, state.node, reader=reader, role=role, modality=modality, status=ReadingStatus(status), image=image, mask=mask, status_reason=reason, reason=reason,
-                enhancing=enhancing() if enhancing is not None else None,
-            )
+                enhancing=enhancing() if enhancing is not None else None, **_said(said, ReadingStatus(status)),
+            )  # fmt: skip
+            self._forget_statement(store, visit.visit_id, state.node.node_id, reader, said)
+            return saved
 
         self.jobs.start(f"Saving the reading of {state.node.label}", work, write=True, on_done=self._reading_saved)
 
@@ -161,14 +176,27 @@ class ReadingsPart(EnhancingSessionPart):
         elif what == "ellipsoid":
             save = self._ellipsoid_work(state, reason, otherwise)
         else:
-            kept = state.reading
-
-            def save():
-                return kept
+            save = self._status_work(state, reason or otherwise)
 
         self.jobs.start(
-            f"Locking the reading of {state.node.label}", lambda _context: store.lock_reading(save().reading_id, name, meaning, password=password), write=True, on_done=self._reading_saved
+            f"Locking the reading of {state.node.label}", lambda _context: store.lock_reading(save().reading_id, name, meaning, password=password), key=f"lock-{node_id}", write=True, on_done=self._reading_saved
         )
+
+    def _status_work(self, state, why: str):
+        """A function that gives the reading as it is kept, with what was stated since."""
+        kept, store, visit, reader = state.reading, self.study, self.visit, self.reader
+        said = self.statement_of(state.node.node_id)
+
+        def save():
+            if not said.is_new:
+                return kept
+            lesion = lesion_statement(said.lesion, status=kept.status)
+            measurement = {k: v for k, v in kept.measurement.items() if k != "lesion"} | ({"lesion": lesion} if lesion else {})
+            saved = store.save_reading(replace(kept, enhancement_grade=said.grade, measurement=measurement), reason=why)
+            self._forget_statement(store, visit.visit_id, kept.node_id, reader, said)
+            return saved
+
+        return save
 
     def correct_reading(self, node_id: str, reason: str) -> None:
         """Begin a correction of a locked reading: a new version that can be edited; a job."""
@@ -177,6 +205,12 @@ class ReadingsPart(EnhancingSessionPart):
             return
         reading_id = state.reading.reading_id
         self.jobs.start("Beginning a correction", lambda _context: store.correct_reading(reading_id, reason), write=True, on_done=self._reading_saved)
+
+
+def _said(statement, status: ReadingStatus = ReadingStatus.MEASURED, extra: dict | None = None) -> dict:
+    """What is stated, as ``save_reading`` takes it; refused where it contradicts what was seen."""
+    lesion = lesion_statement(statement.lesion, status=status)
+    return {"enhancement_grade": statement.grade, "extra": {**(extra or {}), **({"lesion": lesion} if lesion else {})} or None}
 
 
 def _with_reason(save, reason: str | None, otherwise: str | None):

@@ -35,6 +35,7 @@ class NodeState:
     calipers: dict = field(default_factory=dict)  # "length" | "width" | "depth" -> Caliper
     ellipsoid: object | None = None
     enhancing: object | None = None  # session_enhancing.Enhancing: the threshold stated for the enhancing part
+    statement: object | None = None  # session_lesion.Statement: grade of what still enhances, the lesion
     lock_count: int = 0  # how often this reader locked it here; steps made before a lock are not undone
 
     @property
