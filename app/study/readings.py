@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +30,20 @@ _STORE_FIELDS = (
 _IDENTITY = ("subject_id", "visit_id", "node_id", "reader", "role", "modality", "method")
 
 
+def _one_reading(*names: str) -> sa.Select:
+    """The newest reading with these columns as given. Built once: building it anew took longer than the database took to answer."""
+    table = schema.readings
+    return sa.select(table).where(*(table.c[name] == sa.bindparam(name) for name in names)).order_by(table.c.version.desc()).limit(1)
+
+
+_NEWEST = _one_reading("reading_id")
+# With the visit's subject: readings have an index of their subjects, and without it every save reads the whole table.
+_SAME_KEY = _one_reading("visit_id", "node_id", "reader", "role", "modality", "method").where(
+    schema.readings.c.state != str(ReadingState.SUPERSEDED),
+    schema.readings.c.subject_id == sa.select(schema.visits.c.subject_id).where(schema.visits.c.visit_id == sa.bindparam("visit_id")).scalar_subquery(),
+)
+
+
 class ReadingsPart:
     """The part of ``StudyStore`` that keeps what was measured."""
 
@@ -45,18 +61,38 @@ class ReadingsPart:
         ``reason_missing``, ``zero_volume``, ``status_contradicts_volume``, ``volume_missing``,
         ``value_refused``, ``subject_mismatch``, ``blob_missing`` and the ``..._missing`` codes.
         """
-        if reading.state not in (ReadingState.DRAFT, ReadingState.MEASURED):
-            raise StudyRefused("A reading is saved as draft or measured; locking is a step of its own.", code="state_refused")
-        rules.check_reading(reading, self.blobs.exists)
-        if reading.status is ReadingStatus.DISAPPEARED_ASSESSED:
-            reading = replace(reading, volume_ml=0.0)
-        self.check_own(reading.reader)
-        with self._write(READING_RIGHTS[reading.role]) as trail:
-            self._check_belongs(trail.connection, reading)
-            old = self._newest(trail.connection, reading.reading_id) if reading.reading_id else None
-            if old is None:
-                return self._insert(trail, reading, reason)
-            return self._update(trail, old, reading, reason)
+        return self.save_readings((reading,), reason=reason)[0]
+
+    def save_readings(self, readings: Sequence[Reading], *, reason: str | None = None) -> list[Reading]:
+        """Save several readings, as a visit's nodes, in one transaction: all or none, each by the rules and with the refusals of
+        ``save_reading`` and with events of its own; returns them as stored."""
+        wanted = []
+        for reading in readings:
+            if reading.state not in (ReadingState.DRAFT, ReadingState.MEASURED):
+                raise StudyRefused("A reading is saved as draft or measured; locking is a step of its own.", code="state_refused")
+            rules.check_reading(reading, self.blobs.exists)
+            if reading.status is ReadingStatus.DISAPPEARED_ASSESSED:
+                reading = replace(reading, volume_ml=0.0)
+            self.check_own(reading.reader)
+            wanted.append(reading)
+        saved = []
+        with self._write_readings({r.role for r in wanted}) as trail:
+            known: set[tuple[str, str, str]] = set()
+            for reading in wanted:
+                place = (reading.subject_id, reading.visit_id, reading.node_id)
+                if place not in known:
+                    self._check_belongs(trail.connection, reading)
+                    known.add(place)
+                old = self._newest(trail.connection, reading.reading_id) if reading.reading_id else None
+                saved.append(self._insert(trail, reading, reason) if old is None else self._update(trail, old, reading, reason))
+        return saved
+
+    def _write_readings(self, roles: set[str]) -> AbstractContextManager[TrailWriter]:
+        """A write transaction of who may make readings of all these roles."""
+        rights = sorted(READING_RIGHTS[role] for role in roles)
+        for right in rights[1:]:
+            self._check_may(right)
+        return self._write(*rights[:1])
 
     def _insert(self, trail: TrailWriter, reading: Reading, reason: str | None) -> Reading:
         self._check_free(trail.connection, reading)
@@ -124,6 +160,11 @@ class ReadingsPart:
         draft), ``reading_locked``, ``name_missing``, ``meaning_missing``, ``changed_meanwhile``; signing:
         ``reauthentication_needed``, ``password_wrong``, ``name_mismatch``, ``meaning_refused``, ``not_your_reading``.
         """
+        return self.lock_readings((reading_id,), name, meaning, password=password, editions=None if edition is None else {reading_id: edition})[0]
+
+    def lock_readings(self, reading_ids: Sequence[str], name: str, meaning: str, *, password: str | None = None, editions: Mapping[str, int] | None = None) -> list[Reading]:
+        """Lock several measured readings, as a visit's nodes, with the password given once: all or none, each with a signature
+        of its own bound to its own record. ``editions`` are those that were looked at. Otherwise as ``lock_reading``."""
         signing = self.has_users()
         if signing:
             meaning = check_meaning(meaning, self.protocol.content)
@@ -131,33 +172,36 @@ class ReadingsPart:
             name = self.signing_name(name)
         name = rules.check_text(name, "your name", "name_missing")
         meaning = rules.check_text(meaning, "what locking means", "meaning_missing")
-        role = self._role_of(reading_id)
-        with self._write(*(() if role is None else (READING_RIGHTS[role],))) as trail:
-            old = self._need_reading(trail.connection, reading_id)
-            self.check_own(old.reader)
-            check_move(old.state, ReadingState.LOCKED)
-            if edition is not None and edition != old.edition:
-                raise changed_meanwhile()
-            rules.check_reading(old, self.blobs.exists)
-            if old.version > 1:
-                trail.update(
-                    schema.readings,
-                    {"reading_id": reading_id, "version": old.version - 1},
-                    {"state": str(ReadingState.SUPERSEDED)},
-                    action="reading_superseded",
-                    reason=old.change_reason,
-                )
-            signature_id = new_id("SG") if signing else None
-            new = replace(
-                old, state=ReadingState.LOCKED, locked_utc=trail.utc, locked_by=name, lock_meaning=meaning, signature_id=signature_id, edition=(old.edition or 0) + 1
-            )
-            key = {"reading_id": reading_id, "version": old.version}
-            note = meaning if signing else f"{meaning} ({LOCK_NOTE})"
-            trail.update(schema.readings, key, rows.reading_row(new), action="reading_locked", reason=note)
-            if signature_id is not None:
-                content = signed_sha256(trail.stored(schema.readings, key))
-                write_signature(trail, signature_id, schema.object_name(schema.readings, key), content, user_id=self.user, name=name, meaning=meaning)
+        with self._write_readings(self._roles_of(reading_ids)) as trail:
+            locked = [self._lock(trail, reading_id, name, meaning, signing, (editions or {}).get(reading_id)) for reading_id in reading_ids]
         self.write_anchor()
+        return locked
+
+    def _lock(self, trail: TrailWriter, reading_id: str, name: str, meaning: str, signing: bool, edition: int | None) -> Reading:
+        old = self._need_reading(trail.connection, reading_id)
+        self.check_own(old.reader)
+        check_move(old.state, ReadingState.LOCKED)
+        if edition is not None and edition != old.edition:
+            raise changed_meanwhile()
+        rules.check_reading(old, self.blobs.exists)
+        if old.version > 1:
+            trail.update(
+                schema.readings,
+                {"reading_id": reading_id, "version": old.version - 1},
+                {"state": str(ReadingState.SUPERSEDED)},
+                action="reading_superseded",
+                reason=old.change_reason,
+            )
+        signature_id = new_id("SG") if signing else None
+        new = replace(
+            old, state=ReadingState.LOCKED, locked_utc=trail.utc, locked_by=name, lock_meaning=meaning, signature_id=signature_id, edition=(old.edition or 0) + 1
+        )
+        key = {"reading_id": reading_id, "version": old.version}
+        note = meaning if signing else f"{meaning} ({LOCK_NOTE})"
+        trail.update(schema.readings, key, rows.reading_row(new), action="reading_locked", reason=note)
+        if signature_id is not None:
+            content = signed_sha256(trail.stored(schema.readings, key))
+            write_signature(trail, signature_id, schema.object_name(schema.readings, key), content, user_id=self.user, name=name, meaning=meaning)
         return new
 
     def signing_name(self, typed: str | None) -> str:
@@ -169,10 +213,10 @@ class ReadingsPart:
             raise StudyRefused("The typed name is not the name of who signed in.", code="name_mismatch", hint=f"You are signed in as {self.session.full_name}.")
         return self.session.full_name
 
-    def _role_of(self, reading_id: str) -> str | None:
+    def _roles_of(self, reading_ids: Sequence[str]) -> set[str]:
         with self._read() as connection:
-            found = self._newest(connection, reading_id)
-        return None if found is None else found.role
+            found = [self._newest(connection, reading_id) for reading_id in reading_ids]
+        return {r.role for r in found if r is not None}
 
     def correct_reading(self, reading_id: str, reason: str, /, **changes: Any) -> Reading:
         """Begin a correction of a locked reading: version n + 1, measured, with the given fields
@@ -277,15 +321,7 @@ class ReadingsPart:
 
     @staticmethod
     def _same_key(connection: sa.Connection, key: dict[str, str]) -> Reading | None:
-        table = schema.readings
-        query = (
-            sa.select(table)
-            .where(*(table.c[name] == value for name, value in key.items()))
-            .where(table.c.state != str(ReadingState.SUPERSEDED))
-            .order_by(table.c.version.desc())
-            .limit(1)
-        )
-        row = connection.execute(query).mappings().first()
+        row = connection.execute(_SAME_KEY, key).mappings().first()
         return None if row is None else rows.reading_from(row)
 
     def _check_free(self, connection: sa.Connection, reading: Reading) -> None:
@@ -308,9 +344,7 @@ class ReadingsPart:
 
     @staticmethod
     def _newest(connection: sa.Connection, reading_id: str) -> Reading | None:
-        table = schema.readings
-        query = sa.select(table).where(table.c.reading_id == reading_id).order_by(table.c.version.desc()).limit(1)
-        row = connection.execute(query).mappings().first()
+        row = connection.execute(_NEWEST, {"reading_id": reading_id}).mappings().first()
         return None if row is None else rows.reading_from(row)
 
     def _need_reading(self, connection: sa.Connection, reading_id: str) -> Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,6 +39,26 @@ def text_of(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return canonical_json(value)
+
+
+# Statements are built once: building them anew took longer than the database took to answer.
+@lru_cache(maxsize=64)
+def _insert_into(table: sa.Table) -> sa.Insert:
+    return table.insert()
+
+
+@lru_cache(maxsize=512)
+def _change_of(table: sa.Table, names: tuple[str, ...]) -> sa.Update:
+    """An update of these columns of one row: parameters ``key_`` and ``new_`` before the columns' names."""
+    where = sa.and_(*(column == sa.bindparam(f"key_{column.name}") for column in table.primary_key.columns))
+    return table.update().where(where).values({table.c[name]: sa.bindparam(f"new_{name}") for name in names})
+
+
+@lru_cache(maxsize=64)
+def _row_of(table: sa.Table) -> sa.TextClause:
+    """Every column that the database has of one row, also those this program does not know."""
+    where = " AND ".join(f"{column.name} = :{column.name}" for column in table.primary_key.columns)
+    return sa.text(f"SELECT * FROM {table.name} WHERE {where}")
 
 
 class TrailWriter:
@@ -77,12 +98,12 @@ class TrailWriter:
             "previous_sha256": self.head.sha256,
         }
         row["sha256"] = event_sha256(row)
-        self.connection.execute(schema.audit_events.insert().values(row))
+        self.connection.execute(_insert_into(schema.audit_events), row)
         self.head = AuditHead(row["seq"], row["sha256"])
 
     def insert(self, table: sa.Table, row: dict[str, Any], *, action: str, reason: str | None = None) -> None:
         """Insert a row of an audited table and the event that vouches for it."""
-        self.connection.execute(table.insert().values(row))
+        self.connection.execute(_insert_into(table), row)
         stored = self.stored(table, row)
         secret = schema.SECRET_COLUMNS.get(table.name, ())
         whole = {k: "set" if k in secret else v for k, v in stored.items() if v is not None}
@@ -102,8 +123,8 @@ class TrailWriter:
         changed = {k: v for k, v in changes.items() if before[k] != v}
         if not changed:
             return False
-        where = sa.and_(*(table.c[c.name] == key[c.name] for c in table.primary_key.columns))
-        self.connection.execute(table.update().where(where).values(changed))
+        values = {f"new_{name}": value for name, value in changed.items()} | {f"key_{c.name}": key[c.name] for c in table.primary_key.columns}
+        self.connection.execute(_change_of(table, tuple(sorted(changed))), values)
         after = self.stored(table, key)
         content = content_sha256(after)
         secret = schema.SECRET_COLUMNS.get(table.name, ())
@@ -121,7 +142,5 @@ class TrailWriter:
 
     def stored(self, table: sa.Table, key: dict[str, Any]) -> dict[str, Any]:
         """The row as it lies in the database, read back: what is hashed is what was stored."""
-        names = [c.name for c in table.primary_key.columns]
-        where = " AND ".join(f"{name} = :{name}" for name in names)
-        found = self.connection.execute(sa.text(f"SELECT * FROM {table.name} WHERE {where}"), {name: key[name] for name in names})
+        found = self.connection.execute(_row_of(table), {c.name: key[c.name] for c in table.primary_key.columns})
         return dict(found.mappings().one())
