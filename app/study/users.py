@@ -25,6 +25,7 @@ DEFAULT_TIMEOUT_S = 15 * 60.0
 PASSWORD_LENGTH = 10
 # After so many failures in so many seconds the account rests, whoever types.
 FAILURES, PAUSE_S = 5, 300.0
+_EVENTS_AT_ONCE = 500
 _USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _HASHER = argon2.PasswordHasher()
 _WRONG = "Name or password is wrong."
@@ -243,15 +244,21 @@ class UsersPart:
         return row
 
     def _recent_failures(self, connection: sa.Connection, user_id: str) -> list[str]:
-        """Times of failures since the last success or new password, within the pause."""
+        """Times of failures since the last success or new password, within the pause. The trail is read backwards, no further
+        than the pause reaches: a signature must not take longer the more was ever signed."""
         table = schema.audit_events
-        query = sa.select(table.c.action, table.c.utc).where(table.c.object == f"users:{user_id}").order_by(table.c.seq.desc()).limit(FAILURES)
         since = (self._clock() - dt.timedelta(seconds=PAUSE_S)).astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        found = []
-        for action, utc in connection.execute(query):
-            if action not in ("sign_in_failed", "signature_failed") or utc < since:
+        found: list[str] = []
+        last = connection.execute(sa.select(sa.func.max(table.c.seq))).scalar_one() or 0
+        while last > 0:
+            here = sa.and_(table.c.seq <= last, table.c.seq > last - _EVENTS_AT_ONCE)
+            for action, utc in connection.execute(sa.select(table.c.action, table.c.utc).where(here, table.c.object == f"users:{user_id}").order_by(table.c.seq.desc())):
+                if action not in ("sign_in_failed", "signature_failed") or utc < since or len(found) == FAILURES:
+                    return found
+                found.append(utc)
+            if connection.execute(sa.select(table.c.seq).where(here, table.c.utc >= since).limit(1)).first() is None:
                 break
-            found.append(utc)
+            last -= _EVENTS_AT_ONCE
         return found
 
     # -- what is allowed --------------------------------------------------------------------------
