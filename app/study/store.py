@@ -357,9 +357,14 @@ class StudyStore(UsersPart, BlindingPart, WorklistPart, AdjudicationPart, Record
         with self._read() as connection:
             return self._snapshot_in(connection)
 
-    def _snapshot_in(self, connection: sa.Connection) -> StudySnapshot:
+    def _snapshot_in(self, connection: sa.Connection, subject_id: str | None = None) -> StudySnapshot:
+        """All records, or those of one subject alone (without signatures): what is decided of one subject must not take longer the
+        more others there are."""
+
         def all_of(table: sa.Table, make: Callable, *order: str) -> tuple:
             query = sa.select(table).order_by(*(table.c[name] for name in order))
+            if subject_id is not None:
+                query = query.where(table.c.subject_id == subject_id)
             return tuple(make(row) for row in connection.execute(query).mappings())
 
         head = _head(connection, silent=False)
@@ -377,7 +382,7 @@ class StudyStore(UsersPart, BlindingPart, WorklistPart, AdjudicationPart, Record
             head_events=head.events,
             head_sha256=head.sha256,
             head_signature=None if self.signer is None else self.signer.sign({"schema": _ANCHOR_SCHEMA, "study_id": self.study_id, "events": head.events, "sha256": head.sha256}),
-            signatures=all_of(schema.signatures, rows.signature_from, "signed_utc", "signature_id"),
+            signatures=() if subject_id is not None else all_of(schema.signatures, rows.signature_from, "signed_utc", "signature_id"),
             adjudications=all_of(schema.adjudications, rows.adjudication_from, "created_utc", "adjudication_id"),
             settings={
                 row.key: json.loads(row.value)
