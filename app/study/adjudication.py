@@ -18,6 +18,7 @@ from app.study import rows, rules, schema
 from app.study.canonical import canonical_json, content_sha256
 from app.study.errors import StudyRefused
 from app.study.ids import new_id
+from app.study.lesions import lesion_said
 from app.study.model import Adjudication, Reading, ReadingStatus, StudySnapshot
 from app.study.pairs import Key, ReaderPairs
 from app.study.protocol import protocol_from
@@ -37,6 +38,8 @@ DEFAULT_TRIGGERS = {
     "response_differs": True,
     "response_date_differs": True,
 }
+RESPONSE_TRIGGERS = ("response_differs", "response_date_differs")
+NO_RESPONSE = (None, None)
 NOT_EVALUABLE = (ReadingStatus.NOT_EVALUABLE, ReadingStatus.NOT_IMAGED)
 
 
@@ -82,11 +85,17 @@ def compare_readers(
 ) -> list[Difference]:
     """Every node and visit that two or more central readers have locked, in a fixed order, with what differs.
 
-    ``responses`` gives, where it is known, (subject, visit id, reader) -> (response, its date) for the triggers on overall
-    response; without it they are not judged. ``pairs`` are the snapshot's own, where they are at hand.
+    ``responses`` is (subject, visit id, reader) -> (overall response, date of progression so far) for the triggers on response; worked out of
+    the snapshot where it is not given, so that no trigger of the protocol is passed over. ``pairs`` are the snapshot's own, where they are at hand.
     """
+    from app.study.reader_answers import answered_modalities, reader_responses  # the criteria know who counts, which is decided here
+
     rules_ = triggers_of(snapshot.protocol)
     pairs = pairs or ReaderPairs(snapshot)
+    answered = answered_modalities(snapshot.protocol)
+    if responses is None:
+        asked = any(rules_.get(name) for name in RESPONSE_TRIGGERS)
+        responses = reader_responses(snapshot, subjects=_read_twice(pairs)) if asked else {}
     found = []
     for (node_id, modality, method), by_visit in pairs.by_node.items():
         for visit_id, of_reader in by_visit.items():
@@ -94,7 +103,7 @@ def compare_readers(
                 continue
             first = next(iter(of_reader.values()))
             baselines = {reader: pairs.baseline(reader, (node_id, modality, method), visit_id) for reader in of_reader}
-            told = _differs(rules_, of_reader, baselines, responses or {})
+            told = _differs(rules_, of_reader, baselines, responses if modality in answered else {})
             found.append(Difference(first.subject_id, node_id, visit_id, modality, method, of_reader, baselines, told))
     if rules_.get("new_lesion_differs"):
         found += _new_lesions(pairs)
@@ -114,7 +123,10 @@ def _differs(rules_: dict[str, Any], readings: Mapping[str, Reading], baselines:
     gone = {r.status is ReadingStatus.DISAPPEARED_ASSESSED for r in evaluable}
     trigger("disappearance_differs", len(gone) > 1)
     grades = {r.enhancement_grade for r in evaluable if r.enhancement_grade is not None}
-    trigger("residual_enhancement_differs", len(grades) > 1)
+    controls = {said["control"] for r in evaluable if (said := lesion_said(r)).get("control")}
+    trigger("residual_enhancement_differs", len(grades) > 1 or len(controls) > 1)
+    new = {said.get("role") == "new" and said.get("new_lesion_certain", True) for r in evaluable if {"role", "new_lesion_certain"} & set(said := lesion_said(r))}
+    trigger("new_lesion_differs", len(new) > 1)
     volumes = [r.volume_ml for r in evaluable if r.volume_ml is not None]
     if len(volumes) > 1 and _volumes_differ(rules_, min(volumes), max(volumes)):
         told.append("volume_difference")
@@ -126,10 +138,16 @@ def _differs(rules_: dict[str, Any], readings: Mapping[str, Reading], baselines:
             told.append("vrr_difference")
         bounds = rules_.get("vrr_class_bounds_pct") or []
         trigger("vrr_class_differs", len({sum(round(rate, 6) >= bound for bound in bounds) for rate in rates}) > 1)
-    said = [responses[key] for reader, r in readings.items() if (key := (r.subject_id, r.visit_id, reader)) in responses]
+    # Who gave nothing that a response could be worked out of differs from who did.
+    said = [responses.get((r.subject_id, r.visit_id, reader), NO_RESPONSE) for reader, r in readings.items()]
     trigger("response_differs", len({answer for answer, _ in said}) > 1)
     trigger("response_date_differs", len({date for _, date in said}) > 1)
     return tuple(told)
+
+
+def _read_twice(pairs: ReaderPairs) -> set[str]:
+    """Subjects with something to compare."""
+    return {r.subject_id for by_visit in pairs.by_node.values() for of_reader in by_visit.values() if len(of_reader) > 1 for r in of_reader.values()}
 
 
 def _volumes_differ(rules_: dict[str, Any], low_ml: float, high_ml: float) -> bool:
@@ -211,7 +229,8 @@ class AdjudicationPart:
             who, name = self.user, self.signing_name(None)
         with self._write("adjudicate") as trail:
             # Read inside the transaction: nothing can be locked or adjudicated between the look and the choice.
-            snapshot = self._snapshot_in(trail.connection)
+            subject = trail.connection.execute(sa.select(schema.nodes.c.subject_id).where(schema.nodes.c.node_id == node_id)).scalar_one_or_none()
+            snapshot = self._snapshot_in(trail.connection, subject)
             chosen = _choose(snapshot, node_id, visit_id, modality, method)
             by_code = {code: r for r, code in reader_codes(node_id, chosen.readings).items()}
             reader = by_code.get(reader, by_code.get(f"Reader {reader}", reader))

@@ -16,6 +16,7 @@ from typing import Any
 from app.study.clocks import SubjectLog, anchor_event, day_of, node_log, subject_logs
 from app.study.endpoints import ACCEPTED, ENDPOINT_ROLE, ReadingKey
 from app.study.followup import counting_readings
+from app.study.lesions import lesion_said as stated
 from app.study.model import LEVELS, Reading, ReadingStatus, StudySnapshot, TargetNode, Visit
 from app.study.protocol import StudyProtocol, protocol_from
 from volumetry.finding import Finding
@@ -41,13 +42,7 @@ class Case:
     undated: int = 0
 
 
-def stated(reading: Reading) -> Mapping[str, Any]:
-    """What the reader stated of the lesion."""
-    found = reading.measurement.get("lesion")
-    return found if isinstance(found, Mapping) else {}
-
-
-def cases_of(snapshot: StudySnapshot, accepted: Collection[ReadingKey] | None = None, *, modalities: Collection[str] | None = None, subject_id: str | None = None) -> list[Case]:
+def cases_of(snapshot: StudySnapshot, accepted: Collection[ReadingKey] | None = None, *, modalities: Collection[str] | None = None, subject_id: str | None = None, subjects: Collection[str] | None = None) -> list[Case]:
     """Every subject by every central reader with locked readings (with accepted records: one case a subject). The split is the day that the
     protocol's baseline lies before; a scan on the day itself goes by the phase of its visit."""
     protocol = protocol_from(snapshot.protocol)
@@ -55,7 +50,7 @@ def cases_of(snapshot: StudySnapshot, accepted: Collection[ReadingKey] | None = 
     nodes = {n.node_id: n for n in snapshot.nodes}
     logs = subject_logs(snapshot)
     name = protocol.section("reading")["baseline"]["before"]
-    central = [r for r in counting_readings(snapshot.readings, locked_only=True) if r.role == ENDPOINT_ROLE and subject_id in (None, r.subject_id)]
+    central = [r for r in counting_readings(snapshot.readings, locked_only=True) if r.role == ENDPOINT_ROLE and subject_id in (None, r.subject_id) and (subjects is None or r.subject_id in subjects)]
     groups: dict[tuple[str, str], list[Reading]] = {}
     early: dict[str, set[str]] = {}
     starts: dict[tuple[str, str], dt.date | None] = {}

@@ -222,13 +222,6 @@ def response_courses(snapshot: StudySnapshot, accepted: Collection[ReadingKey] |
     return out
 
 
-def reader_responses(snapshot: StudySnapshot) -> dict[tuple[str, str, str], tuple[str, str | None]]:
-    """(subject, visit id, reader) -> (overall response, date of its scan) by the protocol's primary criteria, for the triggers on response."""
-    protocol = protocol_from(snapshot.protocol)
-    primary = next((e["criteria"] for e in protocol.terms.get("response") or () if e.get("primary") and e["criteria"] in ("RECIST_1_1", "MRECIST")), None)
-    return {(c.subject, v["visit_id"], c.reader): (v["overall"], v["date"]) for c in response_courses(snapshot) if c.criteria == primary for v in c.visits}
-
-
 def progressions(every: Field, criteria: str | None) -> dict[str, tuple[dt.date | None, dt.date | None]]:
     """Subject -> (first scan with progression, first new lesion) by the criteria's engine; empty where it has none."""
     if criteria not in ("RECIST_1_1", "MRECIST"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.study.errors import StudyRefused
-from app.study.model import ReadingStatus
+from app.study.model import Reading, ReadingStatus
 from app.study.protocol import StudyProtocol
 from volumetry.finding import Finding
 
@@ -74,6 +74,12 @@ def lesion_statement(given: Mapping[str, Any], *, status: ReadingStatus | str = 
     said = {f.name: value for f in FIELDS if (value := _value(f, given.get(f.name))) is not None}
     _check_together(said, ReadingStatus(status))
     return said
+
+
+def lesion_said(reading: Reading) -> Mapping[str, Any]:
+    """What a stored reading states of its lesion; empty where it states nothing."""
+    found = reading.measurement.get("lesion")
+    return found if isinstance(found, Mapping) else {}
 
 
 def lesion_findings(said: Mapping[str, Any], *, long_axis_mm: float | None = None) -> tuple[Finding, ...]:

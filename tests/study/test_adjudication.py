@@ -56,8 +56,8 @@ def test_that_figures_differ_as_the_protocol_says(case: CaseBuilder, baseline, f
     ("a", "b", "expected"),
     [
         (GONE, GONE, ()),
-        (GONE, 0.04, ("disappearance_differs",)),
-        (UNSEEN, 1.0, ("evaluability_differs",)),
+        (GONE, 0.04, ("disappearance_differs", "response_differs")),
+        (UNSEEN, 1.0, ("evaluability_differs", "response_differs")),
         ({"volume_ml": 1.0, "volume_interval_ml": None, "enhancement_grade": "0"}, {"volume_ml": 1.0, "volume_interval_ml": None, "enhancement_grade": "2"}, ("residual_enhancement_differs",)),
         ({"volume_ml": 1.0, "volume_interval_ml": None, "enhancement_grade": "1"}, {"volume_ml": 1.0, "volume_interval_ml": None}, ()),
     ],
@@ -75,9 +75,10 @@ def test_that_a_lesion_that_one_reader_found_and_an_answer_that_differs_are_trig
     read(case, "Month 3", 1.0, 1.0)
     new = store.add_node("S-001", "N9", "left", "II")
     case.lock("Month 3", node_id=new.node_id, reader="reader-b")
-    (found,) = open_differences(store.snapshot())
-    assert (found.node_id, found.triggers) == (new.node_id, ("new_lesion_differs",))
     at = case.visits["Month 3"].visit_id
+    # A new lesion is progression for who has seen it: what was read beside it has another response as well.
+    found = {d.node_id: d.triggers for d in open_differences(store.snapshot())}
+    assert found == {new.node_id: ("new_lesion_differs",), case.node.node_id: ("response_differs", "response_date_differs")}
     said = {("S-001", at, "reader-a"): ("PR", "2026-04-10"), ("S-001", at, "reader-b"): ("PD", "2026-04-10")}
     assert ("response_differs",) in [d.triggers for d in compare_readers(store.snapshot(), said)]
     said[("S-001", at, "reader-b")] = ("PR", "2026-04-11")

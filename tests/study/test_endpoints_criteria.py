@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from app.study.criteria import cases_of, mrecist_of, recist_of
-from app.study.endpoint_criteria import reader_responses, response_courses
+from app.study.endpoint_criteria import response_courses
 from app.study.endpoint_tables import protocol_tables
 from app.study.followup import respond
 from app.study.model import ReadingStatus
+from app.study.reader_answers import reader_responses
 from tests.study.snapshots import Trial
 
 
@@ -67,7 +68,8 @@ def test_that_the_tables_of_the_recist_trial_come_out(latc: Trial) -> None:
     assert (row["days"], row["event"], row["reason"]) == (344, True, "progression")
     rates = {o["node"]: o["value_pct"] for o in found["volume_change_preoperative"]["nodes"]}
     assert rates["T1"] == pytest.approx(100 * (1 - 0.56**3))
-    assert reader_responses(latc.snapshot())["L-1", "L-1/Preoperative", "r1"] == ("PR", "2026-06-15")
+    said = reader_responses(latc.snapshot())
+    assert (said["L-1", "L-1/Preoperative", "r1"], said["L-1", "L-1/Month 6 after surgery", "r1"]) == (("PR", None), ("PD", "2026-12-20"))
 
 
 def test_that_a_new_lesion_is_progression_at_its_first_scan_unless_only_suspected(latc: Trial) -> None:
