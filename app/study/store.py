@@ -23,7 +23,7 @@ from app import __version__
 from app.study import migrations, rows, schema
 from app.study.adjudication import AdjudicationPart
 from app.study.anchors import KEY_SETTING, AuditSigner, signer_for
-from app.study.blinding import HIDDEN_SETTINGS, BlindingPart
+from app.study.blinding import BlindingPart, hides_setting
 from app.study.blobs import BlobFolder, flush_folder, is_abandoned, is_temporary, temporary_name, write_file
 from app.study.canonical import canonical_json
 from app.study.engine import make_engine, transaction
@@ -262,8 +262,8 @@ class StudyStore(UsersPart, BlindingPart, WorklistPart, AdjudicationPart, Record
 
     def get_setting(self, key: str, default: Any = None) -> Any:
         """A stored setting (any JSON value); a blinded user gets the default for what says where or how a subject is
-        treated."""
-        if self.blinded and key.startswith(HIDDEN_SETTINGS):
+        treated, and for what another reader stated."""
+        if self.blinded and hides_setting(key, self.user):
             return default
         return self._stored_setting(key, default)
 

@@ -116,6 +116,7 @@ class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, No
     facts_changed = Signal()  # of the subject chosen on the board
     event_logged = Signal(str)  # empty, or why it was refused
     series_found = Signal(object)  # several series to choose one from (a ScanResult)
+    keep_typed = Signal()  # fields that hold what was typed and not left yet give it now: the visit is left, saved or closed
     notice = Signal(str, str)  # severity, sentence: shown without a modal dialog
 
     def __init__(self, parent: QObject | None = None):
@@ -201,6 +202,7 @@ class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, No
         """
         if self._stroke is not None:
             self.end_stroke()
+        self.keep_typed.emit()
         self.end_receiving()
         problems = self.jobs.close() + self.write_drafts_now()
         if problems:

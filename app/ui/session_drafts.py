@@ -155,6 +155,7 @@ class DraftsPart:
 
     def flush_drafts(self) -> None:
         """End a stroke under way, and try again to write outlines that the study refused before."""
+        self.keep_typed.emit()
         if self._stroke is not None:
             self.end_stroke()
         if not self.jobs.is_busy(AUTOSAVE_KEY):

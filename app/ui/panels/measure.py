@@ -14,10 +14,12 @@ from app.ui.models.measures import measurement_figures, method_names
 from app.ui.models.nodes import measure_columns, node_rows, node_volume, status_names
 from app.ui.panels.ellipsoid import EllipsoidSection
 from app.ui.panels.enhancing import EnhancingSection, part_words
+from app.ui.panels.lesion import GradeSection, LesionSection
 from app.ui.panels.picture_outline import PictureSection
 from app.ui.panels.picture_scale import ScaleSection
 from app.ui.panels.tool_keys import ToolKeys
 from app.ui.session import NodeState, Session
+from app.ui.session_lesion import statement_words
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, volume_decimals
@@ -87,6 +89,8 @@ class MeasurePanel(StepPanel):
         self.scale = ScaleSection(session)
         self.picture = PictureSection(session)
         self.enhancing = EnhancingSection(session)
+        self.grade = GradeSection(session)
+        self.lesion = LesionSection(session)
         self.ellipsoid = EllipsoidSection(session)
         self.figures = FigureTable(t("Measurements"), max_rows=20)
         self.numbers = Section(t("Numbers"))
@@ -116,7 +120,7 @@ class MeasurePanel(StepPanel):
         seen.body.addWidget(self.locked_note)
         seen.body.addWidget(self.correct)
         seen.body.addLayout(row)
-        for part in (nodes, tools, self.scale, self.picture, self.volume, self.warnings, self.enhancing, self.ellipsoid, seen, self.numbers):
+        for part in (nodes, tools, self.scale, self.picture, self.volume, self.warnings, self.enhancing, self.grade, self.ellipsoid, seen, self.lesion, self.numbers):
             self.content.addWidget(part)
         self.content.addStretch(1)
         self.status.activated.connect(self._status_chosen)
@@ -132,6 +136,7 @@ class MeasurePanel(StepPanel):
         session.study_changed.connect(self.refresh)
         session.calipers_changed.connect(self.refresh)
         session.picture_changed.connect(self.refresh)
+        session.jobs.refused.connect(self._show_kept_status)
         self.refresh()
 
     # ---- showing ---------------------------------------------------------------------------
@@ -169,7 +174,8 @@ class MeasurePanel(StepPanel):
         if self.session.picture is not None and figure.value is None and state is not None and state.reading is None:
             figure = replace(figure, reason=t("Needs two diameters on a longitudinal still and two on a transverse one."))
         self.volume.show_figure(figure)
-        self.enhancing.refresh(state)
+        for part in (self.enhancing, self.grade, self.lesion):
+            part.refresh(state)
         measurement = state.measurement if state is not None else None
         self.figures.show_figures(measurement_figures(measurement) if measurement is not None else [])
         self.numbers.setVisible(measurement is not None)
@@ -210,6 +216,13 @@ class MeasurePanel(StepPanel):
             )
         else:
             self.locked_note.show_text("")
+
+    def _show_kept_status(self, _refusal) -> None:
+        """A status that was chosen and refused does not stand there as if it were kept."""
+        state = self.state()
+        kept = ReadingStatus.MEASURED.value if state is None or state.reading is None else str(state.reading.status)
+        if self.status.currentData() != kept and not self.reason.isVisible():
+            self.status.setCurrentIndex(self.status.findData(kept))
 
     def _show_reason(self, shown: bool) -> None:
         self.reason.setVisible(shown)
@@ -254,7 +267,8 @@ class MeasurePanel(StepPanel):
             self.session.notice.emit("info", t("The numbers are still being worked out; lock in a moment."))
             return
         what, why_not = self.session.lockable(state.node.node_id)
-        if what is None:
+        why_not = why_not or self.lesion.commit()  # what was typed last belongs to the lock, or is told
+        if what is None or why_not:
             self.session.notice.emit("warning", why_not)
             return
         node, figure = state.node, volume_figure(state, what)
@@ -263,6 +277,7 @@ class MeasurePanel(StepPanel):
         value = "\n".join(line for line in (figure.text if figure.value is not None else figure.reason, figure.interval_line, figure.source) if line)
         if what == "outline":
             value += f"\n{part_words(state)}"
+        value = "\n".join((value, *statement_words(self.session.statement_of(node.node_id), self.session.grade_meanings())))
         gap = next((f for f in outline_findings(state) if f.code == "empty_slices"), None) if what == "outline" else None
         warnings = [row.message for row in self.warnings.rows if gap is None or row.message != gap.message]
         confirm = "" if gap is None else gap.message + " " + t("Cancel and fill them (I), or lock the outline as it is.")
