@@ -34,6 +34,7 @@ class BoardPart:
     def _start_board(self) -> None:
         self.board: Board | None = None
         self.board_problem = ""
+        self.board_day: dt.date | None = None  # None: today
         self.facts: SubjectFacts | None = None
         self._board_watched = False
         self._facts_of: str | None = None
@@ -56,8 +57,17 @@ class BoardPart:
         else:
             self.jobs.drop(KEY, FACTS_KEY)
 
+    def set_board_day(self, day: dt.date | None) -> None:
+        """Show the board as of another day; None: today, whatever day that is."""
+        if day != self.board_day:
+            self.board_day = day
+            self._board_is_stale()
+
+    def _day(self) -> dt.date:
+        return self.board_day or dt.date.today()
+
     def ask_board(self) -> None:
-        """Work out the schedule of all subjects as of today; a job."""
+        """Work out the schedule of all subjects as of the chosen day; a job."""
         store, why = self.study, self.why_no_board()
         if why:
             self.board, self.board_problem, self.facts = None, why, None
@@ -73,12 +83,12 @@ class BoardPart:
             self.board, self.board_problem = None, t(refusal.message)
             self.board_changed.emit()
 
-        on = dt.date.today()
+        on = self._day()
         self.jobs.start("Working out who is due", lambda _context: board_of(study_schedule(store.snapshot(), on=on), on), key=KEY, quiet=True, on_done=done, on_refused=refused)
 
     def ask_facts(self, subject: str | None) -> None:
         """Eligibility, pain and events of one subject; a job. ``facts_changed`` follows."""
-        store = self.study
+        store, on = self.study, self._day()
         self._facts_of = subject
         if store is None or subject is None or self.why_no_board():
             self.facts = None
@@ -90,7 +100,7 @@ class BoardPart:
                 self.facts = facts
                 self.facts_changed.emit()
 
-        self.jobs.start("Looking at a subject", lambda _context: facts_of(store, subject, dt.date.today()), key=FACTS_KEY, quiet=True, on_done=done)
+        self.jobs.start("Looking at a subject", lambda _context: facts_of(store, subject, on), key=FACTS_KEY, quiet=True, on_done=done)
 
     def open_from_board(self, subject: str, visit_id: str) -> None:
         """Go to a subject's visit."""

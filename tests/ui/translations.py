@@ -167,7 +167,7 @@ def put_together() -> dict[str, str]:
             found.update({text: path for text in templates(node) if is_said(text, least) and text not in found})
 
     for path, tree in _trees("app/ui"):
-        if path in ("app/ui/walk.py", "app/ui/probe.py"):
+        if path == "app/ui/probe.py" or path.startswith("app/ui/walk/"):
             continue
         alone = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
         alone |= {id(part) for n in ast.walk(tree) if _is_t(n) for part in ast.walk(n)}

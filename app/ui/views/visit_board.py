@@ -1,8 +1,11 @@
-"""The visit board: subjects × visits on today's date, and below it what is known of the chosen subject."""
+"""The visit board: subjects × visits on a day, today unless another is chosen, and below it what is known of the chosen subject."""
 
 from __future__ import annotations
 
+import datetime as dt
+
 from PySide6.QtCore import QItemSelectionModel, Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -20,7 +23,7 @@ from PySide6.QtWidgets import (
 from app.ui.models.visit_board import CELL_ROLE, SALVAGE_COLUMN, SUBJECT_ROLE, BoardModel, Cell, legend
 from app.ui.panels.visit_board import SubjectPanel
 from app.ui.text import t
-from app.ui.widgets.labels import WrapLabel
+from app.ui.widgets.labels import WrapLabel, set_tone
 from app.ui.widgets.palette import BACKGROUND, PANEL, PANEL_STYLE, RAISED
 
 COLUMN_PX, ROW_PX = 124, 42
@@ -89,7 +92,18 @@ class VisitBoardView(QWidget):
         self.find.setPlaceholderText(t("Find a subject"))
         self.find.setAccessibleName(t("Find a subject"))
         self.find.setClearButtonEnabled(True)
-        self.find.setFixedWidth(170)
+        self.find.setFixedWidth(150)
+        self.find.setToolTip(t("Find a subject (Ctrl+F)"))
+        self.day = QLineEdit()
+        self.day.setPlaceholderText(t("today"))
+        self.day.setMaxLength(10)
+        self.day.setFixedWidth(104)
+        self.day.setClearButtonEnabled(True)
+        self.day.setToolTip(t("Another day, written YYYY-MM-DD: what is due and overdue then (Alt+D); empty is today"))
+        of_day = QLabel(t("As of &day"))
+        of_day.setProperty("tone", "muted")
+        of_day.setBuddy(self.day)
+        self.day.setAccessibleName(of_day.text().replace("&", ""))
         self.calls_only = QCheckBox(t("Only who waits for something"))
         self.calls_only.setToolTip(t("Due, overdue, or a salvage that can still be done"))
         self.close_button = QPushButton(t("Back (Esc)"))
@@ -98,6 +112,8 @@ class VisitBoardView(QWidget):
         head.setSpacing(12)
         head.addWidget(title)
         head.addWidget(self.words, 1)
+        head.addWidget(of_day)
+        head.addWidget(self.day)
         head.addWidget(self.calls_only)
         head.addWidget(self.find)
         head.addWidget(self.close_button)
@@ -131,12 +147,34 @@ class VisitBoardView(QWidget):
         self.table.stands_on.connect(self._stand_on)
         self.find.textChanged.connect(self._fill)
         self.find.returnPressed.connect(self.table.setFocus)
+        self.day.textChanged.connect(self._take_day)
+        self.day.returnPressed.connect(self.table.setFocus)
+        QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self, self._ask_words, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.calls_only.toggled.connect(self._fill)
         session.board_changed.connect(self._fill)
         self._subject: str | None = None
 
+    def day_problem(self) -> str:
+        """What is wrong with the day that was typed; empty where nothing is."""
+        text = self.day.text().strip()
+        try:
+            dt.date.fromisoformat(text or dt.date.today().isoformat())
+        except ValueError:
+            return t("A day is written YYYY-MM-DD.")
+        return ""
+
+    def _take_day(self, text: str) -> None:
+        """Whole days only: while one is typed the board stays as it is."""
+        if not self.day_problem():
+            self.session.set_board_day(dt.date.fromisoformat(text.strip()) if text.strip() else None)
+        self._say()
+
+    def _ask_words(self) -> None:
+        self.find.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.find.selectAll()
+
     def entered(self) -> None:
-        """The board as of today."""
+        """The board as of the day that is chosen."""
         self._subject = self._subject or self.session.subject_id
         self.session.watch_board(True)
         self.table.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -151,12 +189,18 @@ class VisitBoardView(QWidget):
         column = here.column() if here.isValid() else SALVAGE_COLUMN
         self.model.show_board(board, words=self.find.text(), calls_only=self.calls_only.isChecked())
         self.problem.show_text(self.session.board_problem)
-        self.words.setText("" if board is None else self._summary(board))
+        self._say()
         if self.model.rows:
             row = self.model.rows.index(self._subject) if self._subject in self.model.rows else 0
             self.table.selectionModel().setCurrentIndex(self.model.index(row, min(column, self.model.columnCount() - 1)), QItemSelectionModel.SelectionFlag.ClearAndSelect)
         else:
             self._stand_on(None)
+
+    def _say(self) -> None:
+        """What the board holds, or what is wrong with the day; a day that is not today is marked."""
+        board, problem = self.session.board, self.day_problem()
+        self.words.setText(problem or ("" if board is None else self._summary(board)))
+        set_tone(self.words, "warning" if problem or (board is not None and board.on != dt.date.today()) else "muted")
 
     def _summary(self, board) -> str:
         salvage = [c for (_, visit), c in board.cells.items() if not visit and c.status == "open"]
@@ -165,7 +209,7 @@ class VisitBoardView(QWidget):
             t("overdue: {n}").format(n=board.count("overdue")),
             t("due: {n}").format(n=board.count("due")),
             t("salvage open: {n}").format(n=len(salvage)),
-            t("as of {day}").format(day=board.on.isoformat()),
+            (t("as of {day}") if board.on == dt.date.today() else t("as of {day}, not today")).format(day=board.on.isoformat()),
         ]
         return " · ".join(parts)
 
