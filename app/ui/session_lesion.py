@@ -14,7 +14,7 @@ from app.study.criteria import stated
 from app.study.lesions import BASELINE, BY_NAME, FIELDS, FOLLOW_UP, LesionField, fields_asked, lesion_statement
 from app.study.model import ENHANCEMENT_GRADES, Reading, ReadingState, ReadingStatus
 from app.study.permissions import ANY_READER
-from app.ui.text import t
+from app.ui.text import said, t
 from volumetry.errors import NodusError
 
 
@@ -202,7 +202,7 @@ def choice_names(name: str) -> dict[Any, str]:
         "progressed": {True: t("yes"), False: t("no")},
         "state": {"gone": t("gone"), "present": t("present"), "progressed": t("progressed, unequivocally"), "not_evaluated": t("not evaluated")},
         "new_lesion_certain": {True: t("certain"), False: t("suspected only")},
-        "control": {"complete": t("complete"), "viable": t("viable tumour left"), "not_evaluable": t("not evaluable")},
+        "control": {"complete": t("complete ablation"), "viable": t("viable tumour left"), "not_evaluable": t("not evaluable")},
     }.get(name, {})
 
 
@@ -231,7 +231,7 @@ def in_words(refusal: NodusError, name: str = "") -> str:
     """A refusal of a value for people: the field by its short name."""
     if refusal.code == "lesion_value_refused" and name in BY_NAME:
         return f"{field_names()[name]}: " + _WANTED[BY_NAME[name].kind]()
-    return t(refusal.message)
+    return said(refusal.message)
 
 
 _WANTED: dict[str, Callable[[], str]] = {
