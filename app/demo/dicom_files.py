@@ -53,7 +53,8 @@ class Occasion:
         return uid(self.seed, self.patient_id, self.visit, "frame")
 
 
-def _header(occasion: Occasion, modality: str, series: str, number: int, sop_class: str, instance: int, time: str) -> Dataset:
+def header(occasion: Occasion, modality: str, series: str, number: int, sop_class: str, instance: int, time: str) -> Dataset:
+    """Everything that all files of the case have in common."""
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.MediaStorageSOPClassUID = sop_class
@@ -95,10 +96,14 @@ def _header(occasion: Occasion, modality: str, series: str, number: int, sop_cla
     return ds
 
 
-def _pixels(ds: Dataset, array: np.ndarray) -> None:
-    ds.SamplesPerPixel = 1
-    ds.PhotometricInterpretation = "MONOCHROME2"
-    ds.Rows, ds.Columns = array.shape[-2:]
+def pixels(ds: Dataset, array: np.ndarray) -> None:
+    """Store ``array`` uncompressed: grey ``[..., row, column]``, or RGB as uint8 ``[frame, row, column, 3]``."""
+    colour = array.ndim == 4
+    ds.SamplesPerPixel = 3 if colour else 1
+    ds.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+    if colour:
+        ds.PlanarConfiguration = 0
+    ds.Rows, ds.Columns = array.shape[1:3] if colour else array.shape[-2:]
     bits = 8 * array.dtype.itemsize
     ds.BitsAllocated = ds.BitsStored = bits
     ds.HighBit = bits - 1
@@ -117,7 +122,7 @@ def write_ct_series(
     called for progress and may raise to stop.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ds = _header(occasion, "CT", series, 2, CTImageStorage, 1, "093512")
+    ds = header(occasion, "CT", series, 2, CTImageStorage, 1, "093512")
     dx, dy, dz = geometry.spacing_mm
     ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     ds.BodyPartExamined = "NECK"
@@ -159,18 +164,23 @@ def write_ct_series(
         ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
         ds.ImagePositionPatient = [round(float(v), 4) for v in (x, y, z)]
         ds.SliceLocation = round(float(z), 4)
-        _pixels(ds, (hu[k].astype(np.int32) - RESCALE_INTERCEPT).clip(0, 65535).astype(np.uint16))
+        pixels(ds, (hu[k].astype(np.int32) - RESCALE_INTERCEPT).clip(0, 65535).astype(np.uint16))
         ds.save_as(folder / f"CT{int(ds.InstanceNumber):04d}.dcm", enforce_file_format=True)
     return str(ds.SeriesInstanceUID)
 
 
-def _region(box: Box) -> Dataset:
+def region(box: Box, data_type: int = 1) -> Dataset:
+    """An item of the ultrasound regions: tissue (1) with its scale, else (a colour bar, 14) a box alone."""
     item = Dataset()
-    item.RegionSpatialFormat = 1  # 2D
-    item.RegionDataType = 1  # tissue
+    item.RegionSpatialFormat = 1 if data_type == 1 else 0  # 2D, none
+    item.RegionDataType = data_type
     item.RegionFlags = 0
     item.RegionLocationMinX0, item.RegionLocationMinY0 = box.x0, box.y0
     item.RegionLocationMaxX1, item.RegionLocationMaxY1 = box.x1, box.y1
+    if data_type != 1:
+        item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 0
+        item.PhysicalDeltaX = item.PhysicalDeltaY = 0.0
+        return item
     item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3  # cm
     item.PhysicalDeltaX = item.PhysicalDeltaY = box.mm_per_pixel / 10
     item.ReferencePixelX0, item.ReferencePixelY0 = (box.x1 - box.x0) // 2, 0
@@ -179,22 +189,46 @@ def _region(box: Box) -> Dataset:
     return item
 
 
-def _ultrasound(ds: Dataset, boxes) -> None:
+def ultrasound(ds: Dataset, regions: list[Dataset]) -> None:
+    """What ultrasound files have of their own; ``regions`` from ``region``, none: no scale."""
     ds.BodyPartExamined = "NECK"
     ds.PatientOrientation = ""
     ds.TransducerData = ["LINEAR", "SYNTHETIC", ""]
     ds.UltrasoundColorDataPresent = 0
-    ds.SequenceOfUltrasoundRegions = Sequence([_region(box) for box in boxes])
+    if regions:
+        ds.SequenceOfUltrasoundRegions = Sequence(regions)
+
+
+def multi_frame(ds: Dataset, intervals_ms: np.ndarray | None, frames: int) -> None:
+    """Number of frames, and their true times as a Frame Time Vector; None: no time anywhere."""
+    ds.NumberOfFrames = frames
+    ds.StartTrim, ds.StopTrim = 1, frames
+    ds.PreferredPlaybackSequencing = 0
+    if intervals_ms is None:
+        return
+    ds.FrameIncrementPointer = 0x00181065
+    ds.FrameTimeVector = [round(float(v), 3) for v in intervals_ms]
+    mean = float(np.mean(intervals_ms[1:]))
+    ds.CineRate = ds.RecommendedDisplayFrameRate = max(1, round(1000 / mean))
+    ds.ActualFrameDuration = round(mean)
+
+
+def contrast_agent(ds: Dataset) -> None:
+    """The bubbles that were given."""
+    ds.ContrastBolusAgent = "Sulphur hexafluoride microbubbles (SYNTHETIC)"
+    ds.ContrastBolusRoute = "INTRAVENOUS"
+    ds.ContrastBolusVolume = 2.4
+    ds.ContrastBolusStartTime = "104500"
 
 
 def write_still(path: Path, occasion: Occasion, image: np.ndarray, boxes, instance: int, comment: str) -> None:
     """Write one B-mode picture (uint8) with its calibrated regions."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    ds = _header(occasion, "US", "US stills", 3, UltrasoundImageStorage, instance, f"10{instance:02d}30")
+    ds = header(occasion, "US", "US stills", 3, UltrasoundImageStorage, instance, f"10{instance:02d}30")
     ds.ImageType = ["ORIGINAL", "PRIMARY", "SMALL PARTS", "0001"]
     ds.ImageComments = f"{COMMENT}; {comment}"
-    _ultrasound(ds, boxes)
-    _pixels(ds, image)
+    ultrasound(ds, [region(box) for box in boxes])
+    pixels(ds, image)
     ds.save_as(path, enforce_file_format=True)
 
 
@@ -203,22 +237,12 @@ def write_cine(
 ) -> None:
     """Write ``frames[n, row, column]`` (uint8) with their true times as a Frame Time Vector."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    ds = _header(occasion, "US", "US contrast cine", 4, UltrasoundMultiFrameImageStorage, 1, "104500")
+    ds = header(occasion, "US", "US contrast cine", 4, UltrasoundMultiFrameImageStorage, 1, "104500")
     ds.ImageType = ["ORIGINAL", "PRIMARY", "SMALL PARTS", "0001"]
     ds.ImageComments = f"{COMMENT}; {comment}"
-    _ultrasound(ds, boxes)
-    ds.NumberOfFrames = frames.shape[0]
-    ds.FrameIncrementPointer = 0x00181065
-    ds.FrameTimeVector = [round(float(v), 3) for v in intervals_ms]
-    ds.StartTrim, ds.StopTrim = 1, frames.shape[0]
-    mean = float(np.mean(intervals_ms[1:]))
-    ds.CineRate = ds.RecommendedDisplayFrameRate = max(1, round(1000 / mean))
-    ds.ActualFrameDuration = round(mean)
-    ds.PreferredPlaybackSequencing = 0
+    ultrasound(ds, [region(box) for box in boxes])
+    multi_frame(ds, intervals_ms, frames.shape[0])
     if contrast:
-        ds.ContrastBolusAgent = "Sulphur hexafluoride microbubbles (SYNTHETIC)"
-        ds.ContrastBolusRoute = "INTRAVENOUS"
-        ds.ContrastBolusVolume = 2.4
-        ds.ContrastBolusStartTime = "104500"
-    _pixels(ds, frames)
+        contrast_agent(ds)
+    pixels(ds, frames)
     ds.save_as(path, enforce_file_format=True)
