@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from pathlib import Path
 
-from app.cli import adjudicating, cohort, reconciling, responding, subjects, treating
+from app.cli import adjudicating, cohort, reading_entry, reconciling, responding, subjects, treating
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from app.cli.signing_in import refuse_blinded
-from app.study.model import ENHANCEMENT_GRADES, LEVELS, METHODS, MODALITIES, ROLES, UNKNOWN_LEVEL, ReadingStatus, Side
+from app.study.model import LEVELS, MODALITIES, ROLES, UNKNOWN_LEVEL, Side
 from app.study.schedule import STATUSES
 from volumetry.errors import NodusError
-from volumetry.outline_origin import OutlineOrigin
 
 NAMED = {
     "subject": "pseudonym of the subject",
@@ -49,7 +46,7 @@ def register(commands) -> None:
     node.add_argument("--subject", required=True, help=NAMED["subject"])
     node.add_argument("--node", required=True, help="short label, for example N1")
     node.add_argument("--side", required=True, choices=[s.value for s in Side], help="the patient's side")
-    node.add_argument("--level", required=True, choices=LEVELS, help="neck level")
+    node.add_argument("--level", required=True, choices=(*LEVELS, UNKNOWN_LEVEL), help="neck level; unknown for what is no node of the neck")
     node.set_defaults(work=run_add_node)
 
     change = add_command(verbs, "set-node", help="state or change a node's side and level, with a reason")
@@ -57,26 +54,10 @@ def register(commands) -> None:
     for name in ("subject", "node", "reason"):
         change.add_argument(f"--{name}", required=True, help=NAMED[name])
     change.add_argument("--side", required=True, choices=[s.value for s in Side], help="the patient's side")
-    change.add_argument("--level", required=True, choices=LEVELS, help="neck level")
+    change.add_argument("--level", required=True, choices=(*LEVELS, UNKNOWN_LEVEL), help="neck level; unknown for what is no node of the neck")
     change.set_defaults(work=run_set_node)
 
-    reading = add_command(verbs, "add-reading", help="add a reading from a mask, a volume or a status")
-    reading.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
-    for name in ("subject", "visit", "node", "reader"):
-        reading.add_argument(f"--{name}", required=True, help=NAMED[name])
-    reading.add_argument("--modality", required=True, choices=MODALITIES, help="what the node was read on")
-    reading.add_argument("--method", default="voxel", choices=METHODS, help="how the volume was worked out (voxel without it)")
-    reading.add_argument("--status", default="measured", choices=[s.value for s in ReadingStatus], help="what was seen of the node (measured without it)")
-    source = reading.add_mutually_exclusive_group()
-    source.add_argument("--volume-ml", type=float, help="the volume, worked out elsewhere")
-    source.add_argument("--mask", type=Path, help="mask file with one label, measured here")
-    reading.add_argument("--viable-ml", type=float, metavar="ML", help="the part that enhances, worked out elsewhere; not assessed without it")
-    reading.add_argument("--ablated-ml", type=float, metavar="ML", help="the part that does not enhance; of the two, the one left out is the rest of the whole")
-    reading.add_argument("--viable-mask", type=Path, metavar="MASK", help="mask file of the part that enhances, on the grid of --mask (that nothing enhances is --viable-ml 0)")
-    reading.add_argument("--enhancement-grade", choices=ENHANCEMENT_GRADES, help="what still enhances, as the reader grades it by the charter (NE: not evaluable); not graded without it")
-    reading.add_argument("--role", default="central", choices=ROLES, help="role of the reader (central without it)")
-    reading.add_argument("--reason", help="required when a saved reading is changed")
-    reading.set_defaults(work=run_add_reading)
+    reading_entry.register(verbs)
 
     carry = add_command(verbs, "propagate", help="carry a node's outline to another visit after registration, as a draft marked propagated")
     carry.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
@@ -212,63 +193,6 @@ def run_add_node(args) -> int:
     return 0
 
 
-def run_add_reading(args) -> int:
-    """Add or change a reading."""
-    from app.usecases.readings import check_source, find_node, find_visit, save_reading
-
-    mask = None if args.mask is None else one_mask(args.mask)
-    status = ReadingStatus(args.status)
-    if status is ReadingStatus.MEASURED and mask is None and args.volume_ml is None:
-        raise NodusError("A measured reading needs --mask or --volume-ml.", code="volume_missing")
-    check_source(mask, args.method, status, args.reason)
-    if args.volume_ml is not None and not (math.isfinite(args.volume_ml) and args.volume_ml >= 0):
-        raise NodusError("A volume is a number of millilitres, zero or more.", code="value_refused")
-    enhancing = enhancing_of(args, mask)
-    with opened(args.study) as store:
-        made = make_missing(store, args.subject, args.visit, args.node)
-        node, visit = find_node(store, args.subject, args.node), find_visit(store, args.subject, args.visit)
-        saved = save_reading(
-            store, visit, node, reader=args.reader, modality=args.modality, method=args.method, status=status, mask=mask, volume_ml=args.volume_ml,
-            status_reason=args.reason, reason=args.reason, role=args.role, enhancing=enhancing, enhancement_grade=args.enhancement_grade,
-        )
-    emit(
-        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml, "viable_ml": saved.viable_ml, "ablated_ml": saved.ablated_ml, "enhancement_grade": saved.enhancement_grade, "warnings": [*saved.warnings, *made]},
-        as_json=args.json,
-        human="".join(f"{w['message']} [{w['code']}]\n" for w in made) + f"reading {saved.reading_id} of {args.node} at {args.visit}: {saved.status}, {saved.volume_ml if saved.volume_ml is not None else '-'} ml",
-    )
-    return 0
-
-
-def one_mask(path: Path):
-    """The one node of a mask file."""
-    from dicom_io.masks import read_masks
-
-    masks = read_masks(path, image=None)
-    if not masks:
-        raise NodusError(f"{path.name} holds no label: there is nothing to read.", code="empty_mask")
-    if len(masks) != 1:
-        raise NodusError(f"{path.name} holds {len(masks)} labels; a reading is of one node.", code="several_labels", hint="Split the mask, one label a file.")
-    return masks[0] if masks[0].origin is not None else replace(masks[0], origin=OutlineOrigin("file"))
-
-
-def enhancing_of(args, mask):
-    """The enhancing part as the arguments give it, or None: not assessed."""
-    from app.usecases.enhancing_part import by_outline, stated
-    from volumetry.measure import measure_node
-
-    given = args.viable_ml is not None or args.ablated_ml is not None
-    if args.viable_mask is not None:
-        if mask is None or given:
-            raise NodusError("--viable-mask goes with --mask, and without --viable-ml and --ablated-ml.", code="part_source_refused")
-        return by_outline(mask, one_mask(args.viable_mask))
-    if not given:
-        return None
-    total_ml = args.volume_ml if mask is None else measure_node(mask).voxel_volume_ml
-    if not total_ml:
-        raise NodusError("A part of a node needs the volume of the whole.", code="part_without_total", hint="Give --mask or --volume-ml as well.")
-    return stated(total_ml, viable_ml=args.viable_ml, ablated_ml=args.ablated_ml)
-
-
 def run_propagate(args) -> int:
     """Carry an outline to another visit."""
     from app.usecases.propagate import propagate_reading
@@ -285,22 +209,6 @@ def run_propagate(args) -> int:
         human=f"draft {saved.reading_id} of {args.node} at {args.to_visit}: {saved.volume_ml:.3f} ml, carried over from {args.from_visit} ({fit}); check it slice by slice before it is measured",
     )
     return 0
-
-
-def make_missing(store, subject: str, visit: str, node: str) -> list[dict]:
-    """Add subject, visit and node that a script names for the first time; each is told as a warning.
-    Side and level of such a node are unknown until ``study set-node`` states them."""
-    made = []
-    if subject not in {s.subject_id for s in store.subjects()}:
-        store.add_subject(subject)
-        made.append({"code": "subject_added", "message": f"Subject {subject} was new and was added."})
-    if visit not in {name for v in store.visits(subject) for name in (v.name, v.visit_id)}:
-        store.add_visit(subject, visit)
-        made.append({"code": "visit_added", "message": f"Visit {visit} was new and was added without a date."})
-    if node not in {name for n in store.nodes(subject) for name in (n.label, n.node_id)}:
-        store.add_node(subject, node, Side.UNKNOWN, UNKNOWN_LEVEL)
-        made.append({"code": "node_added", "message": f"Node {node} was new and was added; its side and level are unknown until set-node states them."})
-    return made
 
 
 def run_set_node(args) -> int:

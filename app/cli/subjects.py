@@ -1,4 +1,4 @@
-"""``study add-event``, ``eligibility`` and ``pain``: values of one subject, and what they say with the pictures."""
+"""``study add-visit``, ``set-visit``, ``add-event``, ``eligibility`` and ``pain``: values of one subject, and what they say with the pictures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,21 @@ from volumetry.errors import NodusError
 
 def register(verbs) -> None:
     """Add the verbs to ``study``."""
+    visit = add_command(verbs, "add-visit", help="add a visit with the date of its scan, where its pictures are not imported")
+    visit.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    visit.add_argument("--subject", required=True, help="pseudonym of the subject; added where it is new")
+    visit.add_argument("--visit", required=True, help="the visit's name, for example Baseline")
+    visit.add_argument("--date", help="date of its scan, YYYY-MM-DD; not known without it")
+    visit.set_defaults(work=run_add_visit)
+
+    moved = add_command(verbs, "set-visit", help="state or change the date of a visit's scan, with a reason")
+    moved.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
+    moved.add_argument("--subject", required=True, help="pseudonym of the subject")
+    moved.add_argument("--visit", required=True, help="the visit's name")
+    moved.add_argument("--date", required=True, help="date of its scan, YYYY-MM-DD")
+    moved.add_argument("--reason", required=True, help="why it is changed")
+    moved.set_defaults(work=run_set_visit)
+
     event = add_command(
         verbs, "add-event", help="log an ablation, a pain score, a creatinine or another clinical event",
         description="Log an ablation or another clinical event. Details by kind: LAB test=CREATININE value= unit=mg/dL|umol/L age_years= weight_kg= sex=M|F (age and weight of that date); "
@@ -47,6 +62,33 @@ def register(verbs) -> None:
     pain.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
     pain.add_argument("--subject", required=True, help="pseudonym of the subject")
     pain.set_defaults(work=run_pain)
+
+
+def run_add_visit(args) -> int:
+    """Add a visit."""
+    from app.cli.study import opened
+    from app.study.rules import check_date
+
+    check_date(args.date, "visit date")  # before a subject is added for it
+    with opened(args.study) as store:
+        made = []
+        if args.subject not in {s.subject_id for s in store.subjects()}:
+            store.add_subject(args.subject)
+            made.append({"code": "subject_added", "message": f"Subject {args.subject} was new and was added."})
+        visit = store.add_visit(args.subject, args.visit, actual_date=args.date)
+    emit({"visit_id": visit.visit_id, "visit": visit.name, "actual_date": visit.actual_date, "warnings": made}, as_json=args.json, human="".join(f"{w['message']} [{w['code']}]\n" for w in made) + f"visit {visit.name} added")
+    return 0
+
+
+def run_set_visit(args) -> int:
+    """Change the date of a visit."""
+    from app.cli.study import opened
+    from app.usecases.readings import find_visit
+
+    with opened(args.study) as store:
+        visit = store.update_visit(find_visit(store, args.subject, args.visit).visit_id, reason=args.reason, actual_date=args.date)
+    emit({"visit_id": visit.visit_id, "visit": visit.name, "actual_date": visit.actual_date}, as_json=args.json, human=f"{visit.name}: scan of {visit.actual_date}")
+    return 0
 
 
 def detail_of(given: list[str]) -> dict:

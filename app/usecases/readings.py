@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.study.lesions import lesion_findings, lesion_statement
 from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Visit
 from app.study.protocol import StudyProtocol
 from app.study.store import StudyStore
@@ -125,6 +126,8 @@ def save_reading(
     role: str = "central",
     enhancing: EnhancingPart | None = None,
     enhancement_grade: str | None = None,
+    long_axis_mm: float | None = None,
+    short_axis_mm: float | None = None,
 ) -> Reading:
     """Save what a reader measured (or saw) of a node at a visit; returns it as stored.
 
@@ -135,12 +138,15 @@ def save_reading(
     marked so, and refused (``propagation_not_allowed``) where the protocol does not let it count; so is
     one that a model proposed (``model_outline_not_allowed``). ``measurement["segmentation"]`` says how
     the outline came about. ``enhancing`` are the parts apart from the whole; None: not assessed.
-    ``enhancement_grade`` is the reader's own, of ``model.ENHANCEMENT_GRADES``.
+    ``enhancement_grade`` is the reader's own, of ``model.ENHANCEMENT_GRADES``; axes are taken as given where there is no mask to measure them on.
+    ``extra["lesion"]`` is checked by ``app.study.lesions.lesion_statement`` and refused as it says.
     """
+    if "lesion" in (extra or {}):
+        extra = {**extra, "lesion": lesion_statement(extra["lesion"], status=status)}
     # Everything is stated anew: a node that has disappeared keeps no axis or outline of an earlier look.
     changes: dict = {
         "status": status, "status_reason": status_reason, "measurement": extra or {}, "volume_ml": volume_ml, "volume_interval_ml": volume_interval_ml,
-        "long_axis_mm": None, "short_axis_mm": None, "warnings": tuple((extra or {}).get("warnings", ())), "mask_sha256": None, "picture_sha256": None, "series_uid": None,
+        "long_axis_mm": long_axis_mm, "short_axis_mm": short_axis_mm, "warnings": tuple((extra or {}).get("warnings", ())), "mask_sha256": None, "picture_sha256": None, "series_uid": None,
         **part_fields(enhancing),
         "enhancement_grade": enhancement_grade,
     }
@@ -175,6 +181,8 @@ def save_reading(
     if enhancing is not None:
         changes["viable_mask_sha256"] = None if enhancing.mask is None else store.put_blob(pack_mask(enhancing.mask))
         changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in enhancing.findings))
+    if extra and extra.get("lesion"):
+        changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in lesion_findings(extra["lesion"], long_axis_mm=changes["long_axis_mm"])))
     if image is not None:
         # What is merely worth knowing about the files (their order, say) is no doubt about the number.
         changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in image.findings if f.severity != "info"))
