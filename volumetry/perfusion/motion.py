@@ -6,19 +6,34 @@ changes because bubbles come and go, not because the tissue moved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
+from scipy import ndimage
 
-from volumetry.errors import NodusError
 from volumetry.finding import Finding
+from volumetry.perfusion import motion_align, motion_field, motion_frames
+from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
+from volumetry.perfusion.motion_levels import CHUNK, Level, Levels, Report, build_levels
 
 # Why a frame takes no part, by what stands in ``Motion.reasons``.
 REASONS = ("", "out_of_plane", "flash", "outside")
 
+REGION_MARGIN_MM = 4.0  # tissue around the node moves with it and shows where it is when bubbles hide the node
+LEAST_REGION_MM = 14.0  # a smaller patch is found in the wrong place too often
+AVERAGED = 96  # frames in the mean picture that all frames are registered to in the second round
+FEW_FRAMES = 10
+FEW_SHARE, MANY_LOST_SHARE = 0.2, 0.4
+UNSURE_MM = 0.5
+SPELL_FRAMES = 40  # the look of the tissue is followed in spells of at least this many frames
+CHANGED_SHARE = 0.9
+SAME_PLANE = 0.85
 
-class MotionRefused(NodusError):
-    """A loop whose motion cannot be worked out."""
+
+class MotionRefused(PerfusionRefused):
+    """A loop whose motion cannot be worked out, or motion that does not belong to the loop."""
 
     default_code = "motion_refused"
 
@@ -70,3 +85,277 @@ class Motion:
     def rejected_frames(self) -> int:
         """Number of frames that take no part."""
         return int(self.frames - np.count_nonzero(self.accepted))
+
+
+def estimate_motion(
+    loop: ContrastLoop,
+    *,
+    reference_frame: int | None = None,
+    region: np.ndarray | None = None,
+    nonrigid: bool = False,
+    flashes: np.ndarray | None = None,
+    follow_change: bool = True,
+    progress: Callable[[str, float], None] | None = None,
+) -> Motion:
+    """Register the B-mode pane of every frame to one reference frame, and find the frames that take no part.
+
+    ``reference_frame``: None takes the frame most like a sample of the others. ``region``: bool ``[row, column]`` of the
+    reference frame, the node; it and 4 mm around it are registered (None: the whole pane). ``nonrigid``: also a smooth
+    displacement on a coarse grid. ``flashes``: bool ``[frame]``, flashes that are known already (None: found here).
+    ``follow_change``: where the B-mode picture changes its look for a while (bubbles show in it too), register those frames to a
+    picture of that while, itself registered to the reference. ``progress(text, share)`` is called between chunks and may raise
+    to stop.
+
+    Rigid motion is a shift and a turn. Each frame is registered to the reference by itself, so nothing drifts. The
+    search covers 20 mm; then a Gauss-Newton fit of the normalised difference, first to the reference frame, then to the mean of
+    the frames most like it, which has less noise. Frames that are not accepted get the motion between their
+    accepted neighbours.
+
+    Without a B-mode pane the loop is returned as still with the finding ``motion_uncorrected``. Other findings:
+    ``few_frames_left`` (serious), ``many_frames_rejected``, ``motion_unsure``.
+    Raises ``MotionRefused`` for a region or a reference frame that is not of this loop.
+    """
+    n = len(loop.levels)
+    if reference_frame is not None and not 0 <= reference_frame < n:
+        raise MotionRefused(f"The loop has no frame {reference_frame}.")
+    for given, shape in ((region, loop.levels.shape[1:]), (flashes, (n,))):
+        if given is not None and np.shape(given) != shape:
+            raise MotionRefused("The region or the list of flashes does not belong to this loop.")
+    if region is not None and not np.any(region):
+        raise MotionRefused("The region that motion is looked for in is empty.")
+    report: Report = progress or (lambda text, share: None)
+    if loop.tissue is None:
+        return _unregistered(loop, reference_frame, flashes)
+
+    levels = build_levels(loop.tissue, loop.mm_per_pixel, getattr(loop, "drawn", None), _part(report, 0.0, 0.25))
+    if flashes is None:
+        flashes = motion_frames.flash_frames(_means(loop.levels), levels.means)
+    flashes = np.asarray(flashes, bool)
+    if not levels.fine.live.any():
+        found = Finding("motion_uncorrected", "The B-mode half of the loop is black; motion is not corrected.")
+        return replace(_unregistered(loop, reference_frame, flashes), findings=(found,))
+    reference = motion_align.choose_reference(levels.coarse, flashes) if reference_frame is None else reference_frame
+
+    fit = _Fit(loop, levels, reference, region, flashes)
+    fit.to_frame(_part(report, 0.25, 0.55))
+    fit.to_mean(_part(report, 0.55, 0.75))
+    if follow_change:
+        fit.follow()
+    return fit.motion(nonrigid, _part(report, 0.75, 1.0))
+
+
+def _part(report: Report, start: float, end: float) -> Report:
+    return lambda text, share: report(text, start + (end - start) * share)
+
+
+def _means(levels: np.ndarray) -> np.ndarray:
+    return np.array([frame.mean() for frame in levels])
+
+
+def _unregistered(loop: ContrastLoop, reference: int | None, flashes: np.ndarray | None) -> Motion:
+    # Without B-mode there is nothing steady to follow: bubbles come and go in the contrast half.
+    n = len(loop.levels)
+    flash = motion_frames.flash_frames(_means(loop.levels), None) if flashes is None else np.asarray(flashes, bool)
+    found = Finding("motion_uncorrected", "The loop has no B-mode half to follow the tissue on; motion is not corrected and no frame is rejected for it.")
+    still = Motion.still(n, (found,))
+    return replace(still, accepted=~flash, reasons=tuple("flash" if f else "" for f in flash), reference_frame=reference or 0)
+
+
+class _Fit:
+    """The state of one estimate: transforms, likeness and share inside of every frame, improved step by step."""
+
+    def __init__(self, loop: ContrastLoop, levels: Levels, reference: int, region: np.ndarray | None, flashes: np.ndarray):
+        self.loop, self.levels, self.reference, self.flashes = loop, levels, reference, flashes
+        self.mm = loop.mm_per_pixel
+        wide = None if region is None else _widened(region, self.mm)
+        shape = loop.levels.shape[1:]
+        rows, columns = np.nonzero(wide) if wide is not None else (np.array([0, shape[0] - 1]), np.array([0, shape[1] - 1]))
+        self.middle_mm = np.array([columns.mean() * self.mm[0], rows.mean() * self.mm[1]])
+        self.regions = {level.factor: None if wide is None else _at(level, wide) for level in (levels.fine, levels.coarse)}
+        n = len(loop.levels)
+        self.transforms = np.zeros((n, 3))
+        self.likeness, self.share = np.full(n, -2.0), np.zeros(n)
+        self.limits = np.full(n, np.nan)  # of likeness, where a spell has its own
+        self.picture: np.ndarray | None = None  # the mean picture of the second round, and where it holds
+        self.valid: np.ndarray | None = None
+
+    def _template(self, level: Level, picture: np.ndarray, valid: np.ndarray) -> motion_align.Template:
+        return motion_align.make_template(level, picture, valid, self.regions[level.factor], self.middle_mm)
+
+    def to_frame(self, report: Report) -> None:
+        """First round: every frame to the reference frame, from a search over all shifts."""
+        coarse, fine = self.levels.coarse, self.levels.fine
+        places, scores = motion_align.search(coarse, self.reference, self.regions[coarse.factor], _part(report, 0.0, 0.4))
+        starts = np.zeros((*places.shape[:2], 3))
+        starts[..., 1:] = places * np.array(coarse.mm)
+        starts[scores <= -2.0] = np.nan
+        starts[:, 0][np.isnan(starts[:, 0, 0])] = 0.0
+        template = self._template(coarse, coarse.frames[self.reference].astype(np.float32), coarse.live)
+        ends, likeness = np.zeros((len(starts), 3)), np.zeros(len(starts))
+        for first in range(0, len(starts), CHUNK):
+            report("Following the tissue", 0.4 + 0.2 * first / len(starts))
+            part = slice(first, first + CHUNK)
+            ends[part], likeness[part], _ = template.find_in(coarse.frames[part], starts[part])
+        # Breathing is smooth: where a frame is less like the reference than its neighbours, try from where they are, and turned.
+        again = np.flatnonzero(likeness < ndimage.median_filter(likeness, 9, mode="nearest") - 0.03)
+        if len(again):
+            better, like, _ = template.find_in(coarse.frames[again], _neighbour_starts(ends, likeness, again))
+            wins = like > likeness[again]
+            ends[again[wins]] = better[wins]
+        self._refine(self._template(fine, fine.frames[self.reference].astype(np.float32), fine.live), ends, _part(report, 0.6, 1.0))
+
+    def _refine(self, template: motion_align.Template, starts: np.ndarray, report: Report) -> None:
+        for first in range(0, len(starts), CHUNK):
+            report("Following the tissue", first / len(starts))
+            part = slice(first, first + CHUNK)
+            self.transforms[part], self.likeness[part], self.share[part] = template.find_in(self.levels.fine.frames[part], starts[part, None])
+
+    def _matrices(self) -> np.ndarray:
+        return motion_align.to_matrices(self.transforms, self.middle_mm, self.mm)
+
+    def _good(self) -> np.ndarray:
+        candidates = ~self.flashes & (self.share >= motion_frames.INSIDE_SHARE)
+        if not candidates.any():
+            return candidates
+        return candidates & (self.likeness >= motion_frames.likeness_limit(self.likeness[candidates]))
+
+    def to_mean(self, report: Report) -> None:
+        """Second round: every frame to the mean of the frames most like the reference, from where it was found."""
+        good = np.flatnonzero(self._good())
+        if len(good) < 4:
+            return
+        # The better half, spread over the clip.
+        better = good[self.likeness[good] >= np.median(self.likeness[good])]
+        chosen = better[np.unique(np.linspace(0, len(better) - 1, min(len(better), AVERAGED)).astype(int))]
+        self.picture, self.valid = motion_align.mean_picture(self.levels.fine, self._matrices(), chosen)
+        self._refine(self._template(self.levels.fine, self.picture, self.valid), self.transforms.copy(), report)
+
+    def follow(self) -> None:
+        """Third round, where the look of the tissue changed for a spell: its frames to the mean picture of the spell.
+
+        Bubbles that show in B-mode change from frame to frame and lower the likeness of good frames. Their mean picture
+        does not have them: where it is still like the first mean picture, the plane is the same, and the frames of
+        the spell are judged among themselves. A spell beside the plane has another mean picture and is judged as before.
+        """
+        n, fine = len(self.likeness), self.levels.fine
+        good = self._good()
+        spells = min(24, n // SPELL_FRAMES)
+        if self.picture is None or spells < 2 or not good.any():
+            return
+        edges = np.linspace(0, n, spells + 1).astype(int)
+        usual = motion_frames.crowded_value(self.likeness[good])
+        whole = self._template(fine, self.picture, self.valid)
+        for first, last in pairwise(edges):
+            inside = np.arange(first, last)[~self.flashes[first:last] & (self.share[first:last] >= motion_frames.INSIDE_SHARE)]
+            if len(inside) < SPELL_FRAMES // 4 or np.median(self.likeness[inside]) >= CHANGED_SHARE * usual:
+                continue
+            best = np.sort(inside[np.argsort(self.likeness[inside])[len(inside) // 2 :]])
+            picture, valid = motion_align.mean_picture(fine, self._matrices(), best)
+            as_frame = np.clip(np.rint(picture), -32768, 32767).astype(np.int16)[None]
+            offset, like, _ = whole.find_in(as_frame, np.zeros((1, 1, 3)))
+            if like[0] < SAME_PLANE:
+                continue
+            starts = motion_align.about(self.transforms[first:last], offset[0])
+            ends, likeness, share = self._template(fine, picture, valid).find_in(fine.frames[first:last], starts[:, None])
+            wins = np.flatnonzero(likeness > self.likeness[first:last])
+            self.transforms[first + wins] = motion_align.after(ends[wins], offset[0])
+            self.likeness[first + wins], self.share[first + wins] = likeness[wins], share[wins]
+            self.limits[first:last] = motion_frames.likeness_limit(self.likeness[inside])
+
+    def motion(self, nonrigid: bool, report: Report) -> Motion:
+        """The answer, with what is wrong with it."""
+        n = len(self.likeness)
+        reasons = np.full(n, "", dtype="U12")
+        outside = self.share < motion_frames.INSIDE_SHARE
+        candidates = ~self.flashes & ~outside
+        common = candidates & np.isnan(self.limits)
+        limit = motion_frames.likeness_limit(self.likeness[common]) if common.any() else 1.0
+        reasons[self.likeness < np.where(np.isnan(self.limits), limit, self.limits)] = "out_of_plane"
+        reasons[outside] = "outside"
+        reasons[self.flashes] = "flash"
+        accepted = reasons == ""
+        if not accepted.any():
+            accepted[self.reference], reasons[self.reference] = True, ""
+        # The reference lies where it lies: all others are told from it.
+        home = self.transforms[self.reference]
+        filled = motion_frames.between_accepted(self.transforms, accepted)
+        matrices = motion_align.to_matrices(motion_align.about(filled, home), self.middle_mm, self.mm)
+        field, residual_mm = self._parts(accepted, nonrigid, report)
+        return Motion(
+            matrices, self._in_frame(field, matrices), np.maximum(self.likeness, -1.0), accepted, tuple(str(r) for r in reasons),
+            self.reference, _findings(accepted, self.flashes, residual_mm), residual_mm,
+        )  # fmt: skip
+
+    def _parts(self, accepted: np.ndarray, nonrigid: bool, report: Report) -> tuple[np.ndarray | None, float | None]:
+        """The displacement beyond the rigid part, in the axes of the reference (None: not asked for, or no better), and what is left, in mm."""
+        fine = self.levels.fine
+        picture, valid = (fine.frames[self.reference].astype(np.float32), fine.live) if self.picture is None else (self.picture, self.valid)
+        region = self.regions[fine.factor]
+        usable = valid if region is None else valid & region
+        matrices = self._matrices()  # to the picture that was registered to
+        chosen = np.flatnonzero(accepted & (np.arange(len(accepted)) != self.reference))
+        chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), motion_field.CHECK_FRAMES)).astype(int))] if len(chosen) else chosen
+        report("Checking on small blocks", 0.0)
+        centres = motion_field.check_centres(fine, picture, usable)
+        measured = motion_field.shifts(fine, chosen, picture, matrices, centres, motion_field.BLOCK_MM, motion_field.CHECK_REACH_MM)
+        ok = motion_field.found(measured, self.likeness[chosen])
+        rigid_mm = motion_field.spread_mm(fine, measured, ok)
+        if not nonrigid or rigid_mm is None:
+            return None, rigid_mm
+        shape = self.loop.levels.shape[1:]
+        field = motion_field.find_field(fine, picture, valid, matrices, self.likeness, accepted, shape, self.mm, _part(report, 0.1, 1.0))
+        places = centres * fine.factor + (fine.factor - 1) / 2
+        measured[..., :2] -= motion_field.at_places(field[chosen], places, shape) / fine.factor
+        left_mm = motion_field.spread_mm(fine, measured, ok)
+        return (field, left_mm) if left_mm < rigid_mm else (None, rigid_mm)
+
+    def _in_frame(self, field: np.ndarray | None, matrices: np.ndarray) -> np.ndarray | None:
+        # From the axes of the reference to those of each frame, and none in the reference itself.
+        if field is None:
+            return None
+        turned = np.einsum("fab,fyxb->fyxa", matrices[:, :, :2], field - field[self.reference])
+        return turned.astype(np.float32)
+
+
+def _neighbour_starts(ends: np.ndarray, likeness: np.ndarray, again: np.ndarray) -> np.ndarray:
+    """For each frame of ``again``: the ends of the best of the 6 frames before it and after it, the middle of both, and its own end turned."""
+    n = len(ends)
+    starts = np.full((len(again), 7, 3), np.nan)
+    for row, k in enumerate(again):
+        before, after = np.arange(max(0, k - 6), k), np.arange(k + 1, min(n, k + 7))
+        sides = [ends[side[likeness[side].argmax()]] for side in (before, after) if len(side)]
+        for m, side in enumerate(sides):
+            starts[row, m] = side
+        if sides:
+            starts[row, 2] = np.mean(sides, axis=0)
+        for m, turn in enumerate(np.deg2rad([-5.0, -2.5, 2.5, 5.0])):
+            starts[row, 3 + m] = ends[k] + (turn, 0.0, 0.0)
+    return starts
+
+
+def _widened(region: np.ndarray, mm: tuple[float, float]) -> np.ndarray:
+    """``region`` with 4 mm around it, and at least 14 mm from edge to edge."""
+    rows, columns = np.nonzero(region)
+    size = min((np.ptp(columns) + 1) * mm[0], (np.ptp(rows) + 1) * mm[1])
+    margin = max(REGION_MARGIN_MM, (LEAST_REGION_MM - size) / 2)
+    return ndimage.distance_transform_edt(~np.asarray(region, bool), sampling=(mm[1], mm[0])) <= margin
+
+
+def _at(level: Level, region: np.ndarray) -> np.ndarray:
+    # The mask on a level: the pixel under the middle of each of its pixels.
+    rows, columns = (np.minimum(np.arange(m) * level.factor + level.factor // 2, s - 1) for m, s in zip(level.live.shape, region.shape, strict=True))
+    return region[np.ix_(rows, columns)]
+
+
+def _findings(accepted: np.ndarray, flashes: np.ndarray, residual_mm: float | None) -> tuple[Finding, ...]:
+    n, left = len(accepted), int(np.count_nonzero(accepted))
+    found = []
+    if left < max(FEW_FRAMES, FEW_SHARE * n):
+        found.append(Finding("few_frames_left", f"Only {left} of {n} frames show the plane of the reference frame; curves from them are not to be relied on.", "serious"))
+    elif n - left > MANY_LOST_SHARE * n:
+        found.append(Finding("many_frames_rejected", f"{n - left} of {n} frames were left out as flashes, beside the plane or out of the picture."))
+    if left > 1 and residual_mm is None:
+        found.append(Finding("motion_unsure", "Too little of the tissue is found again in small blocks to tell how well its motion was followed."))
+    elif residual_mm is not None and residual_mm > UNSURE_MM:
+        found.append(Finding("motion_unsure", f"After correction parts of the tissue still move by about {residual_mm:.2f} mm."))
+    return tuple(found)

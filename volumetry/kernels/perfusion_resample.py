@@ -1,0 +1,87 @@
+"""Kernels that look at frames of a loop through its motion: pictures in the axes of the reference frame.
+
+``matrices[f, 2, 3]`` take a reference pixel ``(x, y, 1)`` to the frame's; ``fields[f, gr, gc, 2]`` (``gr`` 0: none) is a
+further displacement, bilinear between nodes that are spread corner to corner. A place beyond the frame has no value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _place(matrix, field, c, r, columns, rows):
+    x = matrix[0, 0] * c + matrix[0, 1] * r + matrix[0, 2]
+    y = matrix[1, 0] * c + matrix[1, 1] * r + matrix[1, 2]
+    gr, gc = field.shape[0], field.shape[1]
+    if gr > 1 and gc > 1:
+        # Places beyond the pane take the displacement of its edge.
+        gx, gy = min(max(c * (gc - 1.0) / (columns - 1.0), 0.0), gc - 1.0), min(max(r * (gr - 1.0) / (rows - 1.0), 0.0), gr - 1.0)
+        i, j = min(int(gx), gc - 2), min(int(gy), gr - 2)
+        fx, fy = gx - i, gy - j
+        w00, w10, w01, w11 = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
+        x += w00 * field[j, i, 0] + w10 * field[j, i + 1, 0] + w01 * field[j + 1, i, 0] + w11 * field[j + 1, i + 1, 0]
+        y += w00 * field[j, i, 1] + w10 * field[j, i + 1, 1] + w01 * field[j + 1, i, 1] + w11 * field[j + 1, i + 1, 1]
+    return x, y
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _value(frame, table, x, y):
+    # Bilinear in what the levels are worth; the caller has seen that the place lies in the frame.
+    rows, columns = frame.shape
+    i, j = min(int(x), max(columns - 2, 0)), min(int(y), max(rows - 2, 0))
+    i1, j1 = min(i + 1, columns - 1), min(j + 1, rows - 1)
+    dx, dy = x - i, y - j
+    top = table[frame[j, i]] * (1 - dx) + table[frame[j, i1]] * dx
+    low = table[frame[j1, i]] * (1 - dx) + table[frame[j1, i1]] * dx
+    return top * (1 - dy) + low * dy
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def gather(levels, table, matrices, fields, totals, highest, counts):
+    """Add what ``levels`` (uint8 ``[frame, row, column]``) are worth by ``table`` (float32 ``[256]``) to ``totals`` (float64),
+    raise ``highest`` (float32) to it and count it in ``counts`` (int32), each ``[row, column]`` of the reference frame."""
+    rows, columns = totals.shape
+    for r in prange(rows):
+        for f in range(levels.shape[0]):
+            for c in range(columns):
+                x, y = _place(matrices[f], fields[f], c, r, columns, rows)
+                if x >= 0 and y >= 0 and x <= columns - 1 and y <= rows - 1:
+                    v = _value(levels[f], table, x, y)
+                    totals[r, c] += v
+                    counts[r, c] += 1
+                    if v > highest[r, c]:
+                        highest[r, c] = v
+
+
+@njit(cache=True, nogil=True)
+def resample(frame, table, matrix, field, out):
+    """One uint8 frame by ``table`` in the axes of the reference: ``out`` (float32 ``[row, column]``), NaN where the frame does not reach."""
+    rows, columns = out.shape
+    for r in range(rows):
+        for c in range(columns):
+            x, y = _place(matrix, field, c, r, columns, rows)
+            if x >= 0 and y >= 0 and x <= columns - 1 and y <= rows - 1:
+                out[r, c] = _value(frame, table, x, y)
+            else:
+                out[r, c] = np.nan
+
+
+@njit(cache=True, nogil=True)
+def carry_mask(mask, matrix, inverse, field, out):
+    """``mask`` (bool ``[row, column]`` of the reference) in the frame's own pixels: ``out`` (bool) at a pixel is the mask at the nearest
+    reference pixel that comes to lie there. ``inverse`` undoes ``matrix``; the field is undone by iteration."""
+    rows, columns = out.shape
+    for r in range(rows):
+        for c in range(columns):
+            px = inverse[0, 0] * c + inverse[0, 1] * r + inverse[0, 2]
+            py = inverse[1, 0] * c + inverse[1, 1] * r + inverse[1, 2]
+            if field.shape[0] > 1:
+                for _ in range(4):
+                    x, y = _place(matrix, field, px, py, columns, rows)
+                    ex, ey = c - x, r - y
+                    px += inverse[0, 0] * ex + inverse[0, 1] * ey
+                    py += inverse[1, 0] * ex + inverse[1, 1] * ey
+            i, j = int(np.floor(px + 0.5)), int(np.floor(py + 0.5))
+            out[r, c] = 0 <= i < columns and 0 <= j < rows and mask[j, i]
