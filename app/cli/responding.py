@@ -18,11 +18,11 @@ def day(text: str) -> dt.date:
 def human(answer: Mapping[str, Any]) -> str:
     """The answer as text: a table of readings, the notes on intervals, and the endpoints of the protocol."""
     rows = [
-        [n["subject"], n["node"], n["visit"], n["reader"], n["status"], number(n["vrr_pct"]), interval(n["interval_pct"]), "yes" if n["comparable"] else "NO", number(n["vrr_viable_pct"]), number(n["vrr_ablated_pct"])]
+        [n["subject"], n["node"], n["visit"], n["reader"], n["status"], number(n["vrr_pct"]), interval(n["interval_pct"]), "yes" if n["comparable"] else "NO", number(n["vrr_viable_pct"]), number(n["vrr_ablated_pct"]), number(n.get("vrr_zone_pct"))]
         for n in answer["nodes"]
     ]
     notes = [n["interval_note"] for n in answer["nodes"] if n["vrr_pct"] is not None]
-    text = table(rows, ["subject", "node", "visit", "reader", "status", "VRR %", "95 %", "comparable", "enhancing VRR %", "ablated VRR %"])
+    text = table(rows, ["subject", "node", "visit", "reader", "status", "VRR %", "95 %", "comparable", "enhancing VRR %", "ablated VRR %", "VRR of zone %"])
     lines = [text, *dict.fromkeys(notes)]
     for course in answer["responses"]:
         if course["visits"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import json
 import math
@@ -40,6 +41,8 @@ def register(verbs) -> None:
     event.add_argument("--date", required=True, help="YYYY-MM-DD")
     event.add_argument("--node", help="only this node; all nodes of the subject without it")
     event.add_argument("--detail", action="append", default=[], metavar="KEY=VALUE", help="a value that belongs to the event; may be given several times")
+    event.add_argument("--zone-ml", action="append", default=[], type=zone_of, metavar="NODE=ML", help="an ablation: volume of the zone of that node as measured the same day; may be given for several nodes. Rates against it are reported second (vrr_zone_pct)")
+    event.add_argument("--zone-source", metavar="TEXT", help="what the zones were measured on, for example CEUS 10 min after")
     event.set_defaults(work=run_add_event)
 
     eligible = add_command(
@@ -108,14 +111,28 @@ def detail_of(given: list[str]) -> dict:
     return out
 
 
+def zone_of(text: str) -> tuple[str, float]:
+    """``NODE=ML`` as label and volume."""
+    label, _, number = text.rpartition("=")
+    try:
+        return label, float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not like N1=4.2") from None
+
+
 def run_add_event(args) -> int:
     """Log a clinical event."""
     from app.cli.study import opened
     from app.usecases.subject_values import log_event
 
     detail = detail_of(args.detail)
+    zones = dict(args.zone_ml)
+    if len(zones) != len(args.zone_ml) or (args.zone_source and not zones):
+        raise NodusError("A zone is given once for a node, and --zone-source goes with --zone-ml.", code="zone_refused")
+    if args.zone_source:
+        detail["zone_source"] = args.zone_source
     with opened(args.study) as store:
-        event = log_event(store, args.subject, args.kind, args.date, node=args.node, detail=detail)
+        event = log_event(store, args.subject, args.kind, args.date, node=args.node, detail=detail, zones_ml=zones)
     emit({"event_id": event.event_id, "kind": event.kind, "date": event.date, "detail": event.detail}, as_json=args.json, human=f"{event.kind} on {event.date} logged")
     return 0
 

@@ -141,6 +141,8 @@ VRR = _columns(
     ("in_endpoints", "Counts in endpoint tables (1) or not (0)", "integer", "", YES_NO),
     ("left_out_because", "Why it does not count, separated by semicolons", "text"),
     ("dates_shifted", "Scan dates were shifted before they reached the study (Y) or are true (N): days are counted from them", "text", "", Y_N),
+    ("zone_volume_ml", "Ablation zone of Day 0 as logged with the ablation; empty: not stated", "number", "ml"),
+    ("vrr_zone_pct", "Second rate: reduction against the ablation zone of Day 0", "number", "%"),
 )
 
 GRADES = _columns(

@@ -2,7 +2,7 @@
 
 They are clinical events with a ``detail``: ``LAB`` (``test`` CREATININE, ``value``, ``unit``, ``age_years``, ``weight_kg``, ``sex``; age and weight on
 the event's date, no birth date is kept), ``NRS`` (``hours`` as scheduled, ``actual_hours``, ``score`` or null with ``reason``), ``ALLOCATION`` (``arm``), ``ELIGIBILITY``
-(``criterion``, ``met``, ``note``). A wrong entry is corrected by a new event that names it in ``replaces``.
+(``criterion``, ``met``, ``note``). An ablation may state the volume of its zone of that day, as measured (``zone_volume_ml``, of several nodes ``zones_ml``) and on what (``zone_source``). A wrong entry is corrected by a new event that names it in ``replaces``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from itertools import pairwise
 from typing import Any
 
 from app.study.errors import StudyRefused
-from app.study.model import ClinicalEvent
+from app.study.model import ABLATION_KINDS, ClinicalEvent
 from volumetry.finding import Finding
 
 UMOL_PER_L_PER_MG_PER_DL = 88.4  # creatinine, 113.12 g/mol
 UNITS = {"mg/dL": 1.0, "umol/L": UMOL_PER_L_PER_MG_PER_DL, "µmol/L": UMOL_PER_L_PER_MG_PER_DL, "μmol/L": UMOL_PER_L_PER_MG_PER_DL}
+LARGEST_ZONE_ML = 2000.0  # more than that is a slip of the keyboard, or a whole liver
 SEX_FACTOR = {"M": 1.0, "F": 0.85}
 # Beyond these a value in mg/dL is more likely one in µmol/L, or the other way round.
 _LIKELY_MG_PER_DL = (0.2, 15.0)
@@ -161,7 +162,7 @@ def check_detail(kind: str, detail: Mapping[str, Any]) -> dict[str, Any]:
     nothing wrong is logged. Kinds without rules are stored as given. Raises ``detail_refused`` and what the values' own checks refuse."""
     known = _KEYS.get(kind)
     if known is None:
-        return dict(detail)
+        return _checked_zones(kind, detail)
     for key in detail:
         if key not in known and key != "replaces":
             raise StudyRefused(f"{kind} knows no {key!r}; it knows {', '.join(known)}.", code="detail_refused")
@@ -182,6 +183,32 @@ def check_detail(kind: str, detail: Mapping[str, Any]) -> dict[str, Any]:
     elif kind == "ALLOCATION" and not isinstance(detail["arm"], str):
         raise StudyRefused("arm is the name of an arm.", code="detail_refused")
     return dict(detail)
+
+
+def _checked_zones(kind: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+    """The detail of an ablation: what it states of its zone is a volume above 0 ml, and only an ablation has one."""
+    several = detail.get("zones_ml") or {}
+    if not isinstance(several, Mapping):
+        raise StudyRefused("zones_ml holds a volume for each node.", code="zone_refused")
+    zones = {**several, **({"zone_volume_ml": detail["zone_volume_ml"]} if "zone_volume_ml" in detail else {})}
+    if zones and kind not in ABLATION_KINDS:
+        raise StudyRefused(f"Only an ablation has a zone, {kind} has none.", code="zone_refused")
+    for name, value in zones.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 < value <= LARGEST_ZONE_ML:
+            raise StudyRefused(f"The zone of an ablation ({name}) is a volume above 0 and at most {LARGEST_ZONE_ML:g} ml.", code="zone_refused")
+    return dict(detail)
+
+
+def zone_stated_ml(events: Iterable[ClinicalEvent], node_id: str) -> float | None:
+    """The ablation zone of one node as these events (of one day) state it: ``zone_volume_ml`` of an ablation of this node alone, or the node's entry in
+    ``zones_ml`` (node id -> ml) of one of several nodes; the last one stated, None where there is none."""
+    found = None
+    for event in events:
+        value = event.detail.get("zone_volume_ml") if event.node_id == node_id else None
+        value = (event.detail.get("zones_ml") or {}).get(node_id, value) if event.node_id in (None, node_id) else value
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+            found = float(value)
+    return found
 
 
 def _number(detail: Mapping[str, Any], key: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from app.study.clinical import standing
+from app.study.clinical import standing, zone_stated_ml
 from app.study.model import ABLATION_KINDS, ClinicalEvent, StudySnapshot, Visit
 from app.study.months import add_months
 from app.study.protocol import PlannedVisit, StudyProtocol
@@ -136,13 +136,10 @@ class NodeLog:
 
 
 def node_log(log: SubjectLog, node_id: str, kinds: Iterable[str] = ABLATION_KINDS) -> NodeLog:
-    """The ablations of a node: its own and those logged for all nodes of the subject. ``zone_ml`` is the ablation zone of Day 0 where the
-    first ablation's event states one (``zone_volume_ml``, an ablation of this node alone)."""
+    """The ablations of a node: its own and those logged for all nodes of the subject. ``zone_ml`` is the ablation zone of Day 0 where an
+    ablation of the node's first day states one (``clinical.zone_stated_ml``)."""
     mine, every = log.of(kinds, node_id), log.of(kinds)
-    zone = None
-    if mine and mine[0][1].node_id == node_id:
-        stated = mine[0][1].detail.get("zone_volume_ml")
-        zone = float(stated) if isinstance(stated, (int, float)) and not isinstance(stated, bool) and stated > 0 else None
+    zone = zone_stated_ml((e for d, e in mine if d == mine[0][0]), node_id)
     return NodeLog(
         tuple(d for d, _ in mine), tuple(e.event_id for _, e in mine), tuple(d for d, e in mine if e.kind == "SALVAGE"), zone, tuple(d for d, _ in every), tuple(e.event_id for _, e in every)
     )

@@ -22,10 +22,11 @@ from volumetry.metal import MetalNear, metal_near
 METAL_WORDS = "CT of {visit}, outline of {reader}"
 
 
-def log_event(store: StudyStore, subject: str, kind: str, date: str, *, node: str | None = None, detail: Mapping[str, Any] | None = None) -> ClinicalEvent:
-    """Log an event whose detail was checked. Raises what ``check_detail`` and ``add_event`` refuse, ``arm_unknown`` for an arm that the protocol
+def log_event(store: StudyStore, subject: str, kind: str, date: str, *, node: str | None = None, detail: Mapping[str, Any] | None = None, zones_ml: Mapping[str, float] | None = None) -> ClinicalEvent:
+    """Log an event whose detail was checked. ``zones_ml`` (label of a node -> ml) is the zone of an ablation as it was measured that day. Raises what ``check_detail`` and ``add_event`` refuse, ``arm_unknown`` for an arm that the protocol
     does not have, ``replaced_event_missing`` where ``replaces`` names no event of this kind and subject."""
-    checked = check_detail(kind, detail or {})
+    detail = {**(detail or {}), **zone_detail(store, subject, node, zones_ml or {})}
+    checked = check_detail(kind, detail)
     arms = [a["name"] for a in store.protocol.terms.get("arms", [])]
     if kind == "ALLOCATION" and checked["arm"] not in arms:
         raise StudyRefused(f"This protocol has no arm {checked['arm']!r}; it has {', '.join(arms) or 'none'}.", code="arm_unknown")
@@ -36,6 +37,20 @@ def log_event(store: StudyStore, subject: str, kind: str, date: str, *, node: st
     if replaced is not None and not any(e.event_id == replaced and e.kind == kind for e in store.clinical_events(subject)):
         raise StudyRefused("The event that is to be replaced is not there.", code="replaced_event_missing", hint="Name an event of the same subject and kind.")
     return store.add_event(subject, kind, date, node_id=find_node(store, subject, node).node_id if node else None, detail=checked)
+
+
+def zone_detail(store: StudyStore, subject: str, node: str | None, zones_ml: Mapping[str, float]) -> dict[str, Any]:
+    """Zones by label as an event keeps them: of one node its own volume, of several by their identity. Raises ``node_missing``, ``zone_refused``
+    for the zone of another node than the event's."""
+    if not zones_ml:
+        return {}
+    by_id = {find_node(store, subject, label).node_id: volume for label, volume in zones_ml.items()}
+    if node is None:
+        return {"zones_ml": by_id}
+    own = find_node(store, subject, node).node_id
+    if set(by_id) != {own}:
+        raise StudyRefused("The event is of one node; the zone of another cannot belong to it.", code="zone_refused")
+    return {"zone_volume_ml": by_id[own]}
 
 
 def pain_of_subject(store: StudyStore, subject: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,25 @@ def test_that_a_visit_is_added_with_its_date_and_changed_for_a_reason_only(line:
     assert [s["subject"] for s in line("study", "status")["subjects"]] == ["S-1"]
     (event,) = [e for e in line("audit", "list")["events"] if e["action"] == "visit_changed" and e["field"] == "actual_date"]
     assert event["reason"] == "from the report"
+
+
+def test_that_the_zone_of_day_0_is_entered_with_the_ablation_and_gives_a_second_rate(line: Line, tmp_path: Path) -> None:
+    """N1 2 ml, zone 5 ml, Month 3 1 ml: 50 % of the node, 80 % of the zone. N2 has no zone; the zone is mended by a new event."""
+    line("study", "init")
+    for visit, day, volume in (("Baseline", "2026-02-20", "2"), ("Month 3", "2026-06-01", "1")):
+        line("study", "add-visit", "--subject", "S-1", "--visit", visit, "--date", day)
+        for node in ("N1", "N2"):
+            line("study", "add-reading", "--subject", "S-1", "--visit", visit, "--node", node, "--reader", "r1", "--modality", "CT", "--volume-ml", volume)
+    event = ("study", "add-event", "--subject", "S-1", "--date", "2026-03-01", "--kind")
+    for words in (("LAB", "--zone-ml", "N1=5"), ("IRE", "--zone-ml", "N1=0"), ("IRE", "--zone-ml", "N1=5", "--zone-ml", "N1=6"), ("IRE", "--node", "N2", "--zone-ml", "N1=5"), ("IRE", "--zone-source", "CEUS"), ("IRE", "--detail", "zones_ml=5")):
+        assert line.refused(*event, *words) == ("detail_refused" if words[0] == "LAB" else "zone_refused")
+    assert line.refused(*event, "IRE", "--zone-ml", "N9=5") == "node_missing"
+    made = line(*event, "IRE", "--zone-ml", "N1=50", "--zone-source", "CEUS 10 min after")
+    assert made["detail"]["zone_source"] == "CEUS 10 min after"
+    line(*event, "IRE", "--zone-ml", "N1=5", "--detail", f"replaces={made['event_id']}")
+    rates = {n["node"]: (n["vrr_pct"], n["zone_volume_ml"], n["vrr_zone_pct"]) for n in line("study", "response")["nodes"]}
+    assert rates == {"N1": (50.0, 5.0, 80.0), "N2": (50.0, None, None)}
+    line("study", "lock", "--name", "Dr Local")
+    line("export", "--format", "csv", "--out", str(tmp_path / "out"))
+    rows = list(csv.DictReader((tmp_path / "out" / "vrr.csv").open(encoding="utf-8-sig")))
+    assert {r["node"]: (r["zone_volume_ml"], r["vrr_zone_pct"]) for r in rows} == {"N1": ("5.0", "80.0"), "N2": ("", "")}
