@@ -110,6 +110,8 @@ def make_section(rng: np.random.Generator, options: CineOptions, *, look: np.ran
     kind = options.residual or ("none", "rim", "nodule", "partial")[int(rng.integers(4))]
     share = options.viable_fraction if options.viable_fraction is not None else float(rng.uniform(0.12, 0.5))
     angle, rim_mm, margin_mm = rng.uniform(0, 2 * math.pi), float(rng.uniform(0.7, 1.1)), float(rng.uniform(0.8, 2.0))
+    if kind == "rim":  # the zone ends where its rim ends, at the node's border
+        margin_mm = 0.0
     labels = np.zeros(options.shape, dtype=np.uint8)
     zone = np.zeros(options.shape, dtype=bool) if kind == "whole" else edge <= margin_mm
     viable = node.copy() if kind == "whole" else np.zeros(options.shape, dtype=bool)
