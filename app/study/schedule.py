@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.study.clinical import standing
 from app.study.model import ClinicalEvent, Reading, StudySnapshot, Visit
 from app.study.months import add_months
 from app.study.protocol import PlannedVisit, StudyProtocol, protocol_from
@@ -126,8 +127,9 @@ def day_of(text: str) -> dt.date:
 
 
 def up_to(events: Iterable[ClinicalEvent], on: dt.date | None) -> list[ClinicalEvent]:
-    """Events of one subject dated no later than ``on`` (all without it), in their order."""
-    return sorted((e for e in events if on is None or day_of(e.date) <= on), key=lambda e: (e.date, e.event_id))
+    """Events of one subject dated no later than ``on`` (all without it), in their order; an event that another one ``replaces`` was a mistake
+    and is not among them, whenever it was mended."""
+    return sorted((e for e in standing(events) if on is None or day_of(e.date) <= on), key=lambda e: (e.date, e.event_id))
 
 
 def arm_of(events: Iterable[ClinicalEvent]) -> str | None:
@@ -332,6 +334,7 @@ def salvage_deadline(protocol: StudyProtocol, events: Sequence[ClinicalEvent], v
 
 def treatment_findings(protocol: StudyProtocol, events: Sequence[ClinicalEvent]) -> tuple[Finding, ...]:
     """Where the logged treatment of one subject departs from the protocol: rounds, lesions a round, distance from systemic therapy, salvages."""
+    events = up_to(events, None)
     rule, rounds = protocol.section("ablation"), rounds_of(protocol, events)
     out = []
     if rule.get("rounds_max") is not None and len(rounds) > rule["rounds_max"]:
@@ -378,7 +381,7 @@ def subject_schedule(
 def study_schedule(snapshot: StudySnapshot, *, on: dt.date) -> dict[str, dict[str, Any]]:
     """``subject_schedule`` of every subject of a study, by pseudonym."""
     protocol = protocol_from(snapshot.protocol)
-    events, visits, readings = (_by_subject(values) for values in (snapshot.events, snapshot.visits, snapshot.readings))
+    events, visits, readings = (by_subject(values) for values in (snapshot.events, snapshot.visits, snapshot.readings))
     return {
         s.subject_id: subject_schedule(
             protocol, events.get(s.subject_id, ()), visits.get(s.subject_id, ()), readings.get(s.subject_id, ()), on=on, dates_shifted=s.dates_shifted
@@ -387,7 +390,8 @@ def study_schedule(snapshot: StudySnapshot, *, on: dt.date) -> dict[str, dict[st
     }  # fmt: skip
 
 
-def _by_subject(values: Iterable[Any]) -> dict[str, list[Any]]:
+def by_subject(values: Iterable[Any]) -> dict[str, list[Any]]:
+    """Visits, events or readings by pseudonym."""
     out: dict[str, list[Any]] = {}
     for value in values:
         out.setdefault(value.subject_id, []).append(value)

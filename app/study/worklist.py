@@ -16,6 +16,7 @@ from app.study.canonical import canonical_json
 from app.study.model import Reading, ReadingState, StudySnapshot
 from app.study.permissions import BLINDED_ROLES
 from app.study.protocol import StudyProtocol, protocol_from
+from app.study.schedule import SalvageDeadline, by_subject, result_date_of, salvage_deadline
 
 ORDER_PREFIX = "order/"
 OPEN, IN_WORK, DONE = "open", "in_work", "locked"
@@ -55,6 +56,7 @@ def worklist_of(snapshot: StudySnapshot, reader: str, *, seed: str, blinded: boo
     for n in snapshot.nodes:
         if not blinded or n.found_by in (None, reader):
             nodes.setdefault(n.subject_id, []).append(n.node_id)
+    salvages = {} if blinded else _salvage(snapshot, protocol, today)
     items = []
     for v in snapshot.visits:
         if v.visit_id not in read_visits:
@@ -62,8 +64,7 @@ def worklist_of(snapshot: StudySnapshot, reader: str, *, seed: str, blinded: boo
         of_visit = [own.get((v.visit_id, node_id), []) for node_id in nodes.get(v.subject_id, [])]
         locked = sum(any(r.state is ReadingState.LOCKED for r in rs) and all(r.state is ReadingState.LOCKED for r in rs) for rs in of_visit)
         state = DONE if of_visit and locked == len(of_visit) else IN_WORK if any(of_visit) else OPEN
-        deadline = None if blinded else salvage_deadline(snapshot, protocol, v.subject_id)
-        left = None if deadline is None or today is None else (deadline - today).days
+        deadline = salvages.get(v.subject_id)
         items.append(
             WorkItem(
                 case=case_code(seed, v.subject_id) if "identity" in hide else v.subject_id,
@@ -73,8 +74,8 @@ def worklist_of(snapshot: StudySnapshot, reader: str, *, seed: str, blinded: boo
                 nodes=len(of_visit),
                 nodes_locked=locked,
                 subject_id=None if "identity" in hide else v.subject_id,
-                salvage_deadline=None if deadline is None else deadline.isoformat(),
-                salvage_days_left=left,
+                salvage_deadline=None if deadline is None else deadline.deadline,
+                salvage_days_left=None if deadline is None else deadline.days_left,
             )
         )
     shuffled = blinded and protocol.section("reading").get("order", "randomised") == "randomised"
@@ -87,18 +88,19 @@ def worklist_of(snapshot: StudySnapshot, reader: str, *, seed: str, blinded: boo
     return sorted(items, key=place)
 
 
-def salvage_deadline(snapshot: StudySnapshot, protocol: StudyProtocol, subject_id: str) -> dt.date | None:
-    """The last day a salvage may be done, counted from the scan that the protocol names; None where it allows none, the
-    scan has no date, or there was as many as are allowed."""
-    rule = protocol.section("salvage")
-    after, within = rule.get("after_visit"), rule.get("within_days")
-    if not rule.get("allowed") or not after or within is None:
-        return None
-    done = sum(1 for e in snapshot.events if e.subject_id == subject_id and e.kind == "SALVAGE")
-    scan = next((v.actual_date for v in snapshot.visits if v.subject_id == subject_id and v.name == after), None)
-    if scan is None or done >= int(rule["allowed"]):
-        return None
-    return dt.date.fromisoformat(scan) + dt.timedelta(days=int(within))
+def _salvage(snapshot: StudySnapshot, protocol: StudyProtocol, today: dt.date | None) -> dict[str, SalvageDeadline]:
+    """The deadline of each subject for whom a salvage can still be decided, or was missed; none for a subject whose dates were shifted."""
+    if not protocol.section("salvage"):
+        return {}
+    events, visits, readings = (by_subject(values) for values in (snapshot.events, snapshot.visits, snapshot.readings))
+    found = {}
+    for s in snapshot.subjects:
+        own = visits.get(s.subject_id, ())
+        result = result_date_of(protocol, own, readings.get(s.subject_id, ()))
+        told = None if s.dates_shifted else salvage_deadline(protocol, events.get(s.subject_id, ()), own, on=today, result_date=result)
+        if told is not None and told.deadline is not None and told.state in ("open", "passed", "not_known"):
+            found[s.subject_id] = told
+    return found
 
 
 def _order(snapshot: StudySnapshot, visit_id: str) -> int:

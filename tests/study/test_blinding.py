@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+from dataclasses import replace
 
 import pytest
 
 from app.study.blinding import EVERYTHING, blind, case_code
-from app.study.model import ReadingStatus
+from app.study.model import ClinicalEvent, ReadingStatus
+from app.study.schedule import study_schedule
 from app.study.store import StudyStore
+from app.study.worklist import worklist_of
 from tests.study.builders import CaseBuilder
 from tests.study.people import PASSWORD, add_people, as_user
 from tests.study.test_store import refused
@@ -172,3 +175,28 @@ def test_that_a_sites_list_counts_the_days_left_for_a_salvage(case: CaseBuilder)
     assert store.worklist("site-1", today=dt.date(2026, 2, 25))[0].salvage_days_left == -5
     store.add_event("S-001", "SALVAGE", "2026-02-12")
     assert store.worklist("site-1", today=dt.date(2026, 2, 13))[0].salvage_deadline is None
+
+
+@pytest.mark.sqlite_only
+def test_that_the_list_and_the_schedule_have_one_deadline(case: CaseBuilder) -> None:
+    # Counted from the result: nothing before the site reader has signed, then 14 days from that day (10 March 2026), whatever the day of the scan.
+    store = case.store
+    store.add_event("S-001", "IRE", "2026-01-07")
+    content = {**store.protocol.content, "salvage": {**store.protocol.content["salvage"], "counted_from": "result"}}
+    case.save("Day 30", reader="site-1", role="site")
+    shot, today = replace(store.snapshot(), protocol=content), dt.date(2026, 3, 15)
+
+    def deadline(shot) -> tuple:
+        (item,) = [i for i in worklist_of(shot, "site-1", seed="s", blinded=False, read_visits={v.visit_id for v in shot.visits}, today=today) if i.visit == "Day 30"]
+        salvage = study_schedule(shot, on=today)["S-001"]["salvage"]
+        assert (item.salvage_deadline, item.salvage_days_left) == (salvage["deadline"], salvage["days_left"])
+        return item.salvage_deadline, item.salvage_days_left
+
+    assert deadline(shot) == (None, None)
+    signed = replace(shot, readings=tuple(replace(r, locked_utc="2026-03-10T10:00:00Z") for r in shot.readings))
+    assert deadline(signed) == ("2026-03-24", 9)
+    ended = replace(signed, events=(*signed.events, ClinicalEvent("E-x", "S-001", "WITHDRAWAL", "2026-03-12")))
+    items = worklist_of(ended, "site-1", seed="s", blinded=False, read_visits={v.visit_id for v in shot.visits}, today=today)
+    assert {i.salvage_deadline for i in items} == {None}
+    moved = replace(signed, subjects=tuple(replace(s, dates_shifted=True) for s in signed.subjects))
+    assert {i.salvage_deadline for i in worklist_of(moved, "site-1", seed="s", blinded=False, read_visits={v.visit_id for v in shot.visits}, today=today)} == {None}

@@ -276,3 +276,29 @@ def test_that_a_study_of_the_earlier_schema_is_planned_alike(ire) -> None:
     assert (told["Month 3"].target_date, told["Month 3"].status, told["Screening"].status) == ("2025-06-10", "due", "not_tracked")
     assert salvage_deadline(protocol, events, [visit("Day 30", "2025-03-01")], on=D("2025-06-12")).deadline == "2025-03-15"
     assert day_of("2025-01-31") == D("2025-01-31")
+
+
+def replaced(wrong: ClinicalEvent, kind: str, date: str, **detail) -> ClinicalEvent:
+    return event(kind, date, replaces=wrong.event_id, **detail)
+
+
+def test_that_an_event_that_was_replaced_moves_no_visit_and_no_deadline(ire) -> None:
+    wrong = event("IRE", "2025-01-13")
+    right = replaced(wrong, "IRE", "2025-01-31")
+    told = rows(ire, [wrong, right], [], "2025-02-03")
+    assert (told["Day 30"].target_date, told["Month 3"].target_date) == ("2025-03-02", "2025-04-30")
+    assert rows(ire, [wrong, right], [], "2025-01-20")["Day 30"].status == "not_planned"  # that it had been done by then was the mistake
+    salvage = event("SALVAGE", "2025-03-05")
+    undone = replaced(salvage, "SYSTEMIC", "2025-03-05")
+    visits = [visit("Day 30", "2025-03-01")]
+    assert salvage_deadline(ire, [right, salvage], visits, on=D("2025-03-10")).state == "used"
+    assert salvage_deadline(ire, [right, salvage, undone], visits, on=D("2025-03-10")).state == "open"
+    assert rows(ire, [right, salvage, undone], visits, "2025-03-10")["Month 3"].target_date == "2025-04-30"
+
+
+def test_that_departures_and_arms_follow_the_event_that_stands(crlm, ire) -> None:
+    twice = [event("SALVAGE", "2025-03-05"), event("SALVAGE", "2025-03-09")]
+    assert treatment_findings(ire, [*twice, replaced(twice[1], "SYSTEMIC", "2025-03-09")]) == ()
+    wrong = event("ALLOCATION", "2025-01-02", arm="control")
+    told = rows(crlm, [wrong, replaced(wrong, "ALLOCATION", "2025-01-01", arm="rfa"), event("SYSTEMIC", "2025-01-06")], [], "2025-01-10")
+    assert "Response scan 2" in told  # a visit of the other arm
