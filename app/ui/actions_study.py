@@ -32,6 +32,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 # What does not exist while somebody reads blinded.
 NOT_BLINDED = ("cohort", "layout_compare", "compare_plane", "compare_switch", "compare_end", "landmark", "drop_landmark", "copy_outline", "visit_board", "needle", "structure", "suggest", "solve", "drop_needle", "show_field", "import_images", "pacs_query", "pacs_receive", "pacs_send", "export_csv", "export_dicom", "export_pdf", "export_edc", "audit_trail")  # fmt: skip
+OF_A_PLAN = ("needle", "structure", "suggest", "solve", "drop_needle", "show_field")  # not there where the trial treats nothing
 IN_SEQUENCE = ("layout_compare", "compare_plane", "compare_switch", "compare_end", "landmark", "drop_landmark")
 ALWAYS = ("quit", "keys", "about")
 WATCHED = "nodusWatched"
@@ -72,13 +73,14 @@ def limit(window) -> None:
         q = window.qactions[action.id]
         tip = window.tips.setdefault(action.id, q.toolTip())
         gone = blinded and action.id in NOT_BLINDED and not (sequence and action.id in IN_SEQUENCE)
+        gone = gone or (action.id in OF_A_PLAN and s.treats_nothing)
         if action.id.startswith("step_"):
             gone = action.id.removeprefix("step_") not in s.steps_here()
         why = ""
         if s.is_locked and action.id not in ALWAYS:
             why = t("Locked")
         elif gone:
-            why = t("Not in a blinded session.")
+            why = t("Not in a blinded session.") if blinded else s.why_no_plan()
         elif page != WORK and action.menu in ("edit", "tools", "view") and action.id != "crosshair" and not action.id.startswith(("step_", "language")):
             why = t("Go back to the pictures first (Esc).")
         elif action.id == "visit_board":

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.study.criteria import stated
-from app.study.lesions import BASELINE, BY_NAME, FIELDS, FOLLOW_UP, LesionField, fields_asked, lesion_statement
+from app.study.lesions import BASELINE, BY_NAME, FIELDS, FOLLOW_UP, LesionField, fields_asked, lesion_said, lesion_statement
 from app.study.model import ENHANCEMENT_GRADES, Reading, ReadingState, ReadingStatus
 from app.study.permissions import ANY_READER
 from app.ui.text import said, t
@@ -143,7 +142,7 @@ class LesionSessionPart:
             kept = self._statements_unsaved[key][1] if key in self._statements_unsaved else self.study.get_setting(key)
             if isinstance(kept, Mapping):
                 return Statement(kept.get("enhancement_grade"), dict(kept.get("lesion") or {}), True)
-        return Statement() if reading is None else Statement(reading.enhancement_grade, dict(stated(reading)))
+        return Statement() if reading is None else Statement(reading.enhancement_grade, dict(lesion_said(reading)))
 
     # ---- into the reading ------------------------------------------------------------------
     def _statement_work(self, state, modality: str, method: str) -> Callable[[], Statement]:
@@ -155,7 +154,7 @@ class LesionSessionPart:
             if said.is_new:
                 return said
             found = store.find_reading(visit_id=visit.visit_id, node_id=node_id, reader=reader, role=role, modality=modality, method=method)
-            return Statement() if found is None else Statement(found.enhancement_grade, dict(stated(found)))
+            return Statement() if found is None else Statement(found.enhancement_grade, dict(lesion_said(found)))
 
         return work
 
@@ -183,12 +182,12 @@ def field_names() -> dict[str, str]:
         "role": t("Counts as"),
         "organ": t("Organ"),
         "nodal": t("Lymph node"),
-        "treated": t("Treated before baseline"),
-        "progressed": t("Progressed since treated"),
+        "treated": t("Treated before"),
+        "progressed": t("Has progressed"),
         "state": t("Non-target is"),
         "parts_mm": t("Parts, mm"),
         "new_lesion_certain": t("New lesion is"),
-        "viable_diameter_mm": t("Enhancing diameter, mm"),
+        "viable_diameter_mm": t("Enhancing, mm"),
         "control": t("Ablated lesion is"),
     }
 
@@ -196,13 +195,13 @@ def field_names() -> dict[str, str]:
 def choice_names(name: str) -> dict[Any, str]:
     """The values that a field of choices or a yes-and-no may have, in words."""
     return {
-        "role": {"target": t("target"), "non_target": t("non-target (by eye)"), "new": t("new")},
+        "role": {"target": t("target"), "non_target": t("non-target"), "new": t("new")},
         "nodal": {True: t("yes: short axis"), False: t("no: long axis")},
         "treated": {True: t("yes"), False: t("no")},
         "progressed": {True: t("yes"), False: t("no")},
-        "state": {"gone": t("gone"), "present": t("present"), "progressed": t("progressed, unequivocally"), "not_evaluated": t("not evaluated")},
+        "state": {"gone": t("gone"), "present": t("present"), "progressed": t("progressed"), "not_evaluated": t("not evaluated")},
         "new_lesion_certain": {True: t("certain"), False: t("suspected only")},
-        "control": {"complete": t("complete ablation"), "viable": t("viable tumour left"), "not_evaluable": t("not evaluable")},
+        "control": {"complete": t("complete ablation"), "viable": t("viable tumour"), "not_evaluable": t("not evaluable")},
     }.get(name, {})
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from app.ui.text import t
 
 MODALITIES = ("ire", "rfa", "cryo_rf")
+NOTHING = "none"  # the trial treats nothing: there is no Plan step
 BIOHEAT = "Freezing and heating"  # title of the job
 COARSE_MM = 1.5  # of the course solved in the window; the command line takes any
 
@@ -51,11 +52,22 @@ class ThermalPart:
         super()._start_plan()
 
     def _modality_of_protocol(self) -> str:
-        """What the protocol treats with: its ``treatment`` names it."""
+        """What the protocol treats with: its ``treatment`` names it; ``NOTHING`` where it says that nothing is."""
         treatment = "" if self.study is None else str(self.study.protocol.content.get("treatment", "")).upper()
+        if treatment == "NONE":
+            return NOTHING
         if "CRYO" in treatment or "MTT" in treatment:
             return "cryo_rf"
         return "rfa" if "RFA" in treatment or "RADIOFREQUENCY" in treatment else "ire"
+
+    @property
+    def treats_nothing(self) -> bool:
+        """True where the protocol of the open study ablates nothing."""
+        return self.study is not None and self._modality_of_protocol() == NOTHING
+
+    def why_no_plan(self) -> str:
+        """Why there is no Plan step here; empty where there is one."""
+        return t("This trial treats nothing: there is no plan.") if self.treats_nothing else ""
 
     def _put_plan_aside(self) -> None:
         if self.visit is not None:
@@ -83,14 +95,16 @@ class ThermalPart:
 
     def solve(self) -> None:
         """What the Solve key means for what is planned with."""
-        if self.modality == "ire":
+        if self.treats_nothing:
+            self.notice.emit("warning", self.why_no_plan())
+        elif self.modality == "ire":
             super().solve()
         else:
             self.solve_bioheat()
 
     def thermal_needs(self) -> str:
         """What planning with heat or cold still needs, or an empty string."""
-        return t("no needle") if not self.plan.needles else ""
+        return t("no needle") if not self.plan.needles and self.modality != NOTHING else ""
 
     # ---- choosing --------------------------------------------------------------------------
     def set_modality(self, modality: str) -> None:
@@ -148,7 +162,7 @@ class ThermalPart:
     # ---- working out -----------------------------------------------------------------------
     def thermal_content(self) -> dict | None:
         """The plan on screen as a ``nodus.thermal/1`` object with masks in it; None without a needle."""
-        if self.modality == "ire" or not self.plan.needles:
+        if self.modality in ("ire", NOTHING) or not self.plan.needles:
             return None
         outlined = {i: s for i, s in self.nodes.items() if s.draft is not None and not s.draft.is_empty}
         shape = lambda mask: {"shape": {"type": "mask", "mask": mask}}  # noqa: E731

@@ -112,10 +112,10 @@ class UsersPart:
         return f"{t(refusal.message)} {t(refusal.hint)}".strip()
 
     def steps_here(self) -> tuple[str, ...]:
-        """The steps there are: all, or those of a blinded reader."""
+        """The steps there are: all, or those of a blinded reader; no plan where the trial treats nothing."""
         from app.ui.session import STEPS
 
-        return BLINDED_STEPS if self.is_blinded else STEPS
+        return BLINDED_STEPS if self.is_blinded else tuple(s for s in STEPS if s != "plan" or not self.treats_nothing)
 
     def may_compare(self) -> bool:
         """False too for a blinded reader, unless the protocol's readings are sequential."""
@@ -149,7 +149,7 @@ class UsersPart:
         if store.session is not None:
             self._look.start()
         if self.step not in self.steps_here():
-            self.set_step(self.steps_here()[-1])
+            self.set_step("measure")
         self.user_changed.emit()
 
     def sign_in(self, user_id: str, password: str) -> None:

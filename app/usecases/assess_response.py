@@ -50,7 +50,7 @@ def follow_up_rows(store: StudyStore, subject_id: str) -> list[dict]:
     """Baselines and follow-ups of one subject, ordered by node and visit.
 
     Each row is an entry of ``study response`` (``vrr_pct`` is None for the baseline itself) with
-    ``label``, ``side``, ``level``, ``visit_name``, ``visit_order``, ``state`` and ``is_baseline``.
+    ``label``, ``side``, ``level``, ``visit_name``, ``visit_order``, ``state``, ``enhancement_grade`` and ``is_baseline``.
     """
     snapshot = store.snapshot()
     visits = {v.visit_id: v for v in snapshot.visits}
@@ -72,7 +72,9 @@ def follow_up_rows(store: StudyStore, subject_id: str) -> list[dict]:
                     "vrr_viable_pct": None, "vrr_ablated_pct": None, "parts_comparable": True, "warnings": list(reading.warnings), "is_baseline": True,
                 }
             )
+    grades = {(r.reading_id, r.version): r.enhancement_grade for r in snapshot.readings}
     for row in rows:
         node = nodes[row["node_id"]]
+        row["enhancement_grade"] = grades[row["reading_id"], row["version"]]
         row.update(label=node.label, side=str(node.side), level=node.level, visit_name=row["visit"])
     return sorted(rows, key=lambda r: (r["label"], r["visit_order"], r["reader"], r["modality"]))

@@ -58,6 +58,18 @@ def test_that_parts_stand_apart_with_their_own_rate_and_a_mark_where_it_does_not
     assert panel.table.proxy.index(1, 3).data().startswith("10.0")  # the whole keeps its own
 
 
+def test_that_the_grade_of_what_still_enhances_stands_in_the_table_with_its_meaning(qtbot, session, show, store):
+    case = CaseBuilder(store)
+    case.lock("Baseline", volume_ml=2.0)
+    case.lock("Day 30", volume_ml=1.8, enhancement_grade="2")
+    panel = show()
+    take(qtbot, session, store)
+    assert panel.parts.isVisible()
+    grade = panel.part_table.proxy.index(0, 4)
+    assert (panel.part_table.model_.rowCount(), grade.data()) == (1, "2")
+    assert "focal nodular" in grade.data(Qt.ItemDataRole.ToolTipRole)
+
+
 def test_that_the_parts_are_not_shown_where_nobody_assessed_any(session, show):
     fill(session)
     assert not show().parts.isVisible()

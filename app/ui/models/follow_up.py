@@ -94,8 +94,15 @@ def follow_up_columns(session) -> tuple[Column, ...]:
 
 
 def has_parts(row: dict) -> bool:
-    """True where somebody assessed the enhancing part at this visit."""
-    return row.get("viable_ml") is not None or row.get("ablated_ml") is not None
+    """True where somebody assessed or graded what still enhances at this visit."""
+    return any(row.get(name) is not None for name in ("viable_ml", "ablated_ml", "enhancement_grade"))
+
+
+def _grade_tip(session, row: dict) -> str:
+    grade = row.get("enhancement_grade")
+    if grade is None:
+        return t("Not graded")
+    return t("Residual enhancement: grade {grade}, {meaning}").format(grade=t(grade), meaning=session.grade_meanings().get(grade, ""))
 
 
 def part_columns(session) -> tuple[Column, ...]:
@@ -137,6 +144,7 @@ def part_columns(session) -> tuple[Column, ...]:
         Column(t("Visit"), lambda r: r.get("visit_order"), lambda r: f"{row_visit(session, r)}\n{state_words(r)}", tip=lambda r: f"{row_visit(session, r)}\n{state_mark(r)[1]}", weight=6, right=False),
         column("viable", t("Enhancing")),
         column("ablated", t("Not enh.")),
+        Column(t("Grade"), lambda r: r.get("enhancement_grade"), lambda r: t(r["enhancement_grade"]) if r.get("enhancement_grade") else DASH, tip=lambda r: _grade_tip(session, r), weight=5, right=False),
         Column(t("VRR enhancing"), lambda r: r.get("vrr_viable_pct"), unit="%", hidden=True),
         Column(t("VRR not enhancing"), lambda r: r.get("vrr_ablated_pct"), unit="%", hidden=True),
         Column(t("Threshold"), lambda r: r.get("enhancing_above_hu"), unit="HU", hidden=True),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
+from app.study.lesions import lesion_findings
 from app.study.model import ReadingState, ReadingStatus
 from app.ui.dialogs.lock import LockDialog
 from app.ui.dialogs.new_node import NewNodeDialog, NodeDetailsDialog
@@ -52,11 +53,13 @@ def volume_figure(state: NodeState | None, what: str | None = None) -> Figure:
 
 
 def outline_findings(state: NodeState) -> tuple:
-    """What is to be said of the outline in work, beside what its measurement says."""
+    """What is to be said of the outline in work and of what is stated beside it, beyond what its measurement says."""
     if state.draft is None:
         return ()
     gap = empty_slices(state.draft.array, state.draft.box)
-    return (*carried_findings(state.draft.origin), *(() if gap is None else (gap,)))
+    lesion = {} if state.statement is None else state.statement.lesion
+    doubts = lesion_findings(lesion, long_axis_mm=None if state.measurement is None else state.measurement.long_axis_mm)
+    return (*carried_findings(state.draft.origin), *(() if gap is None else (gap,)), *doubts)
 
 
 class MeasurePanel(StepPanel):

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui.models.records import Column
-from app.ui.session_thermal import BIOHEAT, COARSE_MM, MODALITIES, modality_names
+from app.ui.session_thermal import BIOHEAT, COARSE_MM, MODALITIES, NOTHING, modality_names
 from app.ui.text import t
 from app.ui.views.thermal_zones import criterion_words
 from app.ui.widgets.figure_table import FigureTable
@@ -204,7 +204,7 @@ class ThermalSection(Section):
     def refresh(self) -> None:
         """Follow the session."""
         s = self.session
-        if s.modality == "ire":
+        if s.modality in ("ire", NOTHING):
             return
         ids = [n.id for n in s.plan.needles]
         if list(self.rows) != ids or self._rows_of != s.modality:
@@ -294,10 +294,10 @@ class ModalityBar(QWidget):
 
     def refresh(self, *_of) -> None:
         """Show what belongs to the modality. A part that hides itself is not brought back."""
-        ire = self.session.modality == "ire"
+        ire = self.session.modality in ("ire", NOTHING)
         self.choice.setCurrentIndex(self.choice.findData(self.session.modality))
         self.thermal.setVisible(not ire)
-        turned, self._shown = (self._shown == "ire") != ire, self.session.modality
+        turned, self._shown = (self._shown == "ire") != ire, "ire" if ire else self.session.modality
         if turned and not ire:
             self.panel.refresh()  # the target's tissue is no part of it
         if ire:
