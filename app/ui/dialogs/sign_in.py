@@ -60,6 +60,7 @@ class SignInDialog(Question):
         self._set_checking(False)
         self.password.clear()
         self.refused.show_text(words)
+        self.accept_button.setDefault(True)  # Enter tries again, also where the button had the focus
         self.password.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _done(self) -> None:
@@ -69,6 +70,7 @@ class SignInDialog(Question):
 
     def _set_checking(self, checking: bool) -> None:
         self._checking = checking
-        self.user.setEnabled(not checking)
-        self.password.setEnabled(not checking)
+        # Read-only, not disabled: a field that is disabled hands its focus to Cancel, and Enter would then leave.
+        self.user.setReadOnly(checking)
+        self.password.setReadOnly(checking)
         self.check()
