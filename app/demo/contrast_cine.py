@@ -24,7 +24,7 @@ from volumetry.perfusion.loop import ContrastLoop
 
 OVERSAMPLE, MARGIN = 2, 24  # of the tissue's own speckle: samples a pixel, pixels around the pane
 FLASH_FRAMES = 2
-FLASH_BMODE_DB, FLASH_LEAK_DB = 9.0, 26.0
+FLASH_BMODE_DB, FLASH_LEAK_DB, FLASH_BUBBLE_DB = 9.0, 30.0, 10.0
 REFILL_PER_S = 0.22  # of every region after a flash within a bolus
 
 
@@ -205,7 +205,7 @@ def render(
     gain = 10 ** (options.overgain_db / 10)
     floor = gain * 10 ** (options.floor_db / 10)
     values = np.stack([curves[name].power(times_s) * refilled(times_s, ends, curves[name]) for name in REGIONS], axis=1).astype(np.float32)
-    values[flash] = 0.0  # the pulse that is seen is the one that destroys
+    values[flash] *= 10 ** (FLASH_BUBBLE_DB / 10)  # bursting bubbles are loud
     silent = all(isinstance(c, NoContrast) for c in curves.values())
     ranges = (float(options.range_db), float(options.bmode_range_db))
     levels, tissue = np.empty((frames, *shape), dtype=np.uint8), np.empty((frames, *shape), dtype=np.uint8)

@@ -29,7 +29,8 @@ def colour_distance2(dr: float, dg: float, db: float) -> float:
 
 @njit(cache=True, nogil=True)
 def nearest_level(r: int, g: int, b: int, table, far2: float) -> int:
-    """The level whose colour is nearest; the middle of several that are equally near. ``FAR`` is added beyond ``far2``."""
+    """The level whose colour is nearest; the middle of several that are equally near. ``FAR`` is added where that colour
+    is further than ``far2`` (squared, brightness and hue alike)."""
     best, first, last = 1e30, 0, 0
     for n in range(256):
         d = colour_distance2(r - table[n, 0], g - table[n, 1], b - table[n, 2])
@@ -38,7 +39,8 @@ def nearest_level(r: int, g: int, b: int, table, far2: float) -> int:
         elif d < best + 1e-6:
             last = n
     level = (first + last) // 2 if last - first <= 2 * SAME_LEVEL else first
-    return level + (1 << 16 if best > far2 else 0)
+    dr, dg, db = r - table[level, 0], g - table[level, 1], b - table[level, 2]
+    return level + (1 << 16 if dr * dr + dg * dg + db * db > far2 else 0)
 
 
 @njit(cache=True, nogil=True)
@@ -131,14 +133,13 @@ def undo_grey(picture, far_spread, levels, far) -> int:
 
 
 @njit(cache=True, nogil=True)
-def watch_pixels(levels, far, lowest, highest, far_frames) -> None:
-    """Keep each pixel's lowest and highest level (uint8) and in how many frames it was far (uint16)."""
+def watch_pixels(levels, far, total, squares, far_frames) -> None:
+    """Add each pixel's level and its square to ``total`` and ``squares`` (uint32) and count the frames in which it was far
+    (uint16)."""
     rows, columns = levels.shape
     for i in range(rows):
         for j in range(columns):
-            v = levels[i, j]
-            if v < lowest[i, j]:
-                lowest[i, j] = v
-            if v > highest[i, j]:
-                highest[i, j] = v
+            v = np.uint32(levels[i, j])
+            total[i, j] += v
+            squares[i, j] += v * v
             far_frames[i, j] += far[i, j]

@@ -16,12 +16,14 @@ from volumetry.kernels import perfusion_colour as kernels
 from volumetry.perfusion.loop import BLACK, WHITE, PerfusionRefused
 
 # A colour further from every colour of the map than this is letters or a mark, not echo (units of 8 bit brightness).
-FAR_DISTANCE = 20.0
+FAR_DISTANCE = 24.0
 FAR_SPREAD = 30  # channels of a grey picture that differ more than this
 # A map explains a pane only if nearly all of it lies on the map.
-MOST_FAR_SHARE = 0.2
-# Letters: one ink, the same in every frame. Speckle changes by far more over any ten frames.
-INK_FRAMES, INK_CHANGE, INK_DARKEST, INK_SPREAD = 10, 12, 24, 6
+MOST_FAR_SHARE = 0.3
+# Letters: one ink, hardly changing over the loop where speckle does, a small part of the pane.
+INK_FRAMES, INK_UNREST, INK_DARKEST, INK_SPREAD, INK_SHARE, INK_MOST = 10, 0.3, 40, 12, 0.5, 0.1
+# A tint over B-mode: taking grey off the colours must explain them, and there must be grey to take off.
+TINT_GAIN, TINT_GREY, TINT_DISTANCE = 0.6, 10.0, 6.0
 # A bar must hold this much of the picture's range of brightness or hue, and this many pixels.
 BAR_PATH, BAR_LENGTH, BAR_WIDTH = 180.0, 40, 4
 
@@ -208,22 +210,42 @@ def is_colourless(pictures: list[np.ndarray]) -> bool:
     return max(coloured, default=0.0) < 0.02
 
 
-def drawn_pixels(frames: int, lowest: np.ndarray, highest: np.ndarray, far_frames: np.ndarray) -> np.ndarray:
-    """Bool ``[row, column]``: letters and marks. Off the map's colours in half the frames, or of one ink that never changes.
+def is_tint_over_grey(pictures: list[np.ndarray], colours: ColourMap) -> bool:
+    """True where the colours (uint8 ``[..., 3]``) are those of the map plus a grey, not those of the map alone."""
+    seen = np.concatenate([p.reshape(-1, 3) for p in pictures]).astype(np.float32)
+    seen = seen[:: max(1, len(seen) // 6000)]
+    seen = seen[seen.max(axis=1) < 255]  # a channel at its end hides what was added
+    if len(seen) < 100:
+        return False
+    off = seen[:, None, :] - colours.table.astype(np.float32)
+    alone = np.sqrt((off**2).sum(axis=2).min(axis=1))
+    grey = np.maximum(off.mean(axis=2), 0.0)
+    rest = ((off - grey[..., None]) ** 2).sum(axis=2)
+    best = rest.argmin(axis=1)
+    added, left = grey[np.arange(len(seen)), best], np.sqrt(rest[np.arange(len(seen)), best])
+    plain = float(np.percentile(alone, 75))
+    return plain > TINT_DISTANCE and float(np.percentile(left, 75)) < TINT_GAIN * plain and float(np.median(added)) > TINT_GREY
 
-    ``lowest``, ``highest``: each pixel's levels over ``frames`` frames; ``far_frames``: in how many it was far.
-    Pixels that never change but differ among each other are echoes of tissue at rest, not ink.
+
+def drawn_pixels(frames: int, total: np.ndarray, squares: np.ndarray, far_frames: np.ndarray) -> np.ndarray:
+    """Bool ``[row, column]``: letters and marks. Off the map's colours in half the frames, or of one ink that hardly changes.
+
+    ``total``, ``squares``: sums of each pixel's level and its square over ``frames`` frames; ``far_frames``: in how many
+    it was far. Pixels that hardly change but differ among each other are echoes of tissue at rest, not ink.
     """
     drawn = far_frames > 0.5 * frames
-    if frames >= INK_FRAMES:
-        still = (highest.astype(int) - lowest <= INK_CHANGE) & (lowest >= INK_DARKEST) & ~drawn
-        count = int(still.sum())
-        if count:
-            counts = np.bincount(lowest[still], minlength=256 + 2 * INK_SPREAD)
-            window = np.convolve(counts, np.ones(2 * INK_SPREAD + 1, dtype=int), "same")
-            ink = int(window.argmax())
-            if window[ink] >= 0.6 * count:
-                drawn = drawn | (still & (np.abs(lowest.astype(int) - ink) <= INK_SPREAD))
+    if frames < INK_FRAMES:
+        return drawn
+    mean = total / frames
+    unrest = np.sqrt(np.maximum(squares / frames - mean**2, 0.0))
+    still = (unrest < INK_UNREST * float(np.median(unrest))) & (mean >= INK_DARKEST) & ~drawn
+    count = int(still.sum())
+    if 0 < count <= INK_MOST * still.size:
+        counts = np.bincount(np.rint(mean[still]).astype(int), minlength=256)
+        window = np.convolve(counts, np.ones(2 * INK_SPREAD + 1, dtype=int), "same")
+        ink = int(window.argmax())
+        if window[ink] >= INK_SHARE * count:
+            drawn = drawn | (still & (np.abs(mean - ink) <= INK_SPREAD))
     return drawn
 
 
