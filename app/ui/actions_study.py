@@ -96,8 +96,7 @@ def limit(window) -> None:
     for name, button in window.tool_buttons.items():
         button.setVisible(window.qactions[name].isVisible())
     for step, button in window.step_buttons.items():
-        button.setVisible(step in s.steps_here())
-        button.setEnabled(not s.is_locked)
+        button.setVisible(step in s.steps_here() and not s.is_locked)
     for menu in window.menus.values():
         menu.setEnabled(not s.is_locked or menu is window.menus["study"])
     window.presets.setEnabled(not s.is_locked and page == WORK)

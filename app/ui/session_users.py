@@ -46,8 +46,9 @@ class UsersPart:
 
     def _start_users(self) -> None:
         self.is_locked = False
+        self.locked_by_hand = False  # by a key, not by the time without a hand
         self._awaits_user = None  # a study that waits for somebody to sign in
-        self._signs_in = False
+        self._signs_in = self._locks_by_hand = False
         self._look = QTimer(self)
         self._look.setInterval(LOOK_MS)
         self._look.timeout.connect(self.look_at_lock)
@@ -249,7 +250,7 @@ class UsersPart:
         if locked and not self.is_locked:
             if self._stroke is not None:
                 self.end_stroke()
-            self.is_locked = True
+            self.is_locked, self.locked_by_hand, self._locks_by_hand = True, self._locks_by_hand, False
             self.user_changed.emit()
 
     def lock_now(self) -> None:
@@ -263,6 +264,7 @@ class UsersPart:
             now = store._clock()
             store.session = replace(store.session, last_activity_utc=now - dt.timedelta(seconds=who.timeout_s + 1.0))
 
+        self._locks_by_hand = True  # whichever looks first, the answer of the job or the clock
         self.jobs.start("Locking", lock, quiet=True, write=True, on_done=lambda _result: self.look_at_lock())
 
     def unlock(self, password: str) -> None:

@@ -16,11 +16,12 @@ from app.ui.widgets.palette import ACCENT, DANGER, GOOD, MUTED, TEXT, WARNING
 CELL_ROLE = Qt.ItemDataRole.UserRole + 1
 SUBJECT_ROLE = Qt.ItemDataRole.UserRole + 2
 SALVAGE_COLUMN = 0
-# status -> (sign, word, colour); the sign and the word say it without the colour.
+# status -> (sign, word, colour); the sign and the word say it without the colour. Red and blue wait for somebody; amber is what
+# went another way than planned and can no longer be changed.
 LOOKS = {
     "overdue": ("!", "Overdue", DANGER),
     "due": ("◐", "Due", ACCENT),
-    "missed": ("✕", "Missed", DANGER),
+    "missed": ("✕", "Missed", WARNING),
     "out_of_window": ("≠", "Out of window", WARNING),
     "unscheduled": ("+", "Unscheduled", WARNING),
     "undated": ("?", "No date", WARNING),
@@ -34,7 +35,7 @@ LOOKS = {
 }
 SALVAGE_LOOKS = {
     "open": ("◐", "Open", ACCENT),
-    "passed": ("!", "Passed", DANGER),
+    "passed": ("■", "Passed", MUTED),
     "awaiting_result": ("◐", "Awaits the result", ACCENT),
     "used": ("✓", "Done", GOOD),
     "used_late": ("≠", "Done late", WARNING),
@@ -43,6 +44,8 @@ SALVAGE_LOOKS = {
     "not_known": ("?", "Dates shifted", MUTED),
 }
 CALLS = ("overdue", "due")  # what somebody has to do something about
+SALVAGE_CALLS = ("open", "awaiting_result")
+_GROUNDS = {"overdue": "#34161A", "due": "#10283A", "open": "#10283A", "awaiting_result": "#10283A"}  # behind what waits, to be found in passing
 SOON_DAYS = 7  # a salvage deadline this near is told as a warning
 
 
@@ -81,7 +84,7 @@ class Board:
         """Does anything of this subject wait for somebody?"""
         own = [self.cells.get((subject, v)) for v in self.visits]
         salvage = self.cells.get((subject, ""))
-        return any(c is not None and c.status in CALLS for c in own) or (salvage is not None and salvage.status in ("open", "awaiting_result"))
+        return any(c is not None and c.status in CALLS for c in own) or (salvage is not None and salvage.status in SALVAGE_CALLS)
 
     def count(self, status: str) -> int:
         """How many visits stand at a status."""
@@ -201,6 +204,9 @@ class BoardModel(QAbstractTableModel):
             return cell.text
         if role == Qt.ItemDataRole.ForegroundRole:
             return QColor(cell.colour)
+        if role == Qt.ItemDataRole.BackgroundRole:
+            ground = _GROUNDS.get(cell.status)
+            return QColor(ground) if ground else None
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.AccessibleDescriptionRole):
             return cell.tip
         return cell if role == CELL_ROLE else None

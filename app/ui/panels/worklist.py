@@ -52,15 +52,19 @@ class WorklistView(QWidget):
         self.column.addWidget(self.words)
         self.column.addStretch(1)
         self._blinded: bool | None = None
+        self._takes_focus = False  # once the list is there
         session.worklist_changed.connect(self.show_list)
         self.show_list()
 
     def entered(self) -> None:
         """The list as it is now."""
+        self._takes_focus = True
         self.session.ask_worklist()
         self.show_list()
-        if self.table is not None:
-            self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def left(self) -> None:
+        """The focus goes elsewhere."""
+        self._takes_focus = False
 
     def show_list(self) -> None:
         """Fill the table; say how many are left."""
@@ -80,6 +84,9 @@ class WorklistView(QWidget):
         self.next_button.setText(t("Next case ({key})").format(key=NEXT_KEY))
         self.next_button.setToolTip("" if following is None else f"{following.case} · {following.visit}")
         self.next_button.setEnabled(following is not None)
+        if self._takes_focus and items:
+            self._takes_focus = False
+            self.table.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _make_table(self, items, blinded: bool) -> None:
         before = self.table

@@ -23,7 +23,7 @@ class LockScreen(QWidget):
         title = QLabel(t("Locked"))
         title.setProperty("scale", "big")
         self.who = WrapLabel("")
-        self.words = WrapLabel(t("Nothing was done for a while. Your work is as you left it; nothing is lost."), tone="muted")
+        self.words = WrapLabel("", tone="muted")
         self.password = QLineEdit()
         self.password.setEchoMode(QLineEdit.EchoMode.Password)
         self.password.setAccessibleName(t("Password"))
@@ -58,6 +58,8 @@ class LockScreen(QWidget):
     def entered(self) -> None:
         """Ready for the password."""
         self.who.show_text(self.session.user_words())
+        why = t("You locked the window.") if self.session.locked_by_hand else t("Nothing was done for a while.")
+        self.words.show_text(why + " " + t("Your work is as you left it; nothing is lost."))
         self.password.clear()
         self.problem.show_text("")
         self._check()

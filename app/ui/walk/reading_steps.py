@@ -20,7 +20,7 @@ class ReadingSteps:
         settle(self.session)
         self.album.take(self.window, "images")
 
-    def outline(self) -> None:
+    def outline(self, picture: str = "outline_under_way") -> None:
         """Click and drag a radius; the outline appears while dragging."""
         session, panes = self.session, self.window.panes
         session.set_step("measure")
@@ -35,7 +35,7 @@ class ReadingSteps:
         radius_px = self.expected_radius_mm() * axial.view.px_per_mm
         drag = Drag(axial, seed).to(seed + 0.7 * radius_px)
         wait_until(lambda: self.complaints.check() or not session.jobs.is_busy("preview"), "the outline under way")
-        self.album.take(self.window, "outline_under_way")
+        self.album.take(self.window, picture)
         drag.release()
         wait_until(lambda: self.complaints.check() or self.state().measurement is not None or bool(self.complaints.refusals), "the outlined node")
         if self.complaints.refusals:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from app.ui.dialogs.sign_in import SignInDialog
@@ -199,7 +198,9 @@ class StudyWalk(ReadingSteps):
         self.wait(lambda: window.pages.name == "worklist" and bool(session.worklist), "the worklist")
         settle(session)
         self.album.take(window, "worklist_blinded")
-        item = next(i for i in session.worklist if i.visit == "Baseline")
+        item = next((i for i in session.worklist if i.visit == "Baseline" and any(r.kind == "volume" for r in session.study.series(i.visit_id))), None)
+        if item is None:
+            raise WalkFailed("No case of the worklist has a volume at baseline.")
         view = window.pages.page("worklist")
         view.table.setFocus()
         view.table.selectRow(session.worklist.index(item))
@@ -210,8 +211,10 @@ class StudyWalk(ReadingSteps):
         session.set_crosshair(self.state().node.seed_mm)
         settle(session)
         self.album.take(window, "blinded_case")
-        self.outline()
+        self.complaints.refusals.clear()
+        self.outline("blinded_outline_under_way")
         self.album.take(window, "blinded_outline")
+        self.complaints.refusals.clear()
         self.panel.primary.click()
         dialog = self.panel.dialog
         in_front(dialog)
@@ -286,5 +289,5 @@ class StudyWalk(ReadingSteps):
         self.wait(lambda: bool(self.session.waits_for_sign_in), "the question who comes next")
         keys(shown_window(SignInDialog), "Esc")
         self.wait(lambda: not self.session.waits_for_sign_in, "a window without a study")
-        if self.session.study is not None or (self.window.isActiveWindow() and self.window.focusPolicy() == Qt.FocusPolicy.NoFocus and self.session.subject_id):
+        if self.session.study is not None or self.session.image is not None:
             raise WalkFailed("Something of the study was left open.")
