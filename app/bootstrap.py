@@ -205,7 +205,7 @@ def compile_ahead(environment: dict[str, str]) -> int:
     """Compile all kernels into the user's cache: both halves at once for two cores, then the program's
     own ``warm-up``, which finds nothing left to do unless one of them failed."""
     say("compiling numeric kernels ahead (once; kept in the user's cache)")
-    halves = (("planning.warmup",), ("volumetry.measure", "volumetry.segmentation.star_convex", "dicom_io.codecs"))
+    halves = (("planning.warmup",), ("volumetry.measure", "volumetry.segmentation.star_convex", "volumetry.perfusion.warmup", "dicom_io.codecs"))
     code = "import importlib, sys; from app.settings import prepare_process; prepare_process(); [importlib.import_module(m).warm_up() for m in sys.argv[1:]]"
     running = [subprocess.Popen([str(BIN / "python"), "-c", code, *rooms], cwd=ROOT, env=environment) for rooms in halves]
     for process in running:

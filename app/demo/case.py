@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from app.demo import anatomy
+from app.demo.contrast_demo import demo_cine, demo_pictures, demo_truth
 from app.demo.dicom_files import Occasion, write_cine, write_ct_series, write_still
 from app.demo.font import write_text
 from app.demo.neck import NeckScan, Node, Pose, render_neck
 from app.demo.shapes import LobulatedEllipsoid, rotation_from
-from app.demo.ultrasound import NodeSection, render_cine, render_still
+from app.demo.ultrasound import NodeSection, cine_boxes, render_still
 from app.jobs.progress import CancelToken, JobContext
 from volumetry.errors import Cancelled, NodusError
 from volumetry.geometry import ImageGeometry
@@ -378,12 +379,10 @@ def _write_cine_file(root: Path, occasions, visits, seed: int, truth: dict, cont
     target = next(t for t in TARGETS if t.node.id == CINE_NODE)
     fact = next(x for x in truth["nodes"] if x["id"] == CINE_NODE)["visits"][visits[n]["name"]]
     section = section_of(CINE_NODE, "transverse", fact)
-    frames, intervals, boxes, facts = render_cine(
-        np.random.default_rng([seed, 43]), section, side=target.node.side,
-        title=f"{CINE_NODE} LEVEL {target.node.level} {target.node.side.upper()}", visit=visits[n]["name"], frames=CINE_FRAMES, context=context,
-    )  # fmt: skip
-    write_cine(root / visits[n]["cine"], occasions[n], frames, intervals, boxes, f"{CINE_NODE} contrast, left pane B-mode, right pane contrast")
-    return {"visit": visits[n]["name"], "node": CINE_NODE, **facts}
+    cine = demo_cine(seed, section, fact["volume_ml"], side=target.node.side, frames=CINE_FRAMES, context=context)
+    frames = demo_pictures(cine, title=f"{CINE_NODE} LEVEL {target.node.level} {target.node.side.upper()}", visit=visits[n]["name"])
+    write_cine(root / visits[n]["cine"], occasions[n], frames, cine.intervals_s * 1000, cine_boxes(), f"{CINE_NODE} contrast, left pane B-mode, right pane contrast")
+    return {"visit": visits[n]["name"], "node": CINE_NODE, **demo_truth(cine, section)}
 
 
 def open_case(out_dir: Path) -> DemoCase:

@@ -139,25 +139,32 @@ class SyntheticCine:
 def make_cine(seed: int, options: CineOptions | None = None, context: JobContext | None = None) -> SyntheticCine:
     """The loop of ``seed``; the same seed and options give the same loop. Cancelled through ``context``."""
     options = options or CineOptions()
-    context = context or JobContext()
     rng = np.random.default_rng([int(seed), 61])
     section = make_section(np.random.default_rng([int(seed), 62]), options, look=np.random.default_rng([int(seed), 63]))
+    other = make_section(np.random.default_rng([int(seed), 62]), options, look=np.random.default_rng([int(seed), 64]), node_scale=0.55)
+    return simulate((section, other), None, options, rng, int(seed), context or JobContext())
+
+
+def simulate(
+    sections: tuple[Section, Section], curves: dict[str, Curve] | None, options: CineOptions, rng: np.random.Generator, seed: int, context: JobContext
+) -> SyntheticCine:
+    """A loop of ``sections``: the one in plane, and what is seen beside it. ``curves`` None: drawn; then and with them
+    ``rng`` draws times, motion and speckle."""
+    section = sections[0]
     intervals = frame_intervals_s(rng, options)
     times = np.cumsum(intervals)
     flash, ends = _flashes(options, times)
-    curves = draw_curves(rng, options, ends[0] if ends else 0.0)
+    if curves is None:
+        curves = draw_curves(rng, options, ends[0] if ends else 0.0)
     motion = draw_motion(rng, options, times, flash)
-    other = make_section(np.random.default_rng([int(seed), 62]), options, look=np.random.default_rng([int(seed), 64]), node_scale=0.55)
-    levels, tissue = render((section, other), curves, motion, flash, ends, times, options, rng, context)
-    node = int(section.node.sum())
-    kept = int((section.node & section.mask("viable")).sum())
-    node_ml = float(section.facts["node_ml"])
-    gain = 10 ** (options.overgain_db / 10)
+    levels, tissue = render(sections, curves, motion, flash, ends, times, options, rng, context)
+    share = int((section.node & section.mask("viable")).sum()) / int(section.node.sum())
+    node_ml, gain = float(section.facts["node_ml"]), 10 ** (options.overgain_db / 10)
     truth = CineTruth(
         section, curves, gain * 10 ** (options.floor_db / 10), gain, motion, motion.in_plane & ~flash, tuple(int(n) for n in np.flatnonzero(flash)),
-        ends, kept / node, node_ml, node_ml * kept / node,
+        ends, share, node_ml, node_ml * share,
     )  # fmt: skip
-    return SyntheticCine(options, int(seed), levels, tissue, intervals, truth)
+    return SyntheticCine(options, seed, levels, tissue, intervals, truth)
 
 
 def _flashes(options: CineOptions, times_s: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:

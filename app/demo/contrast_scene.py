@@ -14,7 +14,7 @@ from app.demo.contrast_curves import Curve, GammaVariate, Lognormal, NoContrast,
 RESIDUALS = ("none", "rim", "nodule", "partial", "whole")
 MODELS = ("lognormal", "gamma_variate", "replenishment")
 # Every pixel belongs to one of these.
-REGIONS = ("reference", "ablated", "viable", "rim", "vessel")
+REGIONS = ("reference", "ablated", "viable", "rim", "vessel", "vein")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +184,7 @@ def draw_curves(rng: np.random.Generator, options: CineOptions, flash_end_s: flo
         "viable": bolus(ratio, late, slow),
         "rim": bolus(0.8 * ratio, 0.5 * late, slow),
         "vessel": bolus(5.0, -min(1.5, 0.5 * arrival), 0.8),
+        "vein": bolus(3.0, 2.0, 1.2),
         "ablated": NoContrast(),
     }
 

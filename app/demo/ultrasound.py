@@ -1,4 +1,4 @@
-"""Simulated linear-probe pictures of the neck: B-mode stills and a dual-pane contrast cine.
+"""Simulated linear-probe pictures of the neck: B-mode stills, and the parts of the contrast cine's picture.
 
 Echo strength is a map in decibels; fully developed speckle multiplies it (the envelope of complex
 Gaussian noise, finer in depth than across); the sum is shown over a dynamic range in decibels.
@@ -6,14 +6,12 @@ Gaussian noise, finer in depth than across); the sum is shown over a dynamic ran
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from app.demo.font import write_text
-from app.jobs.progress import JobContext
 
 ROWS, COLUMNS = 480, 640
 DYNAMIC_RANGE_DB = 60.0
@@ -51,13 +49,13 @@ class NodeSection:
     depth_mm: float
 
 
-def _soft(distance_mm: np.ndarray, width_mm: float = 0.12) -> np.ndarray:
+def soft(distance_mm: np.ndarray, width_mm: float = 0.12) -> np.ndarray:
     """1 inside (negative), 0 outside, smooth over ``width_mm``."""
     t = np.clip(0.5 - distance_mm / (2 * width_mm), 0.0, 1.0)
     return t * t * (3 - 2 * t)
 
 
-def _ellipse(depth, lateral, d0, x0, half_depth, half_width) -> np.ndarray:
+def ellipse_distance(depth, lateral, d0, x0, half_depth, half_width) -> np.ndarray:
     """Approximate distance (mm) to an ellipse, negative inside."""
     v, u = (depth - d0) / half_depth, (lateral - x0) / half_width
     r = np.sqrt(u * u + v * v)
@@ -65,7 +63,7 @@ def _ellipse(depth, lateral, d0, x0, half_depth, half_width) -> np.ndarray:
     return r * (r - 1) / np.maximum(slope, 1e-6)
 
 
-def _smooth_noise(rng, shape, sigma) -> np.ndarray:
+def smooth_noise(rng, shape, sigma) -> np.ndarray:
     """Unit noise smoothed by ``sigma`` (pixels, rows and columns); coarse noise is made coarse and enlarged."""
     sigma = np.broadcast_to(np.asarray(sigma, dtype=np.float64), 2)
     step = np.maximum(1, (sigma / 2.5).astype(int))
@@ -102,20 +100,20 @@ def tissue_map_db(
     exact_depth, exact_lateral = depth, lateral  # the node's ellipse stays true; the rest is bent a little
     deepest = float(depth[-1, 0])
     bend = box.shape[0] / 7
-    depth = depth + 0.35 * _smooth_noise(rng, box.shape, (bend, bend))
-    lateral = lateral + 0.45 * _smooth_noise(rng, box.shape, (bend, bend))
+    depth = depth + 0.35 * smooth_noise(rng, box.shape, (bend, bend))
+    lateral = lateral + 0.45 * smooth_noise(rng, box.shape, (bend, bend))
     wave = 0.5 * np.sin(lateral / 9.0 + rng.uniform(0, 6)) + 0.25 * np.sin(lateral / 4.1 + rng.uniform(0, 6))
     shape = box.shape
     px = box.mm_per_pixel
 
     def flat(sigma_d, sigma_x):
-        return _smooth_noise(rng, shape, (sigma_d / px, sigma_x / px))
+        return smooth_noise(rng, shape, (sigma_d / px, sigma_x / px))
 
     # loose fat with bright septa everywhere, then what lies in it
     image = -24 + 3.0 * flat(0.8, 2.0)
     image += 9.0 * np.exp(-((flat(0.5, 2.6) / 0.22) ** 2))
     skin, muscle_top, muscle_end = 1.6, 6.0 + wave, 14.5 + 1.4 * wave
-    muscle = _soft(muscle_top - depth, 0.3) * _soft(depth - muscle_end, 0.3)
+    muscle = soft(muscle_top - depth, 0.3) * soft(depth - muscle_end, 0.3)
     slant = 0.10 if plane == "longitudinal" else 0.03
     fibres = np.sin((depth - slant * lateral + 0.5 * flat(1.5, 5.0)) * 5.2 + 1.5 * flat(1.0, 4.0))
     texture = -29 + (5.0 if plane == "longitudinal" else 3.0) * fibres + 2.5 * flat(0.4, 1.2)
@@ -123,12 +121,12 @@ def tissue_map_db(
     for border, strength in ((muscle_top, 14.0), (muscle_end, 12.0)):
         image += strength * np.exp(-(((depth - border) / 0.22) ** 2))
     deep_top = deepest - 9.0 + 1.5 * wave + 0.004 * lateral**2
-    deep = _soft(deep_top - depth, 0.4)
+    deep = soft(deep_top - depth, 0.4)
     image += deep * (-31 + 3.0 * np.sin((depth - 0.05 * lateral) * 3.7 + flat(1.2, 3.0)) + 2.0 * flat(0.5, 1.0) - image)
     image += 9.0 * np.exp(-(((depth - deep_top) / 0.25) ** 2))
     bone = deepest - 2.5 + 0.02 * (lateral - 6) ** 2
     image += 26.0 * np.exp(-(((depth - bone) / 0.3) ** 2)) * (np.abs(lateral - 6) < 9)
-    image -= 30.0 * _soft(bone + 0.6 - depth, 0.6) * (np.abs(lateral - 6) < 9)
+    image -= 30.0 * soft(bone + 0.6 - depth, 0.6) * (np.abs(lateral - 6) < 9)
 
     # vessels: round in the transverse plane, a band in the longitudinal one
     gain = np.zeros(shape, dtype=np.float32)
@@ -143,32 +141,32 @@ def tissue_map_db(
     if plane == "transverse":
         vessels = [(carotid_depth, x_node + way * (reach + 4.6), 3.3, 3.4, 0.9), (carotid_depth - 1.2, x_node - way * (reach + 5.6), 2.6, 4.9, 0.3)]
         for d0, x0, hd, hw, wall in vessels:
-            gap = _ellipse(depth, lateral, d0, x0, hd, hw)
-            image += _soft(gap, 0.3) * (-58 + 13 * np.exp(-np.maximum(depth - (d0 - hd), 0) / 1.1) - image)  # haze under the near wall
+            gap = ellipse_distance(depth, lateral, d0, x0, hd, hw)
+            image += soft(gap, 0.3) * (-58 + 13 * np.exp(-np.maximum(depth - (d0 - hd), 0) / 1.1) - image)  # haze under the near wall
             image += wall * 12.0 * np.exp(-((gap / 0.25) ** 2))
-            shadow = _soft(np.abs(lateral - x0) - hw, 0.8) * _soft(d0 + hd - depth, 0.3)
+            shadow = soft(np.abs(lateral - x0) - hw, 0.8) * soft(d0 + hd - depth, 0.3)
             gain += 6.0 * shadow * np.exp(-(depth - d0 - hd) / 12.0)
     else:
         middle = carotid_depth + 0.4 + 0.018 * lateral
         gap = np.abs(depth - middle) - 2.9
-        image += _soft(gap, 0.3) * (-58 + 13 * np.exp(-np.maximum(depth - middle + 2.9, 0) / 1.1) - image)
+        image += soft(gap, 0.3) * (-58 + 13 * np.exp(-np.maximum(depth - middle + 2.9, 0) / 1.1) - image)
         image += 12.0 * np.exp(-((gap / 0.25) ** 2))
-        gain += 5.0 * _soft(middle + 2.9 - depth, 0.3) * np.exp(-np.maximum(depth - middle - 2.9, 0) / 12.0)
+        gain += 5.0 * soft(middle + 2.9 - depth, 0.3) * np.exp(-np.maximum(depth - middle - 2.9, 0) / 12.0)
 
     if node is not None:
-        gap = _ellipse(exact_depth, exact_lateral, node.depth_mm, node.lateral_mm, 0.5 * node.height_mm, 0.5 * node.width_mm)
-        inside = _soft(gap, 0.16)
+        gap = ellipse_distance(exact_depth, exact_lateral, node.depth_mm, node.lateral_mm, 0.5 * node.height_mm, 0.5 * node.width_mm)
+        inside = soft(gap, 0.16)
         level = -36.0 - 5.0 * treated
         body = level + (1.5 + 2.0 * treated) * flat(0.6, 0.9)
         dots = flat(0.10, 0.16)
         body += 14.0 * (dots > 3.3)  # a few punctate bright foci
         image += inside * (body - image)
         image += 6.0 * np.exp(-(((gap - 0.22) / 0.22) ** 2))  # capsule, just outside the measured border
-        gain += 2.5 * _soft(np.abs(lateral - node.lateral_mm) - 0.42 * node.width_mm, 1.2) * _soft(
+        gain += 2.5 * soft(np.abs(lateral - node.lateral_mm) - 0.42 * node.width_mm, 1.2) * soft(
             node.depth_mm + 0.5 * node.height_mm + 0.3 - depth, 0.4
         ) * np.exp(-np.maximum(depth - node.depth_mm, 0) / 14.0)  # fmt: skip
     image += 13.0 * np.exp(-(((exact_depth - 0.35) / 0.35) ** 2)) + 8.0 * np.exp(-(((exact_depth - skin) / 0.25) ** 2))
-    image += _soft(exact_depth - skin) * 5.0
+    image += soft(exact_depth - skin) * 5.0
     ramp = -0.12 * exact_depth + 2.0 * np.exp(-(((depth - 0.5 * deepest) / 9.0) ** 2))  # attenuation left over by TGC, focus
     edge = 0.5 * box.shape[1] * px
     return image + gain + ramp - 5.0 * np.exp(-((edge - np.abs(exact_lateral)) / 0.8))
@@ -179,7 +177,7 @@ def to_grey(db: np.ndarray, top_db: float = -3.0, range_db: float = DYNAMIC_RANG
     return np.clip(255.0 * (db - top_db + range_db) / range_db, 0, 255).astype(np.uint8)
 
 
-def _furniture(image: np.ndarray, boxes: list[Box], lines: list[str], bottom: str) -> None:
+def furniture(image: np.ndarray, boxes: list[Box], lines: list[str], bottom: str) -> None:
     """Frame, depth ticks, grey bar, text and the word SYNTHETIC."""
     write_text(image, "SYNTHETIC", 8, 16, 235, scale=3)
     for n, line in enumerate(lines):
@@ -227,39 +225,10 @@ def render_still(
     focus = box.y0 + box.shape[0] // 2
     for n in range(6):
         image[focus - n : focus + n + 1, box.x0 - 12 + n] = 210
-    _furniture(image, [box], [title, f"{plane.upper()}  {visit.upper()}", "LINEAR 10 MHZ"], f"DEPTH {depth_mm / 10:.1f} CM  DR {DYNAMIC_RANGE_DB:.0f} DB")
+    furniture(image, [box], [title, f"{plane.upper()}  {visit.upper()}", "LINEAR 10 MHZ"], f"DEPTH {depth_mm / 10:.1f} CM  DR {DYNAMIC_RANGE_DB:.0f} DB")
     return image, box
 
 
-@dataclass(frozen=True, slots=True)
-class Perfusion:
-    """Lognormal bolus in echo power: ``I(t) = auc / (sqrt(2 pi) sigma s) exp(-(ln s - mu)^2 / 2 sigma^2)``,
-    ``s = t - arrival``; ``peak`` scales it to 1 at its top."""
-
-    arrival_s: float
-    mu: float
-    sigma: float
-    peak: float
-
-    def power(self, t_s: float) -> float:
-        """Echo power at ``t_s`` seconds, 0 before arrival."""
-        s = t_s - self.arrival_s
-        if s <= 0:
-            return 0.0
-        top = math.exp(-self.mu + 0.5 * self.sigma**2)
-        return self.peak * math.exp(-((math.log(s) - self.mu) ** 2) / (2 * self.sigma**2)) / s / top
-
-    @property
-    def time_to_peak_s(self) -> float:
-        """Seconds from the start of the clip to the top."""
-        return self.arrival_s + math.exp(self.mu - self.sigma**2)
-
-
-REFERENCE = Perfusion(arrival_s=8.0, mu=2.55, sigma=0.62, peak=1.0)
-NODE_RIM = Perfusion(arrival_s=9.2, mu=2.45, sigma=0.60, peak=0.55)
-ARTERY = Perfusion(arrival_s=6.5, mu=2.30, sigma=0.70, peak=6.0)
-VEIN = Perfusion(arrival_s=11.5, mu=2.60, sigma=0.70, peak=4.0)
-NON_ENHANCING_FRACTION = 0.55  # of the node's section, in its middle
 CONTRAST_RANGE_DB = 50.0
 
 
@@ -270,72 +239,3 @@ def cine_boxes(depth_mm: float = 40.0) -> tuple[Box, Box]:
         Box(24, 60, 24 + columns - 1, 60 + rows - 1, depth_mm / rows),
         Box(332, 60, 332 + columns - 1, 60 + rows - 1, depth_mm / rows),
     )
-
-
-def frame_intervals_ms(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """Irregular frame times as machines write them: 0 first, jitter, and two long pauses."""
-    intervals = rng.choice([300.0, 320.0, 333.0, 345.0, 380.0], size=frames)
-    intervals[0] = 0.0
-    intervals[frames // 3] = 1450.0
-    intervals[2 * frames // 3] = 980.0
-    return intervals
-
-
-def render_cine(
-    rng: np.random.Generator, node: NodeSection, *, side: str, title: str, visit: str, frames: int, context: JobContext
-) -> tuple[np.ndarray, np.ndarray, tuple[Box, Box], dict]:
-    """A dual-pane contrast cine: frames ``[frame, row, column]`` uint8, intervals in ms, panes, truth."""
-    left, right = cine_boxes()
-    shape, px = left.shape, left.mm_per_pixel
-    intervals = frame_intervals_ms(rng, frames)
-    times = np.cumsum(intervals) / 1000
-    depth, lateral = left.grid_mm()
-    tissue = tissue_map_db(rng, left, node, "transverse", side, 0.5) + speckle_db(rng, shape, px)
-    gap = _ellipse(depth, lateral, node.depth_mm, node.lateral_mm, 0.5 * node.height_mm, 0.5 * node.width_mm)
-    shrink = math.sqrt(NON_ENHANCING_FRACTION)
-    core = _ellipse(depth, lateral, node.depth_mm, node.lateral_mm, 0.5 * node.height_mm * shrink, 0.5 * node.width_mm * shrink)
-    in_node, in_core = _soft(gap, 0.2), _soft(core, 0.3)
-    way = -1.0 if side == "left" else 1.0
-    x_vessel, d_vessel = node.lateral_mm + way * (0.5 * node.width_mm + 4.6), node.depth_mm + 0.5 * node.height_mm + 0.5
-    in_vessel = _soft(_ellipse(depth, lateral, d_vessel, x_vessel, 3.3, 3.4), 0.2)
-    in_vein = _soft(_ellipse(depth, lateral, d_vessel - 1.2, node.lateral_mm - way * (0.5 * node.width_mm + 5.6), 2.6, 4.9), 0.2)
-    skin, muscle = _soft(depth - 6.0, 1.0), _soft(6.0 - depth, 1.0) * _soft(depth - 14.5, 1.0)
-    uptake = (1.0 - 0.75 * skin) * (1.0 - 0.45 * muscle)
-    spread = 10 ** (0.25 * _smooth_noise(rng, shape, 1.2 / px))  # perfusion is never even
-    fall = 10 ** (-0.012 * depth)
-    leak = 10 ** ((tissue - 22) / 10) * 0.02
-    base = np.zeros((ROWS, COLUMNS), dtype=np.uint8)
-    _furniture(base, [left, right], [title, f"CONTRAST  {visit.upper()}", "MI 0.08"], f"DEPTH 4.0 CM  DR {CONTRAST_RANGE_DB:.0f} DB")
-    write_text(base, "B-MODE", left.y0 - 12, left.x0, 190)
-    write_text(base, "CONTRAST", right.y0 - 12, right.x0, 190)
-    out = np.empty((frames, ROWS, COLUMNS), dtype=np.uint8)
-    sigma = (0.10 / px, 0.22 / px)
-    bubbles = None
-    for n in range(frames):
-        t = float(times[n])
-        shift = (0.35 * math.sin(2 * math.pi * t / 4.1) / px, 0.55 * math.sin(2 * math.pi * t / 4.1 + 0.6) / px)
-        fresh = np.stack([ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma) for _ in range(2)])
-        bubbles = fresh if bubbles is None else 0.75 * bubbles + math.sqrt(1 - 0.75**2) * fresh
-        power = bubbles[0] ** 2 + bubbles[1] ** 2
-        power /= power.mean()
-        wanted = REFERENCE.power(t) * uptake * (1 - in_node) + NODE_RIM.power(t) * (in_node - in_core).clip(0)
-        wanted = wanted * (1 - in_vessel) * (1 - in_vein) + in_vessel * ARTERY.power(t) + in_vein * VEIN.power(t)
-        echo = wanted * spread * fall * power + leak + 2e-5
-        picture = base.copy()
-        grey = to_grey(ndimage.shift(tissue, shift, order=1, mode="nearest") + 0.6 * _smooth_noise(rng, shape, 0.6))
-        picture[left.y0 : left.y1 + 1, left.x0 : left.x1 + 1] = grey
-        contrast = to_grey(10 * np.log10(ndimage.shift(echo, shift, order=1, mode="nearest")), 14.0, CONTRAST_RANGE_DB)
-        picture[right.y0 : right.y1 + 1, right.x0 : right.x1 + 1] = contrast
-        write_text(picture, f"{t:5.1f} S", ROWS - 34, right.x0, 190)
-        out[n] = picture
-        if n % 10 == 0:
-            context.report("Simulating the contrast clip", n / frames)
-    truth = {
-        "times_s": [round(float(v), 4) for v in times],
-        "reference": {"arrival_s": REFERENCE.arrival_s, "time_to_peak_s": REFERENCE.time_to_peak_s, "mu": REFERENCE.mu, "sigma": REFERENCE.sigma, "peak": REFERENCE.peak},
-        "node_rim": {"arrival_s": NODE_RIM.arrival_s, "time_to_peak_s": NODE_RIM.time_to_peak_s, "mu": NODE_RIM.mu, "sigma": NODE_RIM.sigma, "peak": NODE_RIM.peak},
-        "non_enhancing_fraction": NON_ENHANCING_FRACTION,
-        "dynamic_range_db": CONTRAST_RANGE_DB,
-        "node_section": {"width_mm": node.width_mm, "height_mm": node.height_mm, "lateral_mm": node.lateral_mm, "depth_mm": node.depth_mm},
-    }  # fmt: skip
-    return out, intervals, (left, right), truth

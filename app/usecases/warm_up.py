@@ -18,6 +18,10 @@ def warm_up(context: JobContext) -> float:
     import volumetry.segmentation.star_convex
 
     volumetry.segmentation.star_convex.warm_up()
+    context.report("Preparing contrast loops", 0.4)
+    import volumetry.perfusion.warmup
+
+    volumetry.perfusion.warmup.warm_up()
     context.report("Preparing the field solver", 0.5)
     import planning.warmup
 
