@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.study.schedule import study_schedule
@@ -26,6 +27,7 @@ class SubjectFacts:
     pain_problem: str
     events: tuple
     nodes: tuple[tuple[str, str], ...]  # (label, words)
+    labels: Mapping[str, str] = field(default_factory=dict)  # node id -> label
 
 
 class BoardPart:
@@ -114,8 +116,8 @@ class BoardPart:
             self.readings_changed.emit()
         self.open_visit(visit_id)
 
-    def log_clinical_event(self, subject: str, kind: str, date: str, *, node: str | None, detail: dict[str, Any]) -> None:
-        """Log an event of a subject; a job. ``event_logged`` follows with an empty text, or with why it was refused."""
+    def log_clinical_event(self, subject: str, kind: str, date: str, *, node: str | None, detail: dict[str, Any], zones_ml: Mapping[str, float] | None = None) -> None:
+        """Log an event of a subject, with the zone of each ablated node (label -> ml) where it was measured; a job. ``event_logged`` follows with an empty text, or with why it was refused."""
         from app.usecases.subject_values import log_event
 
         store = self.study
@@ -136,7 +138,7 @@ class BoardPart:
         def refused(refusal: NodusError) -> None:
             self.event_logged.emit(" ".join(t(x) for x in (refusal.message, refusal.hint) if x))
 
-        self.jobs.start("Logging an event", lambda _context: log_event(store, subject, kind, date, node=node, detail=detail), write=True, on_done=done, on_refused=refused)
+        self.jobs.start("Logging an event", lambda _context: log_event(store, subject, kind, date, node=node, detail=detail, zones_ml=zones_ml), write=True, on_done=done, on_refused=refused)
 
     def _board_is_stale(self) -> None:
         if self._board_watched:
@@ -158,5 +160,6 @@ def facts_of(store, subject: str, on: dt.date) -> SubjectFacts:
 
     eligibility, why_not = part(lambda: eligibility_of(store, subject, on=on))
     pain, why_no_pain = part(lambda: pain_of_subject(store, subject))
-    nodes = tuple((n.label, f"{n.label} · {n.side} {n.level}") for n in store.nodes(subject))
-    return SubjectFacts(subject, eligibility, why_not, pain, why_no_pain, tuple(standing(store.clinical_events(subject))), nodes)
+    found = store.nodes(subject)
+    nodes = tuple((n.label, f"{n.label} · {n.side} {n.level}") for n in found)
+    return SubjectFacts(subject, eligibility, why_not, pain, why_no_pain, tuple(standing(store.clinical_events(subject))), nodes, {n.node_id: n.label for n in found})

@@ -45,12 +45,17 @@ class LesionSessionPart:
         """What the protocol's response criteria ask of a lesion on the picture on screen, at this visit, and what is stated of the node already."""
         if self.study is None:
             return ()
-        planned = None if self.visit is None else self.study.protocol.visit(self.visit.name)
-        when = None if planned is None else BASELINE if planned.phase == "pre" else FOLLOW_UP
+        before = self.is_before_treatment()
+        when = None if before is None else BASELINE if before else FOLLOW_UP
         modality = self._modality(self.picture is not None) if self.picture is not None or self.image is not None else None
         asked = fields_asked(self.study.protocol, modality=modality, when=when)
         said = None if node_id is None else self.statement_of(node_id)
         return tuple(f for f in FIELDS if f in asked or (said is not None and f.name in said.lesion))
+
+    def is_before_treatment(self) -> bool | None:
+        """Whether the protocol plans the visit on screen before the treatment; None for a visit that it does not plan."""
+        planned = None if self.study is None or self.visit is None else self.study.protocol.visit(self.visit.name)
+        return None if planned is None else planned.phase == "pre"
 
     def asks_grade(self) -> bool:
         """True where the protocol grades residual enhancement, or ablates anything that could leave some."""

@@ -70,6 +70,7 @@ class GradeSection(Section):
         super().__init__(t("Residual enhancement"), parent=parent)
         self.session = session
         self._node_id: str | None = None
+        self._shown: tuple | None = None
         self._meanings: dict[str, str] = {}
         self.choice = Choice((), t("Not graded"))
         self.choice.setAccessibleName(t("Grade of what still enhances"))
@@ -82,7 +83,11 @@ class GradeSection(Section):
         """Show the grade of a node at this visit."""
         session = self.session
         said = None if state is None else session.statement_of(state.node.node_id)
-        self._node_id = None if state is None else state.node.node_id
+        shown = (None if state is None else state.node.node_id, None if session.visit is None else session.visit.visit_id)
+        if shown != self._shown:  # before anything was ablated there is nothing to grade
+            self._shown = shown
+            self.set_open(not session.is_before_treatment() or (said is not None and said.grade is not None))
+        self._node_id = shown[0]
         self.setVisible(session.asks_grade() or (said is not None and said.grade is not None))
         meanings = session.grade_meanings()
         if meanings != self._meanings:

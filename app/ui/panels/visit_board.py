@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QFormLayout, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from app.study.model import ABLATION_KINDS
+from app.ui.models.plan_runs import NotANumber, typed_number
 from app.ui.models.records import Column
 from app.ui.text import t
 from app.ui.widgets.fill_table import FillTable
@@ -30,6 +33,7 @@ _FIELDS = {
     "ELIGIBILITY": (("criterion", "Criterion"), ("met", "Verdict")),
 }
 _NEEDED = {"LAB": ("value", "unit", "age_years", "weight_kg", "sex"), "NRS": ("hours",), "ALLOCATION": ("arm",), "ELIGIBILITY": ("criterion", "met")}
+_WORDS_ALONE = ("reason", "note", "text", "zone_source")  # of who logged the event: they stand for themselves
 _NUMBERS = ("hours", "actual_hours", "value", "age_years", "weight_kg")
 
 
@@ -95,7 +99,7 @@ class SubjectPanel(QWidget):
         self.pain_title = _heading(t("Pain (NRS)"))
         self.pain = WrapLabel("")
         self.events = FillTable(
-            [Column(t("Date"), lambda e: e.date, weight=3), Column(t("Event"), lambda e: t(EVENT_WORDS[e.kind]), weight=5), Column(t("Detail"), event_detail, tip=event_detail, weight=6)],
+            [Column(t("Date"), lambda e: e.date, weight=3), Column(t("Event"), self._event_words, tip=self._event_words, weight=5), Column(t("Detail"), self._detail, tip=self._detail, weight=6)],
             t("Events"),
         )
         self.warnings = WrapLabel("", tone="warning", small=True)
@@ -129,12 +133,40 @@ class SubjectPanel(QWidget):
         self.warnings.show_text("" if board is None or facts is None else "\n".join(t(w) for w in board.warnings.get(facts.subject, ())))
         self.form.show_facts(facts)
 
+    def _labels(self) -> Mapping[str, str]:
+        return {} if self.session.facts is None else self.session.facts.labels
 
-def event_detail(event) -> str:
-    """What an event says beside its kind and date."""
+    def _event_words(self, event) -> str:
+        label = self._labels().get(event.node_id)
+        return t(EVENT_WORDS[event.kind]) + (f" · {label}" if label else "")
+
+    def _detail(self, event) -> str:
+        return event_detail(event, self._labels())
+
+
+def event_detail(event, labels: Mapping[str, str] | None = None) -> str:
+    """What an event says beside its kind and date; zones of several nodes by their ``labels`` (node id -> label)."""
     detail = {k: v for k, v in event.detail.items() if v is not None and k not in ("replaces", "test")}
-    words = [f"{k.replace('_', ' ')} {v:g}" if isinstance(v, float) else f"{k.replace('_', ' ')} {v}" for k, v in detail.items()]
+    several = sorted(((labels or {}).get(node, node), ml) for node, ml in (detail.pop("zones_ml", None) or {}).items())
+    zones = {t("zone of {node}").format(node=label): f"{ml:g} ml" for label, ml in several}
+    if "zone_volume_ml" in detail:
+        zones[t("zone")] = f"{detail.pop('zone_volume_ml'):g} ml"
+    names, words = dict(_FIELDS.get(event.kind, ())), [f"{name} {ml}" for name, ml in zones.items()]
+    for key, value in detail.items():
+        shown = f"{value:g}" if isinstance(value, float) else _value_words(key, value)
+        words.append(f"{t(names[key])} {shown}" if key in names else shown if key in _WORDS_ALONE else f"{t(key.replace('_', ' '))} {shown}")
     return ", ".join(words)
+
+
+def _value_words(key: str, value: Any) -> str:
+    """A value as the form offers it; the reader's own words as they are."""
+    if key == "met":
+        return t("met") if value else t("not met")
+    if key == "sex":
+        return {"M": t("male"), "F": t("female")}.get(value, str(value))
+    if key == "criterion":
+        return criterion_text({"criterion": str(value)})
+    return {"umol/L": "µmol/L"}.get(value, str(value)) if key == "unit" else str(value)
 
 
 def _column(*widgets: QWidget) -> QWidget:
@@ -161,10 +193,14 @@ class EventForm(QWidget):
         self.date = QLineEdit()
         self.date.setPlaceholderText("YYYY-MM-DD")
         self.date.setMaxLength(10)
-        self.node = QComboBox()
-        self.reason = QLineEdit()
+        self.node = QComboBox(self)
+        self.reason = QLineEdit(self)
         self.reason.setMaxLength(200)
         self.fields: dict[str, QWidget] = {}
+        self.zones: dict[str, QLineEdit] = {}  # label of a node -> its zone
+        self.zone_source = QLineEdit(self)
+        self.zone_source.setMaxLength(120)
+        self.zone_source.setToolTip(t("What the zones were measured on, for example CEUS 10 min after"))
         self.send = QPushButton(t("Log the event"))
         self.send.setProperty("primary", True)
         self.problem = WrapLabel("", tone="warning", small=True)
@@ -182,6 +218,8 @@ class EventForm(QWidget):
         column.addWidget(self.send)
         column.addStretch(1)
         self.kind.activated.connect(self._build)
+        self.node.activated.connect(self._build)
+        self.zone_source.textChanged.connect(self.check)
         self.date.textChanged.connect(self.check)
         self.reason.textChanged.connect(self.check)
         self.send.clicked.connect(self._send)
@@ -193,15 +231,16 @@ class EventForm(QWidget):
     # ---- fields ----------------------------------------------------------------------------
     def _build(self, *_index) -> None:
         """The fields of the kind that is chosen."""
-        focused = self.kind.hasFocus()
-        for widget in self.fields.values():
+        focused = next((box for box in (self.kind, self.node) if box.hasFocus()), None)
+        typed = {label: field.text() for label, field in self.zones.items()}
+        for widget in (*self.fields.values(), *self.zones.values()):
             widget.setParent(None)
             widget.deleteLater()
         while self.form.rowCount():
             taken = self.form.takeRow(0)
             if taken.labelItem is not None:
                 taken.labelItem.widget().deleteLater()
-        self.fields = {}
+        self.fields, self.zones = {}, {}
         kind = self.kind.currentData()
         self._row(t("Event"), self.kind)
         self._row(t("Date"), self.date)
@@ -211,13 +250,32 @@ class EventForm(QWidget):
         for key, words in _FIELDS.get(kind, ()):
             field = self.fields[key] = self._field(key)
             self._row(t(words), field)
+        self.zone_source.setVisible(kind in ABLATION_KINDS)
+        if kind in ABLATION_KINDS:
+            self._zone_rows(typed)
         self.reason.setVisible(kind not in WITHOUT_REASON)
         if kind not in WITHOUT_REASON:
             self.reason.setPlaceholderText(t("Only where no score was taken") if kind == "NRS" else "")
             self._row(t("Reason"), self.reason)
-        if focused:
-            self.kind.setFocus()
+        if focused is not None:
+            focused.setFocus()
         self.check()
+
+    def _zone_rows(self, typed: Mapping[str, str]) -> None:
+        """A field for the zone of each node that is ablated: nothing is filled in, and none is needed."""
+        chosen = self.node.currentData()
+        labels = [chosen] if chosen is not None else [self.node.itemData(n) for n in range(self.node.count()) if self.node.itemData(n) is not None]
+        for label in labels:
+            field = self.zones[label] = QLineEdit(typed.get(label, ""))
+            field.setMaxLength(12)
+            field.setPlaceholderText(t("not measured"))
+            field.setToolTip(t("Volume of the ablation zone as it was measured on the same day; later volumes are compared with it beside the baseline"))
+            field.textChanged.connect(self.check)
+            self._row(t("Zone of {node}, ml").format(node=label), field)
+        if labels:
+            self._row(t("Zone measured on"), self.zone_source)
+        else:
+            self.zone_source.hide()
 
     def _row(self, words: str, field: QWidget) -> None:
         caption = QLabel(words)
@@ -271,7 +329,8 @@ class EventForm(QWidget):
         for label, words in () if facts is None else facts.nodes:
             self.node.addItem(words, label)
         self.node.setCurrentIndex(max(0, self.node.findData(kept)))
-        if not self.fields:
+        shown = [kept] if self.node.currentData() is not None else [label for label, _ in (() if facts is None else facts.nodes)]
+        if not self.fields and (self.kind.currentData() not in ABLATION_KINDS or list(self.zones) != shown):
             self._build()
         self.check()
 
@@ -292,6 +351,13 @@ class EventForm(QWidget):
             found["note" if kind == "ELIGIBILITY" else "reason"] = reason
         return found
 
+    def zones_ml(self) -> dict[str, float]:
+        """Label of a node -> its zone as typed. Raises ``ValueError`` for what is no volume above 0."""
+        found = {label: typed_number(field.text()) for label, field in self.zones.items()}
+        if any(value is not None and value <= 0 for value in found.values()):
+            raise NotANumber
+        return {label: value for label, value in found.items() if value is not None}
+
     def missing(self) -> str:
         """What is still missing; empty when complete."""
         kind = self.kind.currentData()
@@ -310,6 +376,14 @@ class EventForm(QWidget):
             found = self.detail()
         except ValueError:
             return t("A number is not readable.")
+        try:
+            zones = self.zones_ml()
+        except ValueError:
+            return t("A zone is a volume above 0 ml; leave it empty where none was measured.")
+        if zones and not self.zone_source.text().strip():
+            return t("Say what the zone was measured on.")
+        if self.zones and not zones and self.zone_source.text().strip():
+            return t("Give the volume of the zone, or leave empty what it was measured on.")
         if any(found.get(key) is None for key in _NEEDED.get(kind, ())):
             return t("Fill in every value of this event.")
         if kind == "NRS" and found.get("score") is None and "reason" not in found:
@@ -331,9 +405,10 @@ class EventForm(QWidget):
             return
         self._waits = True
         self.check()
-        kind = self.kind.currentData()
+        kind, zones = self.kind.currentData(), self.zones_ml()
+        source = {"zone_source": self.zone_source.text().strip()} if zones else {}
         self.session.log_clinical_event(
-            self._subject, kind, self.date.text().strip(), node=self.node.currentData() if kind in OF_A_NODE else None, detail=self.detail()
+            self._subject, kind, self.date.text().strip(), node=self.node.currentData() if kind in OF_A_NODE else None, detail={**self.detail(), **source}, zones_ml=zones
         )  # fmt: skip
 
     def _answered(self, why_not: str) -> None:
@@ -346,7 +421,7 @@ class EventForm(QWidget):
             return
         self.problem.show_text(t("Logged."), "good")
         self.reason.clear()
-        for field in self.fields.values():
+        for field in (*self.fields.values(), *self.zones.values(), self.zone_source):
             if isinstance(field, QComboBox):
                 field.setCurrentIndex(0)
             else:

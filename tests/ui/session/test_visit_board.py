@@ -134,6 +134,54 @@ def test_that_an_event_needs_date_and_reason_and_moves_the_board(qtbot, opened, 
     assert opened.board.cells["S-001", ""].status == "used"
 
 
+def choose(box, data) -> None:
+    box.setCurrentIndex(next(n for n in range(box.count()) if box.itemData(n) == data))
+    box.activated.emit(box.currentIndex())
+
+
+def test_that_the_zone_of_an_ablation_is_entered_with_it_and_found_by_the_rates(qtbot, opened, board):
+    opened.study.add_node("S-001", "N2", "right", "III")
+    opened.ask_facts("S-001")
+    settle(qtbot, opened)
+    form = board.subject.form
+    choose(form.kind, "IRE")
+    assert list(form.zones) == ["N1", "N2"]
+    form.date.setText("2025-01-14")
+    form.reason.setText("treatment report")
+    assert form.send.isEnabled()  # no zone is needed
+    form.zones["N1"].setText("4,2")
+    assert "measured on" in form.missing()
+    form.zone_source.setText("CEUS 10 min after")
+    choose(form.node, "N1")
+    assert list(form.zones) == ["N1"]
+    assert form.zones["N1"].text() == "4,2"
+    for text in ("0", "-1", "4.2 ml"):
+        form.zones["N1"].setText(text)
+        assert "above 0 ml" in form.missing(), text
+    form.zones["N1"].setText("4,2")
+    form.send.click()
+    settle(qtbot, opened)
+    event = next(e for e in opened.study.clinical_events("S-001") if e.date == "2025-01-14")
+    assert (event.detail["zone_volume_ml"], event.detail["zone_source"], event.detail["reason"]) == (4.2, "CEUS 10 min after", "treatment report")
+    assert form.zones["N1"].text() == form.zone_source.text() == ""
+    shown = next(e for e in opened.facts.events if e.date == "2025-01-14")
+    assert board.subject._event_words(shown) == "IRE ablation · N1"
+    assert board.subject._detail(shown).startswith("zone 4.2 ml, ")
+    choose(form.node, None)
+    form.date.setText("2025-01-16")
+    form.zones["N1"].setText("3.1")
+    form.zones["N2"].setText("1")
+    form.zone_source.setText("CT")
+    form.reason.setText("treatment report")
+    form.send.click()
+    settle(qtbot, opened)
+    shown = next(e for e in opened.facts.events if e.date == "2025-01-16")
+    assert board.subject._detail(shown).startswith("zone of N1 3.1 ml, zone of N2 1 ml, ")
+    choose(form.kind, "DEATH")
+    assert form.zones == {}
+    assert not form.zone_source.isVisible()
+
+
 def test_that_a_pain_score_needs_hour_and_score_or_a_reason(qtbot, opened, board):
     form: EventForm = board.subject.form
     assert set(EVENT_WORDS) >= {"NRS", "SALVAGE", "PROGRESSION"}
