@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.edc import rows as make
-from app.edc.dictionary import TABLES, Column
+from app.edc.dictionary import TABLES, Column, text_of
 from app.edc.output import OutFile, write_files
 from app.edc.treatment_rows import treatment_rows
 from app.study.model import StudySnapshot
@@ -23,9 +23,9 @@ def table_bytes(columns: tuple[Column, ...], rows: list[dict[str, Any]]) -> byte
     """A table with a head line as CSV bytes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([c.name for c in columns])
-    for row in rows:
-        writer.writerow([c.text(row[c.name]) for c in columns])
+    names = [c.name for c in columns]
+    writer.writerow(names)
+    writer.writerows([text_of(row[name]) for name in names] for row in rows)
     return text.getvalue().encode("utf-8")
 
 

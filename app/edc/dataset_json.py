@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ def write_dataset_json(snapshot: StudySnapshot, mapping: EdcMapping, out: Path, 
     """
     created = created_utc(snapshot)
     sets = datasets(snapshot, mapping, accepted=accepted)
-    files = [OutFile(f"{one.domain.name.lower()}.json", dataset_bytes(one, mapping, created), len(one.rows)) for one in sets]
-    files.append(OutFile("define.xml", define_bytes(sets, mapping, created, suffix="json"), len(sets)))
-    return write_files(out, files, snapshot, readings=len(sent_readings(snapshot)), accepted=accepted)
+    define = OutFile("define.xml", define_bytes(sets, mapping, created, suffix="json"), len(sets))
+    files = (OutFile(f"{one.domain.name.lower()}.json", dataset_bytes(one, mapping, created), len(one.rows)) for one in sets)
+    return write_files(out, chain(files, (define,)), snapshot, readings=len(sent_readings(snapshot)), accepted=accepted)
 
 
 def dataset_bytes(one: Dataset, mapping: EdcMapping, created: str) -> bytes:
@@ -57,15 +58,23 @@ def dataset_bytes(one: Dataset, mapping: EdcMapping, created: str) -> bytes:
         "columns": [_column(one, v) for v in one.domain.variables],
     }
     head = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False).removesuffix("\n}")
-    names = [v.name for v in one.domain.variables]
-    rows = ",\n  ".join(json.dumps([_value(row[n], v) for n, v in zip(names, one.domain.variables, strict=True)], ensure_ascii=False, allow_nan=False) for row in one.rows)
+    cells = zip(*(_cells(one, v) for v in one.domain.variables), strict=True)
+    rows = ",\n  ".join(f"[{', '.join(row)}]" for row in cells)
     return f"{head},\n \"rows\": [\n  {rows}\n ]\n}}\n".encode()
+
+
+def _cells(one: Dataset, v: Variable) -> list[str]:
+    """The values of a variable in JSON, row by row; each different one is worked out once."""
+    if v.kind == "float":  # 0.0 and -0.0 are equal, yet not the same
+        return ["null" if x is None else float.__repr__(float(x)) for x in one.column(v.name)]
+    told = {x: json.dumps(_value(x, v), ensure_ascii=False, allow_nan=False) for x in one.distinct(v.name)}
+    return [told[x] for x in one.column(v.name)]
 
 
 def _value(value: Any, v: Variable) -> Any:
     if value is None:
         return None if v.is_number else ""
-    return int(value) if v.kind == "integer" else float(value) if v.kind == "float" else value
+    return int(value) if v.kind == "integer" else value
 
 
 def _column(one: Dataset, v: Variable) -> dict[str, Any]:

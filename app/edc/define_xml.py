@@ -120,7 +120,7 @@ def _item(version: etree._Element, one: Dataset, v: Variable, used: set[str]) ->
     elif v.kind == "integer":
         item.set("Length", "8")
     elif v.kind == "float":
-        digits = max([len(repr(float(r[v.name])).split(".")[1].split("e")[0]) for r in one.rows if r[v.name] is not None] or [1])
+        digits = max([len(repr(float(x)).split(".")[1].split("e")[0]) for x in one.distinct(v.name) if x is not None] or [1])
         item.set("Length", "24")
         item.set("SignificantDigits", str(digits))
     _describe(item, v.label)
@@ -154,7 +154,7 @@ def list_of(variable: str) -> str | None:
 
 
 def _values_of(sets: Iterable[Dataset], name: str) -> list[Any]:
-    found = {r[v.name] for one in sets for v in one.domain.variables if list_of(v.name) == name for r in one.rows}
+    found = {x for one in sets for v in one.domain.variables if list_of(v.name) == name for x in one.distinct(v.name)}
     return sorted(str(x) for x in found if x not in (None, ""))
 
 

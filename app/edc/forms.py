@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.edc.accepted import accepted_records, first_locks
@@ -44,6 +44,7 @@ class Filled:
     meaning: str | None
     note: str | None
     reason: str | None
+    written: dict[str, str] = field(default_factory=dict, repr=False, compare=False)  # what ``texts`` has worked out
 
     @property
     def place(self) -> tuple:
@@ -51,9 +52,14 @@ class Filled:
         return (self.subject, self.event.oid, self.event_repeat, self.form, self.instance)
 
     def texts(self) -> dict[str, str]:
-        """Items that hold something, as written."""
-        out = {i.name: i.text(self.values.get(i.name)) for i in FORMS[self.form]}
-        return {name: text for name, text in out.items() if text != ""}
+        """Items that hold something, as written. Worked out once: callers must not change it."""
+        if not self.written:
+            values = self.values
+            for item in FORMS[self.form]:
+                value = values.get(item.name)
+                if value is not None and (text := value if value.__class__ is str else item.text(value)) != "":
+                    self.written[item.name] = text
+        return self.written
 
 
 def sent_readings(snapshot: StudySnapshot) -> list[Reading]:

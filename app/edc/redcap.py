@@ -7,6 +7,7 @@ with ``overwriteBehavior=normal``, erases nothing.
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 from collections.abc import Collection
 from pathlib import Path
@@ -62,14 +63,14 @@ def import_rows(forms: list[Filled], mapping: EdcMapping) -> tuple[list[str], li
     fields = [(form, item) for form in FORMS for item in mapping.items(form)]
     sent = [form for form in FORMS if mapping.items(form)]
     head = [mapping.record_id, *KEYS, *(mapping.fields[f][1] for f in fields), *(complete_field(mapping, form) for form in sent)]
+    done = {name: [COMPLETE if form == name else "" for form in sent] for name in sent}
     rows = []
     for filled in forms:
         if filled.form not in sent:
             continue
         texts = filled.texts()
         cells = [field_text(filled.form, item, texts) if form == filled.form else "" for form, item in fields]
-        done = [COMPLETE if form == filled.form else "" for form in sent]
-        rows.append([filled.subject, filled.event.redcap, mapping.forms[filled.form]["redcap"], str(filled.instance), *cells, *done])
+        rows.append([filled.subject, filled.event.redcap, mapping.forms[filled.form]["redcap"], str(filled.instance), *cells, *done[filled.form]])
     return head, rows
 
 
@@ -133,30 +134,41 @@ def check_rows(head: list[str], rows: list[list[str]], dictionary: list[dict[str
     forms = {d["Form Name"] for d in dictionary}
     own = {*KEYS, *(f"{form}_complete" for form in forms)}
     faults = [f"{name} is not in the dictionary" for name in head if name not in fields and name not in own]
+    told = [(place, name, fields[name]) for place, name in enumerate(head) if name in fields and name != record]
+    of_form = {form: [(place, name, spec, _Fits(spec)) for place, name, spec in told if spec["Form Name"] == form] for form in forms}
+    foreign = {form: [(place, name) for place, name, spec in told if spec["Form Name"] != form] for form in forms}
+    keys = [head.index(name) for name in (record, *KEYS)]
+    form_place = head.index("redcap_repeat_instrument")
     seen = set()
     for number, cells in enumerate(rows, start=2):
-        row = dict(zip(head, cells, strict=True))
-        key = (row[record], *(row[k] for k in KEYS))
+        key = tuple(cells[place] for place in keys)
         if key in seen:
             faults.append(f"line {number}: the same record, event, form and instance twice")
         seen.add(key)
-        form = row["redcap_repeat_instrument"]
-        for name, text in row.items():
-            spec = fields.get(name)
-            if spec is None or name == record:
-                continue
-            if spec["Form Name"] != form:
-                faults += [f"line {number}: {name} is not of the form {form}"] if text else []
-            elif text == "":
+        form = cells[form_place]
+        for place, name, spec, fits in of_form.get(form, ()):
+            text = cells[place]
+            if text == "":
                 faults += [f"line {number}: {name} is required"] if spec["Required Field?"] == "y" else []
-            elif not _fits(text, spec):
+            elif not fits[text]:
                 faults.append(f"line {number}: {name} does not take {text!r}")
+        faults += [f"line {number}: {name} is not of the form {form}" for place, name in foreign.get(form, [(p, n) for p, n, _spec in told]) if cells[place]]
     return faults
 
 
-def _fits(text: str, spec: dict[str, str]) -> bool:
-    import datetime as dt
+class _Fits(dict):
+    """Text -> whether a field takes it, worked out once a text."""
 
+    def __init__(self, spec: dict[str, str]) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def __missing__(self, text: str) -> bool:
+        self[text] = found = _fits(text, self._spec)
+        return found
+
+
+def _fits(text: str, spec: dict[str, str]) -> bool:
     if spec["Field Type"] == "radio":
         return text in {c.split(",", 1)[0].strip() for c in spec["Choices, Calculations, OR Slider Labels"].split("|")}
     kind = spec["Text Validation Type OR Show Slider Number"]

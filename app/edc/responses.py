@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.study.criteria import Course
 from app.study.endpoint_criteria import response_courses
-from app.study.model import Reading, StudySnapshot, Visit
+from app.study.model import Reading, StudySnapshot
 from app.study.protocol import protocol_from
 
 CATEGORIES = {"RECIST_1_1": "RECIST 1.1", "MRECIST": "MRECIST LENCIONI LIVER CANCER 2010"}
@@ -58,7 +58,7 @@ class Flags:
         visits = {v.visit_id: v for v in snapshot.visits}
         modalities = {e["criteria"]: set(e.get("modalities") or ()) for e in protocol_from(snapshot.protocol).terms.get("response") or ()}
         self._visits, self._accepted, self._modalities = visits, accepted, modalities
-        self._of: dict[tuple[str, str], list[Reading]] = {}
+        self._of: dict[tuple[str, str], list[Reading]] = {}  # central readings by subject and reader
         for r in readings:
             if r.role == "central":
                 self._of.setdefault((r.subject_id, r.reader), []).append(r)
@@ -69,6 +69,13 @@ class Flags:
         wanted = self._modalities.get(criteria)
         mine = [r for r in self._of.get((subject, reader), ()) if self._visits[r.visit_id].order <= order and (not wanted or r.modality in wanted)]
         return bool(mine) and all((r.reading_id, r.version) in self._accepted for r in mine)
+
+    def baseline_visit(self, course: Course) -> str | None:
+        """The last visit of this reader before the first one that the course has."""
+        first = self._visits[course.visits[0]["visit_id"]]
+        before = [self._visits[r.visit_id] for r in self._of.get((course.subject, course.reader), ())]
+        earlier = [v for v in before if (v.actual_date or "", v.order) < (first.actual_date or "", first.order)]
+        return max(earlier, key=lambda v: (v.actual_date or "", v.order)).visit_id if earlier else None
 
 
 def response_rows(courses: list[Course], flags: Flags) -> list[ResponseRow]:
@@ -86,7 +93,7 @@ def response_rows(courses: list[Course], flags: Flags) -> list[ResponseRow]:
     return out
 
 
-def diameter_sums(courses: list[Course], flags: Flags, visits: dict[str, Visit], readings: list[Reading]) -> list[Sum]:
+def diameter_sums(courses: list[Course], flags: Flags) -> list[Sum]:
     """Sums of the targets' diameters with their change from baseline and nadir, as the criteria's engine has them. A sum that
     the engine does not give (a target was not evaluated) does not stand."""
     out: list[Sum] = []
@@ -101,7 +108,7 @@ def diameter_sums(courses: list[Course], flags: Flags, visits: dict[str, Visit],
                 accepted = flags.accepted(course.subject, course.reader, visit_id, course.criteria)
                 out.append(Sum(course.subject, "central", course.reader, visit_id, test, float(value), unit, None, None, len(course.targets), accepted))
 
-        baseline = _baseline_visit(course, visits, readings)
+        baseline = flags.baseline_visit(course)
         if baseline is not None:
             add(baseline, name, course.visits[0]["baseline_mm"], "mm")
         for visit in told:
@@ -111,10 +118,3 @@ def diameter_sums(courses: list[Course], flags: Flags, visits: dict[str, Visit],
                     add(visit["visit_id"], test, visit[item], unit)
     return out
 
-
-def _baseline_visit(course: Course, visits: dict[str, Visit], readings: list[Reading]) -> str | None:
-    """The last visit of this reader before the first one that the course has."""
-    first = visits[course.visits[0]["visit_id"]]
-    before = [visits[r.visit_id] for r in readings if r.subject_id == course.subject and r.reader == course.reader and r.role == "central"]
-    earlier = [v for v in before if (v.actual_date or "", v.order) < (first.actual_date or "", first.order)]
-    return max(earlier, key=lambda v: (v.actual_date or "", v.order)).visit_id if earlier else None

@@ -19,8 +19,9 @@ from volumetry.outline_origin import origin_from
 SIGNED_NOTE = "electronic signature, bound to the hash of the record"
 
 
+@once_per_snapshot
 def locked_readings(snapshot: StudySnapshot) -> list[Reading]:
-    """The locked readings that count, by subject, node, visit, reader and method."""
+    """The locked readings that count, by subject, node, visit, reader and method. Worked out once: callers must not change the list."""
     visits = {v.visit_id: v for v in snapshot.visits}
     nodes = {n.node_id: n for n in snapshot.nodes}
 
@@ -32,7 +33,12 @@ def locked_readings(snapshot: StudySnapshot) -> list[Reading]:
 
 
 def reading_rows(snapshot: StudySnapshot, accepted: Collection[tuple[str, int]] | None = None) -> list[dict[str, Any]]:
-    """Rows of ``readings.csv``; ``accepted``: see ``accepted_records``."""
+    """Rows of ``readings.csv``; ``accepted``: see ``accepted_records``. Worked out once: callers must not change them."""
+    return _reading_rows(snapshot, None if accepted is None else frozenset(accepted))
+
+
+@once_per_snapshot
+def _reading_rows(snapshot: StudySnapshot, accepted: frozenset[tuple[str, int]] | None) -> list[dict[str, Any]]:
     bases = accepted_records(snapshot, accepted)
     places = Places(snapshot)
     return [places.row(r, bases) for r in locked_readings(snapshot)]
@@ -197,4 +203,9 @@ def study_sha256(snapshot: StudySnapshot, accepted: Collection[tuple[str, int]] 
 
 
 def _texts(rows: list[dict[str, Any]]) -> list[list[str]]:
-    return [sorted(f"{key}={value!r}" for key, value in row.items() if value is not None) for row in rows]
+    """Rows as ``name=value`` in the order of these texts, which is that of ``name=``: no name holds the sign."""
+    if not rows:
+        return []
+    order = sorted(rows[0], key=lambda name: f"{name}=")
+    names = frozenset(order)
+    return [[f"{name}={row[name]!r}" for name in (order if row.keys() == names else sorted(row, key=lambda n: f"{n}=")) if row[name] is not None] for row in rows]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 from app.edc.mapping import EdcMapping
@@ -22,10 +24,21 @@ class Dataset:
 
     domain: Domain
     rows: tuple[Row, ...]
+    _distinct: dict[str, frozenset] = field(default_factory=dict, repr=False, compare=False)
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a variable, row by row."""
+        return [r[name] for r in self.rows]
+
+    def distinct(self, name: str) -> frozenset:
+        """The different values of a variable; None among them where one has none."""
+        if name not in self._distinct:
+            self._distinct[name] = frozenset(self.column(name))
+        return self._distinct[name]
 
     def length(self, name: str) -> int:
         """The longest text of a variable in bytes, 1 at least."""
-        return max([len(str(r[name]).encode("utf-8")) for r in self.rows if r[name] is not None] or [1]) or 1
+        return max([len(str(x).encode("utf-8")) for x in self.distinct(name) if x is not None] or [1]) or 1
 
 
 def datasets(snapshot: StudySnapshot, mapping: EdcMapping, *, accepted: Collection[tuple[str, int]] | None = None) -> tuple[Dataset, ...]:
@@ -35,28 +48,33 @@ def datasets(snapshot: StudySnapshot, mapping: EdcMapping, *, accepted: Collecti
     rows["RELREC"] = _related(tumours, rows)
     made = []
     for domain in DOMAINS:
-        # A transport file fills texts up with spaces: none can end with one.
-        found = [{v.name: x.rstrip() if isinstance(x := row.get(v.name), str) else x for v in domain.variables} for row in _spilled(domain, rows)]
-        unknown = {name for row in rows.get(domain.name, ()) for name in row} - {v.name for v in domain.variables}
+        empty = dict.fromkeys(v.name for v in domain.variables)
+        found = [{**empty, **row} for row in _spilled(domain, rows)]
+        if not found:
+            continue
+        unknown = sorted({name for row in found if len(row) > len(empty) for name in row} - set(empty))
         if unknown:
-            raise StudyRefused(f"{domain.name} has no variable {', '.join(sorted(unknown))}.", code="export_invalid")
-        if found:
-            made.append(Dataset(domain, tuple(sorted(found, key=lambda r: _key(domain, r)))))
+            raise StudyRefused(f"{domain.name} has no variable {', '.join(unknown)}.", code="export_invalid")
+        one = Dataset(domain, tuple(found))
+        # A transport file fills texts up with spaces: none can end with one.
+        ragged = [name for name in empty if any(isinstance(x, str) and x != x.rstrip() for x in one.distinct(name))]
+        if ragged:
+            for row in found:
+                row.update({name: x.rstrip() for name in ragged if isinstance(x := row[name], str)})
+            one = Dataset(domain, tuple(found))
+        made.append(replace(one, rows=tuple(sorted(found, key=_sort_key(one)))))
     faults = [fault for one in made for fault in check_dataset(one)]
     if faults:
         raise StudyRefused("The SDTM datasets have faults: " + "; ".join(faults[:5]) + ".", code="export_invalid")
     return tuple(made)
 
 
-def _key(domain: Domain, row: Row) -> tuple:
-    keys = sorted((v for v in domain.variables if v.key is not None), key=lambda v: v.key)
-    out: list[Any] = []
-    for v in keys:
-        value = row[v.name]
-        out.append((value is not None, value if v.is_number else str(value or "")))
-    if "IDVARVAL" in row:  # a sequence number among texts
-        out.insert(-1, (len(str(row["IDVARVAL"] or "")), str(row["IDVARVAL"] or "")))
-    return tuple(out)
+def _sort_key(one: Dataset) -> Callable[[Row], Any]:
+    """The key by which the rows of a dataset are put in order, and by which no two may be the same: a row without a value comes first."""
+    keys = sorted((v for v in one.domain.variables if v.key is not None), key=lambda v: v.key)
+    if all(None not in one.distinct(v.name) for v in keys):
+        return itemgetter(*(v.name for v in keys))
+    return lambda row: tuple((row[v.name] is not None, row[v.name] if v.is_number else str(row[v.name] or "")) for v in keys)
 
 
 def _spilled(domain: Domain, rows: dict[str, list[Row]]) -> list[Row]:
@@ -113,9 +131,13 @@ def _related(tumours: Tumours, rows: dict[str, list[Row]]) -> list[Row]:
     whole("TRRS", ("TR", "TRLNKGRP", "MANY"), ("RS", "RSLNKGRP", "ONE" if _one_a_group(rows["RS"]) else "MANY"))
     whole("PRDU", ("PR", "PRLNKGRP", "ONE"), ("DU", "DULNKGRP", "MANY"))
     whole("DUXD", ("DU", "DUGRPID", "MANY"), ("XD", "XDGRPID", "MANY"))
+    identified: dict[tuple[str, str], list[Row]] = {}
+    for r in rows["TU"]:
+        if r["TUTESTCD"] == "TUMIDENT":
+            identified.setdefault((r["USUBJID"], r["TULNKID"].split("-", 1)[1]), []).append(r)
     for number, one in procedures(tumours):
         subject = tumours.usubjid(one["subject"])
-        mine = [r for r in rows["TU"] if r["USUBJID"] == subject and r["TUTESTCD"] == "TUMIDENT" and one["node"] is not None and r["TULNKID"].split("-", 1)[1] == one["node"]]
+        mine = [] if one["node"] is None else identified.get((subject, one["node"]), [])
         if mine:
             relation = f"PRTU{number}"
             out.append({"STUDYID": study, "RDOMAIN": "PR", "USUBJID": subject, "IDVAR": "PRSEQ", "IDVARVAL": str(number), "RELTYPE": None, "RELID": relation})
@@ -135,22 +157,23 @@ def check_dataset(dataset: Dataset) -> list[str]:
     for v in domain.variables:
         if len(v.name) > NAME_LONGEST or len(v.label) > LABEL_LONGEST:
             faults.append(f"{domain.name}.{v.name}: name or label is too long")
-        values = [r[v.name] for r in dataset.rows]
-        if v.core == "Req" and any(value in (None, "") for value in values):
+        values = dataset.distinct(v.name)
+        if v.core == "Req" and (None in values or "" in values):
             faults.append(f"{domain.name}.{v.name} is required")
         if not v.is_number and any(value is not None and (not isinstance(value, str) or len(value.encode("utf-8")) > TEXT_LONGEST) for value in values):
             faults.append(f"{domain.name}.{v.name} holds a text of more than {TEXT_LONGEST} bytes, or no text")
-        if v.is_number and any(value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))) for value in values):
+        if v.is_number and not set(map(type, dataset.column(v.name))) <= {int, float, type(None)}:
             faults.append(f"{domain.name}.{v.name} holds what is no number")
-    keys = [_key(domain, r) for r in dataset.rows]
-    if len(set(keys)) != len(keys):
+        elif v.is_number and not all(value is None or math.isfinite(value) for value in values):
+            faults.append(f"{domain.name}.{v.name} holds a number without end")
+    keys = set(map(_sort_key(dataset), dataset.rows))
+    if len(keys) != len(dataset.rows):
         faults.append(f"{domain.name}: two records have the same keys")
-    p = domain.name
-    for r in dataset.rows:
-        if r.get(f"{p}EVALID") and not r.get(f"{p}EVAL"):
-            faults.append(f"{p}EVALID needs {p}EVAL")
-        if r.get(f"{p}ACPTFL") and r.get(f"{p}EVAL") != "INDEPENDENT ASSESSOR":
-            faults.append(f"{p}ACPTFL is of the independent assessor only")
-        if r.get(f"{p}STAT") and r.get(f"{p}ORRES"):
-            faults.append(f"{p}: a result that was not done")
+    p, has = domain.name, {v.name for v in domain.variables}
+    if {f"{p}EVALID", f"{p}EVAL"} <= has and any(r[f"{p}EVALID"] and not r[f"{p}EVAL"] for r in dataset.rows):
+        faults.append(f"{p}EVALID needs {p}EVAL")
+    if f"{p}ACPTFL" in has and any(r[f"{p}ACPTFL"] and r[f"{p}EVAL"] != "INDEPENDENT ASSESSOR" for r in dataset.rows):
+        faults.append(f"{p}ACPTFL is of the independent assessor only")
+    if f"{p}STAT" in has and any(r[f"{p}STAT"] and r[f"{p}ORRES"] for r in dataset.rows):
+        faults.append(f"{p}: a result that was not done")
     return sorted(set(faults))

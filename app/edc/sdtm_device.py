@@ -8,7 +8,7 @@ from app.edc.items import plain_number
 from app.edc.sdtm_terms import CURRENTS, DEVICE_ELEMENTS, SETTINGS
 from app.edc.sdtm_tumour import Row, Tumours
 from app.edc.treatment_rows import treatment_rows
-from app.study.model import ABLATION_KINDS, ClinicalEvent
+from app.study.model import ABLATION_KINDS
 
 VERBATIM = {"IRE": "IRREVERSIBLE ELECTROPORATION", "SALVAGE": "SALVAGE IRREVERSIBLE ELECTROPORATION", "RFA": "RADIOFREQUENCY ABLATION", "CRYO_RF": "CRYOTHERAPY AND RADIOFREQUENCY HEATING"}
 PLANNED, DELIVERED = "PLANNED", "DELIVERED"
@@ -19,9 +19,11 @@ def device_rows(tumours: Tumours) -> dict[str, list[Row]]:
     delivered share the group id and differ by their category."""
     out: dict[str, list[Row]] = {"DI": _devices(tumours), "PR": [], "DU": [], "XD": []}
     pairs = treatment_rows(tumours.snapshot)
-    for row in pairs:
-        _settings(tumours, row, out)
     generator = _generator(tumours)
+    told = _told_nodes(tumours)
+    counts: dict[tuple[str, str], int] = {}
+    for row in pairs:
+        _settings(tumours, row, out, generator, told, counts)
     for number, event in _numbered(tumours, pairs):
         out["PR"].append(_procedure(tumours, event, number, generator))
     return out
@@ -50,7 +52,7 @@ def _devices(tumours: Tumours) -> list[Row]:
 def _numbered(tumours: Tumours, pairs: list[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
     """Procedures by subject and date: every ablation in the event log, and every session of which something was delivered
     that no event of its day tells."""
-    nodes = {n.node_id: n for n in tumours.snapshot.nodes}
+    nodes = tumours.nodes
     found: list[dict[str, Any]] = []
     told: set[tuple] = set()
     for event in tumours.snapshot.events:
@@ -98,40 +100,43 @@ def _procedure(tumours: Tumours, one: dict[str, Any], number: int, generator: st
     }  # fmt: skip
 
 
-def _settings(tumours: Tumours, row: dict[str, Any], out: dict[str, list[Row]]) -> None:
+def _settings(tumours: Tumours, row: dict[str, Any], out: dict[str, list[Row]], generator: str | None, told: dict[tuple, set[str | None]], counts: dict[tuple[str, str], int]) -> None:
     event = tumours.mapping.event_of_session(row["session"], row["visit"])
-    common = {
-        "STUDYID": tumours.mapping.sdtm["studyid"], "USUBJID": tumours.usubjid(row["subject"]), "SPDEVID": _generator(tumours), "VISITNUM": event.visitnum, "VISIT": event.name.upper(),
-    }  # fmt: skip
     group = f"{row['pair_key']} {row['anode']}-{row['cathode']}"
-    link = link_group(row["subject"], _told_node(tumours, row), row["treatment_date"])
+    # The node as the procedure of the day names it: an event for all nodes has none.
+    of_day = told.get((row["subject"], row["treatment_date"]))
+    node = None if of_day is not None and row["node"] not in of_day else row["node"]
+    subject, link = tumours.usubjid(row["subject"]), link_group(row["subject"], node, row["treatment_date"])
+
+    def add(p: str, code: str, name: str, value: Any, unit: str | None, category: str) -> None:
+        is_number = not isinstance(value, str)
+        text = plain_number(float(value)) if is_number else value
+        number = counts[p, subject] = counts.get((p, subject), 0) + 1
+        out[p].append(
+            {
+                "STUDYID": tumours.mapping.sdtm["studyid"], "USUBJID": subject, "SPDEVID": generator, "VISITNUM": event.visitnum, "VISIT": event.name.upper(), "DOMAIN": p,
+                f"{p}SEQ": number, f"{p}GRPID": group, f"{p}LNKGRP": link, f"{p}TESTCD": code, f"{p}TEST": name, f"{p}CAT": category, f"{p}ORRES": text, f"{p}ORRESU": unit,
+                f"{p}STRESC": text, f"{p}STRESN": float(value) if is_number else None, f"{p}STRESU": unit, f"{p}DTC": row["treatment_date"],
+            }
+        )  # fmt: skip
+
     for planned, delivered, code, name, unit, _c_code in SETTINGS:
         for category, item in ((PLANNED, planned), (DELIVERED, delivered)):
             if item is not None and row[item] is not None:
-                _finding("DU", out, common, group, link, code, name, row[item], unit, row["treatment_date"], category)
+                add("DU", code, name, row[item], unit, category)
     for item, code, name in CURRENTS:
         if row[item] is not None:
-            _finding("XD", out, common, group, link, code, name, row[item], "amp", row["treatment_date"], "MEASURED")
+            add("XD", code, name, row[item], "amp", "MEASURED")
     if row["aborted"] is not None:
-        _finding("DU", out, common, group, link, "ABORTED", "Delivery Aborted", "Y" if row["aborted"] else "N", None, row["treatment_date"], DELIVERED)
+        add("DU", "ABORTED", "Delivery Aborted", "Y" if row["aborted"] else "N", None, DELIVERED)
 
 
-def _told_node(tumours: Tumours, row: dict[str, Any]) -> str | None:
-    """The node as the procedure of the day names it: an event for all nodes has none."""
-    labels = {n.node_id: n.label for n in tumours.snapshot.nodes}
-    of_day: list[ClinicalEvent] = [e for e in tumours.snapshot.events if e.kind in ABLATION_KINDS and e.subject_id == row["subject"] and e.date == row["treatment_date"]]
-    named = {labels[e.node_id] for e in of_day if e.node_id is not None}
-    return None if of_day and row["node"] not in named else row["node"]
-
-
-def _finding(domain: str, out: dict[str, list[Row]], common: Row, group: str, link: str, code: str, name: str, value: Any, unit: str | None, date: str | None, category: str) -> None:
-    is_number = not isinstance(value, str)
-    text = plain_number(float(value)) if is_number else value
-    number = sum(r["USUBJID"] == common["USUBJID"] for r in out[domain]) + 1
-    p = domain
-    out[domain].append(
-        {
-            **common, "DOMAIN": domain, f"{p}SEQ": number, f"{p}GRPID": group, f"{p}LNKGRP": link, f"{p}TESTCD": code, f"{p}TEST": name, f"{p}CAT": category, f"{p}ORRES": text,
-            f"{p}ORRESU": unit, f"{p}STRESC": text, f"{p}STRESN": float(value) if is_number else None, f"{p}STRESU": unit, f"{p}DTC": date,
-        }
-    )  # fmt: skip
+def _told_nodes(tumours: Tumours) -> dict[tuple, set[str | None]]:
+    """(subject, day) -> labels of the nodes that ablations of the day name; an event for all nodes names none."""
+    out: dict[tuple, set[str | None]] = {}
+    for event in tumours.snapshot.events:
+        if event.kind in ABLATION_KINDS:
+            named = out.setdefault((event.subject_id, event.date), set())
+            if event.node_id is not None:
+                named.add(tumours.nodes[event.node_id].label)
+    return out

@@ -19,7 +19,7 @@ from app.edc.sdtm_sums import volume_sums
 from app.edc.sdtm_terms import EVALUATORS, LATERALITY, LOCATIONS, METHODS, RS_TESTS, TR_TESTS, TU_TESTS
 from app.study.criteria import stated
 from app.study.followup import NodeResponse
-from app.study.model import ABLATION_KINDS, Reading, ReadingStatus, StudySnapshot
+from app.study.model import ABLATION_KINDS, ClinicalEvent, Reading, ReadingStatus, StudySnapshot
 from app.study.protocol import protocol_from
 
 Row = dict[str, Any]
@@ -85,8 +85,13 @@ class Tumours:
         return f"{self.mapping.sdtm['studyid']}-{subject}"
 
     def _add(self, domain: str, subject: str, **values: Any) -> int:
-        number = self._seq[domain, subject] = self._seq.get((domain, subject), 0) + 1
+        number = self._next(domain, self.usubjid(subject))
         self.rows[domain].append({"STUDYID": self.mapping.sdtm["studyid"], "DOMAIN": domain, "USUBJID": self.usubjid(subject), f"{domain}SEQ": number, **values})
+        return number
+
+    def _next(self, domain: str, usubjid: str) -> int:
+        """The next sequence number of a subject in a dataset."""
+        number = self._seq[domain, usubjid] = self._seq.get((domain, usubjid), 0) + 1
         return number
 
     def _qualify(self, domain: str, subject: str, of: int | str, name: str, label: str, value: Any, origin: str, evaluator: str = "") -> None:
@@ -169,40 +174,41 @@ class Tumours:
 
     def _measured(self, reading: Reading, rate: NodeResponse | None) -> None:
         made: list[int] = []
+        of = self._of_reading(reading)
         small = self.mapping.sdtm.get("too_small_mm")
         if reading.status not in _SEEN:
             words = {ReadingStatus.NOT_IMAGED: "NOT IMAGED", ReadingStatus.NOT_EVALUABLE: "NOT EVALUABLE", ReadingStatus.MERGED_INTO: "MERGED", ReadingStatus.SPLIT_FROM: "SPLIT"}
             why = words[reading.status] + (f": {reading.status_reason}" if reading.status_reason else "")
             if reading.volume_ml is None and reading.long_axis_mm is None and reading.short_axis_mm is None:
-                made.append(self._result(reading, "VOLUME", TRSTAT="NOT DONE", TRREASND=why))
+                made.append(self._result(of, "VOLUME", TRSTAT="NOT DONE", TRREASND=why))
         if reading.volume_ml is not None:
-            number = self._result(reading, "VOLUME", value=reading.volume_ml, unit="mL")
+            number = self._result(of, "VOLUME", value=reading.volume_ml, unit="mL")
             made.append(number)
             who = self.evaluator(reading.role, reading.reader)[0]
             self._qualify("TR", reading.subject_id, number, "VOLMETH", "Volumetry Method", reading.method.upper(), "Assigned", who)
             for name, label, value in zip(("VOLLO", "VOLHI"), ("Volume 95 % Interval Low", "Volume 95 % Interval High"), reading.volume_interval_ml or (), strict=False):
                 self._qualify("TR", reading.subject_id, number, name, label, value, "Derived", who)
         if reading.status is ReadingStatus.TOO_SMALL and reading.long_axis_mm is None:
-            made.append(self._result(reading, "LDIAM", value=small, unit="mm" if small else None, TRORRES="TOO SMALL TO MEASURE", TRORRESU=None))
+            made.append(self._result(of, "LDIAM", value=small, unit="mm" if small else None, TRORRES="TOO SMALL TO MEASURE", TRORRESU=None))
         elif reading.long_axis_mm is not None:
-            made.append(self._result(reading, "LDIAM", value=reading.long_axis_mm, unit="mm"))
+            made.append(self._result(of, "LDIAM", value=reading.long_axis_mm, unit="mm"))
         if reading.short_axis_mm is not None:
-            made.append(self._result(reading, "LPERP", value=reading.short_axis_mm, unit="mm"))
+            made.append(self._result(of, "LPERP", value=reading.short_axis_mm, unit="mm"))
         if reading.viable_ml is not None:
-            made.append(self._result(reading, "VIAVOL", value=reading.viable_ml, unit="mL"))
+            made.append(self._result(of, "VIAVOL", value=reading.viable_ml, unit="mL"))
         if reading.ablated_ml is not None:
-            made.append(self._result(reading, "ABLVOL", value=reading.ablated_ml, unit="mL"))
+            made.append(self._result(of, "ABLVOL", value=reading.ablated_ml, unit="mL"))
         if reading.status in (*_SEEN, ReadingStatus.SPLIT_FROM):
-            made.append(self._result(reading, "TUMSTATE", text="ABSENT" if reading.status is ReadingStatus.DISAPPEARED_ASSESSED else "PRESENT"))
+            made.append(self._result(of, "TUMSTATE", text="ABSENT" if reading.status is ReadingStatus.DISAPPEARED_ASSESSED else "PRESENT"))
         if reading.enhancement_grade is not None:
-            made.append(self._result(reading, "RESENH", text=reading.enhancement_grade))
+            made.append(self._result(of, "RESENH", text=reading.enhancement_grade))
         if rate is not None and rate.vrr_pct is not None and rate.comparable:
-            number = self._result(reading, "PCHGBL", value=-rate.vrr_pct, unit="%")
+            number = self._result(of, "PCHGBL", value=-rate.vrr_pct, unit="%")
             made.append(number)
             self._qualify("TR", reading.subject_id, number, "PCHGOF", "Measurement That Changed", "VOLUME", "Assigned")
             self._qualify("TR", reading.subject_id, number, "BLREADID", "Identity of Baseline Reading", rate.baseline_reading_id, "Assigned")
         if rate is not None and rate.vrr_viable_pct is not None and rate.parts_comparable:
-            made.append(self._result(reading, "PCHGVIA", value=-rate.vrr_viable_pct, unit="%"))
+            made.append(self._result(of, "PCHGVIA", value=-rate.vrr_viable_pct, unit="%"))
         if made:
             self._record(reading)
 
@@ -217,21 +223,31 @@ class Tumours:
         ):
             self._qualify("TR", reading.subject_id, reading.reading_id, name, label, value, "Assigned")
 
-    def _result(self, reading: Reading, test: str, *, value: float | None = None, unit: str | None = None, text: str | None = None, **more: Any) -> int:
-        written = text if value is None else plain_number(float(value))
-        values: Row = {
+    def _of_reading(self, reading: Reading) -> Row:
+        """What all results of a reading have in common."""
+        return {
+            "STUDYID": self.mapping.sdtm["studyid"], "DOMAIN": "TR", "USUBJID": self.usubjid(reading.subject_id),
             "TRGRPID": _GROUPS.get(self.kind(reading), self.mapping.sdtm["trgrpid"]), "TRREFID": reading.series_uid, "TRSPID": reading.reading_id, "TRLNKID": self.link(reading),
-            "TRLNKGRP": self.group(reading.role, reading.reader, reading.visit_id), "TRTESTCD": test, "TRTEST": TR_TESTS[test][0], "TRORRES": written, "TRORRESU": unit,
-            "TRSTRESC": written, "TRSTRESN": None if value is None else float(value) + 0.0, "TRSTRESU": unit, "TRMETHOD": METHODS[reading.modality][0],
+            "TRLNKGRP": self.group(reading.role, reading.reader, reading.visit_id), "TRMETHOD": METHODS[reading.modality][0],
             "TRLOBXFL": "Y" if self._before(reading) else None, "TRACPTFL": self._flag(reading), **self._common("TR", reading.role, reading.reader, reading.visit_id),
         }  # fmt: skip
-        return self._add("TR", reading.subject_id, **(values | more))
+
+    def _result(self, of: Row, test: str, *, value: float | None = None, unit: str | None = None, text: str | None = None, **more: Any) -> int:
+        written = text if value is None else plain_number(float(value))
+        number = self._next("TR", of["USUBJID"])
+        self.rows["TR"].append(
+            {
+                **of, "TRSEQ": number, "TRTESTCD": test, "TRTEST": TR_TESTS[test][0], "TRORRES": written, "TRORRESU": unit, "TRSTRESC": written,
+                "TRSTRESN": None if value is None else float(value) + 0.0, "TRSTRESU": unit, **more,
+            }
+        )  # fmt: skip
+        return number
 
     def _sums(self) -> None:
         wanted = self.mapping.sdtm.get("sums")
         found = volume_sums(self) if wanted in ("volume", "both") else []
         if wanted in ("diameter", "both"):
-            found += diameter_sums(self.courses, self.flags, self.visits, self.readings)
+            found += diameter_sums(self.courses, self.flags)
         for one in found:
             values = {
                 "TRGRPID": self.mapping.sdtm["trgrpid"], "TRLNKGRP": self.group(one.role, one.reader, one.visit_id), "TRTESTCD": one.test, "TRTEST": TR_TESTS[one.test][0],
@@ -283,13 +299,16 @@ def _last_before(snapshot: StudySnapshot, readings: list[Reading]) -> set[tuple[
     By date where both are known, else by the protocol's phase of the visit; a study without ablation goes by phase."""
     protocol = protocol_from(snapshot.protocol)
     visits = {v.visit_id: v for v in snapshot.visits}
-    ablations = [e for e in snapshot.events if e.kind in ABLATION_KINDS]
+    ablations: dict[str, list[ClinicalEvent]] = {}
+    for e in snapshot.events:
+        if e.kind in ABLATION_KINDS:
+            ablations.setdefault(e.subject_id, []).append(e)
     last: dict[tuple, tuple[tuple, Reading]] = {}
     for r in readings:
         if r.status is not ReadingStatus.MEASURED:
             continue
         visit = visits[r.visit_id]
-        days = [e.date for e in ablations if e.subject_id == r.subject_id and e.node_id in (None, r.node_id)]
+        days = [e.date for e in ablations.get(r.subject_id, ()) if e.node_id in (None, r.node_id)]
         planned = protocol.visit(visit.name)
         by_phase = planned is not None and planned.phase == "pre"
         before = visit.actual_date < min(days) or (visit.actual_date == min(days) and by_phase) if visit.actual_date and days else by_phase

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from app.edc.forms import sent_readings
 from app.edc.mapping import EdcMapping
 from app.edc.output import OutFile, created_utc, write_files
 from app.edc.sdtm import datasets
-from app.edc.xport import xport_bytes
+from app.edc.xport import check_xport, xport_bytes
 from app.study.model import StudySnapshot
 
 
@@ -22,6 +24,6 @@ def write_sdtm_xpt(snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, a
     """
     created = created_utc(snapshot)
     sets = datasets(snapshot, mapping, accepted=accepted)
-    files = [OutFile(f"{one.domain.name.lower()}.xpt", xport_bytes(one, created), len(one.rows)) for one in sets]
-    files.append(OutFile("define.xml", define_bytes(sets, mapping, created, suffix="xpt"), len(sets)))
-    return write_files(out, files, snapshot, readings=len(sent_readings(snapshot)), accepted=accepted)
+    define = OutFile("define.xml", define_bytes(sets, mapping, created, suffix="xpt"), len(sets))
+    files = (OutFile(f"{one.domain.name.lower()}.xpt", xport_bytes(one, created), len(one.rows), partial(check_xport, dataset=one)) for one in sets)
+    return write_files(out, chain(files, (define,)), snapshot, readings=len(sent_readings(snapshot)), accepted=accepted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.edc.memo import once_per_snapshot
 from app.study.model import Delivery, PlanRun, StudySnapshot
 from planning.compare import compare_delivery
 
@@ -14,11 +15,13 @@ def standing_deliveries(snapshot: StudySnapshot) -> list[Delivery]:
     return sorted((d for d in snapshot.deliveries if d.delivery_id not in gone), key=lambda d: (d.created_utc, d.delivery_id))
 
 
+@once_per_snapshot
 def treatment_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
     """Rows of ``treatment.csv``: plans that were carried out, pair by pair, in the order of the first record.
 
     A plan of which nothing was recorded is no treatment and has no row. ``instance`` counts pairs within subject and
-    session so that later records never renumber earlier ones. Lengths in mm, voltages in V, currents in A.
+    session so that later records never renumber earlier ones. Lengths in mm, voltages in V, currents in A. Worked out once: callers must not
+    change the rows.
     """
     runs = {r.plan_run_id: r for r in snapshot.plan_runs}
     nodes = {n.node_id: n.label for n in snapshot.nodes}
@@ -29,13 +32,16 @@ def treatment_rows(snapshot: StudySnapshot) -> list[dict[str, Any]]:
         run = runs[delivery.plan_run_id]
         groups.setdefault(run.planned_id or run.plan_run_id, []).append(delivery)
     begun = _begun(snapshot, runs)
+    lain: dict[str | None, list[PlanRun]] = {}
+    for run in snapshot.plan_runs:
+        lain.setdefault(run.planned_id, []).append(run)
     rank: dict[tuple[str, str | None], int] = {}
     rows: list[dict[str, Any]] = []
     for planned_id in sorted(groups, key=lambda p: (runs[p].subject_id, begun[p], p)):
         planned, records = runs[planned_id], groups[planned_id]
         key = (planned.subject_id, planned.session)
         place = rank[key] = rank.get(key, -1) + 1
-        found = _actual_run(planned_id, records, snapshot)
+        found = _actual_run(lain.get(planned_id, []), records)
         head = {
             "study": snapshot.name,
             "subject": planned.subject_id,
@@ -68,9 +74,8 @@ def _begun(snapshot: StudySnapshot, runs: dict[str, PlanRun]) -> dict[str, str]:
     return out
 
 
-def _actual_run(planned_id: str, records: list[Delivery], snapshot: StudySnapshot) -> PlanRun | None:
-    """The run with the needles as they lay: the one that a record names, else the newest of this plan."""
-    own = [r for r in snapshot.plan_runs if r.planned_id == planned_id]
+def _actual_run(own: list[PlanRun], records: list[Delivery]) -> PlanRun | None:
+    """The run with the needles as they lay, of the ``own`` ones of a plan: the one that a record names, else the newest."""
     named = {d.plan_run_id for d in records}
     return next((r for r in reversed(own) if r.plan_run_id in named), own[-1] if own else None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from lxml import etree
 
@@ -28,10 +29,29 @@ def schema_faults(data: bytes, name: str) -> list[str]:
 
 def checked(data: bytes, name: str, what: str) -> bytes:
     """The document itself, once it is known to be valid. Raises ``export_invalid``."""
-    faults = schema_faults(data, name)
+    _refuse(schema_faults(data, name), name, what)
+    return data
+
+
+def check_file(path: Path, name: str, what: str, *, part: str) -> None:
+    """Hold a file of any size by the schema ``name`` while it is read: what is done with of each element ``part`` is let go, so that no tree of the whole ever
+    stands in memory. Raises ``export_invalid``."""
+    faults: list[str] = []
+    try:
+        with open(path, "rb") as handle:
+            for _event, element in etree.iterparse(handle, events=("end",), tag=part, schema=_schema(name)):
+                element.clear()
+                parent = element.getparent()
+                while element.getprevious() is not None:
+                    del parent[0]
+    except etree.XMLSyntaxError as error:  # also what the schema refuses
+        faults = [f"line {e.line}: {e.message}" for e in error.error_log] or [str(error)]
+    _refuse(faults, name, what)
+
+
+def _refuse(faults: list[str], name: str, what: str) -> None:
     if faults:
         raise StudyRefused(f"{what} does not fit the schema {name}: {'; '.join(faults[:3])}", code="export_invalid")
-    return data
 
 
 def document_bytes(root: etree._Element) -> bytes:
