@@ -226,9 +226,14 @@ def statement_words(statement: Statement | None, meanings: Mapping[str, str]) ->
     if statement is not None and statement.grade is not None:
         out.append(t("Residual enhancement: grade {grade}, {meaning}").format(grade=t(statement.grade), meaning=meanings.get(statement.grade, "")))
     if statement is not None and statement.lesion:
-        names = field_names()
-        out.append(t("Lesion") + ": " + "; ".join(f"{names[k]} {value_words(k, v)}" for k, v in statement.lesion.items() if k in BY_NAME))
+        out.append(t("Lesion") + ": " + "; ".join(lesion_words(statement.lesion)))
     return out
+
+
+def lesion_words(lesion: Mapping[str, Any]) -> list[str]:
+    """Each stated field with its value."""
+    names = field_names()
+    return [f"{names[k]}: {value_words(k, v)}" for k, v in lesion.items() if k in BY_NAME]
 
 
 def in_words(refusal: NodusError, name: str = "") -> str:

@@ -10,6 +10,8 @@ import numpy as np
 from app.jobs import JobContext
 from app.study.adjudication import Difference, open_differences, reader_codes
 from app.study.model import Reading, StudySnapshot
+from app.study.protocol import protocol_from
+from app.study.reader_answers import answered_by, answered_modalities, reader_responses
 from app.study.store import StudyStore
 from app.study.users import right_missing
 
@@ -18,17 +20,22 @@ MARGIN_MM = 12.0  # around both outlines
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One reader's work: locked readings of visit and baseline (None where there is none) without name and dates, and the volume reduction in %."""
+    """One reader's work: locked readings of visit and baseline (None where there is none) without name and dates, and the volume reduction in %.
+    ``response`` is the overall one at this visit by the reader's readings of the whole subject, ``progressed_at`` the visit that first showed
+    progression up to here; None where there is none."""
 
     code: str
     reading: Reading
     baseline: Reading | None
     vrr_pct: float | None
+    response: str | None = None
+    progressed_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A node at a visit that several readers have read differently. ``case`` is a case code for who is blinded, else the subject."""
+    """A node at a visit that several readers have read differently. ``case`` is a case code for who is blinded, else the subject; ``criteria``
+    names what responses are worked out by, empty where readers are not compared by response here."""
 
     node_id: str
     visit_id: str
@@ -39,6 +46,7 @@ class Pair:
     method: str
     triggers: tuple[str, ...]
     sides: tuple[Side, ...]
+    criteria: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,20 +73,26 @@ def waiting_pairs(store: StudyStore) -> tuple[Pair, ...]:
     if store.blinded:
         view = store.view_as(store.user, role="adjudicator")
         cases = {subject: view.case_of(subject) for subject in cases}
-    return tuple(_pair(d, shot, cases) for d in open_differences(shot))
+    waiting = open_differences(shot)
+    answers = reader_responses(shot, subjects={d.subject_id for d in waiting})
+    return tuple(_pair(d, shot, cases, answers) for d in waiting)
 
 
-def _pair(d: Difference, shot: StudySnapshot, cases: dict[str, str]) -> Pair:
+def _pair(d: Difference, shot: StudySnapshot, cases: dict[str, str], answers: Mapping[tuple[str, str, str], tuple[str, str | None]]) -> Pair:
+    entry = answered_by(protocol_from(shot.protocol)) if d.modality in answered_modalities(shot.protocol) else None
+    scans = {v.actual_date: v.name for v in shot.visits if v.subject_id == d.subject_id and v.actual_date is not None}
     codes = reader_codes(d.node_id, d.readings)
     sides = []
     for reader, reading in sorted(d.readings.items(), key=lambda item: codes[item[0]]):
         baseline = d.baselines.get(reader)
         base = None if baseline is None or baseline.reading_id == reading.reading_id else baseline
         rate = (1.0 - reading.volume_ml / base.volume_ml) * 100.0 if base is not None and base.volume_ml and reading.volume_ml is not None else None
-        sides.append(Side(codes[reader], _unnamed(reading, codes[reader], cases), None if base is None else _unnamed(base, codes[reader], cases), rate))
+        response, day = answers.get((d.subject_id, d.visit_id, reader), (None, None)) if entry is not None else (None, None)
+        shown = None if base is None else _unnamed(base, codes[reader], cases)
+        sides.append(Side(codes[reader], _unnamed(reading, codes[reader], cases), shown, rate, response, scans.get(day)))
     node = next(n for n in shot.nodes if n.node_id == d.node_id)
     visit = next(v for v in shot.visits if v.visit_id == d.visit_id)
-    return Pair(d.node_id, d.visit_id, cases[d.subject_id], node.label, visit.name, d.modality, d.method, d.triggers, tuple(sides))
+    return Pair(d.node_id, d.visit_id, cases[d.subject_id], node.label, visit.name, d.modality, d.method, d.triggers, tuple(sides), "" if entry is None else entry["criteria"])
 
 
 def _unnamed(r: Reading, code: str, cases: dict[str, str]) -> Reading:

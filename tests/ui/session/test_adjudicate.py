@@ -14,7 +14,7 @@ from app.study.audit import verify
 from app.study.model import ReadingStatus
 from app.study.store import StudyStore
 from app.ui.dialogs.adjudicate import AdjudicateWindow, open_adjudication
-from app.ui.models.adjudicate import comparison, trigger_words
+from app.ui.models.adjudicate import comparison, trigger_words, why_asked
 from app.usecases.adjudication_pairs import _as_seen, outlines_of, waiting_pairs
 from app.usecases.readings import pack_mask
 from tests.factories import ellipsoid_image
@@ -84,6 +84,30 @@ def test_that_pairs_name_nobody_and_keep_each_readers_own_baseline(store):
     asked = {line.name for line in comparison(pair) if line.asked}
     assert asked == {"Volume, ml", "Volume reduction, %"}
     assert all(trigger_words(x) != x for x in pair.triggers)
+
+
+def test_that_responses_and_their_beginning_are_asked_about_with_what_they_rest_on(tmp_path):
+    with StudyStore.create(tmp_path / "study", user="reader-a") as store:
+        case = CaseBuilder(store)
+        store.add_event("S-001", "IRE", "2026-01-12")
+        other = store.add_node("S-001", "N2", "right", "IV")  # followed by eye
+        for reader in ("reader-a", "reader-b"):
+            state = "progressed" if reader == "reader-b" else "present"
+            for node in (case.node, other):
+                case.lock(reader=reader, node_id=node.node_id)
+            case.lock("Day 30", reader=reader, node_id=other.node_id, measurement={"lesion": {"role": "non_target", "state": state}})
+        pair = next(p for p in waiting_pairs(store) if p.node == "N2")
+        assert set(pair.triggers) == {"response_differs", "response_date_differs"}
+        assert pair.criteria == "RECIST_1_1"
+        assert {s.response for s in pair.sides} == {"PD", "NON-CR/NON-PD"}
+        assert {s.progressed_at for s in pair.sides} == {"Day 30", None}
+        lines = {line.name: line for line in comparison(pair)}
+        assert sorted(lines["Overall response (RECIST 1.1)"].texts) == ["NON-CR/NON-PD", "PD"]
+        assert lines["Overall response (RECIST 1.1)"].asked
+        assert sorted(lines["Progression since"].texts) == ["Day 30", "–"]
+        assert sorted(lines["Lesion"].texts) == ["Counts as: non-target\nNon-target is: present", "Counts as: non-target\nNon-target is: progressed"]
+        assert "2026" not in repr(pair.sides)
+        assert "Progression begins at different visits" in why_asked(pair)
 
 
 def test_that_outlines_lie_on_the_slice_where_both_cover_most(drawn):
