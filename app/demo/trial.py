@@ -29,7 +29,7 @@ PROTOCOL = "ire-cervical-ln"
 PASSWORD = "simulated trial"
 MANAGER, JUDGE, ADMINISTRATOR = "manager", "adjudicator", "administrator"
 SITE_DAYS, READ_DAYS, JUDGE_DAYS = 14, 28, 84
-JUDGED = 0.97  # share of what waits that the adjudicator gets round to
+JUDGED = 0.95  # share of what waits that the adjudicator gets round to
 NAMES = {"reader-1": "First Reader", "reader-2": "Second Reader", MANAGER: "Trial Manager", JUDGE: "Third Reader", ADMINISTRATOR: "Study Administrator"}
 
 

@@ -177,7 +177,7 @@ class _Course:
             draw, day = self.rng.random(), self.treated
             if by_node and n > 0:  # the first is always treated on Day 0
                 day = None if n == 1 and (self.incident == "by_node" or self._chance(0.3)) else self._day(self.treated, 7, 21) if self._chance(0.2) else self.treated
-            poor = (self.incident == "salvage" and n == 0) or draw > 0.88
+            poor = (self.incident == "salvage" and n == 0) or draw > 0.95
             regrows = not poor and ((self.incident == "regrowth" and n == 0) or draw > 0.8)
             rest = float(self.rng.uniform(0.35, 0.7)) if poor else 0.0 if draw < 0.5 else float(self.rng.uniform(0.03, 0.2))
             risk = tuple(sorted({self._pick(AT_RISK) for _ in range(2)})) if self._chance(0.3) else ()
@@ -228,7 +228,7 @@ class _Course:
     def _ends(self) -> None:
         """Why follow-up ends early, and when: drawn once, between four months and the end."""
         drawn = self.rng.random()
-        natural = "death" if drawn < 0.03 else "withdrawal" if drawn < 0.09 else "lost" if drawn < 0.13 else "distant" if drawn < 0.16 else "untyped" if drawn < 0.18 else None
+        natural = "death" if drawn < 0.05 else "withdrawal" if drawn < 0.11 else "lost" if drawn < 0.15 else "distant" if drawn < 0.18 else "untyped" if drawn < 0.2 else None
         why = self.incident if self.incident in ("death", "withdrawal", "lost", "distant", "untyped") else natural if self.incident is None else None
         if why is None:
             return
