@@ -194,7 +194,7 @@ def _halves(samples: list[np.ndarray], whole: PaneBox) -> tuple[PaneBox, PaneBox
     if float((brightest > BLACK_BAND).mean()) < 0.2:
         return None
     for axis, layout in ((0, "side_by_side"), (1, "stacked")):
-        lit = np.percentile(brightest, 90, axis=axis) > BLACK_BAND  # a letter or two in the band do not count
+        lit = _lit(brightest, axis)
         runs = _longest_runs(lit)
         if len(runs) < 2:
             continue
@@ -202,7 +202,7 @@ def _halves(samples: list[np.ndarray], whole: PaneBox) -> tuple[PaneBox, PaneBox
         size = min(a1 - a0, b1 - b0)
         if size < 0.25 * lit.size or abs((a1 - a0) - (b1 - b0)) > max(SAME_SIZE_PX, 0.03 * size):
             continue
-        across = np.flatnonzero(np.percentile(brightest, 90, axis=1 - axis) > BLACK_BAND)
+        across = np.flatnonzero(_lit(brightest, 1 - axis))
         low, high = int(across[0]), int(across[-1])
         boxes = []
         for start in (a0, b0):
@@ -212,6 +212,12 @@ def _halves(samples: list[np.ndarray], whole: PaneBox) -> tuple[PaneBox, PaneBox
                 boxes.append(PaneBox(whole.x0 + low, whole.y0 + start, whole.x0 + high, whole.y0 + start + size - 1))
         return boxes[0], boxes[1], layout
     return None
+
+
+def _lit(brightest: np.ndarray, axis: int) -> np.ndarray:
+    """Columns (``axis`` 0) or rows (1) that hold picture: at least half as much of it as the fullest; letters hold less."""
+    share = (brightest > BLACK_BAND).mean(axis=axis)
+    return share >= 0.5 * share.max()
 
 
 def _longest_runs(flags: np.ndarray) -> list[tuple[int, int]]:

@@ -243,8 +243,9 @@ def drawn_pixels(frames: int, total: np.ndarray, squares: np.ndarray, far_frames
     if 0 < count <= INK_MOST * still.size:
         counts = np.bincount(np.rint(mean[still]).astype(int), minlength=256)
         window = np.convolve(counts, np.ones(2 * INK_SPREAD + 1, dtype=int), "same")
-        ink = int(window.argmax())
-        if window[ink] >= INK_SHARE * count:
+        first = int(window.argmax())
+        if window[first] >= INK_SHARE * count:
+            ink = float(np.median(mean[still & (np.abs(mean - first) <= INK_SPREAD + 0.5)]))
             drawn = drawn | (still & (np.abs(mean - ink) <= INK_SPREAD))
     return drawn
 
