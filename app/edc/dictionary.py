@@ -33,6 +33,8 @@ def text_of(value: Any) -> str:
     """A value as text: numbers with all their digits, lists joined by semicolons, nothing for None."""
     if value is None:
         return ""
+    if isinstance(value, str):
+        return str(value)  # the word of an enumeration
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, float):
