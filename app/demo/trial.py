@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from app.demo.trial_plan import METHOD, READER_1, READER_2, SITE, SITES, SimReading, SimSubject, SimVisit, plan_subject
+from app.demo.trial_plan import ENROL_DAYS, METHOD, READER_1, READER_2, SITE, SITES, SimReading, SimSubject, SimVisit, plan_subject
 from app.jobs.progress import JobContext
 from app.study.adjudication import open_differences, reader_codes
 from app.study.clinical import check_detail
@@ -83,12 +83,12 @@ class TrialClock:
         return self.now
 
 
-def simulate_trial(study: Path, *, subjects: int = 85, nodes: tuple[int, int] = (1, 10), seed: int = 2026, context: JobContext | None = None, pictures: Pictures | None = None) -> TrialRecord:
-    """Make a study in the empty folder ``study`` and fill it with a trial of ``subjects`` with ``nodes`` (fewest, most) each; returns what
-    was put in. Raises what ``StudyStore.create`` refuses."""
+def simulate_trial(study: Path, *, subjects: int = 85, nodes: tuple[int, int] = (1, 10), seed: int = 2026, enrol_days: int = ENROL_DAYS, context: JobContext | None = None, pictures: Pictures | None = None) -> TrialRecord:
+    """Make a study in the empty folder ``study`` and fill it with a trial of ``subjects`` with ``nodes`` (fewest, most) each, treated within
+    ``enrol_days`` of each other; returns what was put in. Raises what ``StudyStore.create`` refuses."""
     context = context or JobContext()
     protocol = load_protocol(PROTOCOL)
-    planned = tuple(plan_subject(protocol, number, seed, nodes) for number in range(subjects))
+    planned = tuple(plan_subject(protocol, number, seed, nodes, enrol_days) for number in range(subjects))
     first = min(v.date for s in planned for v in s.visits)
     clock = TrialClock(first - dt.timedelta(30))
     with StudyStore.create(study, name="Simulated trial", protocol=PROTOCOL, user="simulation", clock=clock) as store:

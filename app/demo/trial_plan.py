@@ -108,9 +108,10 @@ class SimSubject:
     readings: tuple[SimReading, ...]
 
 
-def plan_subject(protocol: StudyProtocol, number: int, seed: int, nodes: tuple[int, int]) -> SimSubject:
-    """Subject ``number`` (from 0) of the trial of a seed, with ``nodes`` (fewest, most); the same however many others there are."""
-    return _Course(protocol, number, seed, nodes).subject()
+def plan_subject(protocol: StudyProtocol, number: int, seed: int, nodes: tuple[int, int], enrol_days: int = ENROL_DAYS) -> SimSubject:
+    """Subject ``number`` (from 0) of the trial of a seed, with ``nodes`` (fewest, most), treated within ``enrol_days`` of the first day; the same
+    however many others there are."""
+    return _Course(protocol, number, seed, nodes, enrol_days).subject()
 
 
 def true_volume_ml(node: SimNode, day: dt.date, salvage: dt.date | None) -> float:
@@ -129,13 +130,13 @@ def true_volume_ml(node: SimNode, day: dt.date, salvage: dt.date | None) -> floa
 class _Course:
     """Draws one subject, in the order in which things happen."""
 
-    def __init__(self, protocol: StudyProtocol, number: int, seed: int, nodes: tuple[int, int]) -> None:
+    def __init__(self, protocol: StudyProtocol, number: int, seed: int, nodes: tuple[int, int], enrol_days: int) -> None:
         self.protocol = protocol
         self.rng = np.random.default_rng([seed, number])
         self.incident = INCIDENTS[number] if number < len(INCIDENTS) else None
         self.subject_id = f"S-{number + 1:03d}"
         self.site = SITES[number % len(SITES)]
-        self.treated = FIRST_DAY + dt.timedelta(int(self.rng.integers(0, ENROL_DAYS)))
+        self.treated = FIRST_DAY + dt.timedelta(int(self.rng.integers(0, enrol_days)))
         self.modality = "CT" if self._chance(0.6) or self.incident == "other_modality" else "CEUS"
         self.events: list[SimEvent] = []
         self.visits: list[SimVisit] = []
@@ -177,7 +178,7 @@ class _Course:
             draw, day = self.rng.random(), self.treated
             if by_node and n > 0:  # the first is always treated on Day 0
                 day = None if n == 1 and (self.incident == "by_node" or self._chance(0.3)) else self._day(self.treated, 7, 21) if self._chance(0.2) else self.treated
-            poor = (self.incident == "salvage" and n == 0) or draw > 0.95
+            poor = (self.incident == "salvage" and n == 0) or draw > 0.975
             regrows = not poor and ((self.incident == "regrowth" and n == 0) or draw > 0.8)
             rest = float(self.rng.uniform(0.35, 0.7)) if poor else 0.0 if draw < 0.5 else float(self.rng.uniform(0.03, 0.2))
             risk = tuple(sorted({self._pick(AT_RISK) for _ in range(2)})) if self._chance(0.3) else ()
@@ -332,5 +333,5 @@ class _Course:
             return None
         days = (date - node.ablated).days
         left = (node.viable and node.label not in self.salvaged) or (node.regrows_after_days is not None and days > node.regrows_after_days)
-        seen = left != self._chance(0.015)
+        seen = left != self._chance(0.01)
         return "2" if seen else "0"

@@ -32,7 +32,7 @@ from tests.study.trial_checks import (
     locked_readings,
 )
 
-SHORT = {"subjects": len(INCIDENTS), "nodes": (1, 2), "seed": 2026}
+SHORT = {"subjects": len(INCIDENTS), "nodes": (1, 2), "seed": 2026, "enrol_days": 28}
 # What a whole trial must have met, or the comparison would say little.
 REASONS = (
     "adjudication_pending", "died", "lost", "no_baseline", "no_scan_in_window", "not_accepted", "not_comparable", "not_evaluable", "not_imaged", "not_locked",

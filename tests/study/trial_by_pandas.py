@@ -2,7 +2,8 @@
 
 Written from the protocol's text and the definitions of the reference (a rate by one reader, baseline the last evaluable reading before the
 first ablation by the same modality and method, windows on each node's own clock), not from the program: nothing of ``app.study`` is used here but
-the simulated trial's own record.
+the simulated trial's own record. What is taken over is each reader's overall response by RECIST, one of the triggers of adjudication: that engine is
+held against published cases elsewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ FOLLOW_UP = {"Month 3": 3, "Month 6": 6, "Month 9": 9, "Month 12": 12, "Month 15
 class ByPandas:
     """Frames of a trial: ``readings`` (locked), ``visits``, ``events``, ``nodes``; and the endpoints worked out of them."""
 
-    def __init__(self, readings_csv: Path, record: TrialRecord) -> None:
+    def __init__(self, readings_csv: Path, record: TrialRecord, responses: dict[tuple[str, str, str], tuple]) -> None:
+        """``responses``: (subject, visit, reader) -> (overall response, since when there is progression)."""
+        self.responses = responses
+        self._at_12: dict[tuple, pd.DataFrame] = {}
         frame = pd.read_csv(readings_csv, keep_default_na=False, dtype=str)
         for column in ("volume_ml", "viable_ml", "long_axis_mm"):
             frame[column] = pd.to_numeric(frame[column])
@@ -70,7 +74,7 @@ class ByPandas:
         if r.visit in PRE or r.visit == "Day 30" or r.visit in FOLLOW_UP:
             return r.visit in PRE
         of_node = self.central[(self.central.subject == r.subject) & (self.central.node == r.node)]
-        return int(r.visit_order) == of_node.visit_order.astype(int).min()
+        return int(r.visit_order) == of_node.visit_order.astype(int).min()  # a visit that the protocol does not know: the node's first
 
     def _rates(self) -> pd.DataFrame:
         """Every later central reading with its reader's baseline: the last measured one before, of the same modality and method if there is one."""
@@ -116,15 +120,17 @@ class ByPandas:
                 taken |= set(mine.reading_id)
         return taken
 
-    @staticmethod
-    def _differ(both: pd.DataFrame, rate: pd.Series, comparable: pd.Series) -> bool:
+    def _differ(self, both: pd.DataFrame, rate: pd.Series, comparable: pd.Series) -> bool:
         seen = both[~both.status.isin(["not_evaluable", "not_imaged"])]
         gone = seen.status == "disappeared_assessed"
         volumes = seen.volume_ml.dropna()
         apart, mean = volumes.max() - volumes.min(), volumes.mean()
         rates = rate[[i for i in both.reading_id if i in rate.index and comparable[i]]].dropna().round(6)
+        said = {self.responses.get((r.subject, r.visit, r.reader), (None, None)) for r in both.itertuples() if r.modality == "CT"}
         return bool(
             0 < len(seen) < len(both)
+            or len({answer for answer, _ in said}) > 1
+            or len({since for _, since in said}) > 1
             or (len(seen) > 1 and gone.nunique() > 1)
             or seen.enhancement_grade[seen.enhancement_grade != ""].nunique() > 1
             or (len(volumes) > 1 and round(apart, 9) > 0.05 and round(100 * apart / mean, 6) > 30)
@@ -135,6 +141,11 @@ class ByPandas:
 
     def nodes_at_12_months(self, anchor: str, keep: Any = None, last_day: pd.Timestamp | None = None) -> pd.DataFrame:
         """Each treated node with what it gives at 12 months of its own ``first`` or ``last`` ablation."""
+        if (anchor, keep, last_day) not in self._at_12:
+            self._at_12[anchor, keep, last_day] = self._nodes_at_12_months(anchor, keep, last_day)
+        return self._at_12[anchor, keep, last_day].copy()
+
+    def _nodes_at_12_months(self, anchor: str, keep: Any, last_day: pd.Timestamp | None) -> pd.DataFrame:
         out = []
         counted = dict(iter(self.rates[self.rates.counts].groupby(["subject", "node"])))
         every = dict(iter(self.rates.groupby(["subject", "node"])))
