@@ -20,7 +20,7 @@ from app.usecases.contrast_panes import (
 from volumetry.errors import NodusError
 from volumetry.finding import Finding
 from volumetry.image import Cine
-from volumetry.kernels.perfusion_colour import watch_pixels
+from volumetry.kernels.perfusion_colour import grey_of, watch_pixels
 from volumetry.perfusion.flash import detect_flashes
 from volumetry.perfusion.linearise import MOST_FAR_SHARE, ColourMap, drawn_pixels, mean_power, undo_colour_map
 from volumetry.perfusion.loop import BLACK, WHITE, ContrastLoop, PerfusionRefused
@@ -159,7 +159,7 @@ class _Reader:
         self.tissue = np.empty((count, *shape), dtype=np.uint8) if with_bmode else None
         self._total, self._squares = np.zeros(shape, dtype=np.uint32), np.zeros(shape, dtype=np.uint32)
         self._far_frames = np.zeros(shape, dtype=np.uint16)
-        self._far, self._white, self._black = [], [], []
+        self._far, self._white = [], []
         self._means: list[tuple[float, float]] = []
 
     def run(self, numbers: np.ndarray, context: JobContext) -> list[int]:
@@ -190,13 +190,18 @@ class _Reader:
     def _take(self, at: int, picture: np.ndarray) -> None:
         undone = undo_colour_map(self._panes.contrast.cut(picture), self._colours, overlay=self._overlay)
         self.levels[at] = undone.levels
-        watch_pixels(undone.levels, undone.far, self._total, self._squares, self._far_frames)
+        whole, _, white = watch_pixels(undone.levels, undone.far, self._total, self._squares, self._far_frames)
+        size, bright = undone.levels.size, 0.0
         if self.tissue is not None:
-            self.tissue[at] = undone.grey if self._overlay else _grey_of(self._panes.bmode.cut(picture))
+            part = undone.grey if self._overlay else self._panes.bmode.cut(picture)
+            if part.ndim == 3:
+                bright = grey_of(part, self.tissue[at]) / size
+            else:
+                self.tissue[at] = part
+                bright = float(part.mean())
         self._far.append(undone.far_share)
-        self._white.append(float(np.count_nonzero(undone.levels == WHITE)) / undone.levels.size)
-        self._black.append(float(np.count_nonzero(undone.levels == BLACK)) / undone.levels.size)
-        self._means.append((float(undone.levels.mean()), 0.0 if self.tissue is None else float(self.tissue[at].mean())))
+        self._white.append(white / size)
+        self._means.append((whole / size, bright))
 
     def means(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Mean display level of each frame, contrast and B-mode."""
@@ -216,10 +221,6 @@ class _Reader:
         if self._overlay and np.mean(self._far) > UNSPLIT_WARNING:
             out.append(Finding("overlay_unclear", f"In {100 * np.mean(self._far):.0f} % of the pixels the tint cannot be told from the B-mode picture for certain; those with it in most frames are left out."))
         return out
-
-
-def _grey_of(part: np.ndarray) -> np.ndarray:
-    return part if part.ndim == 2 else ((part.astype(np.uint16) @ np.array([77, 150, 29], np.uint16)) >> 8).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

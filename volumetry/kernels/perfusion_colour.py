@@ -133,13 +133,31 @@ def undo_grey(picture, far_spread, levels, far) -> int:
 
 
 @njit(cache=True, nogil=True)
-def watch_pixels(levels, far, total, squares, far_frames) -> None:
+def watch_pixels(levels, far, total, squares, far_frames):
     """Add each pixel's level and its square to ``total`` and ``squares`` (uint32) and count the frames in which it was far
-    (uint16)."""
+    (uint16). Gives the frame's sum of levels, and how many pixels are black and white."""
     rows, columns = levels.shape
+    whole, black, white = 0, 0, 0
     for i in range(rows):
         for j in range(columns):
             v = np.uint32(levels[i, j])
             total[i, j] += v
             squares[i, j] += v * v
             far_frames[i, j] += far[i, j]
+            whole += v
+            black += v == 0
+            white += v == 255
+    return whole, black, white
+
+
+@njit(cache=True, nogil=True)
+def grey_of(picture, grey) -> int:
+    """Brightness of ``picture`` (uint8 ``[row, column, 3]``) into ``grey`` (uint8); its sum."""
+    rows, columns = grey.shape
+    whole = 0
+    for i in range(rows):
+        for j in range(columns):
+            v = (np.uint32(77) * picture[i, j, 0] + np.uint32(150) * picture[i, j, 1] + np.uint32(29) * picture[i, j, 2]) >> np.uint32(8)
+            grey[i, j] = np.uint8(v)
+            whole += v
+    return whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from volumetry.kernels.perfusion_colour import watch_pixels
+from volumetry.kernels.perfusion_colour import grey_of, watch_pixels
 from volumetry.perfusion.linearise import GREY, ColourMap, undo_colour_map
 
 
@@ -15,5 +15,6 @@ def warm_up() -> None:
     undone = undo_colour_map(picture, ColourMap(table))
     undo_colour_map(picture, ColourMap(table), overlay=True)
     undo_colour_map(picture, GREY)
+    grey_of(picture, np.zeros((8, 8), np.uint8))
     total, squares = np.zeros((8, 8), np.uint32), np.zeros((8, 8), np.uint32)
     watch_pixels(undone.levels, undone.far, total, squares, np.zeros((8, 8), np.uint16))

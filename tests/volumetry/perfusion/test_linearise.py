@@ -5,6 +5,7 @@ import pytest
 
 from app.demo.contrast_colours import colour_table, tinted
 from tests.reference.perfusion_colour_twins import levels_by_search, tint_and_grey_by_search
+from volumetry.kernels.perfusion_colour import grey_of, watch_pixels
 from volumetry.perfusion.flash import detect_flashes
 from volumetry.perfusion.linearise import (
     GREY,
@@ -187,6 +188,19 @@ def test_that_a_bar_beside_the_panes_is_found(name):
     assert abs(y0 - 30) <= 1
     assert abs(y1 - 159) <= 2
     assert find_bar(picture, [(20, 20, 199, 179), (215, 20, 235, 170)]) is None
+
+
+def test_that_pixels_are_watched_and_made_grey_as_plain_sums_say():
+    levels, far = noise(7), (noise(8) > 200).astype(np.uint8)
+    levels[0, :3] = (0, 255, 255)
+    total, squares, count = (np.full(levels.shape, 5, dtype) for dtype in (np.uint32, np.uint32, np.uint16))
+    assert watch_pixels(levels, far, total, squares, count) == (int(levels.sum()), int((levels == 0).sum()), int((levels == 255).sum()))
+    assert (total == 5 + levels.astype(int)).all()
+    assert (squares == 5 + levels.astype(int) ** 2).all()
+    assert (count == 5 + far).all()
+    picture, grey = np.random.default_rng(9).integers(0, 256, (30, 40, 3)).astype(np.uint8), np.empty((30, 40), np.uint8)
+    assert grey_of(picture, grey) == grey.sum(dtype=int)
+    assert np.abs(grey - picture @ (0.299, 0.587, 0.114)).max() <= 1.5
 
 
 def test_that_ink_is_found_and_tissue_at_rest_is_not():
