@@ -99,7 +99,7 @@ class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, No
     display_changed = Signal()  # opacity, which overlays are shown
     readings_changed = Signal()  # any reading of the subject
     findings_changed = Signal()
-    node_details_needed = Signal(str)  # node_id whose side or level is not stated yet
+    node_details_needed = Signal(str)  # node_id whose side or level is not stated yet; empty: a node must be added first
     saved = Signal(str)  # what was confirmed on disk, with its time
     ablation_changed = Signal()  # the margin after an ablation: what is chosen, measured, shown
     comparison_changed = Signal()  # the visit beside, its link, landmarks

@@ -8,6 +8,7 @@ from app.study.model import UNKNOWN_LEVEL, ReadingState, Side
 from app.ui.session_drafts import DraftsPart
 from app.ui.session_outlines import OutlinesPart
 from app.ui.session_values import NodeState
+from app.ui.text import t
 
 
 class NodesPart(OutlinesPart, DraftsPart):
@@ -104,6 +105,10 @@ class NodesPart(OutlinesPart, DraftsPart):
             self.notice.emit("info", "The outlines of this visit are still being loaded; try again in a moment.")
             return None
         if self.current is None:
+            if self.why_not("records"):  # who cannot change a node later states its side and level when it is added
+                self.notice.emit("info", t("Add the node first, with its side and level."))
+                self.node_details_needed.emit("")
+                return None
             self.add_node(self.next_node_label(), Side.UNKNOWN, UNKNOWN_LEVEL)
             self.node_details_needed.emit(self.current_node_id)
         return None if self._refuse_locked(self.current) else self.current

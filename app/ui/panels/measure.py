@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLineEdit, QPushB
 
 from app.study.lesions import lesion_findings
 from app.study.model import ReadingState, ReadingStatus
+from app.study.permissions import ANY_READER
 from app.ui.dialogs.lock import LockDialog
 from app.ui.dialogs.new_node import NewNodeDialog, NodeDetailsDialog
 from app.ui.models.measures import measurement_figures, method_names
@@ -26,6 +27,7 @@ from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, volume_decimals
 from app.ui.widgets.findings import FindingsList
 from app.ui.widgets.labels import BigFigure, WrapLabel
+from app.ui.widgets.role_gate import RoleGate
 from app.ui.widgets.sections import Section, StepPanel
 from app.ui.widgets.tables import ValueTable
 from app.usecases.carried_outline import carried_findings
@@ -141,6 +143,9 @@ class MeasurePanel(StepPanel):
         session.picture_changed.connect(self.refresh)
         session.jobs.refused.connect(self._show_kept_status)
         self.refresh()
+        reading = (*self.tools.buttons.values(), self.status, self.set_status, self.correct)
+        gated = ((reading, ANY_READER), ((self.add_button,), ("add_nodes",)), ((self.details_button,), ("records",)))
+        self.gates = [RoleGate(session, widgets, rights, self.refresh) for widgets, rights in gated]
 
     # ---- showing ---------------------------------------------------------------------------
     def state(self) -> NodeState | None:
@@ -252,7 +257,10 @@ class MeasurePanel(StepPanel):
         self.dialog.open()
 
     def ask_details(self, node_id: str | None = None) -> None:
-        """Ask for side and level of a node: of one just made by a click, or to change them."""
+        """Ask for side and level of a node: of one just made by a click, or to change them; for a new node where there is none (``""``)."""
+        if node_id == "":
+            self.ask_node()
+            return
         state = self.session.nodes.get(node_id or self.session.current_node_id or "")
         if state is None:
             return

@@ -51,6 +51,7 @@ from app.ui.widgets.findings import FindingsList
 from app.ui.widgets.gauge import CurrentGauge
 from app.ui.widgets.key_button import key_button
 from app.ui.widgets.labels import BigFigure, WrapLabel
+from app.ui.widgets.role_gate import RoleGate
 from app.ui.widgets.sections import Section, StepPanel
 from app.ui.widgets.tables import ChoiceDelegate, NumberDelegate, ValueTable
 from app.usecases.plan import NeedleDraft, tissue_presets
@@ -96,6 +97,16 @@ class PlanPanel(StepPanel):
         self.refresh()
         self.refresh_display()
         self.thermal = add_thermal(self)
+        self.gate = RoleGate(session, self._of_planners(), ("plan",), self._refresh_all)
+
+    def _of_planners(self) -> list[QWidget]:
+        """What only somebody who may plan has on."""
+        own = [*self.suggest.values(), self.place, self.remove, self.add_structure, self.drop_structure, self.primary, self.save_button]
+        return [*own, self.optimise.start, self.optimise.take, self.robustness.start, self.schematic.place, self.runs.lay, self.runs.deliver, self.thermal.solve, self.thermal.keep, *self.session_ask.keys.values()]
+
+    def _refresh_all(self) -> None:
+        for part in (self, self.optimise, self.robustness, self.schematic, self.runs, self.thermal, self.session_ask):
+            part.refresh()
 
     # ---- parts -----------------------------------------------------------------------------
     def _make_target(self) -> Section:
@@ -251,7 +262,8 @@ class PlanPanel(StepPanel):
         self.save_button = QPushButton(t("Save plan run"))
         self.save_button.setAccessibleName(t("Save plan run"))
         self.save_button.clicked.connect(lambda _checked=False: self.session.save_plan())
-        for part in (self.state_text, self.coverage, self.constraints, SessionAsk(self.session), self.save_button, self.figures, self.at_risk, self.solver):
+        self.session_ask = SessionAsk(self.session)
+        for part in (self.state_text, self.coverage, self.constraints, self.session_ask, self.save_button, self.figures, self.at_risk, self.solver):
             section.body.addWidget(part)
         return section
 

@@ -15,6 +15,7 @@ from app.ui.session import Session
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.labels import WrapLabel
+from app.ui.widgets.role_gate import RoleGate
 from app.ui.widgets.sections import Section, StepPanel
 from app.ui.widgets.tables import ValueTable
 
@@ -91,6 +92,7 @@ class ReportPanel(StepPanel):
             signal.connect(self.refresh)
         session.jobs.progressed.connect(self._show_buttons)
         self.refresh()
+        self.gate = RoleGate(session, (self.csv_button, self.dicom_button, self.primary), ("export",), self.refresh)
 
     def refresh(self) -> None:
         """Count again."""
