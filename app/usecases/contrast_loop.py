@@ -23,7 +23,7 @@ from volumetry.image import Cine
 from volumetry.kernels.perfusion_colour import grey_of, watch_pixels
 from volumetry.perfusion.flash import detect_flashes
 from volumetry.perfusion.linearise import MOST_FAR_SHARE, ColourMap, drawn_pixels, mean_power, undo_colour_map
-from volumetry.perfusion.loop import BLACK, WHITE, ContrastLoop, PerfusionRefused
+from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
 
 __all__ = [
     "LAYOUTS", "REASONS", "ColourProposal", "Landmarks", "PaneBox", "PaneProposal", "Panes",
