@@ -251,6 +251,7 @@ class StudyWalk(ReadingSteps):
         self.album.take(dialog, "adjudicate")
         waited = len(dialog.pairs)
         keys(dialog, "Alt+1")
+        self.wait(lambda: bool(dialog.chosen_code), "the chosen reader")
         dialog.reason.setFocus()
         type_in(REASON)
         dialog.password.setFocus()

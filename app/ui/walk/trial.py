@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from app.jobs import JobContext
 from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Visit
 from app.study.store import StudyStore
+from app.usecases.import_images import open_record
 from app.usecases.readings import mask_of_reading, save_reading
 from app.usecases.subject_values import log_event
 from app.usecases.trial_identity import set_site
@@ -41,16 +43,17 @@ class People:
         store.sign_in("admin", self.word)
         for user in self.users:
             if user != "admin":
-                store.add_user(user, FULL_NAMES[user], [ROLES[user]], self.word, site=SITES[1][1] if user == "site" else None)
+                store.add_user(user, FULL_NAMES[user], [ROLES[user]], self.word, site=SITES[1][0] if user == "site" else None)
         store.sign_out()
 
 
 def make_trial(folder: Path, people: People, *, subjects: int = 84, with_readings: int = WITH_READINGS, today: dt.date | None = None, seed: int = 7) -> None:
     """Fill a study folder that has the demonstration's subject (and no users yet): more subjects with visits, events and
-    readings, a pair that two readers see differently, and then the accounts of ``people``."""
+    readings, a visit that two readers see differently, and then the accounts of ``people``."""
     rng, today = random.Random(seed), today or dt.date.today()
     with StudyStore.open(folder) as store:
         pictured = store.subjects()[0].subject_id
+        set_site(store, pictured, *SITES[1])
         for n in range(subjects):
             _add_subject(store, f"S-{n + 1:03d}", rng, today, n, read=n < with_readings)
         _two_readers(store, pictured)
@@ -113,20 +116,16 @@ def _lock(store: StudyStore, node: TargetNode, visit: Visit, reader: str, volume
 
 
 def _two_readers(store: StudyStore, subject: str) -> None:
-    """The outlines of whoever read the pictured subject's first node, given to two readers; the second leaves out a part at the last visit."""
-    node = store.nodes(subject)[0]
-    outlined = [r for r in store.readings(subject_id=subject) if r.node_id == node.node_id and r.mask_sha256 is not None and r.modality == "CT"]
-    visits = {v.visit_id: v for v in store.visits(subject)}
+    """A second reader for the pictured subject's first node: the first one's outline at baseline, a part of it at the next visit."""
+    node, visits = store.nodes(subject)[0], {v.visit_id: v for v in store.visits(subject)}
+    outlined = [r for r in store.readings(subject_id=subject) if r.node_id == node.node_id and r.mask_sha256 is not None and r.modality == "CT" and r.state == ReadingState.LOCKED]
     outlined.sort(key=lambda r: visits[r.visit_id].order)
-    for first in (True, False):
-        if not outlined:
-            return
-        source = outlined[0] if first else outlined[-1]
+    for source, whole in zip(outlined, (True, False), strict=False):
         mask = mask_of_reading(store, source)
-        for reader in READERS:
-            drawn = mask if first or reader == READERS[0] else replace(mask, array=_smaller(mask.array), coverage_volume_ml=None)
-            kept = save_reading(store, visits[source.visit_id], node, reader=reader, modality="CT", mask=drawn)
-            store.lock_reading(kept.reading_id, reader, SIGNED)
+        drawn = mask if whole else replace(mask, array=_smaller(mask.array), coverage_volume_ml=None)
+        record = next(r for r in store.series(source.visit_id) if r.series_uid == source.series_uid)
+        kept = save_reading(store, visits[source.visit_id], node, reader=READERS[1], modality="CT", mask=drawn, image=open_record(store, record, JobContext()))
+        store.lock_reading(kept.reading_id, READERS[1], SIGNED)
 
 
 def _smaller(array: np.ndarray) -> np.ndarray:
