@@ -14,7 +14,8 @@ import numpy as np
 from scipy.linalg import matmul_toeplitz
 
 LEAST_SHARE = 0.02  # scatter at no signal is at least that of 2 % of the peak, so that dark frames do not rule the fit
-MOST_ORDER = 20
+MOST_ORDER = 12
+FRAMES_PER_ORDER = 25  # fewer, and the order chosen is one of chance
 
 
 def variance_of(residual: np.ndarray, curve: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray]:
@@ -62,24 +63,26 @@ def errors_of(gradient: np.ndarray, residual: np.ndarray, variance: np.ndarray, 
     scale[scale == 0] = 1.0
     q, r = np.linalg.qr(columns / scale)
     own = np.sqrt(variance)
-    correlation, share = _correlation(residual / own, q)
+    # Correlation as the fit sees it: frames that hardly count in it do not speak here either.
+    correlation = _correlation(residual * root, q)
+    counted = float(weight @ variance) ** 2 / float(((weight * variance) ** 2).sum())  # frames that count in the fit
+    share = float(weight @ residual**2) / float(weight @ variance) * counted / max(counted - int(free.sum()), 1.0)
     inverse = np.linalg.pinv(r)
     middle = q * (root * own)[:, None]
     middle = middle.T @ matmul_toeplitz(correlation, middle)
     found = share * inverse @ middle @ inverse.T / np.outer(scale, scale)
     covariance = np.zeros((5, 5))
     covariance[np.ix_(free, free)] = (found + found.T) / 2
-    # Frames that err together count once: Bartlett's formula for the variance of a mean of squares.
-    together = 1 + 2 * float((correlation[1:] ** 2 * (1 - np.arange(1, n) / n)).sum())
-    whole = 1 + 2 * float((correlation[1:] * (1 - np.arange(1, n) / n)).sum())
-    return FitErrors(covariance, max(n / together - free.sum(), 3.0), max(whole, 1.0))
+    # Frames that err together count once.
+    whole = max(1 + 2 * float((correlation[1:] * (1 - np.arange(1, n) / n)).sum()), 1.0)
+    return FitErrors(covariance, max(counted / whole - int(free.sum()), 3.0), whole)
 
 
-def _correlation(standard: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, float]:
-    """Correlation by lag (n,) of the errors and their variance. The fit takes part of the errors with it, the slow
-    part most of all; what is missing is worked out from the model itself and added, three times over."""
+def _correlation(standard: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Correlation by lag (n,) of the errors. The fit takes part of the errors with it, the slow part most of all; what
+    is missing is worked out from the model itself and added, three times over."""
     n = standard.size
-    most = int(min(MOST_ORDER, max(1, n // 8)))
+    most = int(min(MOST_ORDER, max(1, n // FRAMES_PER_ORDER)))
     seen = _lag_sums(standard, standard, most + 1)
     model = np.zeros(n)
     model[0] = seen[0] / max(n - q.shape[1], 1)
@@ -91,10 +94,9 @@ def _correlation(standard: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, float
             missing += _lag_sums(q[:, k], rq[:, k], most + 1) + _lag_sums(rq[:, k], q[:, k], most + 1) - _lag_sums(q[:, k], q @ core[k], most + 1)
         model = _autoregressive((seen + missing) / n, n)
     if not model[0] > 0:
-        white = np.zeros(n)
-        white[0] = 1.0
-        return white, max(float(seen[0]) / max(n - q.shape[1], 1), 0.0)
-    return model / model[0], float(model[0])
+        model = np.zeros(n)
+        model[0] = 1.0
+    return model / model[0]
 
 
 def _lag_sums(a: np.ndarray, b: np.ndarray, lags: int) -> np.ndarray:
