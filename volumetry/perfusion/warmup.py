@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from volumetry.kernels.perfusion_colour import grey_of, watch_pixels
+from volumetry.perfusion.curves import region_curve
+from volumetry.perfusion.fit import fit_curve
 from volumetry.perfusion.linearise import GREY, ColourMap, undo_colour_map
+from volumetry.perfusion.loop import ContrastLoop
+from volumetry.perfusion.motion import estimate_motion
 
 
 def warm_up() -> None:
-    """Compile or load every kernel between a file and a loop's levels, so that the first loop does not wait."""
+    """Compile or load the kernels from a file's colours to a fitted curve, so that the first loop does not wait."""
     table = np.stack([np.arange(256), np.arange(256) // 2, np.arange(256) // 4], axis=1).astype(np.uint8)
     picture = table[np.arange(64).reshape(8, 8)]
     undone = undo_colour_map(picture, ColourMap(table))
@@ -18,3 +22,12 @@ def warm_up() -> None:
     grey_of(picture, np.zeros((8, 8), np.uint8))
     total, squares = np.zeros((8, 8), np.uint32), np.zeros((8, 8), np.uint32)
     watch_pixels(undone.levels, undone.far, total, squares, np.zeros((8, 8), np.uint16))
+    rng, times = np.random.default_rng(1), np.arange(24) * 1.5
+    speckle = rng.integers(60, 160, (1, 64, 64)) + rng.integers(0, 20, (24, 64, 64))
+    rising = 60 + 100 * np.exp(-(((times - 14) / 9) ** 2))[:, None, None] + rng.integers(0, 30, (24, 64, 64))
+    loop = ContrastLoop(rising.astype(np.uint8), speckle.astype(np.uint8), times, 60.0, (0.4, 0.4))
+    motion = estimate_motion(loop, nonrigid=True)
+    mask = np.zeros(loop.shape, dtype=bool)
+    mask[20:44, 20:44] = True
+    for model in ("lognormal", "gamma_variate", "replenishment"):
+        fit_curve(region_curve(loop, mask, motion), model)
