@@ -291,6 +291,48 @@ def add_frames(frames, live, matrices, totals, counts):
                 counts[r, c] += 1
 
 
+@njit(cache=True, nogil=True, parallel=True)
+def likeness_through(frames, live, xs, ys, values, matrices, fields, span, likeness):
+    """Correlation (-1 to 1; -2: too few points inside) of a template's points with each frame, seen through a matrix and a field.
+
+    ``xs, ys, values`` (float32) are the points in pixels of the template; ``fields[f, gr, gc, 2]`` is added to the place in the frame, in
+    its pixels, bilinear between nodes that are spread evenly from ``span[0]`` to ``span[1]`` along x and from ``span[2]`` to ``span[3]``
+    along y.
+    """
+    rows, columns = frames.shape[1], frames.shape[2]
+    gr, gc = fields.shape[1], fields.shape[2]
+    for f in prange(frames.shape[0]):
+        sums = np.zeros(6)
+        m = matrices[f]
+        for p in range(xs.size):
+            gx = min(max((xs[p] - span[0]) * (gc - 1) / (span[1] - span[0]), 0.0), gc - 1.0)
+            gy = min(max((ys[p] - span[2]) * (gr - 1) / (span[3] - span[2]), 0.0), gr - 1.0)
+            i, j = min(int(gx), gc - 2), min(int(gy), gr - 2)
+            fx, fy = gx - i, gy - j
+            x = m[0, 0] * xs[p] + m[0, 1] * ys[p] + m[0, 2]
+            y = m[1, 0] * xs[p] + m[1, 1] * ys[p] + m[1, 2]
+            x += (fields[f, j, i, 0] * (1 - fx) + fields[f, j, i + 1, 0] * fx) * (1 - fy)
+            x += (fields[f, j + 1, i, 0] * (1 - fx) + fields[f, j + 1, i + 1, 0] * fx) * fy
+            y += (fields[f, j, i, 1] * (1 - fx) + fields[f, j, i + 1, 1] * fx) * (1 - fy)
+            y += (fields[f, j + 1, i, 1] * (1 - fx) + fields[f, j + 1, i + 1, 1] * fx) * fy
+            if not (x >= 0 and y >= 0 and x < columns - 1 and y < rows - 1):
+                continue
+            a, b = int(x), int(y)
+            if not live[b, a]:
+                continue
+            dx, dy = x - a, y - b
+            top = frames[f, b, a] + dx * (frames[f, b, a + 1] - frames[f, b, a])
+            low = frames[f, b + 1, a] + dx * (frames[f, b + 1, a + 1] - frames[f, b + 1, a])
+            v = top + dy * (low - top)
+            sums[0] += 1
+            sums[1] += v
+            sums[2] += v * v
+            sums[3] += v * values[p]
+            sums[4] += values[p]
+            sums[5] += values[p] * values[p]
+        likeness[f] = _likeness(sums)
+
+
 @njit(cache=True, nogil=True)
 def _parabola(before, here, after):
     bend = before - 2.0 * here + after

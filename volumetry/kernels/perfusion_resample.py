@@ -1,7 +1,8 @@
 """Kernels that look at frames of a loop through its motion: pictures in the axes of the reference frame.
 
 ``matrices[f, 2, 3]`` take a reference pixel ``(x, y, 1)`` to the frame's; ``fields[f, gr, gc, 2]`` (``gr`` 0: none) is a
-further displacement, bilinear between nodes that are spread corner to corner. A place beyond the frame has no value.
+further displacement, bilinear between nodes that are spread corner to corner. A place beyond the frame, or that touches a
+``drawn`` pixel (bool ``[row, column]``), has no value.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ def _place(matrix, field, c, r, columns, rows):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _value(frame, table, x, y):
-    # Bilinear in what the levels are worth; the caller has seen that the place lies in the frame.
+def _value(frame, drawn, table, x, y):
+    # Bilinear in what the levels are worth; NaN beyond the frame and on marks.
     rows, columns = frame.shape
+    if not (x >= 0 and y >= 0 and x <= columns - 1 and y <= rows - 1):
+        return np.nan
     i, j = min(int(x), max(columns - 2, 0)), min(int(y), max(rows - 2, 0))
     i1, j1 = min(i + 1, columns - 1), min(j + 1, rows - 1)
+    if drawn[j, i] or drawn[j, i1] or drawn[j1, i] or drawn[j1, i1]:
+        return np.nan
     dx, dy = x - i, y - j
     top = table[frame[j, i]] * (1 - dx) + table[frame[j, i1]] * dx
     low = table[frame[j1, i]] * (1 - dx) + table[frame[j1, i1]] * dx
@@ -39,7 +44,7 @@ def _value(frame, table, x, y):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def gather(levels, table, matrices, fields, totals, highest, counts):
+def gather(levels, drawn, table, matrices, fields, totals, highest, counts):
     """Add what ``levels`` (uint8 ``[frame, row, column]``) are worth by ``table`` (float32 ``[256]``) to ``totals`` (float64),
     raise ``highest`` (float32) to it and count it in ``counts`` (int32), each ``[row, column]`` of the reference frame."""
     rows, columns = totals.shape
@@ -47,8 +52,8 @@ def gather(levels, table, matrices, fields, totals, highest, counts):
         for f in range(levels.shape[0]):
             for c in range(columns):
                 x, y = _place(matrices[f], fields[f], c, r, columns, rows)
-                if x >= 0 and y >= 0 and x <= columns - 1 and y <= rows - 1:
-                    v = _value(levels[f], table, x, y)
+                v = _value(levels[f], drawn, table, x, y)
+                if v == v:
                     totals[r, c] += v
                     counts[r, c] += 1
                     if v > highest[r, c]:
@@ -56,16 +61,13 @@ def gather(levels, table, matrices, fields, totals, highest, counts):
 
 
 @njit(cache=True, nogil=True)
-def resample(frame, table, matrix, field, out):
+def resample(frame, drawn, table, matrix, field, out):
     """One uint8 frame by ``table`` in the axes of the reference: ``out`` (float32 ``[row, column]``), NaN where the frame does not reach."""
     rows, columns = out.shape
     for r in range(rows):
         for c in range(columns):
             x, y = _place(matrix, field, c, r, columns, rows)
-            if x >= 0 and y >= 0 and x <= columns - 1 and y <= rows - 1:
-                out[r, c] = _value(frame, table, x, y)
-            else:
-                out[r, c] = np.nan
+            out[r, c] = _value(frame, drawn, table, x, y)
 
 
 @njit(cache=True, nogil=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
@@ -27,9 +26,11 @@ AVERAGED = 96  # frames in the mean picture that all frames are registered to in
 FEW_FRAMES = 10
 FEW_SHARE, MANY_LOST_SHARE = 0.2, 0.4
 UNSURE_MM = 0.5
-SPELL_FRAMES = 40  # the look of the tissue is followed in spells of at least this many frames
+NOMINAL_DEPTH_MM = 40.0
+WORTH_IT = 0.85  # what a displacement must bring the motion left over down to, to be kept
 CHANGED_SHARE = 0.9
 SAME_PLANE = 0.85
+LEAST_RELIABILITY = 0.3
 
 
 class MotionRefused(PerfusionRefused):
@@ -48,8 +49,8 @@ class Motion:
     added in the frame after the matrix; its nodes are spread evenly over the pane of the reference
     frame, corner to corner, bilinear between. ``correlation`` (``[frame]``, -1 to 1) is the likeness
     of the moved B-mode frame to the reference; ``accepted`` says which frames take part, ``reasons``
-    why the others do not ("" where accepted). ``residual_mm`` is what motion is left over in the
-    accepted frames (RMS of re-found blocks), None where it could not be worked out.
+    why the others do not ("" where accepted). ``residual_mm`` is the motion left over in the accepted frames (RMS, from
+    small blocks found again by themselves), None where it could not be worked out.
     """
 
     matrices: np.ndarray
@@ -101,7 +102,7 @@ def estimate_motion(
 
     ``reference_frame``: None takes the frame most like a sample of the others. ``region``: bool ``[row, column]`` of the
     reference frame, the node; it and 4 mm around it are registered (None: the whole pane). ``nonrigid``: also a smooth
-    displacement on a coarse grid. ``flashes``: bool ``[frame]``, flashes that are known already (None: found here).
+    displacement on a coarse grid. ``flashes``: bool ``[frame]`` (None: those that the loop names, and those found here).
     ``follow_change``: where the B-mode picture changes its look for a while (bubbles show in it too), register those frames to a
     picture of that while, itself registered to the reference. ``progress(text, share)`` is called between chunks and may raise
     to stop.
@@ -127,10 +128,8 @@ def estimate_motion(
     if loop.tissue is None:
         return _unregistered(loop, reference_frame, flashes)
 
-    levels = build_levels(loop.tissue, loop.mm_per_pixel, getattr(loop, "drawn", None), _part(report, 0.0, 0.25))
-    if flashes is None:
-        flashes = motion_frames.flash_frames(_means(loop.levels), levels.means)
-    flashes = np.asarray(flashes, bool)
+    levels = build_levels(loop.tissue, _scale(loop), _part(report, 0.0, 0.25))
+    flashes = motion_frames.flash_frames(_means(loop.levels), levels.means) | _known_flashes(loop) if flashes is None else np.asarray(flashes, bool)
     if not levels.fine.live.any():
         found = Finding("motion_uncorrected", "The B-mode half of the loop is black; motion is not corrected.")
         return replace(_unregistered(loop, reference_frame, flashes), findings=(found,))
@@ -148,6 +147,18 @@ def _part(report: Report, start: float, end: float) -> Report:
     return lambda text, share: report(text, start + (end - start) * share)
 
 
+def _scale(loop: ContrastLoop) -> tuple[float, float]:
+    """mm of a pixel (x, y). Where the picture has no scale, as if it were 40 mm deep: that sets how far is looked, and no result is
+    told in mm."""
+    return loop.mm_per_pixel or (NOMINAL_DEPTH_MM / loop.levels.shape[1],) * 2
+
+
+def _known_flashes(loop: ContrastLoop) -> np.ndarray:
+    known = np.zeros(len(loop.levels), bool)
+    known[list(loop.flash_frames)] = True
+    return known
+
+
 def _means(levels: np.ndarray) -> np.ndarray:
     return np.array([frame.mean() for frame in levels])
 
@@ -155,7 +166,7 @@ def _means(levels: np.ndarray) -> np.ndarray:
 def _unregistered(loop: ContrastLoop, reference: int | None, flashes: np.ndarray | None) -> Motion:
     # Without B-mode there is nothing steady to follow: bubbles come and go in the contrast half.
     n = len(loop.levels)
-    flash = motion_frames.flash_frames(_means(loop.levels), None) if flashes is None else np.asarray(flashes, bool)
+    flash = motion_frames.flash_frames(_means(loop.levels), None) | _known_flashes(loop) if flashes is None else np.asarray(flashes, bool)
     found = Finding("motion_uncorrected", "The loop has no B-mode half to follow the tissue on; motion is not corrected and no frame is rejected for it.")
     still = Motion.still(n, (found,))
     return replace(still, accepted=~flash, reasons=tuple("flash" if f else "" for f in flash), reference_frame=reference or 0)
@@ -166,7 +177,8 @@ class _Fit:
 
     def __init__(self, loop: ContrastLoop, levels: Levels, reference: int, region: np.ndarray | None, flashes: np.ndarray):
         self.loop, self.levels, self.reference, self.flashes = loop, levels, reference, flashes
-        self.mm = loop.mm_per_pixel
+        self.mm = _scale(loop)
+        self.region = region
         wide = None if region is None else _widened(region, self.mm)
         shape = loop.levels.shape[1:]
         rows, columns = np.nonzero(wide) if wide is not None else (np.array([0, shape[0] - 1]), np.array([0, shape[1] - 1]))
@@ -185,36 +197,50 @@ class _Fit:
     def to_frame(self, report: Report) -> None:
         """First round: every frame to the reference frame, from a search over all shifts."""
         coarse, fine = self.levels.coarse, self.levels.fine
-        places, scores = motion_align.search(coarse, self.reference, self.regions[coarse.factor], _part(report, 0.0, 0.4))
-        starts = np.zeros((*places.shape[:2], 3))
-        starts[..., 1:] = places * np.array(coarse.mm)
-        starts[scores <= -2.0] = np.nan
-        starts[:, 0][np.isnan(starts[:, 0, 0])] = 0.0
-        template = self._template(coarse, coarse.frames[self.reference].astype(np.float32), coarse.live)
-        ends, likeness = np.zeros((len(starts), 3)), np.zeros(len(starts))
-        for first in range(0, len(starts), CHUNK):
-            report("Following the tissue", 0.4 + 0.2 * first / len(starts))
-            part = slice(first, first + CHUNK)
-            ends[part], likeness[part], _ = template.find_in(coarse.frames[part], starts[part])
+        everything = np.arange(len(self.likeness))
+        picture = coarse.frames[self.reference].astype(np.float32)
+        ends, likeness = self._coarse_ends(picture, coarse.live, everything, None, _part(report, 0.0, 0.5))
         # Breathing is smooth: where a frame is less like the reference than its neighbours, try from where they are, and turned.
         again = np.flatnonzero(likeness < ndimage.median_filter(likeness, 9, mode="nearest") - 0.03)
         if len(again):
+            template = self._template(coarse, picture, coarse.live)
             better, like, _ = template.find_in(coarse.frames[again], _neighbour_starts(ends, likeness, again))
             wins = like > likeness[again]
             ends[again[wins]] = better[wins]
-        self._refine(self._template(fine, fine.frames[self.reference].astype(np.float32), fine.live), ends, _part(report, 0.6, 1.0))
+        template = self._template(fine, fine.frames[self.reference].astype(np.float32), fine.live)
+        self._refine(template, everything, ends, _part(report, 0.5, 1.0))
 
-    def _refine(self, template: motion_align.Template, starts: np.ndarray, report: Report) -> None:
-        for first in range(0, len(starts), CHUNK):
-            report("Following the tissue", first / len(starts))
+    def _coarse_ends(
+        self, picture: np.ndarray, valid: np.ndarray, numbers: np.ndarray, more: np.ndarray | None, report: Report
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Transforms and likeness of the frames ``numbers`` on the coarse level, from a search and from ``more`` starts ``(n, k, 3)``."""
+        coarse = self.levels.coarse
+        region = self.regions[coarse.factor]
+        template = self._template(coarse, picture, valid)
+        starts = motion_align.search(coarse, picture, valid if region is None else valid & region, numbers, _part(report, 0.0, 0.6))
+        if more is not None:
+            starts = np.concatenate([starts, more], axis=1)
+        ends, likeness = np.zeros((len(numbers), 3)), np.zeros(len(numbers))
+        for first in range(0, len(numbers), CHUNK):
+            report("Following the tissue", 0.6 + 0.4 * first / len(numbers))
             part = slice(first, first + CHUNK)
-            self.transforms[part], self.likeness[part], self.share[part] = template.find_in(self.levels.fine.frames[part], starts[part, None])
+            ends[part], likeness[part], _ = template.find_in(coarse.frames[numbers[part]], starts[part])
+        return ends, likeness
+
+    def _refine(self, template: motion_align.Template, numbers: np.ndarray, starts: np.ndarray, report: Report, *, keep_better: bool = False) -> None:
+        """Fit the frames ``numbers`` on the fine level from ``starts`` ``(n, 3)``; ``keep_better``: only where they get more alike."""
+        for first in range(0, len(numbers), CHUNK):
+            report("Following the tissue", first / len(numbers))
+            part = numbers[first : first + CHUNK]
+            ends, likeness, share = template.find_in(self.levels.fine.frames[part], starts[first : first + CHUNK, None])
+            wins = likeness > self.likeness[part] if keep_better else np.ones(len(part), bool)
+            self.transforms[part[wins]], self.likeness[part[wins]], self.share[part[wins]] = ends[wins], likeness[wins], share[wins]
 
     def _matrices(self) -> np.ndarray:
         return motion_align.to_matrices(self.transforms, self.middle_mm, self.mm)
 
     def _good(self) -> np.ndarray:
-        candidates = ~self.flashes & (self.share >= motion_frames.INSIDE_SHARE)
+        candidates = ~self.flashes & (self.share >= motion_frames.LEAST_POINTS)
         if not candidates.any():
             return candidates
         return candidates & (self.likeness >= motion_frames.likeness_limit(self.likeness[candidates]))
@@ -227,8 +253,19 @@ class _Fit:
         # The better half, spread over the clip.
         better = good[self.likeness[good] >= np.median(self.likeness[good])]
         chosen = better[np.unique(np.linspace(0, len(better) - 1, min(len(better), AVERAGED)).astype(int))]
-        self.picture, self.valid = motion_align.mean_picture(self.levels.fine, self._matrices(), chosen)
-        self._refine(self._template(self.levels.fine, self.picture, self.valid), self.transforms.copy(), report)
+        fine, coarse = self.levels.fine, self.levels.coarse
+        matrices = self._matrices()
+        self.picture, self.valid = motion_align.mean_picture(fine, matrices, chosen)
+        template = self._template(fine, self.picture, self.valid)
+        self._refine(template, np.arange(len(self.likeness)), self.transforms.copy(), _part(report, 0.0, 0.7))
+        # What one noisy frame could not find, the mean picture may.
+        lost = np.flatnonzero(~self._good() & ~self.flashes)
+        if len(lost):
+            picture, valid = motion_align.mean_picture(coarse, matrices, chosen)
+            likeness = np.where(self._good(), self.likeness, -2.0)
+            more = _neighbour_starts(self.transforms, likeness, lost)
+            ends, _ = self._coarse_ends(picture, valid, lost, more, _part(report, 0.7, 0.9))
+            self._refine(template, lost, ends, _part(report, 0.9, 1.0), keep_better=True)
 
     def follow(self) -> None:
         """Third round, where the look of the tissue changed for a spell: its frames to the mean picture of the spell.
@@ -237,23 +274,21 @@ class _Fit:
         does not have them: where it is still like the first mean picture, the plane is the same, and the frames of
         the spell are judged among themselves. A spell beside the plane has another mean picture and is judged as before.
         """
-        n, fine = len(self.likeness), self.levels.fine
-        good = self._good()
-        spells = min(24, n // SPELL_FRAMES)
-        if self.picture is None or spells < 2 or not good.any():
+        fine, good = self.levels.fine, self._good()
+        if self.picture is None or not good.any():
             return
-        edges = np.linspace(0, n, spells + 1).astype(int)
+        candidates = ~self.flashes & (self.share >= motion_frames.LEAST_POINTS)
         usual = motion_frames.crowded_value(self.likeness[good])
         whole = self._template(fine, self.picture, self.valid)
-        for first, last in pairwise(edges):
-            inside = np.arange(first, last)[~self.flashes[first:last] & (self.share[first:last] >= motion_frames.INSIDE_SHARE)]
-            if len(inside) < SPELL_FRAMES // 4 or np.median(self.likeness[inside]) >= CHANGED_SHARE * usual:
-                continue
+        for first, last in motion_frames.spells(self.likeness, candidates, CHANGED_SHARE * usual):
+            inside = np.arange(first, last)[candidates[first:last]]
             best = np.sort(inside[np.argsort(self.likeness[inside])[len(inside) // 2 :]])
-            picture, valid = motion_align.mean_picture(fine, self._matrices(), best)
+            picture, valid, reliability = motion_align.mean_and_reliability(fine, self._matrices(), best)
+            if reliability < LEAST_RELIABILITY:
+                continue
             as_frame = np.clip(np.rint(picture), -32768, 32767).astype(np.int16)[None]
             offset, like, _ = whole.find_in(as_frame, np.zeros((1, 1, 3)))
-            if like[0] < SAME_PLANE:
+            if like[0] / np.sqrt(reliability) < SAME_PLANE:
                 continue
             starts = motion_align.about(self.transforms[first:last], offset[0])
             ends, likeness, share = self._template(fine, picture, valid).find_in(fine.frames[first:last], starts[:, None])
@@ -262,15 +297,26 @@ class _Fit:
             self.likeness[first + wins], self.share[first + wins] = likeness[wins], share[wins]
             self.limits[first:last] = motion_frames.likeness_limit(self.likeness[inside])
 
+    def _outside(self) -> np.ndarray:
+        """Frames in which the node has left the pane, or too little is left of what is registered."""
+        outside = self.share < motion_frames.LEAST_POINTS
+        if self.region is not None:
+            rows, columns = np.nonzero(self.region)
+            step = max(1, len(rows) // 2000)
+            places = np.stack([columns[::step], rows[::step], np.ones(len(rows[::step]))])
+            there = self._matrices() @ places
+            limits = np.array(self.region.shape[::-1])[None, :, None] - 1
+            outside |= ((there >= 0) & (there <= limits)).all(axis=1).mean(axis=1) < motion_frames.NODE_INSIDE
+        return outside
+
     def motion(self, nonrigid: bool, report: Report) -> Motion:
         """The answer, with what is wrong with it."""
-        n = len(self.likeness)
-        reasons = np.full(n, "", dtype="U12")
-        outside = self.share < motion_frames.INSIDE_SHARE
+        outside = self._outside()
         candidates = ~self.flashes & ~outside
-        common = candidates & np.isnan(self.limits)
-        limit = motion_frames.likeness_limit(self.likeness[common]) if common.any() else 1.0
-        reasons[self.likeness < np.where(np.isnan(self.limits), limit, self.limits)] = "out_of_plane"
+        limits = self._limits(candidates)
+        field, residual_mm = self._parts(candidates, limits, nonrigid, report)
+        reasons = np.full(len(self.likeness), "", dtype="U12")
+        reasons[candidates & (self.likeness < limits)] = "out_of_plane"
         reasons[outside] = "outside"
         reasons[self.flashes] = "flash"
         accepted = reasons == ""
@@ -280,41 +326,58 @@ class _Fit:
         home = self.transforms[self.reference]
         filled = motion_frames.between_accepted(self.transforms, accepted)
         matrices = motion_align.to_matrices(motion_align.about(filled, home), self.middle_mm, self.mm)
-        field, residual_mm = self._parts(accepted, nonrigid, report)
+        if field is not None:
+            field = motion_frames.between_accepted(field - field[self.reference], accepted)
+            # from the axes of the reference to those of each frame
+            field = np.einsum("fab,fyxb->fyxa", matrices[:, :, :2], field).astype(np.float32)
         return Motion(
-            matrices, self._in_frame(field, matrices), np.maximum(self.likeness, -1.0), accepted, tuple(str(r) for r in reasons),
-            self.reference, _findings(accepted, self.flashes, residual_mm), residual_mm,
+            matrices, field, np.maximum(self.likeness, -1.0), accepted, tuple(str(r) for r in reasons), self.reference,
+            _findings(accepted, residual_mm), residual_mm if self.loop.mm_per_pixel else None,
         )  # fmt: skip
 
-    def _parts(self, accepted: np.ndarray, nonrigid: bool, report: Report) -> tuple[np.ndarray | None, float | None]:
-        """The displacement beyond the rigid part, in the axes of the reference (None: not asked for, or no better), and what is left, in mm."""
+    def _limits(self, candidates: np.ndarray) -> np.ndarray:
+        """The least likeness of each frame that is accepted."""
+        common = candidates & np.isnan(self.limits)
+        limit = motion_frames.likeness_limit(self.likeness[common]) if common.any() else 1.0
+        return np.where(np.isnan(self.limits), limit, self.limits)
+
+    def _parts(self, candidates: np.ndarray, limits: np.ndarray, nonrigid: bool, report: Report) -> tuple[np.ndarray | None, float | None]:
+        """The displacement beyond the rigid part, in the axes of the reference (None: not asked for, or no better), and what is left, in mm.
+
+        With a displacement, the likeness of the frames is told anew through it: tissue that bends is not beside the plane.
+        """
         fine = self.levels.fine
         picture, valid = (fine.frames[self.reference].astype(np.float32), fine.live) if self.picture is None else (self.picture, self.valid)
         region = self.regions[fine.factor]
-        usable = valid if region is None else valid & region
         matrices = self._matrices()  # to the picture that was registered to
-        chosen = np.flatnonzero(accepted & (np.arange(len(accepted)) != self.reference))
-        chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), motion_field.CHECK_FRAMES)).astype(int))] if len(chosen) else chosen
         report("Checking on small blocks", 0.0)
+        usable = valid if region is None else valid & region
         centres = motion_field.check_centres(fine, picture, usable)
-        measured = motion_field.shifts(fine, chosen, picture, matrices, centres, motion_field.BLOCK_MM, motion_field.CHECK_REACH_MM)
-        ok = motion_field.found(measured, self.likeness[chosen])
-        rigid_mm = motion_field.spread_mm(fine, measured, ok)
-        if not nonrigid or rigid_mm is None:
-            return None, rigid_mm
         shape = self.loop.levels.shape[1:]
-        field = motion_field.find_field(fine, picture, valid, matrices, self.likeness, accepted, shape, self.mm, _part(report, 0.1, 1.0))
+        field = None
+        if nonrigid:
+            field = motion_field.find_field(fine, picture, usable, matrices, self.likeness, candidates, shape, self.mm, _part(report, 0.1, 1.0))
+            template = self._template(fine, picture, valid)
+            bent = motion_field.likeness_through(template, matrices, field, shape)
+            better = np.where(candidates, np.maximum(bent, self.likeness), self.likeness)
+            field[better > bent] = 0.0  # a field that does not help its frame is none
+        else:
+            better = self.likeness
+        rigid, self.likeness = self.likeness, better
+        chosen = np.flatnonzero(candidates & (better >= limits) & (np.arange(len(candidates)) != self.reference))
+        chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), motion_field.CHECK_FRAMES)).astype(int))] if len(chosen) else chosen
+        measured = motion_field.shifts(fine, chosen, picture, matrices, centres, motion_field.BLOCK_MM, motion_field.CHECK_REACH_MM)
+        ok = motion_field.found(measured, rigid[chosen])
+        rigid_mm = motion_field.left_over_mm(fine, measured, ok, centres)
+        if field is None:
+            return None, rigid_mm
         places = centres * fine.factor + (fine.factor - 1) / 2
         measured[..., :2] -= motion_field.at_places(field[chosen], places, shape) / fine.factor
-        left_mm = motion_field.spread_mm(fine, measured, ok)
-        return (field, left_mm) if left_mm < rigid_mm else (None, rigid_mm)
-
-    def _in_frame(self, field: np.ndarray | None, matrices: np.ndarray) -> np.ndarray | None:
-        # From the axes of the reference to those of each frame, and none in the reference itself.
-        if field is None:
-            return None
-        turned = np.einsum("fab,fyxb->fyxa", matrices[:, :, :2], field - field[self.reference])
-        return turned.astype(np.float32)
+        left_mm = motion_field.left_over_mm(fine, measured, ok, centres)
+        if rigid_mm is None or left_mm > WORTH_IT * rigid_mm:
+            self.likeness = rigid
+            return None, rigid_mm
+        return field, left_mm
 
 
 def _neighbour_starts(ends: np.ndarray, likeness: np.ndarray, again: np.ndarray) -> np.ndarray:
@@ -347,7 +410,7 @@ def _at(level: Level, region: np.ndarray) -> np.ndarray:
     return region[np.ix_(rows, columns)]
 
 
-def _findings(accepted: np.ndarray, flashes: np.ndarray, residual_mm: float | None) -> tuple[Finding, ...]:
+def _findings(accepted: np.ndarray, residual_mm: float | None) -> tuple[Finding, ...]:
     n, left = len(accepted), int(np.count_nonzero(accepted))
     found = []
     if left < max(FEW_FRAMES, FEW_SHARE * n):

@@ -89,31 +89,35 @@ def reach_px(level: Level) -> tuple[int, int]:
     return max(1, min(round(REACH_MM / level.mm[0]), columns // 2)), max(1, min(round(REACH_MM / level.mm[1]), rows // 2))
 
 
-def search(level: Level, reference: int, region: np.ndarray | None, report: Report) -> tuple[np.ndarray, np.ndarray]:
-    """Whole-pixel shifts of frame ``reference`` (inside ``region``, bool on the level) in every frame, on the coarse level.
+def search(level: Level, picture: np.ndarray, inside: np.ndarray, numbers: np.ndarray, report: Report) -> np.ndarray:
+    """Where ``picture`` (``[row, column]`` of the level, where ``inside``) lies in the frames ``numbers``, by whole pixels.
 
     Normalised correlation over all shifts, of the template against what lies under it in each frame (Padfield, IEEE TIP
-    2012;21:2706, without the means: flattened pictures have none). Returns shifts ``(frame, CANDIDATES, (x, y))`` in pixels of
-    the level and scores (-2: no such candidate).
+    2012;21:2706, without the means: flattened pictures have none). Returns starts ``(n, CANDIDATES, 3)``, the best first, NaN where there
+    is no such candidate; a frame without any gets no motion as its only start.
     """
     reach = reach_px(level)
     shape = _padded(level, reach)
-    inside = level.live if region is None else level.live & region
-    picture = np.where(inside, level.frames[reference], 0).astype(np.float32)
+    picture = np.where(inside, picture, 0).astype(np.float32)
     template, window = np.conj(_spectra(picture, shape)), np.conj(_spectra(inside, shape))
     # How much of the template falls on live picture at each shift.
     energy = np.conj(_spectra(picture**2, shape)) * _spectra(level.live, shape)
     template_energy = fft.irfft2(energy, s=shape, workers=2)
     least = LEAST_INSIDE * float((picture.astype(float) ** 2).sum())
-    n = len(level.frames)
+    n = len(numbers)
     places, scores = np.zeros((n, CANDIDATES, 2), np.int64), np.full((n, CANDIDATES), -2.0, np.float32)
     for first in range(0, n, CHUNK):
         report("Looking for the node in every frame", first / n)
-        frames = level.frames[first : first + CHUNK].astype(np.float32)
+        part = slice(first, first + CHUNK)
+        frames = level.frames[numbers[part]].astype(np.float32)
         numerator = fft.irfft2(_spectra(frames, shape) * template, s=shape, workers=2)
         under = fft.irfft2(_spectra(frames**2, shape) * window, s=shape, workers=2)
-        kernels.best_shifts(numerator, under, template_energy, max(least, 1.0), *reach, places[first : first + CHUNK], scores[first : first + CHUNK])
-    return places, scores
+        kernels.best_shifts(numerator, under, template_energy, max(least, 1.0), *reach, places[part], scores[part])
+    starts = np.zeros((n, CANDIDATES, 3))
+    starts[..., 1:] = places * np.array(level.mm)
+    starts[scores <= -2.0] = np.nan
+    starts[:, 0][np.isnan(starts[:, 0, 0])] = 0.0
+    return starts
 
 
 def choose_reference(level: Level, excluded: np.ndarray, sampled: int = 32) -> int:
@@ -178,3 +182,14 @@ def mean_picture(level: Level, matrices: np.ndarray, chosen: np.ndarray) -> tupl
         kernels.add_frames(level.frames[part], level.live, here[part], totals, counts)
     valid = counts >= max(1, len(chosen) / 2)
     return np.where(valid, totals / np.maximum(counts, 1), 0).astype(np.float32), valid
+
+
+def mean_and_reliability(level: Level, matrices: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """``mean_picture`` of the chosen frames, and how much of it is picture rather than noise (0 to 1): the correlation of two halves,
+    stepped up to the whole (Spearman and Brown)."""
+    (a, valid_a), (b, valid_b) = (mean_picture(level, matrices, chosen[first::2]) for first in (0, 1))
+    both = valid_a & valid_b
+    if np.count_nonzero(both) < 100:
+        return a, both, 0.0
+    r = float(np.corrcoef(a[both], b[both])[0, 1])
+    return np.where(both, (a + b) / 2, 0).astype(np.float32), both, max(0.0, 2 * r / (1 + r)) if r > 0 else 0.0

@@ -90,17 +90,14 @@ def triangle(factor: int) -> np.ndarray:
     return (weights / weights.sum()).astype(np.float32)
 
 
-def build_levels(tissue: np.ndarray, mm_per_pixel: tuple[float, float], drawn: np.ndarray | None, report: Report) -> Levels:
-    """Both resolutions of ``tissue`` (uint8 ``[frame, row, column]``); ``drawn`` (bool ``[row, column]``) are marks known as such."""
+def build_levels(tissue: np.ndarray, mm_per_pixel: tuple[float, float], report: Report) -> Levels:
+    """Both resolutions of ``tissue`` (uint8 ``[frame, row, column]``)."""
     n, rows, columns = tissue.shape
     size = min(mm_per_pixel)
     factor = max(1, min(round(FINE_MM / size), min(rows, columns) // 48))
     fine_mm = (mm_per_pixel[0] * factor, mm_per_pixel[1] * factor)
     sample = _shrunk(tissue[np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).astype(int))], factor)
     live = live_pixels(sample)
-    if drawn is not None:
-        kept = drawn[: live.shape[0] * factor, : live.shape[1] * factor].reshape(live.shape[0], factor, live.shape[1], factor)
-        live &= ~kept.any(axis=(1, 3))
     ratio = max(1, min(round(COARSE_MM / min(fine_mm)), min(live.shape) // 24))
     coarse_shape = live.shape[0] // ratio, live.shape[1] // ratio
     rx, ry = (max(2, round(FLATTEN_MM / mm)) for mm in fine_mm)

@@ -41,10 +41,11 @@ def rigid(turn, shift_mm, middle_px, mm):
 
 
 def moving_tissue(
-    seed, frames=60, shape=(200, 240), mm=(MM, MM), amplitude_mm=(1.0, 3.0), turn_deg=2.0, noise=0.25, beside=(), flashes=(), marks=True, bend_mm=0.0, leak=0.0, rate_hz=10.0
+    seed, frames=60, shape=(200, 240), mm=(MM, MM), amplitude_mm=(1.0, 3.0), turn_deg=2.0, noise=0.25, beside=(), flashes=(), marks=True, bend_mm=0.0, leak=0.0, rate_hz=10.0, kept=None
 ) -> Moved:
     """``noise``: power of decorrelating echo against the tissue's. ``beside``: frames of another plane. ``leak``: power of bubbles in
-    the B-mode of the second half. ``bend_mm``: size of a smooth displacement beyond the rigid one, breathing with it."""
+    the B-mode of the second half. ``bend_mm``: size of a smooth displacement beyond the rigid one, breathing with it.
+    ``kept``: per frame, the correlation of the tissue's echo with that of the plane at rest (None: 1), as when the hand slides."""
     rng = np.random.default_rng(seed)
     mm = np.asarray(mm, float)
     rows, columns = shape
@@ -58,6 +59,7 @@ def moving_tissue(
     worth = worth * np.exp(0.6 * ndimage.gaussian_filter(rng.normal(size=wide), 20) * 60)
     tissue = _speckle(rng, wide, mm) * np.sqrt(worth)
     other = _speckle(rng, wide, mm) * np.sqrt(np.roll(worth, int(2.0 / mm[0]), axis=1))
+    next_to = _speckle(rng, wide, mm) * np.sqrt(worth)
     phase, period = rng.uniform(0, 2 * np.pi), rng.uniform(3.0, 5.0)
     breath = np.sin(2 * np.pi * times / period + phase)
     drift = np.cumsum(rng.normal(size=(frames, 2)) * 0.05, axis=0)
@@ -75,6 +77,8 @@ def moving_tissue(
             qx, qy = qx - bend[..., 0] * breath[k], qy - bend[..., 1] * breath[k]
         places = np.stack([qy + pad, qx + pad])
         source = other if k in beside else tissue
+        if kept is not None and kept[k] < 1:
+            source = kept[k] * tissue + np.sqrt(1 - kept[k] ** 2) * next_to
         seen = ndimage.map_coordinates(source.real, places, order=1, mode="nearest") + 1j * ndimage.map_coordinates(source.imag, places, order=1, mode="nearest")
         seen = seen + np.sqrt(noise) * _speckle(rng, shape, mm)
         if leak and k >= frames // 2:
@@ -99,11 +103,33 @@ def error_mm(moved: Moved, motion, mask=None) -> np.ndarray:
     Both are told from the motion's reference frame."""
     mm = np.asarray(moved.loop.mm_per_pixel)
     rows, columns = np.nonzero(moved.node if mask is None else mask)
-    points = np.stack([columns, rows, np.ones(len(rows))])
-    home = np.linalg.inv(np.vstack([moved.matrices[motion.reference_frame], [0, 0, 1]]))
-    at_rest = home @ points
+    points = np.stack([columns, rows, np.ones(len(rows))]).astype(float)
+    # From the reference back to rest: a pixel q shows the rest's inv(M) q - bend(q).
+    home = np.linalg.inv(np.vstack([moved.matrices[motion.reference_frame], [0, 0, 1]]))[:2]
+    at_rest = np.vstack([home @ points - bend_at(moved, motion.reference_frame, points), np.ones(len(rows))])
     out = np.empty(len(moved.matrices))
     for k, truth in enumerate(moved.matrices):
-        d = (motion.matrices[k] @ points - truth @ at_rest) * mm[:, None]
+        there = truth @ at_rest
+        if moved.bend_px is not None:
+            for _ in range(20):
+                there = truth @ (at_rest + np.vstack([bend_at(moved, k, there), np.zeros(len(rows))]))
+        d = (places_of(motion, k, points[:2], moved.loop.levels.shape[1:]) - there) * mm[:, None]
         out[k] = np.sqrt((d**2).sum(axis=0).mean())
     return out
+
+
+def bend_at(moved: Moved, frame: int, places) -> np.ndarray:
+    """The bend at places (x, y) of a frame, ``(2, n)`` px."""
+    if moved.bend_px is None:
+        return np.zeros((2, places.shape[1]))
+    return np.stack([ndimage.map_coordinates(moved.bend_px[frame][..., a], places[1::-1], order=1, mode="nearest") for a in (0, 1)])
+
+
+def places_of(motion, frame: int, points, shape) -> np.ndarray:
+    """Where the motion puts reference pixels ``(2, n)`` in a frame."""
+    there = motion.matrices[frame] @ np.vstack([points, np.ones(points.shape[1])])
+    if motion.field is not None:
+        gr, gc = motion.field.shape[1:3]
+        nodes = np.stack([points[1] * (gr - 1) / (shape[0] - 1), points[0] * (gc - 1) / (shape[1] - 1)])
+        there = there + np.stack([ndimage.map_coordinates(motion.field[frame][..., a], nodes, order=1, mode="nearest") for a in (0, 1)])
+    return there
