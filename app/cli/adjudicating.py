@@ -71,7 +71,7 @@ def run_adjudicate(args) -> int:
     with opened(args.study) as store:
         if args.select is None:
             store.require("adjudicate") if store.blinded else store.require("see_all")
-            shot, seen = store._whole_snapshot(), store.snapshot()
+            shot, seen = store.site_snapshot(store._whole_snapshot()), store.snapshot()
             codes = {s.subject_id: c for s, c in zip(shot.subjects, _case_codes(store, shot), strict=True)}
             labels, visits = {n.node_id: n.label for n in shot.nodes}, {v.visit_id: v.name for v in shot.visits}
             waiting = []

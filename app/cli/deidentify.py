@@ -68,9 +68,12 @@ def confirmations(args) -> dict:
 
 def run_deidentify(args) -> int:
     """Clean copies, or the reasons why not."""
+    from app.cli.study import opened
     from app.usecases.deidentify import deidentify, key_and_trial
 
-    key, trial = key_and_trial(args.out, study=args.study, key_file=args.key, subject=args.subject, visit=args.visit, protocol=args.protocol, site=args.site, like=args.like)
+    key, trial = key_and_trial(
+        args.out, study=args.study, key_file=args.key, subject=args.subject, visit=args.visit, protocol=args.protocol, site=args.site, like=args.like, open_study=opened,
+    )  # fmt: skip
     result = deidentify(
         args.path, args.out, args.profile, key, subject=args.subject, trial=trial, confirmed=confirmations(args), confirm_all=args.confirm_all, context=progress_context()
     )

@@ -30,7 +30,7 @@ def register(commands) -> None:
     add = verb("add", "add a user; the first one must be an administrator", run_add)
     add.add_argument("--name", required=True, dest="full_name", help="full name, as it stands under a signature")
     add.add_argument("--role", required=True, action="append", dest="roles", metavar="ROLE", help=f"role; may be given again ({roles})")
-    add.add_argument("--site", metavar="ID", help="site that the user belongs to")
+    add.add_argument("--site", metavar="ID", help="site that the user belongs to: a site reader or monitor sees and changes that site's subjects alone")
     add.add_argument("--new-password-stdin", action="store_true", help=f"read the new account's password from standard input, after that of --user (or give it in {NEW_PASSWORD_VARIABLE})")
 
     verb("list", "list the accounts", run_list, account=False)
@@ -43,6 +43,12 @@ def register(commands) -> None:
     role = verb("role", "give a user other roles", run_role)
     role.add_argument("--role", required=True, action="append", dest="roles", metavar="ROLE", help=f"role; may be given again ({roles})")
     role.add_argument("--reason", required=True, help="why")
+
+    place = verb("site", "bind a user to a site, or to none: a bound site reader or monitor sees and changes that site's subjects alone", run_site)
+    which = place.add_mutually_exclusive_group(required=True)
+    which.add_argument("--site", metavar="ID", help="the site")
+    which.add_argument("--every-site", action="store_true", help="bound to none")
+    place.add_argument("--reason", required=True, help="why")
 
     word = verb("password", "set a password: one's own, or as administrator another's", run_password)
     word.add_argument("--new-password-stdin", action="store_true", help=f"read the new password from standard input, after that of --user (or give it in {NEW_PASSWORD_VARIABLE})")
@@ -107,6 +113,16 @@ def run_role(args) -> int:
     with opened(args.study) as store:
         user = store.set_roles(args.account, args.roles, reason=args.reason)
     emit(_row(user), as_json=args.json, human=f"user {user.user_id}: {', '.join(user.roles)}")
+    return 0
+
+
+def run_site(args) -> int:
+    """Bind to a site."""
+    from app.cli.study import opened
+
+    with opened(args.study) as store:
+        user = store.set_site(args.account, None if args.every_site else args.site, reason=args.reason)
+    emit(_row(user), as_json=args.json, human=f"user {user.user_id}: " + (f"site {user.site}" if user.site else "every site"))
     return 0
 
 

@@ -269,7 +269,7 @@ class AdjudicationPart:
         if subject_id is not None:
             query = query.where(table.c.subject_id == subject_id)
         with self._read() as connection:
-            return [rows.adjudication_from(row) for row in connection.execute(query).mappings()]
+            return self.of_site(rows.adjudication_from(row) for row in connection.execute(query).mappings())
 
 
 def _choose(snapshot: StudySnapshot, node_id: str, visit_id: str, modality: str | None, method: str | None) -> Difference:

@@ -182,10 +182,11 @@ class BlindingPart:
             self.require("see_as")
         else:
             self._check_may()
-        return blind(self._whole_snapshot(), reader, self.order_seed(reader), role=role, visit_id=visit_id)
+        return blind(self.site_snapshot(self._whole_snapshot(), reader), reader, self.order_seed(reader), role=role, visit_id=visit_id)
 
     def as_seen(self, snapshot: StudySnapshot) -> StudySnapshot:
         """A snapshot as the user at work may see it."""
+        snapshot = self.site_snapshot(snapshot)
         if self.blinded:
             return blind(snapshot, self._looks, self.order_seed(self._looks), role="adjudicator" if self._is_adjudicator else "central").snapshot
         if self._sees_site_only:
@@ -199,6 +200,7 @@ class BlindingPart:
 
     def seen_readings(self, readings: Iterable[Reading]) -> list[Reading]:
         """Of ``readings``, those that the user at work may see."""
+        readings = self.of_site(readings)
         if self._is_adjudicator:
             shown = {(r.reading_id, r.version): r for r in of_adjudicator(self._whole_snapshot())}
             return [shown[key] for r in readings if (key := (r.reading_id, r.version)) in shown]
@@ -219,11 +221,13 @@ class BlindingPart:
 
     def seen_visits(self, visits: Iterable[Visit]) -> list[Visit]:
         """Visits as they may be seen."""
-        return blind_visits(visits, hidden_by(self.protocol.content)) if self.blinded else list(visits)
+        visits = self.of_site(visits)
+        return blind_visits(visits, hidden_by(self.protocol.content)) if self.blinded else visits
 
     def seen_nodes(self, nodes: Iterable[TargetNode]) -> list[TargetNode]:
         """Nodes as they may be seen."""
-        return blind_nodes(nodes, self._looks, "adjudicator" if self._is_adjudicator else "central") if self.blinded else list(nodes)
+        nodes = self.of_site(nodes)
+        return blind_nodes(nodes, self._looks, "adjudicator" if self._is_adjudicator else "central") if self.blinded else nodes
 
     def check_own(self, reader: str) -> None:
         """Refuse work under another reader's name, in a study with users: ``not_your_reading``."""

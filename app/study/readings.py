@@ -314,10 +314,11 @@ class ReadingsPart:
         if self.blinded:
             self.check_own(reader)
         with self._read() as connection:
-            return self._same_key(
+            found = self._same_key(
                 connection,
                 {"visit_id": visit_id, "node_id": node_id, "reader": reader, "role": role, "modality": modality, "method": method},
             )
+        return found if found is None or self.of_site([found]) else None
 
     @staticmethod
     def _same_key(connection: sa.Connection, key: dict[str, str]) -> Reading | None:

@@ -20,6 +20,7 @@ from app.study.errors import StudyRefused
 from app.study.ids import new_id
 from app.study.model import EVENT_KINDS, ClinicalEvent, SeriesRecord, Side, Subject, TargetNode, Visit
 from app.study.permissions import ANY_READER
+from app.study.sites import claim
 
 DRAFT_STEPS = 50  # how many autosaved steps of a mask can be stepped back after a crash
 
@@ -45,6 +46,7 @@ class RecordsPart:
             query = sa.select(schema.subjects.c.subject_id).where(schema.subjects.c.subject_id == subject_id)
             if trail.connection.execute(query).first():
                 raise StudyRefused("This subject is already in the study.", code="subject_exists")
+            claim(trail, subject_id, self.site_limit())  # a subject that a bound user adds is one of the user's site
             row = {"subject_id": subject_id, "dates_shifted": int(dates_shifted), "created_utc": trail.utc}
             trail.insert(schema.subjects, row, action="subject_added")
         return Subject(subject_id, dates_shifted)
@@ -62,7 +64,7 @@ class RecordsPart:
         query = sa.select(schema.subjects).order_by(schema.subjects.c.subject_id)
         self._check_may()
         with self._read() as connection:
-            return [rows.subject_from(row) for row in connection.execute(query).mappings()]
+            return self.of_site(rows.subject_from(row) for row in connection.execute(query).mappings())
 
     # -- visits -----------------------------------------------------------------------------------
 
@@ -108,7 +110,10 @@ class RecordsPart:
         """One visit. Raises ``visit_missing``."""
         self._check_may()
         with self._read() as connection:
-            return self.seen_visits([rows.visit_from(need(connection, schema.visits, visit_id, "visit"))])[0]
+            found = self.seen_visits([rows.visit_from(need(connection, schema.visits, visit_id, "visit"))])
+        if not found:
+            raise StudyRefused("There is no such visit in this study.", code="visit_missing")
+        return found[0]
 
     @staticmethod
     def _visit_rows(connection: sa.Connection, subject_id: str | None) -> list[Any]:
@@ -265,7 +270,17 @@ class RecordsPart:
             query = query.where(table.c.visit_id == visit_id)
         self._check_may()
         with self._read() as connection:
-            return [rows.series_from(row) for row in connection.execute(query).mappings()]
+            found = [rows.series_from(row) for row in connection.execute(query).mappings()]
+        if self.site_limit() is None:
+            return found
+        own = {v.visit_id for v in self.visits()}
+        return [s for s in found if s.visit_id in own]
+
+    def holds_pictures(self) -> bool:
+        """Has any picture series come into the study, whoever may see it?"""
+        self._check_may()
+        with self._read() as connection:
+            return connection.execute(sa.select(schema.series.c.series_id).limit(1)).first() is not None
 
     def series_folder(self, record: SeriesRecord) -> Path:
         """Where a series' files lie."""
@@ -315,7 +330,7 @@ class RecordsPart:
         if self.blinded:
             return []  # when and how often a subject was treated is not the reader's to know
         with self._read() as connection:
-            return [rows.event_from(row) for row in connection.execute(query).mappings()]
+            return self.of_site(rows.event_from(row) for row in connection.execute(query).mappings())
 
     # -- mask drafts ------------------------------------------------------------------------------
 
@@ -345,6 +360,8 @@ class RecordsPart:
         self._check_may()
         if self.blinded:
             self.check_own(key["reader"])
+        if self.site_limit() is not None:
+            self.visit(visit_id)  # refused where it is another site's
         with self._read() as connection:
             return self._draft_history(connection, key) or []
 

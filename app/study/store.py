@@ -35,6 +35,7 @@ from app.study.places import DATABASE, Place, copy_aside, place_of
 from app.study.protocol import StudyProtocol, load_protocol, protocol_from
 from app.study.readings import ReadingsPart
 from app.study.records import RecordsPart
+from app.study.sites import OTHER_SITE, SitesPart, guard_of, limit_of
 from app.study.trail import SILENT_ACTIONS, AuditHead, TrailWriter
 from app.study.treatment import TreatmentPart
 from app.study.users import Session, UsersPart
@@ -53,7 +54,7 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class StudyStore(UsersPart, BlindingPart, WorklistPart, AdjudicationPart, RecordsPart, ReadingsPart, TreatmentPart):
+class StudyStore(UsersPart, SitesPart, BlindingPart, WorklistPart, AdjudicationPart, RecordsPart, ReadingsPart, TreatmentPart):
     """One open study. Made by ``create`` or ``open``; also a context manager."""
 
     def __init__(self, place: Place, engine: sa.Engine, user: str, clock: Callable[[], dt.datetime]) -> None:
@@ -233,14 +234,20 @@ class StudyStore(UsersPart, BlindingPart, WorklistPart, AdjudicationPart, Record
         """A write transaction with its trail; all or nothing. In a study with users it needs one of ``rights`` (none
         named: anybody who signed in); a refused attempt leaves an event and nothing else."""
         with self._write_lock:
-            with transaction(self._engine, write=True) as connection:
-                trail = TrailWriter(connection, user=self.user, utc=_stamp(self._clock()))
-                refusal = self.refusal(connection, tuple(r for r in rights if r))
-                if refusal is None:
-                    yield trail
-                else:
-                    trail.append("access_refused", "study", new={"code": refusal.code, "needs": list(rights)})
-                self._anchor_stale = True
+            try:
+                with transaction(self._engine, write=True) as connection:
+                    trail = TrailWriter(connection, user=self.user, utc=_stamp(self._clock()))
+                    refusal = self.refusal(connection, tuple(r for r in rights if r))
+                    if refusal is None:
+                        trail.guard = None if self.session is None else guard_of(limit_of(connection, self.session.user_id))
+                        yield trail
+                    else:
+                        trail.append("access_refused", "study", new={"code": refusal.code, "needs": list(rights)})
+                    self._anchor_stale = True
+            except StudyRefused as error:
+                if error.code == OTHER_SITE:  # noticed in the middle of the work: that is undone, the attempt is noted
+                    self._append("access_refused", "study", user=self.user, new={"code": error.code, "needs": list(rights)})
+                raise
             if refusal is not None:
                 raise refusal
             self.touch()
@@ -263,7 +270,7 @@ class StudyStore(UsersPart, BlindingPart, WorklistPart, AdjudicationPart, Record
     def get_setting(self, key: str, default: Any = None) -> Any:
         """A stored setting (any JSON value); a blinded user gets the default for what says where or how a subject is
         treated, and for what another reader stated."""
-        if self.blinded and hides_setting(key, self.user):
+        if (self.blinded and hides_setting(key, self.user)) or self.hides_site(key):
             return default
         return self._stored_setting(key, default)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -68,6 +69,7 @@ class TrailWriter:
         self.connection = connection
         self.user = user
         self.utc = utc
+        self.guard: Callable[[sa.Connection, sa.Table, dict[str, Any]], None] | None = None  # refuses a row of another site
         last = connection.exec_driver_sql("SELECT seq, sha256 FROM audit_events ORDER BY seq DESC LIMIT 1").first()
         self.head = AuditHead(last.seq, last.sha256) if last else AuditHead(0, GENESIS)
 
@@ -103,6 +105,8 @@ class TrailWriter:
 
     def insert(self, table: sa.Table, row: dict[str, Any], *, action: str, reason: str | None = None) -> None:
         """Insert a row of an audited table and the event that vouches for it."""
+        if self.guard is not None:
+            self.guard(self.connection, table, row)
         self.connection.execute(_insert_into(table), row)
         stored = self.stored(table, row)
         secret = schema.SECRET_COLUMNS.get(table.name, ())
@@ -123,6 +127,8 @@ class TrailWriter:
         changed = {k: v for k, v in changes.items() if before[k] != v}
         if not changed:
             return False
+        if self.guard is not None:
+            self.guard(self.connection, table, {**before, **changed})
         values = {f"new_{name}": value for name, value in changed.items()} | {f"key_{c.name}": key[c.name] for c in table.primary_key.columns}
         self.connection.execute(_change_of(table, tuple(sorted(changed))), values)
         after = self.stored(table, key)

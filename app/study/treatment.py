@@ -90,13 +90,16 @@ class TreatmentPart:
         if self.blinded:
             return []
         with self._read() as connection:
-            return [rows.plan_run_from(row) for row in connection.execute(query).mappings()]
+            return self.of_site(rows.plan_run_from(row) for row in connection.execute(query).mappings())
 
     def plan_run(self, plan_run_id: str) -> PlanRun:
         """One plan run. Raises ``plan_run_missing``."""
         self._check_may(*SEE_TREATMENT)
         with self._read() as connection:
-            return rows.plan_run_from(_run(connection, plan_run_id))
+            found = self.of_site([rows.plan_run_from(_run(connection, plan_run_id))])
+        if not found:
+            raise StudyRefused("There is no such plan run in this study.", code="plan_run_missing")
+        return found[0]
 
     # -- what was delivered -----------------------------------------------------------------------
 
@@ -120,6 +123,8 @@ class TreatmentPart:
             reason = rules.check_text(reason, "a reason for the change", "reason_missing")
         with self._write("plan") as trail:
             run = rows.plan_run_from(_run(trail.connection, plan_run_id))
+            if not self.of_site([run]):
+                raise StudyRefused("There is no such plan run in this study.", code="plan_run_missing")
             if replaces is not None:
                 _check_replaced(trail.connection, replaces, plan_run_id)
             check_delivered(pairs, run)
@@ -149,7 +154,7 @@ class TreatmentPart:
         if self.blinded:
             return []
         with self._read() as connection:
-            found = [rows.delivery_from(row) for row in connection.execute(query).mappings()]
+            found = self.of_site(rows.delivery_from(row) for row in connection.execute(query).mappings())
         gone = set() if replaced else {d.replaces for d in found}
         return [d for d in found if d.delivery_id not in gone]
 

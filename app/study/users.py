@@ -166,6 +166,10 @@ class UsersPart:
             hashed = hash_password(check_password(password, user_id, row["full_name"]))
             trail.update(schema.users, {"user_id": user_id}, {"password_hash": hashed}, action="password_set")
 
+    def set_site(self, user_id: str, site: str | None, *, reason: str) -> User:
+        """Bind a user to a site, or (None) to none; what a bound user sees and changes is in ``app.study.sites``. Raises ``user_missing``."""
+        return self._change_user(user_id, {"site": (site or "").strip() or None}, "user_site_changed", reason)
+
     def _change_user(self, user_id: str, changes: dict[str, Any], action: str, reason: str) -> User:
         reason = rules.check_text(reason, "a reason for the change", "reason_missing")
         with self._write("users") as trail:
@@ -287,6 +291,8 @@ class UsersPart:
             return
         with self._read() as connection:
             refusal = self.refusal(connection, rights)
+        if refusal is None and rights == ("see_audit",):
+            self.check_whole_study("The audit trail")
         if refusal is not None:
             if rights:  # a look that anybody may have is refused for want of a session only: no attempt to note
                 self._append("access_refused", "study", user=self.user, new={"code": refusal.code, "needs": list(rights)})

@@ -133,7 +133,7 @@ class WorklistPart:
         blinded = self.blinded if self.session is not None and own == self.session.user_id else self._reads_blinded(own)
         with self._read() as connection:
             pictured = {row[0] for row in connection.execute(sa.select(schema.series.c.visit_id).distinct())}
-        shot = self._whole_snapshot()
+        shot = self.site_snapshot(self._whole_snapshot(), own if self._account_roles(own) is not None else None)
         read = pictured | {r.visit_id for r in shot.readings}
         return worklist_of(shot, own, seed=self.order_seed(own), blinded=blinded, read_visits=read, today=today or self._clock().date())
 

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,16 +59,19 @@ def read_key(path: Path | None = None, *, make: bool = True) -> bytes:
 
 
 def key_and_trial(
-    out: Path, *, study: Path | None, key_file: Path | None, subject: str | None, visit: str | None, protocol: str | None = None, site: str | None = None, like: Path | None = None
+    out: Path, *, study: Path | None, key_file: Path | None, subject: str | None, visit: str | None, protocol: str | None = None, site: str | None = None, like: Path | None = None,
+    open_study: Callable[[Path], StudyStore] = StudyStore.open,
 ) -> tuple[bytes, Trial | None]:
     """The key of a study, of a file, or of this computer, and what is said of the trial. The key may not lie in the export.
 
     ``like`` is a folder of earlier copies that the new ones must match: no key is made then, and another key than
-    theirs is refused (``key_missing``, ``key_differs``, ``key_record_missing``)."""
+    theirs is refused (``key_missing``, ``key_differs``, ``key_record_missing``). ``open_study`` opens the study as who is at work: whoever may bring
+    pictures into it may use its key (``sign_in_needed``, ``right_missing``)."""
     if key_file is not None and key_file.resolve().is_relative_to(out.resolve()):
         raise NodusError("The key may not lie inside the export: whoever has it could undo the work.", code="key_refused", hint="Name a file elsewhere.")
     if study is not None:
-        with StudyStore.open(study) as store:
+        with open_study(study) as store:
+            store.require("images")
             key = study_key(store, make=like is None)
             check_same_key(key, like)
             return key, trial_of(store, subject, visit) if subject else None

@@ -22,7 +22,7 @@ def study_key(store: StudyStore, *, make: bool = True) -> bytes:
     """
     text = store.get_setting("uid_key")
     if text is None:
-        if not make or any(store.series(v.visit_id) for s in store.subjects() for v in store.visits(s.subject_id)):
+        if not make or store.holds_pictures():
             raise NodusError(
                 "The study's key is gone: nothing new would match the pictures that are stored already.",
                 code="key_missing", hint="Restore the study from a backup.",

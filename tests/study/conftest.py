@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import pytest
 
 from app.study import users
 from app.study.store import StudyStore
-from tests.conftest import skip_or_fail
 from tests.study.builders import CaseBuilder
 
 # Modules whose tests say the same of both databases. A test that opens the SQLite file itself is marked so.
-ON_BOTH = ("test_store", "test_readings", "test_treatment", "test_users", "test_signing", "test_blinding", "test_adjudication", "test_stateful", "test_tampering", "test_backup")
+ON_BOTH = ("test_store", "test_sites", "test_readings", "test_treatment", "test_users", "test_signing", "test_blinding", "test_adjudication", "test_stateful", "test_tampering", "test_backup")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -29,18 +27,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def backend(request: pytest.FixtureRequest) -> str:
     """Which database: ``sqlite`` or ``postgresql``."""
     return request.param
-
-
-@pytest.fixture(scope="session")
-def server():
-    """A PostgreSQL server for this run of the tests."""
-    from tests.study.server import Server, program
-
-    if os.name != "posix" or program("initdb") is None or program("postgres") is None:
-        skip_or_fail("PostgreSQL is not installed")
-    started = Server()
-    yield started
-    started.stop()
 
 
 @pytest.fixture
