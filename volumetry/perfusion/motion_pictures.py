@@ -16,6 +16,7 @@ from volumetry.perfusion.motion_field import at_places
 
 CHUNK = 64
 _GREY = np.arange(256, dtype=np.float32)
+_GREY.setflags(write=False)  # as the loop's table: one compiled form serves both
 Report = Callable[[str, float], None]
 
 
@@ -30,7 +31,7 @@ def _matching(loop: ContrastLoop, motion: Motion) -> None:
 
 def _drawn(loop: ContrastLoop, tissue: bool) -> np.ndarray:
     shape = loop.levels.shape[1:]
-    return np.zeros(shape, bool) if tissue or loop.drawn is None else loop.drawn
+    return np.zeros(shape, bool) if tissue or loop.drawn is None else np.array(loop.drawn)
 
 
 def _pane(loop: ContrastLoop, tissue: bool) -> np.ndarray:
@@ -50,7 +51,7 @@ def resample_frame(loop: ContrastLoop, motion: Motion, frame: int, *, tissue: bo
     _matching(loop, motion)
     out = np.empty(loop.levels.shape[1:], np.float32)
     table = _GREY if tissue else loop.power_table
-    level = np.ascontiguousarray(_pane(loop, tissue)[frame])
+    level = np.array(_pane(loop, tissue)[frame], order="C")
     kernels.resample(level, _drawn(loop, tissue), table, motion.matrices[frame], _fields(motion, np.array([frame]))[0], out)
     return out
 
@@ -67,7 +68,7 @@ def moved_points(points_px: np.ndarray, motion: Motion, frame: int, shape: tuple
 
 def moved_mask(mask: np.ndarray, motion: Motion, frame: int) -> np.ndarray:
     """A mask of the reference frame (bool ``[row, column]``) as it lies in a frame: bool, nearest pixel."""
-    mask = np.ascontiguousarray(mask, bool)
+    mask = np.array(mask, bool, order="C")
     matrix = motion.matrices[frame]
     inverse = np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))[:2]
     out = np.empty(mask.shape, bool)
@@ -129,8 +130,7 @@ def warm_up() -> None:
     y, x = np.mgrid[:64, :64]
     frames = np.stack([120 + 60 * np.sin(0.7 * (x + k)) * np.cos(0.5 * y + 0.1 * k) for k in range(12)]).astype(np.uint8)
     loop = ContrastLoop(frames, frames.copy(), np.arange(12.0), 60.0, (0.4, 0.4))
-    for nonrigid in (False, True):
-        motion = estimate_motion(loop, nonrigid=nonrigid)
+    motion = estimate_motion(loop, nonrigid=True)
     mean_power(loop, motion)
     resample_frame(loop, motion, 0)
     moved_mask(np.ones((64, 64), bool), motion, 0)
