@@ -12,6 +12,7 @@ from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
 from volumetry.perfusion.motion import Motion
 
 MANY_CLIPPED_PCT = 5.0  # at the brightest tenth of the frames; more than this bends the peak visibly
+DARK_SHARE = 0.02  # of the curve's range above its darkest: frames without contrast
 LEAST_SEEN = 0.5  # a frame that shows less of the region than this does not speak for it
 SMALL_REGION_PIXELS = 50
 CHUNK_FRAMES = 64
@@ -43,6 +44,7 @@ class TimeIntensityCurve:
     ``high_pct`` which share lies at the black and white end of the display, where power is only a bound.
     ``pattern_pct``: relative standard error (%) of the height that stays the same in all frames, because a region
     holds few speckles; it is not seen in the curve's own scatter. None where it could not be worked out.
+    ``dark_pattern_pct``: the same for what is there without contrast (tissue that leaks into the pane).
     ``flash_times_s``: times of the loop's flashes, after which bubbles flow in anew.
     """
 
@@ -54,6 +56,7 @@ class TimeIntensityCurve:
     high_pct: np.ndarray
     frames: np.ndarray
     pattern_pct: float | None = None
+    dark_pattern_pct: float | None = None
     flash_times_s: tuple[float, ...] = ()
     facts: AcquisitionFacts = field(default_factory=AcquisitionFacts)
     findings: tuple[Finding, ...] = ()
@@ -126,8 +129,11 @@ def region_curve(loop: ContrastLoop, mask: np.ndarray, motion: Motion | None = N
     if facts.depth_mm is None and loop.mm_per_pixel is not None:
         facts = replace(facts, depth_mm=float(ys.mean() * loop.mm_per_pixel[1]), lateral_mm=float((xs.mean() - (loop.shape[1] - 1) / 2) * loop.mm_per_pixel[0]))
     chosen = frames[keep]
+    dark = chosen[power < np.quantile(power, 0.05) + DARK_SHARE * np.ptp(power)]
+    seen_dark = np.zeros_like(seen)
+    region_over_time(loop.levels, loop.power_table, dark, np.arange(dark.size) % 2, *arrays, ys, xs, np.zeros((dark.size, 5)), seen_dark)
     return TimeIntensityCurve(
-        loop.times_s[chosen].copy(), power, sd, count.astype(np.int64), low, high, chosen, pattern_pct(ys, xs, seen),
+        loop.times_s[chosen].copy(), power, sd, count.astype(np.int64), low, high, chosen, pattern_pct(ys, xs, seen), pattern_pct(ys, xs, seen_dark),
         tuple(float(loop.times_s[n]) for n in sorted(loop.flash_frames)), facts, tuple(findings),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import gammaincinv, ndtri
 from scipy.stats import qmc
 from scipy.stats import t as student
 
@@ -27,7 +28,7 @@ LEVEL = 0.95
 DRAWS = 1024
 ROUNDS = 4  # of weights
 STEPS = 200
-REFILL_S = 15.0  # after a flash; at a slow 0.2/s of tissue 95 % of the bubbles are back
+REFILL_S = 20.0  # after a flash; at a slow 0.2/s of tissue 98 % of the bubbles are back
 NARROWEST_SKEW = {0: 0.03, 1: 0.03}
 WIDEST_SKEW = {0: 2.5, 1: 1.0}  # a gamma variate with alpha below 1 starts with an infinite slope
 
@@ -57,6 +58,7 @@ class CurveFit:
     height_factors: np.ndarray | None = None
     freedom: float = np.inf
     pattern: float = 0.0
+    dark_pattern: float = 0.0
 
     def value(self, times_s: np.ndarray) -> np.ndarray:
         """Fitted power at ``times_s``. Raises ``NodusError`` (``no_fit``) where there is no fit."""
@@ -65,7 +67,7 @@ class CurveFit:
     def band(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """95 % band (low, high) of the curve itself, point by point, at ``times_s``. Raises ``NodusError`` (``no_fit``)."""
         value, gradient = self.model.value_and_gradient_of_shape(times_s, self._shape())
-        variance = np.einsum("ni,ij,nj->n", gradient, self.covariance, gradient) + (self.pattern * value) ** 2
+        variance = np.einsum("ni,ij,nj->n", gradient, self.covariance, gradient) + (self.pattern * (value - self.shape[0])) ** 2 + (self.dark_pattern * self.shape[0]) ** 2
         half = float(student.ppf(0.5 + LEVEL / 2, self.freedom)) * np.sqrt(np.maximum(variance, 0.0))
         return value - half, value + half
 
@@ -123,20 +125,23 @@ def fit_curve(curve: TimeIntensityCurve, model: str | PerfusionModel = "lognorma
     value = model.value_of_shape(times, shape)
     r_squared = 1.0 - float(((power - value) ** 2).sum() / ((power - power.mean()) ** 2).sum())
     pattern = (curve.pattern_pct or 0.0) / 100.0
-    draws, factors = _draw(shape, errors, *found.bounds(spread), pattern)
-    judgement = judge(model, curve, shape, found.rivals * scale, draws, found.at_bound, found.ended, found.gain, errors, r_squared)
+    dark = (curve.dark_pattern_pct or 0.0) / 100.0
+    draws, factors = _draw(shape, errors, *found.bounds(spread), pattern, dark)
+    if start_between is not None:
+        draws = _spread_start(draws, start_between)
+    judgement = judge(model, curve, shape, found.rivals * scale, draws, found.at_bound, found.ended, found.gain, errors, r_squared, start_between is not None)
     if judgement.refused:
         return _nothing(model, curve, *judgement.findings, r_squared=r_squared)
-    return _fit_of(model, curve, shape, errors, draws, factors, pattern, judgement, r_squared)
+    return _fit_of(model, curve, shape, errors, draws, factors, (pattern, dark), judgement, r_squared)
 
 
-def _fit_of(model, curve, shape, errors: FitErrors, draws, factors, pattern: float, judgement: Judgement, r_squared: float) -> CurveFit:
+def _fit_of(model, curve, shape, errors: FitErrors, draws, factors, patterns: tuple[float, float], judgement: Judgement, r_squared: float) -> CurveFit:
     tail = 100 * (1 - LEVEL) / 2
     named, named_draws = model.parameters(shape), model.parameters(draws)
     parameters, intervals, derived, derived_intervals = {}, {}, {}, {}
     for n, name in enumerate(model.parameter_names):
         known = name not in judgement.unknown and np.isfinite(named[n])
-        grows = factors if name in ("baseline", "auc", "a") else 1.0
+        grows = factors if name in ("auc", "a") else 1.0
         parameters[name] = float(named[n]) if known else None
         intervals[name] = _interval(named_draws[:, n] * grows, tail) if known else None
     values, value_draws = model.derived_of_shape(shape), model.derived_of_shape(draws)
@@ -153,7 +158,7 @@ def _fit_of(model, curve, shape, errors: FitErrors, draws, factors, pattern: flo
     findings = (*curve.findings, *judgement.findings)
     return CurveFit(
         model, parameters, intervals, derived, derived_intervals, reasons, r_squared, findings, True,
-        shape, errors.covariance, draws, factors, errors.freedom, pattern,
+        shape, errors.covariance, draws, factors, errors.freedom, *patterns,
     )  # fmt: skip
 
 
@@ -227,7 +232,7 @@ def best_fit(model: PerfusionModel, times: np.ndarray, power: np.ndarray, start_
     """Fit in units of the curve's height; see ``fit_curve``."""
     low, high = bounds_of(model, times, power)
     if start_between is not None:
-        low[2], high[2] = start_between
+        low[2] = high[2] = sum(start_between) / 2  # the frames do not say where between; ``_spread_start`` adds that
     smooth = _smooth(power, max(3, power.size // 40))
     weight = 1 / (smooth**2 + 0.01)
     ends = []
@@ -255,8 +260,7 @@ def best_fit(model: PerfusionModel, times: np.ndarray, power: np.ndarray, start_
         shape, ended, own = best, how_best, best_cost
     value, gradient = model.value_and_gradient_of_shape(times, shape)
     variance, _ = variance_of(power - value, value, shape[1])
-    known_start = 2 if start_between is not None else -1
-    at_bound = tuple(n for n in range(5) if n != known_start and low[n] < high[n] and (shape[n] <= low[n] or shape[n] >= high[n]))
+    at_bound = tuple(n for n in range(5) if low[n] < high[n] and (shape[n] <= low[n] or shape[n] >= high[n]))
     free = np.array([low[n] < shape[n] < high[n] for n in range(5)])
     errors = errors_of(gradient, power - value, variance, weight, free)
     middle = float((weight * power).sum() / weight.sum())
@@ -315,12 +319,12 @@ def _smooth(power: np.ndarray, width: int) -> np.ndarray:
     return np.convolve(padded, np.full(width, 1.0 / width), mode="valid")
 
 
-def _draw(shape: np.ndarray, errors: FitErrors, low: np.ndarray, high: np.ndarray, pattern: float) -> tuple[np.ndarray, np.ndarray]:
+def _draw(shape: np.ndarray, errors: FitErrors, low: np.ndarray, high: np.ndarray, pattern: float, dark: float) -> tuple[np.ndarray, np.ndarray]:
     """Shapes that the data allow (n, 5), and factors (n,) for the height from the standing pattern. The same numbers
     come out each time: the points are those of a fixed Sobol sequence. Positive numbers are drawn by logarithm."""
-    points = qmc.Sobol(7, seed=20100607).random(DRAWS)
-    normal = student.ppf(points[:, :6], 1e9)
-    wide = np.sqrt(errors.freedom / np.maximum(_chi_square(points[:, 6], errors.freedom), 1e-12)) if np.isfinite(errors.freedom) else 1.0
+    points = qmc.Sobol(8, seed=20100607).random(DRAWS)
+    normal = ndtri(points[:, :7])
+    wide = np.sqrt(errors.freedom / np.maximum(_chi_square(points[:, 7], errors.freedom), 1e-12)) if np.isfinite(errors.freedom) else 1.0
     logs = np.array([False, True, False, True, True]) & (shape > 0)
     slope = np.where(logs, 1 / np.where(logs, shape, 1.0), 1.0)
     covariance = errors.covariance * np.outer(slope, slope)
@@ -328,10 +332,17 @@ def _draw(shape: np.ndarray, errors: FitErrors, low: np.ndarray, high: np.ndarra
     moves = (normal[:, :5] * np.sqrt(np.maximum(values, 0.0))) @ vectors.T * np.reshape(wide, (-1, 1))
     moves = np.where(logs, np.clip(moves, -20, 20), moves)
     drawn = np.where(logs, shape * np.exp(np.where(logs, moves, 0.0)), shape + moves)
+    drawn[:, 0] += dark * shape[0] * normal[:, 6]
     return np.clip(drawn, low, high), np.exp(pattern * normal[:, 5])
 
 
-def _chi_square(share: np.ndarray, freedom: float) -> np.ndarray:
-    from scipy.special import gammaincinv
+def _spread_start(draws: np.ndarray, between: tuple[float, float]) -> np.ndarray:
+    """Replenishments whose start lies anywhere ``between``: the same curve where there are frames, another height above
+    another baseline."""
+    start = between[0] + (between[1] - between[0]) * (np.random.default_rng(7).permutation(len(draws)) + 0.5) / len(draws)
+    height = draws[:, 1] * np.exp(-draws[:, 3] * (start - draws[:, 2]))
+    return np.stack([draws[:, 0] + draws[:, 1] - height, height, start, draws[:, 3], draws[:, 4]], axis=1)
 
+
+def _chi_square(share: np.ndarray, freedom: float) -> np.ndarray:
     return 2 * gammaincinv(freedom / 2, np.clip(share, 1e-9, 1 - 1e-9))

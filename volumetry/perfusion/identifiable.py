@@ -48,10 +48,10 @@ class Judgement:
 
 def judge(
     model: PerfusionModel, curve: TimeIntensityCurve, shape: np.ndarray, rivals: np.ndarray, draws: np.ndarray,
-    at_bound: tuple[int, ...], ended: int, gain: float, errors: FitErrors, r_squared: float,
+    at_bound: tuple[int, ...], ended: int, gain: float, errors: FitErrors, r_squared: float, start_known: bool = False,
 ) -> Judgement:  # fmt: skip
     """Judge one fit. ``shape`` (5,), ``rivals`` and ``draws`` (n, 5) as in ``fit``; ``gain`` the share of the weighted
-    scatter that the curve explains."""
+    scatter that the curve explains; ``start_known``: a replenishment starts at a flash of the loop."""
     out = Judgement()
     error = float(np.sqrt(max(errors.covariance[1, 1], 0.0)))
     height_unknown = 1 in at_bound and shape[1] <= 0
@@ -68,7 +68,7 @@ def judge(
     if model.has_peak:
         _judge_bolus(out, model, curve, shape, values, at_bound, every)
     else:
-        _judge_replenishment(out, curve, shape, at_bound, every)
+        _judge_replenishment(out, curve, shape, at_bound, every, start_known)
     if ended == kernels.STEPS_USED_UP:
         out.say("fit_not_converged", "The fit did not settle to its last digit: the data leave one direction open.")
     _judge_rivals(out, model, values, rivals)
@@ -116,7 +116,7 @@ def _judge_bolus(out: Judgement, model: PerfusionModel, curve: TimeIntensityCurv
         out.say("gap_in_times", f"Frames are missing for {gap:.1f} s around the rise; the values that depend on it are less sure than their intervals say.")
 
 
-def _judge_replenishment(out: Judgement, curve: TimeIntensityCurve, shape, at_bound, every) -> None:
+def _judge_replenishment(out: Judgement, curve: TimeIntensityCurve, shape, at_bound, every, start_known: bool) -> None:
     times = curve.times_s
     if {1, 2, 3} & set(at_bound):
         out.say("fit_at_bound", "The fitted curve runs to the edge of what is looked for: these frames do not decide it.", every)
@@ -124,7 +124,7 @@ def _judge_replenishment(out: Judgement, curve: TimeIntensityCurve, shape, at_bo
     reached = 1 - float(np.exp(-shape[3] * (times[-1] - shape[2])))
     if reached < SEEN_FALL:
         out.say("plateau_not_seen", f"The loop ends at {100 * reached:.0f} % of the refilling; plateau and rate are not given, their product is.", ("a", "beta_per_s", "peak", "rise_time_s", "mtt_s", "wi_auc"))
-    if times[0] > shape[2]:
+    if times[0] > shape[2] and not start_known:
         out.say("arrival_not_seen", "The loop starts after the refilling began: start and baseline are not given.", ("t0_s", "arrival_s", "baseline"))
 
 
