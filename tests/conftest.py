@@ -37,6 +37,18 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def server():
+    """A PostgreSQL server for this run of the tests."""
+    from tests.study.server import Server, program
+
+    if os.name != "posix" or program("initdb") is None or program("postgres") is None:
+        skip_or_fail("PostgreSQL is not installed")
+    started = Server()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
 def demo_case(tmp_path_factory):
     """The whole demonstration case on disk, made once for all processes of a run. Read only.
 
