@@ -133,10 +133,14 @@ def _reading_forms(snapshot: StudySnapshot, mapping: EdcMapping, accepted: Colle
 
 def _treatment_forms(snapshot: StudySnapshot, mapping: EdcMapping) -> list[Filled]:
     repeats = event_repeats(snapshot, mapping)
+    # Sessions that the mapping gives no event of their own share one: there plans are numbered through, in the order of their first records.
+    places: dict[tuple[str, str | None], dict[str, int]] = {}
     out = []
     for row in treatment_rows(snapshot):
         event = mapping.event_of_session(row["session"], row["visit"])
         repeat = repeats.get(row["visit_id"], 1) if event.repeating else None
+        plans = places.setdefault((row["subject"], row["session"] if row["session"] in mapping.sessions else None), {})
+        instance = 100 * plans.setdefault(row["plan_run_id"], len(plans)) + int(row["pair_key"].rpartition(":")[2])
         who, when = row["entered_by"], row["entered_utc"]
-        out.append(Filled(row["subject"], event, repeat, "treatment", row["instance"], row["pair_key"], 1, True, row, who, when, None, None, None, row["reason"]))
+        out.append(Filled(row["subject"], event, repeat, "treatment", instance, row["pair_key"], 1, True, row, who, when, None, None, None, row["reason"]))
     return out

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from app.edc.forms import filled_forms
 from app.edc.mapping import load_mapping, mapping_from
 from app.edc.sdtm import datasets
 from app.edc.treatment_rows import treatment_rows
@@ -196,6 +197,43 @@ def test_that_a_correction_of_a_delivery_keeps_the_pairs_identity(tmp_path: Path
     assert [r["delivered_pulses"] for r in rows] == [70, 0, 90, 0]
     assert [r["aborted"] for r in rows] == [False, None, False, None]  # of the second pair nothing was recorded
     assert [r["complete"] for r in rows] == [False, False, True, False]
+
+
+def test_that_sessions_that_share_an_event_share_its_numbers(tmp_path: Path) -> None:
+    with StudyStore.create(tmp_path / "s", protocol="latc-neoadjuvant", user="tester", clock=Clock()) as store:
+        case = CaseBuilder(store)
+        case.lock("Baseline")
+        for session in ("day0", "salvage", None):
+            run = store.save_plan_run(PLAN, subject_id="S-001", node_id=case.node.node_id, session=session)
+            store.add_delivery(run.plan_run_id, (DeliveredPair("E1", "E2", 90, 2250.0),), entered_by="Dr One")
+        mapping = load_mapping("latc-neoadjuvant")
+        assert not mapping.sessions
+        forms = [f for f in filled_forms(store.snapshot(), mapping) if f.form == "treatment"]
+        assert [f.instance for f in forms] == [1, 2, 101, 102, 201, 202]
+        assert len({f.place for f in forms}) == len(forms)
+        assert export_study(store, "redcap", tmp_path / "out")["readings"] == 1
+
+
+def test_that_what_a_check_refuses_leaves_nothing_behind(whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Path] = []
+
+    def refuse_the_second(path: Path, *_more, **_named) -> None:
+        looked.append(path)
+        if len(looked) == 2:
+            assert all(p.is_file() for p in looked)
+            raise StudyRefused("no", code="export_invalid")
+
+    monkeypatch.setattr("app.edc.odm_write.check_file", refuse_the_second)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "snapshot.xml").write_bytes(b"of an earlier export")
+    with StudyStore.open(whole.folder) as store:
+        for out in ("there", "new/deep"):
+            looked.clear()
+            with pytest.raises(StudyRefused) as caught:
+                export_study(store, "odm-2.0", tmp_path / out)
+            assert caught.value.code == "export_invalid"
+    assert bytes_of(tmp_path / "there") == {"snapshot.xml": b"of an earlier export"}
+    assert not (tmp_path / "new").exists()
 
 
 def test_that_every_shipped_trial_exports(tmp_path: Path) -> None:
