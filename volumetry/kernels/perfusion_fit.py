@@ -164,10 +164,11 @@ def fit_bounded(kind, times, power, weight, p, low, high, most_steps, tolerance)
         moved = max(moved, abs(trial[2] - p[2]) / time_scale, abs(trial[3] - p[3]) / p[3], abs(trial[4] - p[4]))
         new = normal_equations(kind, times, power, weight, trial, trial_a, trial_b)
         if new <= cost:
-            p[:] = trial
             cost = new
-            a, trial_a = trial_a, a
-            b, trial_b = trial_b, b
+            for i in range(5):
+                p[i], b[i] = trial[i], trial_b[i]
+                for j in range(i + 1):
+                    a[i, j] = trial_a[i, j]
             damping = max(damping * 0.1, 1e-12)
             if moved <= tolerance:
                 return cost, n + 1, CONVERGED

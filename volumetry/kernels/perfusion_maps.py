@@ -148,9 +148,10 @@ def fit_pixel(kind, times, power, seen, low, high, least_share, most_steps, tole
         quick_shape(kind, times, trial, work, ints)
         new = quick_equations(power, weight, trial, work, trial_a, trial_b)
         if new <= cost:
-            p[:] = trial
-            b[:] = trial_b
-            a[:, :] = trial_a
+            for i in range(5):
+                p[i], b[i] = trial[i], trial_b[i]
+                for j in range(i + 1):
+                    a[i, j] = trial_a[i, j]
             cost = new
             damping = max(damping * 0.1, 1e-10)
             if moved <= tolerance:
@@ -193,7 +194,9 @@ def fit_band(kind, times, total, count, mask, row, shapes, curves, first_weight,
                 continue
             n = 0
             if gaps:
-                own[:, :] = curves
+                for k in range(curves.shape[0]):
+                    for i in range(depth):
+                        own[k, i] = curves[k, i]
                 gaps = False
             smallest, largest, mean = np.inf, -np.inf, 0.0
             for i in range(depth):

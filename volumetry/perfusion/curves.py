@@ -89,7 +89,11 @@ def motion_arrays(loop: ContrastLoop, motion: Motion) -> tuple:
     has_field, has_drawn = motion.field is not None, loop.drawn is not None
     displacement = np.ascontiguousarray(motion.field, dtype=np.float32) if has_field else np.zeros((1, 2, 2, 2), np.float32)
     drawn = np.ascontiguousarray(loop.drawn) if has_drawn else np.zeros((1, 1), np.bool_)
-    return np.ascontiguousarray(motion.matrices, dtype=np.float64), displacement, has_field, drawn, has_drawn
+    matrices = np.ascontiguousarray(motion.matrices, dtype=np.float64)
+    arrays = [a.view() for a in (matrices, displacement, drawn)]
+    for array in arrays:  # read-only in every case, so that the kernels are compiled once
+        array.setflags(write=False)
+    return arrays[0], arrays[1], has_field, arrays[2], has_drawn
 
 
 def region_curve(loop: ContrastLoop, mask: np.ndarray, motion: Motion | None = None, *, facts: AcquisitionFacts | None = None, progress=None) -> TimeIntensityCurve:

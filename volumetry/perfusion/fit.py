@@ -111,7 +111,7 @@ def fit_curve(curve: TimeIntensityCurve, model: str | PerfusionModel = "lognorma
     """
     model = model_named(model)
     curve, start_between = frames_for(model, curve)
-    times, power = np.ascontiguousarray(curve.times_s), np.ascontiguousarray(curve.power)
+    times, power = np.array(curve.times_s, dtype=np.float64), np.array(curve.power, dtype=np.float64)
     if times.size < LEAST_FRAMES or not np.isfinite(power).all() or times[-1] <= times[0]:
         return _nothing(model, curve, Finding("too_few_frames", f"The curve has {times.size} frames; a fit needs at least {LEAST_FRAMES} with a value.", "serious"))
     spread = float(np.ptp(power))

@@ -39,11 +39,11 @@ class Judgement:
     findings: list[Finding] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
 
-    def say(self, code: str, message: str, names=(), severity="warning") -> None:
+    def say(self, finding: Finding, names=()) -> None:
         """A finding, and the values that it takes away."""
-        self.findings.append(Finding(code, message, severity))
+        self.findings.append(finding)
         for name in names:
-            self.unknown.setdefault(name, code)
+            self.unknown.setdefault(name, finding.code)
 
 
 def judge(
@@ -57,11 +57,11 @@ def judge(
     height_unknown = 1 in at_bound and shape[1] <= 0
     if height_unknown or shape[1] <= 0 or gain <= _gain_of_chance(curve.times_s.size, errors):
         out.refused = True
-        out.say("no_enhancement", "No enhancement stands out of the scatter of this curve.")
+        out.say(Finding("no_enhancement", "No enhancement stands out of the scatter of this curve."))
         return out
     if not np.isfinite(shape).all() or not np.isfinite(errors.covariance).all() or (ended == kernels.NO_WAY_DOWN and gain < 0.01):
         out.refused = True
-        out.say("fit_not_converged", "The fit did not settle; no numbers are given.", severity="serious")
+        out.say(Finding("fit_not_converged", "The fit did not settle; no numbers are given.", "serious"))
         return out
     every = (*model.parameter_names, *(d.name for d in DERIVED))
     values = model.derived_of_shape(shape)
@@ -70,11 +70,11 @@ def judge(
     else:
         _judge_replenishment(out, curve, shape, at_bound, every, start_known)
     if ended == kernels.STEPS_USED_UP:
-        out.say("fit_not_converged", "The fit did not settle to its last digit: the data leave one direction open.")
+        out.say(Finding("fit_not_converged", "The fit did not settle to its last digit: the data leave one direction open."))
     _judge_rivals(out, model, values, rivals)
     _judge_widths(out, model, values, draws, error, shape)
     if r_squared < LOW_R_SQUARED:
-        out.say("low_r_squared", f"The model explains only {100 * max(r_squared, 0):.0f} % of this curve's variance; look at the curve before using its numbers.")
+        out.say(Finding("low_r_squared", f"The model explains only {100 * max(r_squared, 0):.0f} % of this curve's variance; look at the curve before using its numbers."))
     return out
 
 
@@ -90,42 +90,42 @@ def _judge_bolus(out: Judgement, model: PerfusionModel, curve: TimeIntensityCurv
     arrival, peak, rise = (float(values[n]) for n in ("arrival_s", "ttp_s", "rise_time_s"))
     step = float(np.median(np.diff(times)))
     if 2 in at_bound or 3 in at_bound or 1 in at_bound:
-        out.say("fit_at_bound", "The fitted curve runs to the edge of what is looked for: these frames do not decide it.", every)
+        out.say(Finding("fit_at_bound", "The fitted curve runs to the edge of what is looked for: these frames do not decide it."), every)
     elif 4 in at_bound:
-        out.say("fit_at_bound", "The skewness of the curve is at the edge of what is looked for; onset and shape parameters are not given.", SHAPE_OF[model.kind], "info")
+        out.say(Finding("fit_at_bound", "The skewness of the curve is at the edge of what is looked for; onset and shape parameters are not given.", "info"), SHAPE_OF[model.kind])
     if not first + step < peak < last - step:
         side = "before the first" if peak <= first + step else "after the last"
-        out.say("peak_not_seen", f"The peak lies {side} frame: nothing that depends on it is given.", [n for n in every if n != "arrival_s"])
+        out.say(Finding("peak_not_seen", f"The peak lies {side} frame: nothing that depends on it is given."), [n for n in every if n != "arrival_s"])
         if peak <= first + step:
             out.unknown["arrival_s"] = "peak_not_seen"
         return
     if first > arrival + 0.25 * rise:
-        out.say("arrival_not_seen", "The loop starts after the contrast agent arrived: rise time, wash-in and what lies above a baseline are not given.", (*BEFORE_PEAK, "auc", "mtt_s"))
+        out.say(Finding("arrival_not_seen", "The loop starts after the contrast agent arrived: rise time, wash-in and what lies above a baseline are not given."), (*BEFORE_PEAK, "auc", "mtt_s"))
     else:
         on_rise = int(((times >= arrival) & (times <= peak)).sum())
         if on_rise < LEAST_ON_RISE:
-            out.say("few_frames_on_rise", f"Only {on_rise} frames lie between arrival and peak; the rise is not given.", BEFORE_PEAK[:4])
+            out.say(Finding("few_frames_on_rise", f"Only {on_rise} frames lie between arrival and peak; the rise is not given."), BEFORE_PEAK[:4])
         elif on_rise < FEW_ON_RISE:
-            out.say("few_frames_on_rise", f"Only {on_rise} frames lie between arrival and peak; the rise is coarse.")
+            out.say(Finding("few_frames_on_rise", f"Only {on_rise} frames lie between arrival and peak; the rise is coarse."))
     end = (float(model.value_of_shape(times[-1:], shape)[0]) - shape[0]) / shape[1]
     if end > SEEN_FALL:
-        out.say("wash_out_not_seen", f"At the end of the loop the signal is still {100 * end:.0f} % of its peak: wash-out, areas and transit time are not given.", AFTER_PEAK)
+        out.say(Finding("wash_out_not_seen", f"At the end of the loop the signal is still {100 * end:.0f} % of its peak: wash-out, areas and transit time are not given."), AFTER_PEAK)
     bends = np.concatenate([[max(arrival - rise, first)], times[(times > arrival - rise) & (times < peak + rise)], [min(peak + rise, last)]])
     gap = float(np.diff(bends).max())
     if gap > 0.5 * rise and gap > 3 * step:
-        out.say("gap_in_times", f"Frames are missing for {gap:.1f} s around the rise; the values that depend on it are less sure than their intervals say.")
+        out.say(Finding("gap_in_times", f"Frames are missing for {gap:.1f} s around the rise; the values that depend on it are less sure than their intervals say."))
 
 
 def _judge_replenishment(out: Judgement, curve: TimeIntensityCurve, shape, at_bound, every, start_known: bool) -> None:
     times = curve.times_s
     if {1, 2, 3} & set(at_bound):
-        out.say("fit_at_bound", "The fitted curve runs to the edge of what is looked for: these frames do not decide it.", every)
+        out.say(Finding("fit_at_bound", "The fitted curve runs to the edge of what is looked for: these frames do not decide it."), every)
         return
     reached = 1 - float(np.exp(-shape[3] * (times[-1] - shape[2])))
     if reached < SEEN_FALL:
-        out.say("plateau_not_seen", f"The loop ends at {100 * reached:.0f} % of the refilling; plateau and rate are not given, their product is.", ("a", "beta_per_s", "peak", "rise_time_s", "mtt_s", "wi_auc"))
+        out.say(Finding("plateau_not_seen", f"The loop ends at {100 * reached:.0f} % of the refilling; plateau and rate are not given, their product is."), ("a", "beta_per_s", "peak", "rise_time_s", "mtt_s", "wi_auc"))
     if times[0] > shape[2] and not start_known:
-        out.say("arrival_not_seen", "The loop starts after the refilling began: start and baseline are not given.", ("t0_s", "arrival_s", "baseline"))
+        out.say(Finding("arrival_not_seen", "The loop starts after the refilling began: start and baseline are not given."), ("t0_s", "arrival_s", "baseline"))
 
 
 def _judge_rivals(out: Judgement, model: PerfusionModel, values, rivals: np.ndarray) -> None:
@@ -134,7 +134,7 @@ def _judge_rivals(out: Judgement, model: PerfusionModel, values, rivals: np.ndar
     others = model.derived_of_shape(rivals)
     scale = float(values["rise_time_s"])
     if float(np.nanmax(np.abs(others["rise_time_s"] - scale))) > 0.5 * scale:
-        out.say("ambiguous_fit", "A clearly different curve fits these frames as well; rise and arrival are not given.", BEFORE_PEAK[:4])
+        out.say(Finding("ambiguous_fit", "A clearly different curve fits these frames as well; rise and arrival are not given."), BEFORE_PEAK[:4])
 
 
 def _judge_widths(out: Judgement, model: PerfusionModel, values, draws: np.ndarray, error: float, shape) -> None:
@@ -162,6 +162,6 @@ def _judge_widths(out: Judgement, model: PerfusionModel, values, draws: np.ndarr
             out.unknown[name] = "not_identified"
             open_ones.append(name)
     if lost:
-        out.say("not_identified", f"These frames do not decide {', '.join(lost)}: the interval is wider than half of the value.")
+        out.say(Finding("not_identified", f"These frames do not decide {', '.join(lost)}: the interval is wider than half of the value."))
     elif open_ones:
-        out.say("not_identified", f"The model's own numbers {', '.join(open_ones)} are open; what is read off the curve is not.", severity="info")
+        out.say(Finding("not_identified", f"The model's own numbers {', '.join(open_ones)} are open; what is read off the curve is not.", "info"))

@@ -119,9 +119,9 @@ class PerfusionModel:
 
     def value_and_gradient_of_shape(self, times_s: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Power (n,) and its gradient (n, 5) along the shape."""
-        times = np.ascontiguousarray(times_s, dtype=np.float64)
+        times = np.array(times_s, dtype=np.float64)  # copies: the kernel is compiled once, for arrays that may be written
         value, gradient = np.empty(times.size), np.empty((times.size, 5))
-        kernels.curve_and_gradient(self.kind, times, np.ascontiguousarray(shape, dtype=np.float64), value, gradient)
+        kernels.curve_and_gradient(self.kind, times, np.array(shape, dtype=np.float64), value, gradient)
         return value, gradient
 
     def gradient(self, times_s: np.ndarray, parameters: np.ndarray | Mapping[str, float]) -> np.ndarray:

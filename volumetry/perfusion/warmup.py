@@ -9,11 +9,12 @@ from volumetry.perfusion.curves import region_curve
 from volumetry.perfusion.fit import fit_curve
 from volumetry.perfusion.linearise import GREY, ColourMap, undo_colour_map
 from volumetry.perfusion.loop import ContrastLoop
+from volumetry.perfusion.maps import parameter_maps
 from volumetry.perfusion.motion import estimate_motion
 
 
 def warm_up() -> None:
-    """Compile or load the kernels from a file's colours to a fitted curve, so that the first loop does not wait."""
+    """Compile or load the kernels from a file's colours to fitted curves and maps, so that the first loop does not wait."""
     table = np.stack([np.arange(256), np.arange(256) // 2, np.arange(256) // 4], axis=1).astype(np.uint8)
     picture = table[np.arange(64).reshape(8, 8)]
     undone = undo_colour_map(picture, ColourMap(table))
@@ -31,3 +32,4 @@ def warm_up() -> None:
     mask[20:44, 20:44] = True
     for model in ("lognormal", "gamma_variate", "replenishment"):
         fit_curve(region_curve(loop, mask, motion), model)
+    parameter_maps(loop, motion, mask, threads=1)
