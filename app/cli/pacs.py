@@ -165,10 +165,11 @@ def run_get(args) -> int:
         rows = [{"series_uid": r.series_uid, "folder": str(r.folder), "instances": r.instances, "fetched": r.fetched, "already_there": r.already_there} for r in done]
         emit({"series": rows}, as_json=args.json, human=f"{sum(r.instances for r in done)} pictures of {len(done)} series in {args.out} ({sum(r.fetched for r in done)} fetched now)")
         return 0
-    from app.cli.signing_in import sign_in
+    from app.cli.signing_in import need, sign_in
     from app.study.store import StudyStore
 
     with sign_in(StudyStore.open(args.study)) as store:
+        need(store, "images")
         result = retrieve_into_study(store, args.subject, args.visit, peer, wanted, context, confirmed=confirmations(args), confirm_all=args.confirm_all)
     pacs_receive.emit_import(args, result)
     return 0

@@ -96,12 +96,13 @@ def run_received(args) -> int:
 
 def run_import_received(args) -> int:
     """Import one of them."""
-    from app.cli.signing_in import sign_in
+    from app.cli.signing_in import need, sign_in
     from app.study.store import StudyStore
     from app.usecases.pacs_receive import find_received, import_received
 
-    study = find_received(_folder(args), args.study_uid)
     with sign_in(StudyStore.open(args.study)) as store:
+        need(store, "images")
+        study = find_received(_folder(args), args.study_uid)
         result = import_received(store, args.subject, args.visit, study, progress_context(), confirmed=confirmations(args), confirm_all=args.confirm_all)
     emit_import(args, result)
     return 0

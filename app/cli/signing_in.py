@@ -20,12 +20,12 @@ _password: str | None = None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """``--user`` and ``--password-stdin`` on a command that works on a study."""
+    """``--user`` (``--study-user`` where a PACS has a user of its own) and ``--password-stdin`` on a command that works on a study."""
     have = {o for action in parser._actions for o in action.option_strings}
-    if not any(action.dest == "study" for action in parser._actions) or "--user" in have:
+    if not any(action.dest == "study" for action in parser._actions) or "--password-stdin" in have:
         return
     who = parser.add_argument_group("a study with users")
-    who.add_argument("--user", dest="sign_in_as", metavar="USER", help=f"who works on it (or {USER_VARIABLE}); the password is asked for")
+    who.add_argument("--study-user" if "--user" in have else "--user", dest="sign_in_as", metavar="USER", help=f"who works on it (or {USER_VARIABLE}); the password is asked for")
     who.add_argument("--password-stdin", action="store_true", help=f"read the password from standard input (or give it in {PASSWORD_VARIABLE})")
     if parser.prog.split()[-1] in _THROUGH_EYES:
         who.add_argument("--as", dest="eyes", metavar="USER", help="as this reader may see it: what is blinded is hidden or refused")
@@ -75,6 +75,11 @@ def sign_in(store: StudyStore) -> StudyStore:
         store.close()
         raise
     return store
+
+
+def need(store: StudyStore, *rights: str) -> None:
+    """Refuse who has none of these rights before anything is read, fetched or solved for them; what is done afterwards is checked all the same."""
+    store._check_may(*rights)
 
 
 def refuse_blinded(store: StudyStore, what: str) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from app.cli import adjudicating, cohort, reading_entry, reconciling, responding, subjects, treating
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
-from app.cli.signing_in import refuse_blinded
+from app.cli.signing_in import need, refuse_blinded
 from app.study.model import LEVELS, MODALITIES, ROLES, UNKNOWN_LEVEL, Side
+from app.study.permissions import ANY_READER, READING_RIGHTS
 from app.study.schedule import STATUSES
 from volumetry.errors import NodusError
 
@@ -169,6 +170,7 @@ def run_import(args) -> int:
     from app.usecases.trial_identity import set_site
 
     with opened(args.study) as store:
+        need(store, "images")
         if args.site:
             set_site(store, args.subject, args.site)
         result = import_folder(store, args.subject, args.visit, args.path, progress_context(), confirmed=confirmations(args), confirm_all=args.confirm_all, dates_shifted=args.dates_shifted)
@@ -198,6 +200,8 @@ def run_propagate(args) -> int:
     from app.usecases.propagate import propagate_reading
 
     with opened(args.study) as store:
+        need(store, READING_RIGHTS[args.role])
+        store.check_own(args.reader)
         saved, outline = propagate_reading(
             store, subject=args.subject, node=args.node, from_visit=args.from_visit, to_visit=args.to_visit, reader=args.reader, modality=args.modality,
             role=args.role, series_uid=args.series, reason=args.reason, context=progress_context(),
@@ -228,6 +232,7 @@ def run_lock(args) -> int:
     from app.usecases.readings import find_node, find_visit
 
     with opened(args.study) as store:
+        need(store, *ANY_READER)
         if args.reading:
             chosen = [args.reading]
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.cli.output import add_command, emit, progress_context
+from app.cli.signing_in import need
 from app.study.model import SESSIONS
 
 
@@ -72,6 +73,7 @@ def run_save_plan(args) -> int:
     if isinstance(content, dict) and content.get("schema") == THERMAL_SCHEMA:
         return _save_thermal(args, content)
     with opened(args.study) as store:
+        need(store, "plan")  # before minutes of solving
         visit = None if args.visit is None else find_visit(store, args.subject, args.visit)
         node = None if args.node is None else find_node(store, args.subject, args.node)
         if args.needles_of is not None:
@@ -105,6 +107,7 @@ def _save_thermal(args, content: dict) -> int:
     if args.needles_of is not None:
         raise StudyRefused("Needles as they lie are kept for plans of an electric field.", code="run_is_thermal", hint="Leave out --needles-of.")
     with opened(args.study) as store:
+        need(store, "plan")
         visit = None if args.visit is None else find_visit(store, args.subject, args.visit)
         plan = thermal_plan(content, args.plan.parent)
         names = [p.name for p in plan.lesions]
