@@ -14,11 +14,16 @@ def register(commands) -> None:
     demo = add_command(
         commands, "demo",
         help="the main job on the synthetic demonstration case",
-        description="The main job on the synthetic demonstration case: in the window, or headless with every artefact written to --out.",
+        description="The main job on the synthetic demonstration case: in the window, or headless with every artefact written to --out. With --trial a simulated trial instead, headless: "
+        "a study of made-up subjects over 24 months with sites, two blinded readers and an adjudicator, and everything that is exported from it (takes some minutes).",
     )
     demo.add_argument("--headless", action="store_true", help="no window: write every artefact and summary.json")
     demo.add_argument("--out", type=Path, metavar="DIR", help="where the case and the study are written")
     demo.add_argument("--no-screenshots", action="store_true", help="headless: leave the pictures of the window out")
+    demo.add_argument("--trial", action="store_true", help="a simulated trial: study, exports, response and cohort in --out, with trial.json (what was put in) and summary.json")
+    demo.add_argument("--subjects", type=int, metavar="N", help="trial: number of subjects (85)")
+    demo.add_argument("--nodes", type=int, metavar="N", help="trial: most nodes a subject has (10); the seed draws 1 to N")
+    demo.add_argument("--seed", type=int, metavar="S", help="trial: seed of all that happens (2026)")
     demo.set_defaults(work=run_demo)
 
     show = add_command(commands, "open", help="the window on a study folder, or on a folder or file of pictures")
@@ -70,7 +75,11 @@ def walk(arguments: list[str]) -> int:
 
 
 def run_demo(args) -> int:
-    """The main job."""
+    """The main job, or a simulated trial."""
+    if args.trial:
+        return run_demo_trial(args)
+    if any(value is not None for value in (args.subjects, args.nodes, args.seed)):
+        raise NodusError("--subjects, --nodes and --seed belong to --trial.", code="option_needs_trial")
     if not args.headless:
         return open_window(in_language=args.language, demo=args.out or True)
     from app.usecases.demo import run_headless
@@ -85,6 +94,22 @@ def run_demo(args) -> int:
     print(table(rows, ["node", "visit", "status", "ml", "true ml", "VRR %", "true VRR %"]))
     say(f"{len(summary['artefacts'])} files in {out} after {summary['seconds']:.1f} s; see summary.json, report.pdf and screenshots/")
     return 0
+
+
+def run_demo_trial(args) -> int:
+    """A simulated trial, headless."""
+    from app.usecases.demo_trial import SEED, SUBJECTS, run_trial
+
+    out = args.out or Path.cwd() / "demo-trial"
+    summary = run_trial(
+        out, progress_context(), subjects=SUBJECTS if args.subjects is None else args.subjects, nodes=(1, 10 if args.nodes is None else args.nodes), seed=SEED if args.seed is None else args.seed
+    )
+    rows = [[e["endpoint"], "-" if e["n_treated"] is None else e["n_treated"], "-" if e["n"] is None else e["n"], "-" if e["mean_pct"] is None else f"{e['mean_pct']:.1f}"] for e in summary["endpoints"]]
+    print(table(rows, ["endpoint", "treated", "with a value", "mean VRR %"]))
+    made = [[name, e.get("files", "-"), e.get("message", "")] for name, e in summary["exports"].items()]
+    print(table(made, ["export", "files", "not written because"]))
+    say(f"{summary['subjects']} subjects, {summary['nodes']} nodes, {sum(summary['readings'].values())} readings, {summary['audit']['events']} events ({'trail verifies' if summary['audit']['ok'] else 'TRAIL DOES NOT VERIFY'}) in {out}; see summary.json. Every account's password is \"{summary['password']}\".")
+    return 0 if summary["audit"]["ok"] else 4
 
 
 def run_selftest(args) -> int:

@@ -21,6 +21,7 @@ from app.usecases.kept_plans import is_thermal, need_electric
 from app.usecases.plan_sheet import SheetRefused, sheet_of_run, write_sheet
 from dicom_io.ct import read_geometry, series_of_files
 from dicom_io.seg_write import write_seg
+from planning.errors import PlanRefused
 from volumetry.geometry import ImageGeometry
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
@@ -69,7 +70,7 @@ def export_sheets(store: StudyStore, snapshot: StudySnapshot, out: Path, *, subj
         path = out / f"plan-{run.subject_id}-{run.plan_run_id}.pdf"
         try:
             made = write_sheet(sheet_of_run(store, run.plan_run_id, JobContext()), path)
-        except SheetRefused as refusal:
+        except (SheetRefused, PlanRefused) as refusal:  # one that cannot be drawn, or not be read, keeps no other back
             if refusal.code == "export_failed":
                 raise
             left_out.append({"subject": run.subject_id, "plan_run": run.plan_run_id, "code": refusal.code, "message": refusal.message})

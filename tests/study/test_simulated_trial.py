@@ -90,6 +90,7 @@ def test_that_the_short_trial_has_gaps_of_many_kinds(short: Made) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_that_a_trial_of_85_subjects_over_24_months_runs_exports_and_agrees_with_pandas(tmp_path: Path, record_result) -> None:
     made = Made.make(tmp_path, subjects=85, seed=2026)
     months = {v.name for s in made.record.subjects for v in s.visits}
