@@ -86,7 +86,7 @@ class BoardPart:
             self.board_changed.emit()
 
         on = self._day()
-        self.jobs.start("Working out who is due", lambda _context: board_of(study_schedule(store.snapshot(), on=on), on), key=KEY, quiet=True, on_done=done, on_refused=refused)
+        self.jobs.start("Working out who is due", lambda _context: board_of(study_schedule(store.snapshot(), on=on), on, store.protocol.section("anchors")), key=KEY, quiet=True, on_done=done, on_refused=refused)
 
     def ask_facts(self, subject: str | None) -> None:
         """Eligibility, pain and events of one subject; a job. ``facts_changed`` follows."""
@@ -161,5 +161,5 @@ def facts_of(store, subject: str, on: dt.date) -> SubjectFacts:
     eligibility, why_not = part(lambda: eligibility_of(store, subject, on=on))
     pain, why_no_pain = part(lambda: pain_of_subject(store, subject))
     found = store.nodes(subject)
-    nodes = tuple((n.label, f"{n.label} · {n.side} {n.level}") for n in found)
+    nodes = tuple((n.label, f"{n.label} · {t(str(n.side))} {n.level}") for n in found)
     return SubjectFacts(subject, eligibility, why_not, pain, why_no_pain, tuple(standing(store.clinical_events(subject))), nodes, {n.node_id: n.label for n in found})

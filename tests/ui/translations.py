@@ -22,7 +22,7 @@ TABLES = (
     ("app.ui.dialogs.pacs_query", "COLUMNS"), ("app.ui.dialogs.pacs_receive", "COLUMNS"), ("app.ui.dialogs.pacs_send", "EXPORTS_SAY"), ("app.ui.dialogs.pacs_send", "FOLDER_SAYS"),
     ("app.ui.models.pacs", "DATE_NAMES"), ("app.ui.panels.report", "DICOM_KINDS"), ("app.ui.session_ablation_margin", "MEASURING"), ("planning.anatomy", "REQUIRED"),
     ("app.ui.views.colour_tables", "MARGIN_BANDS"), ("app.ui.panels.ellipsoid", "ROLES"), ("volumetry.quantity", "QUANTITIES"), ("volumetry.uncertainty", "OUTLINED"), ("volumetry.calibration", "DATA_TYPES"), ("volumetry.calibration", "SPATIAL_FORMATS"),
-    ("app.ui.panels.visit_board", "EVENT_WORDS"), ("app.ui.session_users", "ROLE_NAMES"), ("app.usecases.contrast_panes", "REASONS"),
+    ("app.ui.panels.visit_board", "EVENT_WORDS"), ("app.ui.session_users", "ROLE_NAMES"), ("app.ui.dialogs.export_edc", "FORMATS"), ("app.study.signing", "MEANINGS"), ("app.ui.models.eligibility_words", "_LIMITS"), ("app.usecases.contrast_panes", "REASONS"),
 )  # fmt: skip
 # Rows of which one entry is words: the rest are signs, colours and keys.
 ROWS = (("app.ui.models.visit_board", "LOOKS", 1), ("app.ui.models.visit_board", "SALVAGE_LOOKS", 1), ("app.ui.models.worklist", "STATE_WORDS", 1), ("app.ui.panels.visit_board", "_FIELDS", None))
@@ -32,12 +32,13 @@ CAPITALISED = (("planning.schematic", "KINDS"), ("planning.schematic", "SIDES"),
 SAYING = {"emit": (1, 0), "start": (0,), "_push": (0,), "_say_saved": (0,), "StepCommand": (0,), "beginMacro": (0,), "_Gesture": (0,), "set_plan": (1,), "_draw": (), "report": (0, 1)}
 FINDINGS = ("Finding", "Constraint", "_warn", "add", "Reason", "SkippedFile")
 NOT_IN_THE_WINDOW = ("app/usecases/bench.py", "app/usecases/selftest.py", "app/usecases/deidentify.py", "app/usecases/demo.py")
-KEYED = ("FIELDS", "DICOM_KINDS", "WAYS")  # rows whose first entry is a key
+KEYED = ("FIELDS", "DICOM_KINDS", "WAYS", "FORMATS")  # rows whose first entry is a key
 # Put together from pieces, or kept in data, where no reading of the source finds them.
 COMPOSED = (
     "{} ({})", "preset {}", "{}, give or take {} %", "background", "{}; {} left out: {}", "{}, {} were there already", "{}; {} not taken, the first: {}", "central", "site", "voxel", "contour", "coverage",
     # rows of eligibility, what roles may not do, what signing says: texts of the study
     "Ask the study's administrator.",
+    "The one inside can be bridged by its neighbours.", "{} % of the liver", "{} result", "{} scan",
     "Creatinine clearance",
     "I have corrected and confirm this measurement",
     "I have read and confirm this measurement",
@@ -142,6 +143,12 @@ def tabled() -> dict[str, str]:
             take((entry if isinstance(entry, str) else entry[0]).capitalize(), f"{module}.{name}")
     for file in sorted((ROOT / "resources" / "tissues").glob("*.json")):
         found[json.loads(file.read_text(encoding="utf-8"))["name"]] = "resources/tissues"
+    for file in sorted((ROOT / "resources" / "protocols").glob("*.json")):  # words of the shipped protocols that the board shows
+        content = json.loads(file.read_text(encoding="utf-8"))
+        for anchor in content["anchors"].values():
+            found[anchor["meaning"]] = "resources/protocols"
+        for opinion in content["limits"].get("opinions", ()):
+            found[opinion["text"]] = found[opinion["name"].replace("_", " ").capitalize()] = "resources/protocols"
     for entry in json.loads((ROOT / "resources" / "repeatability" / "published.json").read_text(encoding="utf-8"))["volumes"].values():
         found[entry["source"]] = "resources/repeatability"
     for structure in importlib.import_module("planning.anatomy").REQUIRED["neck"]:

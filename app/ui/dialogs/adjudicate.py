@@ -270,8 +270,8 @@ class AdjudicateWindow(QDialog):
 
     def _fill(self, pair) -> None:
         for n, side in enumerate(pair.sides):
-            choice = QRadioButton(t("&{number}: {reader}").format(number=n + 1, reader=side.code))
-            choice.setToolTip(t("Select {reader} (Alt+{number})").format(reader=side.code, number=n + 1))
+            choice = QRadioButton(t("&{number}: {reader}").format(number=n + 1, reader=t(side.code)))
+            choice.setToolTip(t("Select {reader} (Alt+{number})").format(reader=t(side.code), number=n + 1))
             choice.setProperty("code", side.code)
             choice.setStyleSheet(f"QRadioButton {{ color: {node_colour(n + 1)}; font-weight: 600; }}")
             self.choices.addButton(choice)
@@ -346,7 +346,7 @@ class AdjudicateWindow(QDialog):
         if not isValid(self):
             return
         self._writing = False
-        self.said.show_text(t("{reader} counts for {pair} from now on.").format(reader=code, pair=pair_title(pair)), "good")
+        self.said.show_text(t("{reader} counts for {pair} from now on.").format(reader=t(code), pair=pair_title(pair)), "good")
         self.ask()
 
     # ---- leaving ------------------------------------------------------------------------------

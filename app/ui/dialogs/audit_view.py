@@ -74,6 +74,8 @@ class AuditWindow(QDialog):
         self.user, self.action, self.kind = QComboBox(), QComboBox(), QComboBox()
         self.first_day, self.last_day = QLineEdit(), QLineEdit()
         self.table = FillTable(audit_columns(), t("Events of the audit trail"), 160)
+        for records in (self.table, self.user, self.action, self.kind):
+            records.setProperty("holdsRecords", True)  # as they lie in the trail, in no language of the window
         self.whole = QPlainTextEdit()
         self.whole.setReadOnly(True)
         self.whole.setTabChangesFocus(True)

@@ -85,7 +85,7 @@ def side_words(side: str) -> str:
 def _rate_tip(row: CohortRow) -> str:
     lines = [row_words(row)]
     if row.interval_note:
-        lines.append(row.interval_note)
+        lines.append(t(row.interval_note))
     if row.vrr_pct is not None and not row.comparable:
         lines.append(t("Not comparable: another modality or method than at baseline. Left out of endpoints."))
     return "\n".join(lines)

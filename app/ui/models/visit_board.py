@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,14 +91,15 @@ class Board:
         return sum(c.status == status for (_, visit), c in self.cells.items() if visit)
 
 
-def board_of(schedules: dict[str, dict[str, Any]], on: dt.date) -> Board:
-    """The board of ``study_schedule``'s answer."""
+def board_of(schedules: dict[str, dict[str, Any]], on: dt.date, anchors: Mapping[str, Any] | None = None) -> Board:
+    """The board of ``study_schedule``'s answer; ``anchors`` are the protocol's, each with its meaning in words."""
+    meanings = {name: str(anchor.get("meaning") or name) for name, anchor in (anchors or {}).items()}
     orders: dict[str, int] = {}
     cells: dict[tuple[str, str], Cell] = {}
     for subject, of in schedules.items():
         for row in of["schedule"]:
             orders[row["visit"]] = min(row["order"], orders.get(row["visit"], row["order"]))
-            cells[subject, row["visit"]] = visit_cell(subject, row)
+            cells[subject, row["visit"]] = visit_cell(subject, row, meanings)
         if of["salvage"] is not None:
             cells[subject, ""] = salvage_cell(subject, of["salvage"])
     return Board(
@@ -117,8 +118,9 @@ def offset_words(n: int | None) -> str:
     return "" if n is None else (f"+{n}" if n > 0 else f"−{-n}" if n else "±0") + " " + t("d")
 
 
-def visit_cell(subject: str, row: dict[str, Any]) -> Cell:
-    """A cell of one visit from a row of the schedule."""
+def visit_cell(subject: str, row: dict[str, Any], meanings: Mapping[str, str] | None = None) -> Cell:
+    """A cell of one visit from a row of the schedule; ``meanings`` say what its anchor is."""
+    anchor = t((meanings or {}).get(row["anchor"], row["anchor"] or ""))
     sign, word, colour = LOOKS[row["status"]]
     left, last = row["days_left"], row["window_last"]
     if row["actual_date"]:
@@ -136,8 +138,8 @@ def visit_cell(subject: str, row: dict[str, Any]) -> Cell:
         t("Target day {day}, window {first} to {last}").format(day=row["target_date"], first=row["window_first"], last=last) if row["target_date"] and row["window_first"]
         else t("Target day {day}, no window").format(day=row["target_date"]) if row["target_date"] else "",
         t("Scan on {day}").format(day=row["actual_date"]) if row["actual_date"] else "",
-        t("Counts from {anchor} on {day}").format(anchor=row["anchor"], day=row["anchor_date"]) if row["anchor_date"]
-        else t("Counts from {anchor}, which has not happened yet").format(anchor=row["anchor"]) if row["anchor"] else "",
+        t("Counts from {anchor} on {day}").format(anchor=anchor, day=row["anchor_date"]) if row["anchor_date"]
+        else t("Counts from {anchor}, which has not happened yet").format(anchor=anchor) if row["anchor"] else "",
         t("By its date it belongs to {visit}").format(visit=row["belongs_to"]) if row["belongs_to"] and row["belongs_to"] != row["visit"] else "",
         t("Optional") if row["optional"] else "",
     ]  # fmt: skip
@@ -156,8 +158,8 @@ def salvage_cell(subject: str, salvage: dict[str, Any]) -> Cell:
         line = t("since {days}").format(days=days(left))
     story = [
         f"{subject} · {t('Salvage')}: {t(word)}",
-        t("Last day {day}, counted from {start} on {day0}").format(day=deadline, start=salvage["counted_from"], day0=salvage["from_date"]) if deadline
-        else t("Counted from {start}").format(start=salvage["counted_from"]),
+        t("Last day {day}, counted from {start} on {day0}").format(day=deadline, start=t(salvage["counted_from"]), day0=salvage["from_date"]) if deadline
+        else t("Counted from {start}").format(start=t(salvage["counted_from"])),
         t("{n} allowed").format(n=salvage["allowed"]),
     ]  # fmt: skip
     return Cell(subject, "", salvage["state"], sign, t(word), line, colour, "\n".join(story))

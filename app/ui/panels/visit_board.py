@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QFormLayout, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.study.model import ABLATION_KINDS
+from app.ui.models.eligibility_words import criterion_text, eligibility_tip, limit_text, value_text
 from app.ui.models.plan_runs import NotANumber, typed_number
 from app.ui.models.records import Column
 from app.ui.text import t
@@ -37,30 +38,10 @@ _WORDS_ALONE = ("reason", "note", "text", "zone_source")  # of who logged the ev
 _NUMBERS = ("hours", "actual_hours", "value", "age_years", "weight_kg")
 
 
-def value_text(row: dict[str, Any]) -> str:
-    """A criterion's value with its unit."""
-    value = row["value"]
-    if value is None:
-        return "–"
-    words = f"{value:.1f}" if isinstance(value, float) else str(value)
-    return f"{words} {t(row['unit'])}".strip()
-
-
 def verdict_text(row: dict[str, Any]) -> str:
     """Sign and word."""
     sign, word, _ = VERDICTS[row["met"]]
     return f"{sign} {t(word)}"
-
-
-def criterion_text(row: dict[str, Any]) -> str:
-    """The criterion in words."""
-    name = row["criterion"].replace("_", " ")
-    return t(name[:1].upper() + name[1:])
-
-
-def eligibility_tip(row: dict[str, Any]) -> str:
-    """Limit, source and what is missing."""
-    return "\n".join(x for x in (f"{criterion_text(row)}: {value_text(row)}, {t('limit')} {row['limit']}", row["source"], row["note"]) if x)
 
 
 def pain_words(pain: dict[str, Any]) -> str:
@@ -90,7 +71,7 @@ class SubjectPanel(QWidget):
             [
                 Column(t("Criterion"), criterion_text, tip=eligibility_tip, weight=5),
                 Column(t("Value"), value_text, tip=eligibility_tip, weight=3),
-                Column(t("Limit"), lambda r: r["limit"], tip=eligibility_tip, weight=4),
+                Column(t("Limit"), limit_text, tip=eligibility_tip, weight=4),
                 Column(t("Verdict"), verdict_text, tip=eligibility_tip, colour=lambda r: VERDICTS[r["met"]][2], weight=3),
             ],
             t("Eligibility"),

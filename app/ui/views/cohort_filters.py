@@ -81,7 +81,7 @@ class CohortFilters(QWidget):
             self._offer("visit", [(v, v) for v in cohort.visits])
             self._offer("reader", [(reader_words(r), r) for r in cohort.choices])
             self._offer("modality", [every, *((m, m) for m in sorted({r.modality for r in cohort.rows}))])
-            self._offer("method", [every, *((m, m) for m in sorted({r.method for r in cohort.rows}))])
+            self._offer("method", [every, *((t(m), m) for m in sorted({r.method for r in cohort.rows}))])
             self._offer("high_risk", yes_no)
             self._offer("salvage", yes_no)
             self._offer("status", [every, *((status_words(s), s) for s in (*statuses, MISSING))])

@@ -44,6 +44,8 @@ KEPT = frozenset((
 # headings are still read.
 RECORDS = "holdsRecords"
 WORD = re.compile(r"[A-Za-z]{3,}")
+# Keys, identities and hashes, names of files.
+_NO_WORDS = re.compile(r"\b(?:Alt|Ctrl|Shift)\+\w+|\b[A-Z]{1,2}-[0-9a-f]{6,}\S*|\b[0-9a-f]{16,}\b|\b\w+\.(?:csv|xml|json|xpt|pdf|dcm|png)\b")
 MOST_ROWS = 60  # of a table: those further down are made by the same code
 _CELL_ROLES = (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole)
 
@@ -62,7 +64,7 @@ def texts_of(root: QWidget) -> list[tuple[str, str]]:
 
 def _said_by(widget: QWidget) -> list:
     said: list = [widget.toolTip(), widget.accessibleName(), widget.accessibleDescription(), widget.statusTip()]
-    records = bool(widget.property(RECORDS))
+    records = bool(widget.property(RECORDS)) or isinstance(widget, QTableWidget)  # a preview of a file
     if widget.isWindow():
         said.append(widget.windowTitle())
     if isinstance(widget, QLabel | QAbstractButton) and not records:
@@ -110,7 +112,8 @@ def english_in(text: str, data: Iterable[str] = ()) -> list[str]:
     keeps are taken away."""
     for name in sorted(filter(None, data), key=len, reverse=True):
         text = text.replace(name, " ")
-    text = re.sub(r"<[^>]+>|&nbsp;|\[[a-z_]+\]|\S*[/\\]\S*", " ", text)  # marks of rich text, codes, places
+    text = _NO_WORDS.sub(" ", text)
+    text = re.sub(r"<[^>]+>|&nbsp;|\[[a-z_]+\]|\bC-[0-9A-F]{8}\b|\S*[/\\]\S*", " ", text)  # marks of rich text, codes, places
     return [word for word in WORD.findall(text) if word not in KEPT]
 
 
@@ -120,6 +123,7 @@ def names_in(snapshot: StudySnapshot) -> set[str]:
     names = {snapshot.name, *(s.subject_id for s in snapshot.subjects), *(v.name for v in snapshot.visits), *(n.label for n in snapshot.nodes)}
     for reading in snapshot.readings:
         names |= {reading.reader, reading.locked_by or "", reading.lock_meaning or "", reading.status_reason or "", reading.change_reason or ""}
+    names |= {feature for node in snapshot.nodes for feature in node.high_risk}
     for event in snapshot.events:
         names |= {str(value) for value in event.detail.values() if isinstance(value, str)}
     names |= {str(protocol.get(key, "")) for key in ("id", "title", "version")}
@@ -139,7 +143,8 @@ class Listener:
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.heard = 0
-        self.english: dict[str, str] = {}  # text -> where it was first seen
+        self.english: dict[str, str] = {}  # text -> where it was first seen; of texts with the same English words the first
+        self._known: set[tuple[str, ...]] = set()
 
     def hear(self, widget: QWidget, step: str) -> None:
         """Read a window aloud."""
@@ -147,5 +152,7 @@ class Listener:
             return
         for where, text in texts_of(widget):
             self.heard += 1
-            if text not in self.english and (words := english_in(text, self.names)):
+            words = tuple(english_in(text, self.names))
+            if words and words not in self._known:
+                self._known.add(words)
                 self.english[text] = f"{step}, {where}: {' '.join(words)}"
