@@ -64,6 +64,7 @@ class VrrChart(QWidget):
         self.plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         for side in ("left", "bottom"):
             axis = self.plot.getAxis(side)
+            axis.enableAutoSIPrefix(False)  # visits are no thousandths of anything
             axis.setPen(LINE)
             axis.setTextPen(TEXT)
             font = self.font()
