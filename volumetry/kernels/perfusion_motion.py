@@ -211,7 +211,7 @@ def _likeness(sums):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def align(frames, live, us, vs, values, slopes, products, to_x, to_y, radius_mm, limit_mm, steps, starts, ends, likeness, share):
+def align(frames, live, us, vs, values, slopes, products, to_x, to_y, radius_mm, limit_mm, steps, starts, ends, likeness, share, strength):
     """Rigid alignment of one template to each frame: inverse compositional Gauss-Newton on the normalised
     difference (Baker and Matthews, Int J Comput Vis 2004;56:221), blind to brightness and contrast.
 
@@ -222,14 +222,15 @@ def align(frames, live, us, vs, values, slopes, products, to_x, to_y, radius_mm,
     of the frame, y alike. Points that fall beyond the frame or on a pixel that is not ``live`` take no part.
 
     ``starts[f, k, 3]`` are the places to start from (NaN: none); the end with the highest correlation is kept in
-    ``ends[f, 3]``, ``likeness[f]`` (-1 to 1; -2: none) and ``share[f]`` (of points inside, 0 to 1). A run ends after ``steps``
+    ``ends[f, 3]``, ``likeness[f]`` (-1 to 1; -2: none), ``share[f]`` (of points inside, 0 to 1) and ``strength[f]`` (scatter of the frame there over that
+    of the template). A run ends after ``steps``
     steps, when none of the points (``radius_mm``: the farthest) moves by ``limit_mm`` any more, or when the likeness
     falls twice.
     """
     for f in prange(frames.shape[0]):
         sums, step, b, h = np.empty(15), np.empty(3), np.empty(3), np.empty(6)
         now = np.empty(3)
-        likeness[f], share[f] = -2.0, 0.0
+        likeness[f], share[f], strength[f] = -2.0, 0.0, 1.0
         for m in range(3):
             ends[f, m] = starts[f, 0, m]
         for k in range(starts.shape[1]):
@@ -243,6 +244,7 @@ def align(frames, live, us, vs, values, slopes, products, to_x, to_y, radius_mm,
                 like = _likeness(sums)
                 if like > likeness[f]:
                     likeness[f], share[f] = like, sums[0] / us.size
+                    strength[f] = np.sqrt((sums[2] - sums[1] * sums[1] / sums[0]) / (sums[5] - sums[4] * sums[4] / sums[0]))
                     for m in range(3):
                         ends[f, m] = now[m]
                 if like > run_best:

@@ -29,7 +29,7 @@ UNSURE_MM = 0.5
 NOMINAL_DEPTH_MM = 40.0
 WORTH_IT = 0.85  # what a displacement must bring the motion left over down to, to be kept
 CHANGED_SHARE = 0.9
-SAME_PLANE = 0.85
+SAME_PLANE = 0.8
 LEAST_RELIABILITY = 0.3
 
 
@@ -227,12 +227,19 @@ class _Fit:
             ends[part], likeness[part], _ = template.find_in(coarse.frames[numbers[part]], starts[part])
         return ends, likeness
 
-    def _refine(self, template: motion_align.Template, numbers: np.ndarray, starts: np.ndarray, report: Report, *, keep_better: bool = False) -> None:
-        """Fit the frames ``numbers`` on the fine level from ``starts`` ``(n, 3)``; ``keep_better``: only where they get more alike."""
+    def _refine(
+        self, template: motion_align.Template, numbers: np.ndarray, starts: np.ndarray, report: Report, *,
+        averaged: np.ndarray | None = None, keep_better: bool = False,
+    ) -> None:  # fmt: skip
+        """Fit the frames ``numbers`` on the fine level from ``starts`` ``(n, 3)``; ``averaged``: the frames that the template is the
+        mean of; ``keep_better``: only where they get more alike."""
+        held = np.zeros(len(self.likeness), int)
+        if averaged is not None:
+            held[averaged] = len(averaged)
         for first in range(0, len(numbers), CHUNK):
             report("Following the tissue", first / len(numbers))
             part = numbers[first : first + CHUNK]
-            ends, likeness, share = template.find_in(self.levels.fine.frames[part], starts[first : first + CHUNK, None])
+            ends, likeness, share = template.find_in(self.levels.fine.frames[part], starts[first : first + CHUNK, None], held[part])
             wins = likeness > self.likeness[part] if keep_better else np.ones(len(part), bool)
             self.transforms[part[wins]], self.likeness[part[wins]], self.share[part[wins]] = ends[wins], likeness[wins], share[wins]
 
@@ -241,9 +248,15 @@ class _Fit:
 
     def _good(self) -> np.ndarray:
         candidates = ~self.flashes & (self.share >= motion_frames.LEAST_POINTS)
-        if not candidates.any():
-            return candidates
-        return candidates & (self.likeness >= motion_frames.likeness_limit(self.likeness[candidates]))
+        judged = self._judged(candidates)
+        return candidates & (self.likeness >= (motion_frames.likeness_limit(self.likeness[judged]) if judged.any() else -1.0))
+
+    def _judged(self, candidates: np.ndarray) -> np.ndarray:
+        """The candidates whose likeness says something: not that of the reference frame to itself."""
+        judged = candidates.copy()
+        if self.picture is None:
+            judged[self.reference] = False
+        return judged
 
     def to_mean(self, report: Report) -> None:
         """Second round: every frame to the mean of the frames most like the reference, from where it was found."""
@@ -257,7 +270,7 @@ class _Fit:
         matrices = self._matrices()
         self.picture, self.valid = motion_align.mean_picture(fine, matrices, chosen)
         template = self._template(fine, self.picture, self.valid)
-        self._refine(template, np.arange(len(self.likeness)), self.transforms.copy(), _part(report, 0.0, 0.7))
+        self._refine(template, np.arange(len(self.likeness)), self.transforms.copy(), _part(report, 0.0, 0.7), averaged=chosen)
         # What one noisy frame could not find, the mean picture may.
         lost = np.flatnonzero(~self._good() & ~self.flashes)
         if len(lost):
@@ -265,7 +278,7 @@ class _Fit:
             likeness = np.where(self._good(), self.likeness, -2.0)
             more = _neighbour_starts(self.transforms, likeness, lost)
             ends, _ = self._coarse_ends(picture, valid, lost, more, _part(report, 0.7, 0.9))
-            self._refine(template, lost, ends, _part(report, 0.9, 1.0), keep_better=True)
+            self._refine(template, lost, ends, _part(report, 0.9, 1.0), averaged=chosen, keep_better=True)
 
     def follow(self) -> None:
         """Third round, where the look of the tissue changed for a spell: its frames to the mean picture of the spell.
@@ -291,7 +304,8 @@ class _Fit:
             if like[0] / np.sqrt(reliability) < SAME_PLANE:
                 continue
             starts = motion_align.about(self.transforms[first:last], offset[0])
-            ends, likeness, share = self._template(fine, picture, valid).find_in(fine.frames[first:last], starts[:, None])
+            held = np.where(np.isin(np.arange(first, last), best), len(best), 0)
+            ends, likeness, share = self._template(fine, picture, valid).find_in(fine.frames[first:last], starts[:, None], held)
             wins = np.flatnonzero(likeness > self.likeness[first:last])
             self.transforms[first + wins] = motion_align.after(ends[wins], offset[0])
             self.likeness[first + wins], self.share[first + wins] = likeness[wins], share[wins]
@@ -337,7 +351,7 @@ class _Fit:
 
     def _limits(self, candidates: np.ndarray) -> np.ndarray:
         """The least likeness of each frame that is accepted."""
-        common = candidates & np.isnan(self.limits)
+        common = self._judged(candidates) & np.isnan(self.limits)
         limit = motion_frames.likeness_limit(self.likeness[common]) if common.any() else 1.0
         return np.where(np.isnan(self.limits), limit, self.limits)
 

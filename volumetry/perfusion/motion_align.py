@@ -34,23 +34,31 @@ class Template:
     products: np.ndarray
     radius_mm: float
 
-    def find(self, first: int, last: int, starts: np.ndarray, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Transforms ``(n, 3)``, likeness and share of points inside for the frames ``first .. last - 1``.
+    def find_in(self, frames: np.ndarray, starts: np.ndarray, averaged: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Transforms ``(n, 3)``, likeness and share of points inside of int16 ``frames`` on the template's level.
 
-        ``starts`` is ``(n, k, 3)``; rows of NaN are no starts.
+        ``starts`` is ``(n, k, 3)``; rows of NaN are no starts. ``averaged`` (``(n,)``): where the template is a mean that holds the frame,
+        of how many frames, else 0; such a frame is like the mean by its own noise, and its likeness is told against the mean of
+        the others.
         """
-        return self.find_in(self.level.frames[first:last], starts, steps)
-
-    def find_in(self, frames: np.ndarray, starts: np.ndarray, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The same for any int16 frames on this level."""
         n = len(frames)
-        ends, likeness, share = np.zeros((n, 3)), np.zeros(n), np.zeros(n)
+        ends, likeness, share, strength = np.zeros((n, 3)), np.zeros(n), np.zeros(n), np.ones(n)
         to_x, to_y = self.level.scales(self.middle_mm)
         kernels.align(
             frames, self.level.live, self.us, self.vs, self.values, self.slopes, self.products, to_x, to_y, self.radius_mm,
-            LIMIT_PX * min(self.level.mm), steps, np.ascontiguousarray(starts, float), ends, likeness, share,
+            LIMIT_PX * min(self.level.mm), STEPS, np.ascontiguousarray(starts, float), ends, likeness, share, strength,
         )  # fmt: skip
-        return ends, likeness, share
+        return ends, likeness if averaged is None else without_itself(likeness, strength, averaged), share
+
+
+def without_itself(likeness: np.ndarray, strength: np.ndarray, averaged: np.ndarray) -> np.ndarray:
+    """Likeness of a frame to the mean of the other frames, from that to a mean of ``averaged`` frames that holds it (0: does not).
+
+    From cov(f, nT - f) and var(nT - f); ``strength`` is the scatter of the frame over that of the mean."""
+    n, r = averaged.astype(float), strength
+    held = (n > 1) & (likeness > -1)
+    left = np.sqrt(np.maximum(n * n - 2 * n * likeness * r + r * r, 1e-12))
+    return np.where(held, np.clip((n * likeness - r) / left, -1.0, 1.0), likeness)
 
 
 def make_template(level: Level, picture: np.ndarray, valid: np.ndarray, region: np.ndarray | None, middle_mm: np.ndarray) -> Template:

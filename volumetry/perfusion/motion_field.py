@@ -173,7 +173,7 @@ def smooth_field(measured: np.ndarray, ok: np.ndarray, weights: np.ndarray, node
 def at_places(field: np.ndarray, places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """``field`` (frame, gr, gc, 2) bilinear at full pixels ``places`` ``(m, (x, y))``: ``(frame, m, 2)``."""
     nodes = field.shape[1:3]
-    return node_weights(places, nodes, shape) @ field.reshape(len(field), -1, 2)
+    return node_weights(places, nodes, shape) @ field.reshape(len(field), nodes[0] * nodes[1], 2)
 
 
 def find_field(

@@ -83,7 +83,7 @@ def moving_tissue(
         seen = seen + np.sqrt(noise) * _speckle(rng, shape, mm)
         if leak and k >= frames // 2:
             seen = seen + np.sqrt(leak) * _speckle(rng, shape, mm)
-        bubbles = np.abs(_speckle(rng, shape, mm)) ** 2 * (1 + 20 * np.clip((times[k] - times[-1] / 4) / times[-1], 0, 1))
+        bubbles = np.abs(_speckle(rng, shape, mm)) ** 2 * (1 + 20 * np.clip((times[k] - times[-1] / 4) / max(times[-1], 1), 0, 1))
         gain = 14.0 if k in flashes else 0.0
         for levels, power, base in ((tissue_levels, np.abs(seen) ** 2, 35.0), (contrast_levels, bubbles, 20.0)):
             db = base + gain + 10 * np.log10(power + 1e-6)
