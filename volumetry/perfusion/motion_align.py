@@ -77,7 +77,7 @@ def make_template(level: Level, picture: np.ndarray, valid: np.ndarray, region: 
     gu, gv = d_column[rows, columns] / level.mm[0], d_row[rows, columns] / level.mm[1]
     slopes = np.stack([gu, gv, gv * us - gu * vs], axis=1).astype(np.float32)
     s = slopes.astype(float)
-    products = np.array([s[:, a] @ s[:, b] for a, b in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))])
+    products = (s.T @ s)[np.triu_indices(3)]
     radius = float(np.hypot(us, vs).max()) if len(us) else 0.0
     return Template(level, middle_mm, us.astype(np.float32), vs.astype(np.float32), picture[rows, columns].astype(np.float32), slopes, products, radius)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from volumetry.kernels import perfusion_resample as kernels
 from volumetry.perfusion.loop import ContrastLoop
-from volumetry.perfusion.motion import Motion, MotionRefused, estimate_motion
+from volumetry.perfusion.motion import Motion, MotionRefused
 from volumetry.perfusion.motion_field import at_places
 
 CHUNK = 64
@@ -122,15 +122,3 @@ def mean_tissue(loop: ContrastLoop, motion: Motion, frames: np.ndarray | None = 
     """
     totals, _, counts = _gathered(loop, motion, frames, True, progress)
     return _mean(totals, counts)
-
-
-def warm_up() -> None:
-    """Compile or load every kernel of motion on a small loop, so that the first real one does not wait."""
-
-    y, x = np.mgrid[:64, :64]
-    frames = np.stack([120 + 60 * np.sin(0.7 * (x + k)) * np.cos(0.5 * y + 0.1 * k) for k in range(12)]).astype(np.uint8)
-    loop = ContrastLoop(frames, frames.copy(), np.arange(12.0), 60.0, (0.4, 0.4))
-    motion = estimate_motion(loop, nonrigid=True)
-    mean_power(loop, motion)
-    resample_frame(loop, motion, 0)
-    moved_mask(np.ones((64, 64), bool), motion, 0)

@@ -11,6 +11,7 @@ from volumetry.perfusion.linearise import GREY, ColourMap, undo_colour_map
 from volumetry.perfusion.loop import ContrastLoop
 from volumetry.perfusion.maps import parameter_maps
 from volumetry.perfusion.motion import estimate_motion
+from volumetry.perfusion.motion_pictures import mean_power, moved_mask, resample_frame
 
 
 def warm_up() -> None:
@@ -30,6 +31,9 @@ def warm_up() -> None:
     motion = estimate_motion(loop, nonrigid=True)
     mask = np.zeros(loop.shape, dtype=bool)
     mask[20:44, 20:44] = True
+    mean_power(loop, motion)
+    resample_frame(loop, motion, 0)
+    moved_mask(mask, motion, 0)
     for model in ("lognormal", "gamma_variate", "replenishment"):
         fit_curve(region_curve(loop, mask, motion), model)
     parameter_maps(loop, motion, mask, threads=1)

@@ -254,13 +254,3 @@ def test_that_a_slow_wash_in_is_no_flash_and_a_jump_of_one_pane_is_none():
     assert not motion_frames.flash_frames(contrast, tissue).any()
     tissue[40:42] += 25
     assert np.array_equal(np.flatnonzero(motion_frames.flash_frames(contrast, tissue)), [40, 41])
-
-
-def test_that_warming_up_compiles_every_kernel():
-    from volumetry.kernels import perfusion_motion, perfusion_resample
-
-    motion_pictures.warm_up()
-    for module in (perfusion_motion, perfusion_resample):
-        for name, kernel in vars(module).items():
-            if hasattr(kernel, "signatures") and not name.startswith("_"):
-                assert kernel.signatures, name
