@@ -13,7 +13,7 @@ from app.study.store import StudyStore
 from tests.study.builders import CaseBuilder
 
 # Modules whose tests say the same of both databases. A test that opens the SQLite file itself is marked so.
-ON_BOTH = ("test_store", "test_sites", "test_readings", "test_treatment", "test_users", "test_signing", "test_blinding", "test_adjudication", "test_stateful", "test_tampering", "test_backup")
+ON_BOTH = ("test_store", "test_sites", "test_readings", "test_readings_together", "test_treatment", "test_users", "test_signing", "test_blinding", "test_adjudication", "test_stateful", "test_tampering", "test_backup")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
