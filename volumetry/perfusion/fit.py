@@ -119,14 +119,14 @@ def fit_curve(curve: TimeIntensityCurve, model: str | PerfusionModel = "lognorma
         return _nothing(model, curve, Finding("no_enhancement", "The curve is flat: nothing rises here.", "warning"))
     # In units of its own height the numbers are near one whatever the gain was.
     found = best_fit(model, times, power / spread, start_between)
-    shape = found.shape * np.array([spread, spread, 1.0, 1.0, 1.0])
     scale = np.array([spread, spread, 1.0, 1.0, 1.0])
+    shape = found.shape * scale
     errors = replace(found.errors, covariance=found.errors.covariance * np.outer(scale, scale))
     value = model.value_of_shape(times, shape)
     r_squared = 1.0 - float(((power - value) ** 2).sum() / ((power - power.mean()) ** 2).sum())
-    pattern = (curve.pattern_pct or 0.0) / 100.0
-    dark = (curve.dark_pattern_pct or 0.0) / 100.0
-    draws, factors = _draw(shape, errors, *found.bounds(spread), pattern, dark)
+    pattern, dark = (curve.pattern_pct or 0.0) / 100.0, (curve.dark_pattern_pct or 0.0) / 100.0
+    draws, factors = _draw(found, pattern, dark)
+    draws = draws * scale
     if start_between is not None:
         draws = _spread_start(draws, start_between)
     judgement = judge(model, curve, shape, found.rivals * scale, draws, found.at_bound, found.ended, found.gain, errors, r_squared, start_between is not None)
@@ -192,10 +192,6 @@ class _Best:
     at_bound: tuple[int, ...]
     ended: int
     gain: float
-
-    def bounds(self, spread: float) -> tuple[np.ndarray, np.ndarray]:
-        scale = np.array([spread, spread, 1.0, 1.0, 1.0])
-        return self.low * scale, self.high * scale
 
 
 def frames_for(model: PerfusionModel, curve: TimeIntensityCurve) -> tuple[TimeIntensityCurve, tuple[float, float] | None]:
@@ -319,9 +315,10 @@ def _smooth(power: np.ndarray, width: int) -> np.ndarray:
     return np.convolve(padded, np.full(width, 1.0 / width), mode="valid")
 
 
-def _draw(shape: np.ndarray, errors: FitErrors, low: np.ndarray, high: np.ndarray, pattern: float, dark: float) -> tuple[np.ndarray, np.ndarray]:
+def _draw(best: _Best, pattern: float, dark: float) -> tuple[np.ndarray, np.ndarray]:
     """Shapes that the data allow (n, 5), and factors (n,) for the height from the standing pattern. The same numbers
     come out each time: the points are those of a fixed Sobol sequence. Positive numbers are drawn by logarithm."""
+    shape, errors = best.shape, best.errors
     points = qmc.Sobol(8, seed=20100607).random(DRAWS)
     normal = ndtri(points[:, :7])
     wide = np.sqrt(errors.freedom / np.maximum(_chi_square(points[:, 7], errors.freedom), 1e-12)) if np.isfinite(errors.freedom) else 1.0
@@ -333,7 +330,7 @@ def _draw(shape: np.ndarray, errors: FitErrors, low: np.ndarray, high: np.ndarra
     moves = np.where(logs, np.clip(moves, -20, 20), moves)
     drawn = np.where(logs, shape * np.exp(np.where(logs, moves, 0.0)), shape + moves)
     drawn[:, 0] += dark * shape[0] * normal[:, 6]
-    return np.clip(drawn, low, high), np.exp(pattern * normal[:, 5])
+    return np.clip(drawn, best.low, best.high), np.exp(pattern * normal[:, 5])
 
 
 def _spread_start(draws: np.ndarray, between: tuple[float, float]) -> np.ndarray:
