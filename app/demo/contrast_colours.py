@@ -25,7 +25,6 @@ def colour_table(name: str) -> np.ndarray:
     return table
 
 
-def tinted(levels: np.ndarray, grey: np.ndarray, table: np.ndarray, grey_share: float) -> np.ndarray:
-    """Contrast laid over B-mode: the colour of the level plus ``grey_share`` of the grey, cut off at 255."""
-    share = np.rint(np.arange(256) * grey_share).astype(np.uint16)
-    return np.minimum(table.astype(np.uint16)[levels] + share[grey][..., None], 255).astype(np.uint8)
+def tinted(levels: np.ndarray, grey: np.ndarray, table: np.ndarray, tint_share: float, grey_share: float) -> np.ndarray:
+    """Contrast laid over B-mode: ``tint_share`` of the level's colour plus ``grey_share`` of the grey, cut off at 255."""
+    return np.rint(np.minimum(tint_share * table.astype(np.float32)[levels] + np.float32(grey_share) * grey[..., None], 255.0)).astype(np.uint8)

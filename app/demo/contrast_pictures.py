@@ -91,7 +91,7 @@ def compose(options: CineOptions, levels: np.ndarray, tissue: np.ndarray, time_s
     write_text(canvas, f"{time_s:6.1f} S", layout.size[0] - 10, SIDE, 190)
     write_text(canvas, f"DR {options.range_db:.0f} DB", layout.size[0] - 10, SIDE + 60, 170)
     box = layout.contrast
-    inside = tinted(levels, tissue, table, options.overlay_grey) if options.layout == "overlay" else table[levels]
+    inside = tinted(levels, tissue, table, *options.overlay_shares) if options.layout == "overlay" else table[levels]
     if options.drawn_text:
         inside[drawn_mask(options)] = (235, 235, 90) if _in_colour(options) else (235, 235, 235)
     picture[box.y0 : box.y1 + 1, box.x0 : box.x1 + 1] = inside

@@ -56,7 +56,7 @@ class CineOptions:
     speckle_mm: tuple[float, float] = (0.15, 0.28)  # standard deviation of the point spread in depth and across
     blur: bool = False
     drawn_text: bool = False
-    overlay_grey: float = 0.5
+    overlay_shares: tuple[float, float] = (0.6, 0.4)  # of the tint and of the grey
 
     def with_(self, **changes) -> CineOptions:
         """The options with some of them changed."""

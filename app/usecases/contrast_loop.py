@@ -22,7 +22,7 @@ from volumetry.finding import Finding
 from volumetry.image import Cine
 from volumetry.kernels.perfusion_colour import grey_of, watch_pixels
 from volumetry.perfusion.flash import detect_flashes
-from volumetry.perfusion.linearise import MOST_FAR_SHARE, ColourMap, drawn_pixels, mean_power, undo_colour_map
+from volumetry.perfusion.linearise import MOST_FAR_SHARE, ColourMap, drawn_pixels, mean_power, refuse_unless_separable, undo_colour_map
 from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
 
 __all__ = [
@@ -43,15 +43,16 @@ def load_loop(
     *,
     range_db: float | None,
     colour_map: ColourMap | None = None,
+    tint_share: float | None = None,
     frames: tuple[int, int] | None = None,
     context: JobContext | None = None,
 ) -> ContrastLoop:
     """Read the loop's frames (``frames``: first and last, inclusive; None: all) and undo their colours.
 
     ``range_db``: dynamic range of the contrast display, from the header or stated; ``colour_map``: None takes the one the
-    picture shows. Frames that cannot be decoded, that repeat a time or have another scale are left out and told.
+    picture shows; ``tint_share``: of an overlay, how strongly it is mixed in, None takes what the picture shows. Frames that cannot be decoded, that repeat a time or have another scale are left out and told.
     Raises ``PerfusionRefused``: ``range_unknown``, ``implausible_range``, ``frame_times_missing``, ``too_few_frames``,
-    ``colour_map_unknown``, ``colour_map_unlike``, ``overlay_not_separable``, ``bad_panes``, ``too_large``. Cancelled through ``context``.
+    ``colour_map_unknown``, ``colour_map_unlike``, ``overlay_not_separable``, ``overlay_mix_unknown``, ``overlay_unclear``, ``bad_panes``, ``too_large``. Cancelled through ``context``.
     """
     context = context or JobContext()
     if range_db is None:
@@ -64,14 +65,8 @@ def load_loop(
         raise PerfusionRefused("The loop has no frame times, so no curve over time can be made of it.", code="frame_times_missing", hint="Store it again with its times.")
     _check_panes(panes, cine.shape)
     numbers, findings = _usable_frames(cine, panes, frames)
-    if colour_map is None:
-        proposed = propose_colours(cine, panes, context.part(0.0, 0.05))
-        if proposed.colours is None:
-            raise PerfusionRefused(
-                "The colours of the contrast picture are not known: no colour bar explains them.", code="colour_map_unknown", hint="Draw a box round its colour bar."
-            )
-        colour_map = proposed.colours
-    reader = _Reader(cine, panes, colour_map, len(numbers))
+    colour_map, tint_share = _colours_of(cine, panes, colour_map, tint_share, context.part(0.0, 0.05))
+    reader = _Reader(cine, panes, colour_map, tint_share, len(numbers))
     read = reader.run(numbers, context.part(0.05, 0.98))
     kept, bad = np.array(read, dtype=np.int64), len(numbers) - len(read)
     _refuse_too_few(len(kept), cine.frame_count)
@@ -93,6 +88,27 @@ def load_loop(
         levels, tissue, times - times[0], float(range_db), panes.mm_per_pixel, tuple(dict.fromkeys((*same, *findings))),
         drawn if drawn.any() else None, flashes, kept,
     )  # fmt: skip
+
+
+def _colours_of(cine: Cine, panes: Panes, colours: ColourMap | None, share: float | None, context: JobContext) -> tuple[ColourMap, float]:
+    """What is stated, completed by what the picture shows; refused where neither tells."""
+    overlay = panes.layout == "overlay"
+    if colours is None or (overlay and share is None and not colours.is_grey):
+        proposed = propose_colours(cine, panes, context, colours)
+        colours = proposed.colours if colours is None else colours
+        share = proposed.tint_share if share is None else share
+    if colours is None:
+        raise PerfusionRefused(
+            "The colours of the contrast picture are not known: no colour bar explains them.", code="colour_map_unknown", hint="Draw a box round its colour bar."
+        )
+    if overlay:
+        refuse_unless_separable(colours)
+        if share is None or not 0.05 <= share <= 1.0:
+            raise PerfusionRefused(
+                "How strongly the contrast's colour was mixed into the B-mode picture is not known, and its strength hangs on that.",
+                code="overlay_mix_unknown", hint="Store the loop with both pictures side by side.",
+            )  # fmt: skip
+    return colours, 1.0 if share is None else share
 
 
 def _refuse_too_few(count: int, of: int) -> None:
@@ -150,8 +166,8 @@ def _scale_of(cine: Cine, frame: int, panes: Panes) -> tuple[float, float] | Non
 class _Reader:
     """Decodes frames in order into the two stacks and watches what each pixel does."""
 
-    def __init__(self, cine: Cine, panes: Panes, colours: ColourMap, count: int):
-        self._cine, self._panes, self._colours = cine, panes, colours
+    def __init__(self, cine: Cine, panes: Panes, colours: ColourMap, tint_share: float, count: int):
+        self._cine, self._panes, self._colours, self._tint_share = cine, panes, colours, tint_share
         self._overlay = panes.layout == "overlay"
         shape = panes.contrast.shape
         with_bmode = panes.bmode is not None or self._overlay
@@ -181,6 +197,11 @@ class _Reader:
         return read
 
     def _refuse_colours(self) -> None:
+        if self._overlay:
+            raise PerfusionRefused(
+                f"In {100 * np.mean(self._far):.0f} % of the pixels the tint cannot be told from the B-mode picture for certain.",
+                code="overlay_unclear", hint="Store the loop with both pictures side by side, or with less gain.",
+            )  # fmt: skip
         raise PerfusionRefused(
             f"{100 * np.mean(self._far):.0f} % of the contrast picture's pixels have colours that are none of the colour map.",
             code="colour_map_unlike",
@@ -188,7 +209,7 @@ class _Reader:
         )
 
     def _take(self, at: int, picture: np.ndarray) -> None:
-        undone = undo_colour_map(self._panes.contrast.cut(picture), self._colours, overlay=self._overlay)
+        undone = undo_colour_map(self._panes.contrast.cut(picture), self._colours, overlay=self._overlay, tint_share=self._tint_share)
         self.levels[at] = undone.levels
         whole, _, white = watch_pixels(undone.levels, undone.far, self._total, self._squares, self._far_frames)
         size, bright = undone.levels.size, 0.0
@@ -219,7 +240,7 @@ class _Reader:
         if white > CLIPPED_WARNING:
             out.append(Finding("white_clipped", f"Up to {100 * white:.0f} % of the contrast pixels are at the white end: their power is higher than shown, by an unknown amount."))
         if self._overlay and np.mean(self._far) > UNSPLIT_WARNING:
-            out.append(Finding("overlay_unclear", f"In {100 * np.mean(self._far):.0f} % of the pixels the tint cannot be told from the B-mode picture for certain; those with it in most frames are left out."))
+            out.append(Finding("overlay_unclear", f"In {100 * np.mean(self._far):.0f} % of the pixels the tint cannot be told from the B-mode picture for certain; they borrow the level of a neighbour."))
         return out
 
 

@@ -18,8 +18,8 @@ from volumetry.perfusion.linearise import (
     colour_map_from_bar,
     find_bar,
     is_colourless,
-    is_tint_over_grey,
     overlay_level_error,
+    overlay_mix,
     undo_colour_map,
 )
 
@@ -98,11 +98,13 @@ class PaneProposal:
 @dataclass(frozen=True, slots=True, eq=False)
 class ColourProposal:
     """The contrast's colour map as far as the picture tells: ``colours`` None where it does not. ``fit``: share of the pane's
-    pixels that lie on it, 0 to 1. ``source``: ``grey``, ``region`` (the header says where the bar is), ``found`` or ``none``."""
+    pixels that lie on it, 0 to 1. ``source``: ``grey``, ``region`` (the header says where the bar is), ``found`` or ``none``.
+    ``tint_share``: of an overlay, how strongly the colour was mixed in; None where the picture does not tell."""
 
     colours: ColourMap | None
     source: str
     fit: float
+    tint_share: float | None = None
 
 
 def sample_frames(cine: Cine, context: JobContext | None = None, count: int = SAMPLES) -> list[np.ndarray]:
@@ -272,7 +274,7 @@ def _map_of(samples: list[np.ndarray], bar: PaneBox | None) -> ColourMap | None:
 def _is_overlay(parts: list[np.ndarray], colours: ColourMap | None) -> bool:
     """A tint over grey fills an area of colours, a map alone only a line of them."""
     if colours is not None:
-        return overlay_level_error(colours) <= 6 and is_tint_over_grey(parts, colours)
+        return overlay_level_error(colours) <= 6 and overlay_mix(parts, colours).is_overlay
     coarse = np.concatenate([(p.reshape(-1, 3) >> 3).astype(np.int32) for p in parts])
     return np.unique((coarse[:, 0] << 10) | (coarse[:, 1] << 5) | coarse[:, 2]).size > MANY_COLOURS
 
@@ -301,21 +303,27 @@ def _which_is_contrast(samples: list[np.ndarray], first: PaneBox, second: PaneBo
     return bool(score > 0), min(1.0, 0.5 + 0.75 * abs(float(score))), kept
 
 
-def propose_colours(cine: Cine, panes: Panes, context: JobContext | None = None) -> ColourProposal:
-    """The contrast pane's colour map: grey where it has no colour, else read from its colour bar; None where neither tells."""
+def propose_colours(cine: Cine, panes: Panes, context: JobContext | None = None, stated: ColourMap | None = None) -> ColourProposal:
+    """The contrast pane's colour map: grey where it has no colour, else read from its colour bar; None where neither tells.
+
+    ``stated``: the map is known, only how it fits and is mixed in is looked for (``source`` is then ``stated``).
+    """
     samples = sample_frames(cine, context)
     parts = [panes.contrast.cut(p) for p in samples]
-    if is_colourless(parts):
+    if stated is None and is_colourless(parts):
         return ColourProposal(GREY, "grey", 1.0)
     by_header = any(r.data_type in (GREY_BAR, COLOUR_BAR) for r in cine.calibration.regions)
-    colours = _map_of(samples, panes.bar)
+    colours = stated or _map_of(samples, panes.bar)
     if colours is None:
         return ColourProposal(None, "none", 0.0)
-    overlay = panes.layout == "overlay"
-    if overlay and overlay_level_error(colours) > 6:
-        return ColourProposal(colours, "region" if by_header else "found", 0.0)
+    source = "stated" if stated else "region" if by_header else "found"
+    share = None
+    if panes.layout == "overlay":
+        share = None if overlay_level_error(colours) > 6 else overlay_mix(parts, colours).tint_share
+        if share is None:
+            return ColourProposal(colours, source, 0.0)
     some = [np.ascontiguousarray(p[::3, ::3]) for p in parts]
-    far = float(np.mean([undo_colour_map(p, colours, overlay=overlay).far_share for p in some]))
-    if far > MOST_FAR_SHARE and not overlay:
+    far = float(np.mean([undo_colour_map(p, colours, overlay=share is not None, tint_share=share or 1.0).far_share for p in some]))
+    if far > MOST_FAR_SHARE and share is None:
         return ColourProposal(None, "none", 1.0 - far)
-    return ColourProposal(colours, "region" if by_header else "found", 1.0 - far)
+    return ColourProposal(colours, source, 1.0 - far, share)

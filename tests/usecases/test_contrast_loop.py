@@ -90,15 +90,37 @@ def test_that_a_compressed_file_keeps_the_mean_power(tmp_path):
 
 
 def test_that_an_overlay_is_seen_and_taken_apart():
-    synthetic = made(colour_map="copper", layout="overlay")
+    synthetic = made(colour_map="gold", layout="overlay", drawn_text=True, flashes=1)
     cine = synthetic.cine()
     proposal = propose_panes(cine)
     assert proposal.panes.layout == "overlay"
     assert "overlay_layout" in codes(proposal.findings)
+    assert propose_colours(cine, proposal.panes).tint_share == pytest.approx(0.6, abs=0.015)
     loop = load_loop(cine, proposal.panes, range_db=60.0)
-    error = np.abs(loop.levels.astype(int) - synthetic.levels)
-    assert np.percentile(error, 90) <= 4
+    written, calm = synthetic.drawn(), synthetic.truth.accepted
+    assert loop.drawn[written].mean() > 0.9
+    error = np.abs(loop.levels.astype(int) - synthetic.levels)[calm][:, ~written]
+    assert np.percentile(error, 95) <= 6
+    ratio = loop.power_table[loop.levels][calm][:, ~written].mean() / loop.power_table[synthetic.levels][calm][:, ~written].mean()
+    assert float(ratio) == pytest.approx(1.0, abs=0.05)
     assert np.corrcoef(loop.tissue[5].ravel(), synthetic.tissue[5].ravel())[0, 1] > 0.9
+    assert loop.flash_frames == synthetic.truth.flash_frames
+
+
+def test_that_an_overlay_of_unknown_mix_is_refused_unless_it_is_stated():
+    synthetic = made(colour_map="copper", layout="overlay")
+    cine = synthetic.cine()
+    proposal = propose_panes(cine)
+    assert proposal.panes.layout == "overlay"
+    assert refusal(cine, proposal.panes, range_db=60.0) == "overlay_mix_unknown"
+    loop = load_loop(cine, proposal.panes, range_db=60.0, tint_share=0.6)
+    assert np.percentile(np.abs(loop.levels.astype(int) - synthetic.levels), 90) <= 5
+
+
+def test_that_an_overlay_cut_off_at_white_is_refused():
+    synthetic = made(colour_map="gold", layout="overlay", overlay_shares=(1.0, 0.6), overgain_db=8.0)
+    panes = propose_panes(synthetic.cine()).panes
+    assert refusal(synthetic.cine(), replace(panes, layout="overlay"), range_db=60.0, tint_share=1.0) == "overlay_unclear"
 
 
 def test_that_an_overlay_without_colour_is_refused():

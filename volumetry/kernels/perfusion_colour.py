@@ -118,6 +118,26 @@ def undo_overlay(picture, table, grey_most, far2, memo, levels, grey, far) -> in
 
 
 @njit(cache=True, nogil=True)
+def borrow_levels(far, reach, levels) -> None:
+    """Give each far pixel the level of the nearest pixel that is not, within ``reach`` pixels; ties go to the first in rows.
+
+    Speckle beside it is a fair sample of the same tissue, a level among many that explain the colour is not.
+    """
+    rows, columns = levels.shape
+    for i in range(rows):
+        for j in range(columns):
+            if far[i, j] == 0:
+                continue
+            best, value = reach * reach + 1, levels[i, j]
+            for k in range(max(0, i - reach), min(rows, i + reach + 1)):
+                for m in range(max(0, j - reach), min(columns, j + reach + 1)):
+                    d = (k - i) * (k - i) + (m - j) * (m - j)
+                    if d < best and far[k, m] == 0:
+                        best, value = d, levels[k, m]
+            levels[i, j] = value
+
+
+@njit(cache=True, nogil=True)
 def undo_grey(picture, far_spread, levels, far) -> int:
     """Levels of a colour picture whose map is grey: the green channel's neighbours must agree with it to ``far_spread``."""
     rows, columns = levels.shape

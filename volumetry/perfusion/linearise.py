@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import ndimage
 
 from volumetry.kernels import perfusion_colour as kernels
 from volumetry.perfusion.loop import BLACK, WHITE, PerfusionRefused
@@ -24,6 +25,11 @@ MOST_FAR_SHARE = 0.3
 INK_FRAMES, INK_UNREST, INK_DARKEST, INK_SPREAD, INK_SHARE, INK_MOST = 10, 0.3, 40, 12, 0.5, 0.1
 # A tint over B-mode: taking grey off the colours must explain them, and there must be grey to take off.
 TINT_GAIN, TINT_GREY, TINT_DISTANCE = 0.6, 10.0, 6.0
+# How strongly the tint is mixed in: known where another share, this far off, explains the colours this much worse.
+SHARES, SHARE_APART, SHARE_WORSE = np.round(np.arange(0.3, 1.0001, 0.05), 2), 0.1, 1.4
+BORROW_PX = 6  # how far a pixel of an overlay may borrow its level
+# A white spot wider than a stroke, or white all over, is strong echo, not ink.
+WHITE_INK, STROKE_PX, WHITE_INK_MOST = 200, 7, 0.02
 # A bar must hold this much of the picture's range of brightness or hue, and this many pixels.
 BAR_PATH, BAR_LENGTH, BAR_WIDTH = 180.0, 40, 4
 
@@ -77,10 +83,12 @@ class Undone:
     far_share: float
 
 
-def undo_colour_map(picture: np.ndarray, colours: ColourMap, *, overlay: bool = False) -> Undone:
-    """Levels of one pane, uint8 ``[row, column]`` or ``[row, column, 3]``; ``overlay``: the tint lies over B-mode.
+def undo_colour_map(picture: np.ndarray, colours: ColourMap, *, overlay: bool = False, tint_share: float = 1.0) -> Undone:
+    """Levels of one pane, uint8 ``[row, column]`` or ``[row, column, 3]``; ``overlay``: ``tint_share`` of the map's colour
+    was added to a grey, that of the B-mode picture below.
 
-    A grey picture has its levels as they are. Raises ``PerfusionRefused``: ``overlay_not_separable``; ``colour_map_unlike``
+    A grey picture has its levels as they are. Where an overlay's tint cannot be told for certain the pixel has the level
+    of the nearest one where it can (and counts as far). Raises ``PerfusionRefused``: ``overlay_not_separable``; ``colour_map_unlike``
     for a coloured map and a picture without colour.
     """
     shape = picture.shape[:2]
@@ -94,7 +102,9 @@ def undo_colour_map(picture: np.ndarray, colours: ColourMap, *, overlay: bool = 
     if overlay:
         refuse_unless_separable(colours)
         grey = np.empty(shape, np.uint8)
-        count = kernels.undo_overlay(picture, colours.table.astype(np.float64), 255, FAR_DISTANCE**2, colours.memo("overlay"), levels, grey, far)
+        table = tint_share * colours.table.astype(np.float64)
+        count = kernels.undo_overlay(picture, table, 255, FAR_DISTANCE**2, colours.memo(f"overlay {tint_share:.4f}"), levels, grey, far)
+        kernels.borrow_levels(far, BORROW_PX, levels)
     elif colours.is_grey:
         count = kernels.undo_grey(picture, FAR_SPREAD, levels, far)
     else:
@@ -210,21 +220,49 @@ def is_colourless(pictures: list[np.ndarray]) -> bool:
     return max(coloured, default=0.0) < 0.02
 
 
-def is_tint_over_grey(pictures: list[np.ndarray], colours: ColourMap) -> bool:
-    """True where the colours (uint8 ``[..., 3]``) are those of the map plus a grey, not those of the map alone."""
-    seen = np.concatenate([p.reshape(-1, 3) for p in pictures]).astype(np.float32)
-    seen = seen[:: max(1, len(seen) // 6000)]
+@dataclass(frozen=True, slots=True)
+class OverlayMix:
+    """Whether colours are those of a map over grey (``is_overlay``), and what share of the map's colour was mixed in:
+    ``tint_share`` 0 to 1, None where several shares explain the picture alike."""
+
+    is_overlay: bool
+    tint_share: float | None
+
+
+def overlay_mix(pictures: list[np.ndarray], colours: ColourMap) -> OverlayMix:
+    """Are these colours (uint8 ``[..., 3]``) those of the map plus a grey, rather than of the map alone, and mixed how?
+
+    For each share the grey that fits best is taken off every colour; what is left is small for the true share alone,
+    unless the map's hue runs straight (then any larger share fits as well and the share is not known).
+    """
+    seen = np.concatenate([p.reshape(-1, 3) for p in pictures])
+    seen = np.unique(seen[:: max(1, len(seen) // 6000)], axis=0).astype(np.float32)
     seen = seen[seen.max(axis=1) < 255]  # a channel at its end hides what was added
-    if len(seen) < 100:
-        return False
-    off = seen[:, None, :] - colours.table.astype(np.float32)
-    alone = np.sqrt((off**2).sum(axis=2).min(axis=1))
-    grey = np.maximum(off.mean(axis=2), 0.0)
-    rest = ((off - grey[..., None]) ** 2).sum(axis=2)
-    best = rest.argmin(axis=1)
-    added, left = grey[np.arange(len(seen)), best], np.sqrt(rest[np.arange(len(seen)), best])
-    plain = float(np.percentile(alone, 75))
-    return plain > TINT_DISTANCE and float(np.percentile(left, 75)) < TINT_GAIN * plain and float(np.median(added)) > TINT_GREY
+    if len(seen) < 50:
+        return OverlayMix(False, None)
+    seen = seen[:: max(1, len(seen) // 500)]
+    table = colours.table.astype(np.float32)
+    plain = float(np.percentile(np.sqrt(((seen[:, None, :] - table) ** 2).sum(axis=2).min(axis=1)), 75))
+
+    def left_over(share: float) -> tuple[float, float]:
+        off = seen[:, None, :] - np.float32(share) * table
+        grey = np.maximum(off.mean(axis=2), 0.0)
+        rest = ((off - grey[..., None]) ** 2).sum(axis=2)
+        best = rest.argmin(axis=1)
+        chosen = np.arange(len(seen)), best
+        return float(np.percentile(np.sqrt(rest[chosen]), 75)), float(np.median(grey[chosen]))
+
+    shares = [left_over(float(share)) for share in SHARES]
+    lefts = np.array([left for left, _ in shares])
+    at = int(lefts.argmin())
+    if plain <= TINT_DISTANCE or lefts[at] >= TINT_GAIN * plain or shares[at][1] <= TINT_GREY:
+        return OverlayMix(False, None)
+    fine = np.round(np.arange(SHARES[at] - 0.05, min(SHARES[at] + 0.051, 1.0), 0.01), 2)
+    finer = np.array([left_over(float(share))[0] for share in fine])
+    share, left = float(fine[finer.argmin()]), max(float(finer.min()), 0.5)
+    off = np.abs(SHARES - share) >= SHARE_APART
+    known = bool((lefts[off] > SHARE_WORSE * left).all())
+    return OverlayMix(True, share if known else None)
 
 
 def drawn_pixels(frames: int, total: np.ndarray, squares: np.ndarray, far_frames: np.ndarray) -> np.ndarray:
@@ -239,6 +277,11 @@ def drawn_pixels(frames: int, total: np.ndarray, squares: np.ndarray, far_frames
     mean = total / frames
     unrest = np.sqrt(np.maximum(squares / frames - mean**2, 0.0))
     still = (unrest < INK_UNREST * float(np.median(unrest))) & (mean >= INK_DARKEST) & ~drawn
+    white = still & (mean >= WHITE_INK)
+    if white.mean() > WHITE_INK_MOST:
+        still &= ~white
+    elif white.any():
+        still &= ~ndimage.binary_dilation(ndimage.binary_opening(white, np.ones((STROKE_PX, STROKE_PX))), iterations=2, mask=white)
     count = int(still.sum())
     if 0 < count <= INK_MOST * still.size:
         counts = np.bincount(np.rint(mean[still]).astype(int), minlength=256)

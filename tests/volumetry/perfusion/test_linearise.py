@@ -5,7 +5,7 @@ import pytest
 
 from app.demo.contrast_colours import colour_table, tinted
 from tests.reference.perfusion_colour_twins import levels_by_search, tint_and_grey_by_search
-from volumetry.kernels.perfusion_colour import grey_of, watch_pixels
+from volumetry.kernels.perfusion_colour import UNSET, borrow_levels, grey_of, undo_overlay, watch_pixels
 from volumetry.perfusion.flash import detect_flashes
 from volumetry.perfusion.linearise import (
     GREY,
@@ -15,9 +15,9 @@ from volumetry.perfusion.linearise import (
     drawn_pixels,
     find_bar,
     is_colourless,
-    is_tint_over_grey,
     mean_power,
     overlay_level_error,
+    overlay_mix,
     undo_colour_map,
 )
 from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused, power_table
@@ -118,29 +118,56 @@ def test_that_a_coloured_map_for_a_grey_picture_is_refused():
 @pytest.mark.parametrize("name", MAPS)
 def test_that_tint_and_b_mode_of_an_overlay_are_told_apart(name):
     colours = ColourMap(colour_table(name))
-    levels, tissue = noise(1, high=200), noise(2, high=180)
-    picture = tinted(levels, tissue, colours.table, 0.5)
-    undone = undo_colour_map(picture, colours, overlay=True)
+    levels, tissue = noise(1, high=220), noise(2, high=200)
+    picture = tinted(levels, tissue, colours.table, 0.6, 0.4)
+    undone = undo_colour_map(picture, colours, overlay=True, tint_share=0.6)
     clear = undone.far == 0
-    assert clear.mean() > 0.75
+    assert clear.mean() > 0.9
     error = np.abs(undone.levels.astype(int) - levels)[clear]
-    assert np.percentile(error, 95) <= 4
-    assert np.percentile(np.abs(undone.grey.astype(int) - np.rint(0.5 * tissue))[clear], 95) <= 4
-    assert is_tint_over_grey([picture], colours)
-    assert not is_tint_over_grey([colours.table[levels]], colours)
+    assert np.percentile(error, 95) <= 5
+    assert np.percentile(np.abs(undone.grey.astype(int) - np.rint(0.4 * tissue))[clear], 95) <= 4
+
+
+@pytest.mark.parametrize(("name", "share"), [("gold", 0.6), ("blue", 0.45), ("rainbow", 0.8), ("copper", None)])
+def test_that_the_mix_of_an_overlay_is_known_only_where_the_map_tells_it(name, share):
+    """The hues of a copper map run along a straight line: less of a brighter tint looks the same."""
+    colours = ColourMap(colour_table(name))
+    levels, tissue = noise(1, high=220), noise(2, high=200)
+    mix = overlay_mix([tinted(levels, tissue, colours.table, share or 0.6, 0.4)], colours)
+    assert mix.is_overlay
+    assert mix.tint_share == (None if share is None else pytest.approx(share, abs=0.015))
+    alone = overlay_mix([colours.table[levels]], colours)
+    assert (alone.is_overlay, alone.tint_share) == (False, None)
 
 
 def test_that_the_overlay_kernel_agrees_with_trying_every_tint_and_grey():
     colours = ColourMap(colour_table("blue"))
-    picture = tinted(noise(3, (12, 12), high=150), noise(4, (12, 12), high=150), colours.table, 0.5)
-    undone = undo_colour_map(picture, colours, overlay=True)
-    levels, grey = tint_and_grey_by_search(picture, colours.table)
-    clear = undone.far == 0
-    assert clear.mean() > 0.8
-    found, searched = (np.minimum(colours.table.astype(int)[a] + b.astype(int)[..., None], 255) - picture for a, b in ((undone.levels, undone.grey), (levels, grey)))
-    worse = (found**2).sum(axis=2) - (searched**2).sum(axis=2)
-    assert worse[clear].max() <= 3  # the grey is rounded after the search, not within it
-    assert np.median(np.abs(undone.levels.astype(int) - levels)[clear]) == 0
+    picture = tinted(noise(3, (12, 12)), noise(4, (12, 12)), colours.table, 1.0, 0.5)
+    levels, grey, far = (np.empty((12, 12), np.uint8) for _ in range(3))
+    undo_overlay(picture, colours.table.astype(float), 255, 24.0**2, np.full(1 << 24, UNSET, np.uint32), levels, grey, far)
+    searched = tint_and_grey_by_search(picture, colours.table)
+    cost = [
+        ((np.minimum(colours.table.astype(int)[a] + b.astype(int)[..., None], 255) - picture) ** 2).sum(axis=2) for a, b in ((levels, grey), searched)
+    ]
+    assert (cost[0] - cost[1]).max() <= 3  # the grey is rounded after the search, not within it
+    clear = far == 0
+    assert 0.3 < clear.mean() < 0.95  # a sum cut off at 255 in two channels is told as unclear
+    assert np.abs(levels.astype(int) - searched[0])[clear].max() <= 10
+
+
+def test_that_a_pixel_that_is_not_clear_borrows_from_the_nearest_that_is():
+    levels, far = noise(5, (30, 30)), (np.random.default_rng(6).random((30, 30)) < 0.6).astype(np.uint8)
+    far[20:, 20:] = 1
+    made = levels.copy()
+    borrow_levels(far, 3, made)
+    clear_y, clear_x = np.nonzero(far == 0)
+    for i in range(30):
+        for j in range(30):
+            distance = (clear_y - i) ** 2 + (clear_x - j) ** 2
+            inside = (np.abs(clear_y - i) <= 3) & (np.abs(clear_x - j) <= 3)
+            near = distance[inside]
+            expected = {levels[i, j]} if far[i, j] == 0 or near.size == 0 or near.min() > 9 else set(levels[clear_y, clear_x][inside][near == near.min()].tolist())
+            assert made[i, j] in expected
 
 
 def test_that_an_overlay_in_grey_is_refused_not_guessed():
@@ -206,7 +233,7 @@ def test_that_pixels_are_watched_and_made_grey_as_plain_sums_say():
 def test_that_ink_is_found_and_tissue_at_rest_is_not():
     rng = np.random.default_rng(6)
     frames = rng.normal(110, 24, (40, 50, 60)).clip(0, 255)
-    frames[:, 5:9, 5:25] = 230 + rng.normal(0, 3, (40, 4, 20))
+    frames[:, 5:9, 5:25] = 246 + rng.normal(0, 3, (40, 4, 20))
     at_rest = rng.normal(120, 24, (8, 10)).clip(45, 250)
     frames[:, 30:38, 30:40] = at_rest
     levels = np.rint(frames.clip(0, 255)).astype(np.uint32)
@@ -217,6 +244,12 @@ def test_that_ink_is_found_and_tissue_at_rest_is_not():
     assert drawn[45, 45]
     assert drawn[30:38, 30:40].mean() < 0.1
     assert drawn.sum() < 4 * 20 + 1 + 8
+    frames[:, 10:22, 40:55] = 255  # a strong echo at the white end, and letters in white
+    frames[:, 40:42, 5:25] = 255
+    levels = np.rint(frames.clip(0, 255)).astype(np.uint32)
+    drawn = drawn_pixels(40, levels.sum(axis=0), (levels**2).sum(axis=0), far)
+    assert not drawn[10:22, 40:55].any()
+    assert drawn[40:42, 5:25].all()
 
 
 def test_that_clipped_pixels_are_counted_within_a_mask():
