@@ -133,6 +133,9 @@ def register(commands) -> None:
     export.add_argument("--format", required=True, help="csv, redcap, odm-1.3.2, odm-2.0, sdtm-xpt, dataset-json, pdf, plan-sheet (of every kept plan run that is not refused), dicom-sr (with its segmentation), dicom-seg, dicom-labelmap, dicom-rtstruct, dicom-pdf, dicom-key-image or dicom-field")
     export.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write into (for one PDF also a file)")
     export.add_argument("--subject", help="PDF and DICOM: only this subject")
+    export.add_argument("--per", choices=("subject", "visit", "reading"), help="PDF: a report of every subject (the default), visit or reading")
+    export.add_argument("--visit", metavar="NAME", help="PDF: only visits of this name; without --per a report of each")
+    export.add_argument("--reading", metavar="ID", help="PDF: only this reading, in the version that is locked")
     export.add_argument("--mapping", type=Path, metavar="FILE", help="the trial's own EDC mapping (nodus.edc/1) instead of the shipped one")
     add_json(export)
     export.set_defaults(work=run_export)
@@ -374,7 +377,7 @@ def run_export(args) -> int:
     with opened(args.study) as store:
         refuse_blinded(store, "Exports")
         store.require("export")
-        receipt = export_study(store, args.format, args.out, subject_id=args.subject, mapping_file=args.mapping)
+        receipt = export_study(store, args.format, args.out, subject_id=args.subject, visit=args.visit, reading_id=args.reading, per=args.per, mapping_file=args.mapping)
     emit(receipt, as_json=args.json, human="\n".join(f"{f['path']}: {f['rows']} rows, sha256 {f['sha256']}" for f in receipt["files"]))
     return 0
 

@@ -28,21 +28,28 @@ def export_study(
     out: Path,
     *,
     subject_id: str | None = None,
+    visit: str | None = None,
+    reading_id: str | None = None,
+    per: str | None = None,
     mapping_file: Path | None = None,
     accepted: Collection[tuple[str, int]] | None = None,
 ) -> dict[str, Any]:
     """Export locked readings of the study as ``format_`` to the folder ``out`` (for ``pdf`` also a
-    file ending in .pdf, where there is one subject); returns the receipt.
+    file ending in .pdf, where there is one report); returns the receipt. ``visit`` (a name), ``reading_id`` and ``per`` are of ``pdf`` alone:
+    see ``app.usecases.report_files``.
 
     ``mapping_file`` is the trial's own mapping instead of the shipped one; ``accepted`` the study's accepted
     (reading, version), None: the rule of ``app.edc.accepted``. The export is logged in the audit trail and the trail's
     head is written beside the database. Raises ``format_unknown``, ``subject_missing``, ``nothing_locked``,
-    ``mapping_missing``, ``mapping_refused``, ``export_failed``, ``export_invalid``, and for a user without the right ``right_missing``.
+    ``mapping_missing``, ``mapping_refused``, ``export_failed``, ``export_invalid``, ``report_kind_refused``, and for a user without the right
+    ``right_missing``.
     """
     if format_ not in FORMATS:
         raise StudyRefused(f"{format_!r} is no export format; use one of {', '.join(FORMATS)}.", code="format_unknown")
     if subject_id is not None and subject_id not in {s.subject_id for s in store.subjects()}:
         raise StudyRefused("There is no such subject in this study.", code="subject_missing")
+    if format_ != "pdf" and (visit, reading_id, per) != (None, None, None):
+        raise StudyRefused("Visits and readings are reported one by one as PDF only.", code="report_kind_refused", hint="Use --format pdf, or leave out --visit, --reading and --per.")
     store.require("export")
     snapshot = store.snapshot()
     if format_ == "csv":
@@ -51,9 +58,9 @@ def export_study(
         mapping = mapping_of(store, mapping_file)
         receipt = _mapped(format_)(outgoing_snapshot(store, mapping, snapshot), mapping, out, accepted=accepted)
     elif format_ == "pdf":
-        from app.usecases.report import export_reports
+        from app.usecases.report_files import export_reports
 
-        receipt = export_reports(store, snapshot, out, subject_id=subject_id)
+        receipt = export_reports(store, snapshot, out, per=per, subject_id=subject_id, visit=visit, reading_id=reading_id)
     elif format_ == "plan-sheet":
         from app.usecases.export_plan import export_sheets
 

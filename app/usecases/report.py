@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from app.edc.rows import study_sha256
-from app.study.blobs import write_file
 from app.study.errors import StudyRefused
 from app.study.followup import NodeResponse, Response, counting_readings, respond
 from app.study.model import PlanRun, Reading, StudySnapshot
@@ -72,48 +68,6 @@ def choose_pictures(store: StudyStore, snapshot: StudySnapshot, subject_id: str,
             readings = [*readings[: room - 1], readings[-1]]
         chosen += readings
     return [ReportPicture(nodes[r.node_id].label, visits[r.visit_id].name, store.get_blob(r.picture_sha256)) for r in chosen[:PICTURES] if r.picture_sha256]
-
-
-def write_report(
-    store: StudyStore, subject_id: str, path: Path, *, snapshot: StudySnapshot | None = None, pictures: Sequence[ReportPicture] | None = None
-) -> dict[str, Any]:
-    """Write one subject's report and read it back; returns ``{"path", "rows", "sha256"}``."""
-    snapshot = snapshot or store.snapshot()
-    if pictures is None:
-        pictures = choose_pictures(store, snapshot, subject_id)
-    data = render_subject_report(snapshot, subject_id, pictures=pictures)
-    try:
-        write_file(path, data)
-        back = path.read_bytes()
-    except OSError as error:
-        raise StudyRefused(f"The report could not be written: {error.strerror}.", code="export_failed") from error
-    if back != data:
-        raise StudyRefused("The report does not read back as it was written.", code="export_failed")
-    rows = sum(r.subject_id == subject_id for r in counting_readings(snapshot.readings, locked_only=True))
-    return {"path": path.name, "rows": rows, "sha256": hashlib.sha256(back).hexdigest()}
-
-
-def export_reports(store: StudyStore, snapshot: StudySnapshot, out: Path, *, subject_id: str | None = None) -> dict[str, Any]:
-    """Reports of every subject with locked readings (or of one subject) as ``report-SUBJECT.pdf`` in
-    the folder ``out``; ``out`` ending in .pdf names the file itself where there is one subject.
-    Returns the receipt of an export. Raises ``nothing_locked``, ``several_subjects``."""
-    locked = counting_readings(snapshot.readings, locked_only=True)
-    subjects = sorted({r.subject_id for r in locked if subject_id in (None, r.subject_id)})
-    if not subjects:
-        raise StudyRefused("There is no locked reading to report.", code="nothing_locked", hint="Lock the readings first.")
-    if out.suffix.lower() == ".pdf":
-        if len(subjects) > 1:
-            raise StudyRefused("There are several subjects; one file holds one of them.", code="several_subjects", hint="Give a folder, or name the subject.")
-        paths = [out]
-    else:
-        paths = [out / f"report-{subject}.pdf" for subject in subjects]
-    files = [write_report(store, subject, path, snapshot=snapshot) for subject, path in zip(subjects, paths, strict=True)]
-    return {
-        "files": files,
-        "readings": sum(f["rows"] for f in files),
-        "study_sha256": study_sha256(snapshot),
-        "audit_head": snapshot.audit_head,
-    }
 
 
 class _Report:

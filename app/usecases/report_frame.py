@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
@@ -12,7 +13,7 @@ from app import INVESTIGATIONAL_NOTICE, __version__
 from app.study.model import Reading, ReadingState, StudySnapshot
 from app.study.protocol import protocol_from
 from app.study.signing import lock_note
-from app.usecases.report_page import ALARM, GREY, INK, Page, fit, wrap
+from app.usecases.report_page import ALARM, GREY, INK, Page, TableColumn, draw_table, fit, wrap
 
 MARGIN = 30.0
 LEFT, WIDTH = MARGIN, A4[0] - 2 * MARGIN
@@ -95,3 +96,75 @@ def lock_lines(readings: Iterable[Reading]) -> list[str]:
     if len(lines) > LOCKS_SHOWN:
         lines = [*lines[: LOCKS_SHOWN - 1], f"and {len(lines) - LOCKS_SHOWN + 1} more; see readings.csv"]
     return [piece for line in lines for piece in wrap(line, WIDTH, 7.5, 3)]
+
+
+class Sheets:
+    """Pages of a report that are filled from the top down; every one has the head and the foot."""
+
+    def __init__(self, canvas: Canvas, snapshot: StudySnapshot, title: str, text: str, locks: Sequence[str], count: int) -> None:
+        self.page = Page(canvas)
+        self._of = (snapshot, title, text)
+        self._locks, self._count = locks, count
+        self.number = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.number += 1
+        self.y = draw_head(self.page, *self._of) - 6
+        self.floor = draw_foot(self.page, self._of[0], self._locks, self.number, self._count) + 6
+
+    @property
+    def room(self) -> float:
+        """Points that are left on this page."""
+        return self.y - self.floor
+
+    def next_page(self) -> None:
+        """Go on at the top of another page."""
+        self.page.canvas.showPage()
+        self._begin()
+
+    def need(self, height: float) -> None:
+        """Go on on another page where less than ``height`` points are left."""
+        if self.room < height:
+            self.next_page()
+
+    def heading(self, text: str, below: float = 12.0) -> None:
+        """A heading with at least ``below`` points of what it is for on the same page."""
+        self.need(22 + below)
+        self.page.heading(LEFT, self.y - 10, text, WIDTH)
+        self.y -= 22
+
+    def paragraph(self, text: str, *, size: float = 7.0, colour=INK, bold: bool = False, lines: int = 6) -> None:
+        """A text over the full width, in as many lines as it takes (``lines`` at most)."""
+        for piece in wrap(text, WIDTH - 4, size, lines, bold):
+            self.need(size + 2)
+            self.y -= size + 2
+            self.page.text(LEFT + 2, self.y, piece, size, colour=colour, bold=bold)
+
+    def table(self, columns: Sequence[TableColumn], rows: Sequence[Sequence[Any]], groups: Sequence[int], row_height: float = 13.0) -> None:
+        """A table; what does not fit on a page goes on on the next, under the same head."""
+        done = 0
+        while done < len(rows):
+            take = min(len(rows) - done, int((self.room - row_height - 4) // row_height))
+            if take < min(len(rows) - done, 3):
+                self.next_page()
+                continue
+            self.y = draw_table(self.page, LEFT, self.y, columns, rows[done : done + take], row_height=row_height, groups=groups[done : done + take])
+            done += take
+
+
+def sheets_bytes(snapshot: StudySnapshot, title: str, text: str, readings: Iterable[Reading], fill: Callable[[Sheets], None]) -> bytes:
+    """The PDF that ``fill`` makes, the same bytes every time. It is filled twice: only then the number of pages is known."""
+    locks = lock_lines(readings)
+
+    def filled(count: int) -> tuple[bytes, int]:
+        stream = io.BytesIO()
+        canvas = new_canvas(stream, f"Nodus report {title}")
+        sheets = Sheets(canvas, snapshot, title, text, locks, count)
+        fill(sheets)
+        canvas.showPage()
+        canvas.save()
+        return stream.getvalue(), sheets.number
+
+    data, count = filled(1)
+    return data if count == 1 else filled(count)[0]

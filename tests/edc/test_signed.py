@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from lxml import etree
+from pypdf import PdfReader
 
 from app.study.errors import StudyRefused
 from app.study.store import StudyStore
@@ -32,6 +33,12 @@ def test_that_a_signature_leaves_as_one_and_a_blinded_reader_exports_nothing(tmp
         assert not (tmp_path / "no").exists()
         as_user(store, "manager")
         assert export_study(store, "odm-1.3.2", tmp_path / "out")["readings"] == 2
+        export_study(store, "pdf", tmp_path / "page.pdf", reading_id=saved.reading_id)
+        signature = store.snapshot().signatures[0]
+    page = PdfReader(tmp_path / "page.pdf").pages[0].extract_text()
+    for expected in (signature.signature_id, signature.content_sha256, "Dr A Reader", "; electronic signature"):
+        assert expected in page, expected
+    assert "not an electronic signature" not in page
     tree = etree.fromstring((tmp_path / "out" / "transactional.xml").read_bytes())
     reasons = {d.get("OID"): d.findtext(f"{NS}LegalReason") for d in tree.iter(f"{NS}SignatureDef")}
     told = [reasons[s.get("SignatureOID")] for s in tree.iter(f"{NS}SignatureRef")]
