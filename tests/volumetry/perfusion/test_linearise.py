@@ -232,12 +232,12 @@ def test_that_pixels_are_watched_and_made_grey_as_plain_sums_say():
 
 def test_that_ink_is_found_and_tissue_at_rest_is_not():
     rng = np.random.default_rng(6)
-    frames = rng.normal(110, 24, (40, 50, 60)).clip(0, 255)
+    frames = rng.normal(110, 24, (40, 120, 150)).clip(0, 255)
     frames[:, 5:9, 5:25] = 246 + rng.normal(0, 3, (40, 4, 20))
     at_rest = rng.normal(120, 24, (8, 10)).clip(45, 250)
     frames[:, 30:38, 30:40] = at_rest
     levels = np.rint(frames.clip(0, 255)).astype(np.uint32)
-    far = np.zeros((50, 60), np.uint16)
+    far = np.zeros((120, 150), np.uint16)
     far[45, 45] = 30
     drawn = drawn_pixels(40, levels.sum(axis=0), (levels**2).sum(axis=0), far)
     assert drawn[5:9, 5:25].all()
