@@ -52,14 +52,14 @@ class AuditPart:
 
         self._ask_study("Preparing the preview", work, done, refused, key=PREVIEW_KEY, quiet=True)
 
-    def export_to(self, format_: str, out: Path, subject_id: str | None, mapping_file: Path | None, done: Callable, refused: Callable[[str], None]) -> None:
-        """Export into the folder ``out``; ``done`` gets the receipt, which is kept with the report's as well."""
+    def export_to(self, format_: str, out: Path, subject_id: str | None, mapping_file: Path | None, done: Callable, refused: Callable[[str], None], *, per: str | None = None) -> None:
+        """Export into the folder ``out``; ``done`` gets the receipt, which is kept with the report's as well. ``per``: what a PDF is of."""
         self.flush_drafts()
 
         def work(store, _context) -> dict:
             from app.usecases.export_edc import export_study  # loads the writers
 
-            return export_study(store, format_, out, subject_id=subject_id, mapping_file=mapping_file)
+            return export_study(store, format_, out, subject_id=subject_id, mapping_file=mapping_file, per=per)
 
         def written(receipt: dict) -> None:
             self.last_exports = [*getattr(self, "last_exports", []), receipt]

@@ -43,7 +43,7 @@ FORMATS = (
     ("odm-2.0", "CDISC ODM 2.0", "For an EDC that reads ODM of version 2: forms and items under the trial's own names."),
     ("sdtm-xpt", "SDTM (SAS transport files)", "Datasets for submission, with their Define-XML."),
     ("dataset-json", "SDTM (Dataset-JSON)", "The same datasets as CDISC Dataset-JSON, with their Define-XML."),
-    ("pdf", "Report (PDF)", "A page for each subject with locked readings."),
+    ("pdf", "Report (PDF)", "Pages of locked readings: one for each subject, for each visit, or for each reading."),
     ("plan-sheet", "Plan sheets (PDF)", "A sheet for each kept plan of electroporation."),
     ("dicom-sr", "DICOM: measurements (SR) with segmentations", "Structured reports, each naming what it was measured on."),
     ("dicom-seg", "DICOM: segmentations (SEG)", "Outlines as voxels on their series."),
@@ -120,6 +120,10 @@ class ExportWindow(QDialog):
         self.goes_out = WrapLabel()
         self.stays = WrapLabel(tone="warning", small=True)
         self.subject_only = QCheckBox(t("Only the &subject that is open"))
+        self.per = QComboBox()
+        self.per.setAccessibleName(t("A report for"))
+        for name, title in (("subject", t("each subject")), ("visit", t("each visit")), ("reading", t("each reading"))):
+            self.per.addItem(title, name)  # as ``nodus export --per`` names it
         self.files = QComboBox()
         self.files.setAccessibleName(t("File in the preview"))
         self.cells = QTableWidget()
@@ -184,6 +188,7 @@ class ExportWindow(QDialog):
         form.setLabelAlignment(Qt.AlignmentFlag.AlignRight)
         form.setVerticalSpacing(5)
         form.addRow(t("Mapping"), mapping)
+        form.addRow(t("A &report for"), self.per)
         form.addRow(t("Goes out"), self.goes_out)
         form.addRow(t("Stays"), self.stays)
         file_row = QHBoxLayout()
@@ -260,6 +265,7 @@ class ExportWindow(QDialog):
         self.what.setText(t(next(what for key, _title, what in FORMATS if key == name)))
         mapped = name in MAPPED
         self.form.setRowVisible(self.mapping_row, mapped)
+        self.form.setRowVisible(self.per, name == "pdf")
         self.shipped_mapping.setVisible(self.mapping_file is not None)
         self.mapping.setText("" if self.mapping_file is None else self.mapping_file.name)
         self.subject_only.setVisible(name in BY_SUBJECT and self.session.subject_id is not None)
@@ -355,7 +361,7 @@ class ExportWindow(QDialog):
         """Export what is chosen into the folder; the receipt follows."""
         self._set_writing(True)
         self.refused.show_text(t("Exporting…"), "muted")
-        self.session.export_to(self.format_, out, self.subject_id, self.mapping_file if self.format_ in MAPPED else None, lambda receipt: self._take_receipt(receipt, out), self._write_refused)
+        self.session.export_to(self.format_, out, self.subject_id, self.mapping_file if self.format_ in MAPPED else None, lambda receipt: self._take_receipt(receipt, out), self._write_refused, per=self.per.currentData() if self.format_ == "pdf" else None)
 
     def _set_writing(self, on: bool) -> None:
         self._writing = on

@@ -122,6 +122,19 @@ def test_that_the_window_previews_then_writes_and_shows_the_receipt(qtbot, at_wo
     assert at_work.last_exports[-1] == window.receipt
 
 
+def test_that_a_report_can_be_of_a_visit_or_a_reading(qtbot, at_work, tmp_path):
+    window = opened(qtbot, at_work)
+    choose(qtbot, window, "redcap")
+    assert not window.form.isRowVisible(window.per)
+    choose(qtbot, window, "pdf")
+    assert window.form.isRowVisible(window.per)
+    window.per.setCurrentIndex(window.per.findData("reading"))
+    window.write(tmp_path / "out")
+    qtbot.waitUntil(lambda: window.receipt is not None)
+    assert [f["rows"] for f in window.receipt["files"]] == [1] * window.preview.readings
+    assert all(f["path"].startswith("reading-") and (tmp_path / "out" / f["path"]).is_file() for f in window.receipt["files"])
+
+
 def test_that_a_refusal_comes_in_words_and_nothing_can_be_written(qtbot, at_work, tmp_path):
     content = json.loads((resources.files("resources") / "edc" / "mtt-liver.json").read_text("utf-8"))
     (tmp_path / "other.json").write_text(json.dumps(content))
