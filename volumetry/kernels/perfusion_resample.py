@@ -43,13 +43,39 @@ def _value(frame, drawn, table, x, y):
     return top * (1 - dy) + low * dy
 
 
+@njit(cache=True, nogil=True)
+def _gather_row(frame, table, matrix, r, totals, highest, counts):
+    # A row of the reference through a matrix alone, no marks: most of the work of most loops.
+    rows, columns = frame.shape
+    ax, ay = np.float32(matrix[0, 0]), np.float32(matrix[1, 0])
+    x0, y0 = np.float32(matrix[0, 1] * r + matrix[0, 2]), np.float32(matrix[1, 1] * r + matrix[1, 2])
+    right, bottom = np.float32(columns - 1), np.float32(rows - 1)
+    for c in range(totals.size):
+        x, y = x0 + ax * np.float32(c), y0 + ay * np.float32(c)
+        if x < 0 or y < 0 or x > right or y > bottom:
+            continue
+        i, j = min(np.int32(x), columns - 2), min(np.int32(y), rows - 2)
+        dx, dy = x - np.float32(i), y - np.float32(j)
+        a, b, low, d = table[frame[j, i]], table[frame[j, i + 1]], table[frame[j + 1, i]], table[frame[j + 1, i + 1]]
+        top = a + dx * (b - a)
+        v = top + dy * (low + dx * (d - low) - top)
+        totals[c] += v
+        counts[c] += 1
+        highest[c] = max(highest[c], v)
+
+
 @njit(cache=True, nogil=True, parallel=True)
-def gather(levels, drawn, table, matrices, fields, totals, highest, counts):
+def gather(levels, drawn, has_drawn, table, matrices, fields, totals, highest, counts):
     """Add what ``levels`` (uint8 ``[frame, row, column]``) are worth by ``table`` (float32 ``[256]``) to ``totals`` (float64),
-    raise ``highest`` (float32) to it and count it in ``counts`` (int32), each ``[row, column]`` of the reference frame."""
+    raise ``highest`` (float32) to it and count it in ``counts`` (int32), each ``[row, column]`` of the reference frame.
+    ``drawn`` is looked at where ``has_drawn``."""
     rows, columns = totals.shape
+    plain = not has_drawn and fields.shape[1] == 0 and rows > 1 and columns > 1
     for r in prange(rows):
         for f in range(levels.shape[0]):
+            if plain:
+                _gather_row(levels[f], table, matrices[f], r, totals[r], highest[r], counts[r])
+                continue
             for c in range(columns):
                 x, y = _place(matrices[f], fields[f], c, r, columns, rows)
                 v = _value(levels[f], drawn, table, x, y)

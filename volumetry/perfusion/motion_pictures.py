@@ -87,11 +87,12 @@ def _gathered(
     shape = pane.shape[1:]
     totals, highest, counts = np.zeros(shape), np.full(shape, -np.inf, np.float32), np.zeros(shape, np.int32)
     drawn = _drawn(loop, tissue)
+    marked = bool(drawn.any())
     for first in range(0, len(numbers), CHUNK):
         if progress is not None:
             progress("Averaging the frames", first / len(numbers))
         part = numbers[first : first + CHUNK]
-        kernels.gather(pane[part], drawn, table, motion.matrices[part], _fields(motion, part), totals, highest, counts)
+        kernels.gather(pane[part], drawn, marked, table, motion.matrices[part], _fields(motion, part), totals, highest, counts)
     return totals, highest, counts
 
 

@@ -104,7 +104,7 @@ def test_that_bubbles_in_the_b_mode_do_not_cost_the_frames():
 
 
 def test_that_tissue_that_bends_is_followed_on_a_grid_and_rigid_tissue_gets_none(moved, motion):
-    bent = moving_tissue(7, bend_mm=0.35, noise=0.2, **SMALL)
+    bent = moving_tissue(7, bend_mm=0.35, noise=0.2, **{**SMALL, "frames": 24})
     rigid, free = estimate_motion(bent.loop), estimate_motion(bent.loop, nonrigid=True)
     both = rigid.accepted & free.accepted
     assert free.field is not None

@@ -166,17 +166,18 @@ def test_that_pictures_through_the_motion_are_the_slow_ones(bent):
     table = np.power(10.0, np.arange(256) * 60 / 2550).astype(np.float32)
     matrices = np.stack([turned(0.1, 2.0, -3.0), turned(0, 0, 0), turned(-0.2, 4.5, 1.2)])
     fields = rng.normal(size=(3, 3, 4, 2)).astype(np.float32) if bent else np.zeros((3, 0, 0, 2), np.float32)
-    slow = np.stack([twins.resample(levels[f], drawn, table, matrices[f], fields[f]) for f in range(3)])
+    for marks in (np.zeros((24, 31), bool), drawn):
+        slow = np.stack([twins.resample(levels[f], marks, table, matrices[f], fields[f]) for f in range(3)])
+        totals, highest, counts = np.zeros((24, 31)), np.full((24, 31), -np.inf, np.float32), np.zeros((24, 31), np.int32)
+        pictures.gather(levels, marks, bool(marks.any()), table, matrices, fields, totals, highest, counts)
+        assert np.array_equal(counts, np.isfinite(slow).sum(axis=0))
+        assert np.allclose(totals, np.nansum(slow, axis=0), rtol=1e-4, atol=1.0)  # of up to 1e6
+        some = counts > 0
+        assert np.allclose(highest[some], np.nanmax(slow[:, some], axis=0), rtol=1e-4, atol=1.0)
     for f in range(3):
         out = np.empty((24, 31), np.float32)
         pictures.resample(levels[f], drawn, table, matrices[f], fields[f], out)
         assert np.allclose(out, slow[f], rtol=1e-4, equal_nan=True)
-    totals, highest, counts = np.zeros((24, 31)), np.full((24, 31), -np.inf, np.float32), np.zeros((24, 31), np.int32)
-    pictures.gather(levels, drawn, table, matrices, fields, totals, highest, counts)
-    assert np.array_equal(counts, np.isfinite(slow).sum(axis=0))
-    assert np.allclose(totals, np.nansum(slow, axis=0), rtol=1e-4)
-    some = counts > 0
-    assert np.allclose(highest[some], np.nanmax(slow[:, some], axis=0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("bent", [False, True])
