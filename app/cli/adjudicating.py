@@ -120,7 +120,7 @@ def run_worklist(args) -> int:
 
     with opened(args.study) as store:
         items = [item.to_dict() for item in store.worklist(args.reader or args.eyes)]
-    rows = [[i["case"], i["visit"], i["state"], f"{i['nodes_locked']} of {i['nodes']}", "-" if i["salvage_days_left"] is None else str(i["salvage_days_left"])] for i in items]
+    rows = [[i["case"], i["visit"], i["state"] if i["waits_for"] is None else f"after {i['waits_for']}", f"{i['nodes_locked']} of {i['nodes']}", "-" if i["salvage_days_left"] is None else str(i["salvage_days_left"])] for i in items]
     emit({"worklist": items}, as_json=args.json, human=table(rows, ["case", "visit", "state", "nodes locked", "days left for a salvage"]))
     return 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from app.cli.output import add_command, emit, progress_context
 from app.cli.signing_in import need
 from app.study.model import SESSIONS
+from app.study.treatment import check_treats
 
 
 def register(verbs) -> None:
@@ -74,6 +75,7 @@ def run_save_plan(args) -> int:
         return _save_thermal(args, content)
     with opened(args.study) as store:
         need(store, "plan")  # before minutes of solving
+        check_treats(store)
         visit = None if args.visit is None else find_visit(store, args.subject, args.visit)
         node = None if args.node is None else find_node(store, args.subject, args.node)
         if args.needles_of is not None:
@@ -108,6 +110,7 @@ def _save_thermal(args, content: dict) -> int:
         raise StudyRefused("Needles as they lie are kept for plans of an electric field.", code="run_is_thermal", hint="Leave out --needles-of.")
     with opened(args.study) as store:
         need(store, "plan")
+        check_treats(store)
         visit = None if args.visit is None else find_visit(store, args.subject, args.visit)
         plan = thermal_plan(content, args.plan.parent)
         names = [p.name for p in plan.lesions]

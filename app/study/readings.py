@@ -75,6 +75,8 @@ class ReadingsPart:
                 reading = replace(reading, volume_ml=0.0)
             self.check_own(reading.reader)
             wanted.append(reading)
+        for visit_id in dict.fromkeys(r.visit_id for r in wanted):
+            self.check_turn(visit_id)
         saved = []
         with self._write_readings({r.role for r in wanted}) as trail:
             known: set[tuple[str, str, str]] = set()

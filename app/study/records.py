@@ -271,6 +271,7 @@ class RecordsPart:
         self._check_may()
         with self._read() as connection:
             found = [rows.series_from(row) for row in connection.execute(query).mappings()]
+        found = self.in_turn(found)
         if self.site_limit() is None:
             return found
         own = {v.visit_id for v in self.visits()}
@@ -338,6 +339,7 @@ class RecordsPart:
         """Autosave a mask in work; the last ``DRAFT_STEPS`` steps stay reachable. Returns its hash."""
         reader = reader or self.user
         self.check_own(reader)
+        self.check_turn(visit_id)
         sha256 = self.put_blob(npz)
         table = schema.draft_masks
         key = {"visit_id": visit_id, "node_id": node_id, "reader": reader}

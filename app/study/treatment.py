@@ -42,13 +42,14 @@ class TreatmentPart:
         ``session`` is ``day0`` or ``salvage``; ``predecessor_id`` the run that this one follows, of the same node. A run
         of kind ``actual`` holds the needles as they lie and names its plan in ``planned_id``; node and session are then
         the plan's. Raises ``subject_missing``, ``visit_missing``, ``node_missing``, ``subject_mismatch``, ``blob_missing``,
-        ``plan_run_missing``, ``plan_kind_refused``, ``session_refused``, ``predecessor_refused``.
+        ``plan_run_missing``, ``plan_kind_refused``, ``session_refused``, ``predecessor_refused``, ``nothing_to_plan`` in a trial without ablation.
         """
         for sha256 in (blobs or {}).values():
             if not self.blobs.exists(sha256):
                 raise StudyRefused("The plan names a stored file that is not there.", code="blob_missing")
         if kind not in PLAN_KINDS or (kind == "actual") != (planned_id is not None):
             raise StudyRefused("A run is planned, or holds the needles as they lie and names the plan it belongs to.", code="plan_kind_refused")
+        check_treats(self)
         text = canonical_json(content)
         with self._write("plan") as trail:
             connection = trail.connection
@@ -157,6 +158,12 @@ class TreatmentPart:
             found = self.of_site(rows.delivery_from(row) for row in connection.execute(query).mappings())
         gone = set() if replaced else {d.replaces for d in found}
         return [d for d in found if d.delivery_id not in gone]
+
+
+def check_treats(store: Any) -> None:
+    """Refuse a plan in a study whose protocol ablates nothing: ``nothing_to_plan``."""
+    if not store.protocol.ablation_kinds:
+        raise StudyRefused("The protocol of this study ablates nothing: there is nothing to plan.", code="nothing_to_plan")
 
 
 def check_delivered(pairs: tuple[DeliveredPair, ...], run: PlanRun) -> None:

@@ -71,7 +71,7 @@ class WorklistPart:
     def next_item(self) -> WorkItem | None:
         """The next case to read: after the one that is open in the list's order, then from its beginning."""
         here = next((n for n, item in enumerate(self.worklist) if self._case is not None and item.visit_id == self._case.item.visit_id), -1)
-        there = [item for item in self.worklist[here + 1 :] + self.worklist[: here + 1] if item.state != DONE]
+        there = [item for item in self.worklist[here + 1 :] + self.worklist[: here + 1] if item.state != DONE and item.waits_for is None]
         return next((item for item in there if self._case is None or item.visit_id != self._case.item.visit_id), None)
 
     def open_next_case(self) -> None:
@@ -92,6 +92,7 @@ class WorklistPart:
         def work(_context) -> CaseOpened:
             visits = store.visits()
             visit = next(v for v in visits if v.visit_id == item.visit_id)
+            store.check_turn(item.visit_id)
             if not blinded:
                 return CaseOpened(item, visit.subject_id, (), ())
             sequential = store.protocol.section("reading").get("order") == "sequential"

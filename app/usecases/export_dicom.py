@@ -162,7 +162,7 @@ class _Export:
         of_node = [e for e in self.snapshot.events if e.kind in ABLATION_KINDS and e.subject_id == reading.subject_id and e.node_id in (None, reading.node_id)]
         first = min(of_node, key=lambda e: e.date, default=None)
         return TimePoint(
-            visit.name, visit.order, kind, None if row is None else row.days_from_first, "IRE" if first is None else first.kind,
+            visit.name, visit.order, kind, None if row is None else row.days_from_first, "" if first is None else first.kind,
             subject_time_point=visit.visit_id, protocol_time_point=None if planned is None else planned.name,
         )
 

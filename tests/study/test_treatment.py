@@ -10,6 +10,7 @@ import pytest
 from app.study.audit import verify
 from app.study.errors import StudyRefused
 from app.study.model import DeliveredPair, PlanRun
+from app.study.store import StudyStore
 from tests.study.builders import CaseBuilder
 
 CONTENT = {"plan": {"electrodes": [{"id": "E1"}, {"id": "E2"}, {"id": "E3"}]}}
@@ -129,3 +130,11 @@ def test_that_a_delivery_never_changes_not_even_by_sql_and_the_audit_finds_what_
     connection.commit()
     connection.close()
     assert {f.code for f in verify(case.store).faults} == {"guard_removed", "record_altered"}
+
+
+@pytest.mark.sqlite_only
+def test_that_a_trial_that_ablates_nothing_keeps_no_plans(tmp_path) -> None:
+    with StudyStore.create(tmp_path / "latc", protocol="latc-neoadjuvant") as store:
+        store.add_subject("L-1")
+        assert refused(lambda: store.save_plan_run({"plan": {"electrodes": []}}, subject_id="L-1")) == "nothing_to_plan"
+        assert store.list_plan_runs() == []
