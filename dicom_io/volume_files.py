@@ -171,7 +171,7 @@ def write_array(array: np.ndarray, geometry: ImageGeometry, path: Path | str, *,
         folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
         made = _write_into(folder, path.name, suffix, array, geometry, notes or {})
         back, grid, _ = read_volume_file(folder / path.name)
-        if not np.array_equal(back, array) or not grid.same_grid(geometry):
+        if not np.array_equal(back, array, equal_nan=array.dtype.kind == "f") or not grid.same_grid(geometry):
             raise NodusError(f"{path.name} did not read back as it was written; nothing was kept.", code="write_failed")
         for file in made:
             with file.open("rb+") as stream:

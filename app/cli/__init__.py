@@ -17,6 +17,7 @@ from app.cli import (
     measuring,
     optimising,
     pacs,
+    perfusion,
     planning,
     registering,
     robustness,
@@ -41,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.add_argument("--language", metavar="CODE", help="language of the window this time: en or zh-CN (View ▾ chooses it for good)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for part in (system, images, deidentify, measuring, segmenting, registering, planning, schematic, optimising, robustness, thermal, study, users, pacs):
+    for part in (system, images, deidentify, measuring, segmenting, perfusion, registering, planning, schematic, optimising, robustness, thermal, study, users, pacs):
         part.register(commands)
     for command in _leaves(commands):
         signing_in.add_options(command)

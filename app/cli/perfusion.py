@@ -1,0 +1,85 @@
+"""``perfusion``: a contrast loop and its regions to curves, fits, ratios and what still enhances."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from app.cli.output import add_command, add_json, emit, progress_context, table
+
+HELP = """Read a contrast ultrasound loop: undo colours and log compression, follow the tissue, fit the curve of each region, and
+propose what of a node still enhances. The proposal decides nothing; the reader does.
+
+ROI.json: {"regions": [{"name": "node", "role": "node", "polygon_px": [[x, y], ...]}], "frame": N}. Points are pixels of
+the whole picture, pixel centres at whole numbers, within the contrast or the B-mode picture (one drawn in B-mode is taken
+across). Roles: node, reference, ablated_zone, viable, rim, vessel, tissue. "frame" is the frame of the file that they were
+drawn on, from 0.
+
+The answer (--json): per region model, parameters (of the model, and times, rates and areas read off the curve), 95 % intervals,
+r_squared, reasons (why a value is missing), ratios to the reference, differences_s of arrival and peak; residual (grade
+0-3 or NE, viable and ablated part), frames_rejected (frame, time_s, reason), model_choice, loop_sha256 and input_sha256."""
+
+
+def register(commands) -> None:
+    """Add the command."""
+    perfusion = add_command(commands, "perfusion", help="a contrast loop: curves, ratios and what of a node still enhances", description=HELP)
+    perfusion.formatter_class = argparse.RawDescriptionHelpFormatter
+    perfusion.add_argument("cine", type=Path, metavar="CINE", help="ultrasound loop: a DICOM file, or a folder with one")
+    perfusion.add_argument("--roi", type=Path, required=True, metavar="ROI.json", help="regions, as above")
+    perfusion.add_argument("--series", metavar="UID", help="which loop of a folder")
+    perfusion.add_argument("--range-db", type=float, metavar="DR", help="dynamic range of the contrast picture; needed where the file does not state it")
+    perfusion.add_argument("--panes", metavar="BOXES", help="contrast/B-mode as X0,Y0,X1,Y1/X0,Y0,X1,Y1, contrast alone, overlay:X0,Y0,X1,Y1, or swapped; proposed without it")
+    perfusion.add_argument("--colour-map", metavar="BAR", help="grey, or the box X0,Y0,X1,Y1 of the contrast's colour bar; found without it")
+    perfusion.add_argument("--tint-share", type=float, metavar="S", help="of an overlay: how strongly the colour was mixed in, 0.05 to 1")
+    perfusion.add_argument("--model", choices=("lognormal", "gamma_variate", "replenishment", "auto"), default="lognormal", help="curve that is fitted (lognormal without it); auto: by information criterion, told in model_choice")
+    perfusion.add_argument("--node-ml", type=float, metavar="ML", help="volume of the node: the viable share of this section is applied to it")
+    perfusion.add_argument("--frames", metavar="A:B", help="first and last frame to read, from 0")
+    perfusion.add_argument("--arrival", type=float, metavar="S", help="when contrast arrives, seconds from the first frame read, as the reader sees it")
+    perfusion.add_argument("--nonrigid", action="store_true", help="follow the tissue in parts as well")
+    perfusion.add_argument("--maps", type=Path, metavar="OUT", help="folder for maps of the parameters and of what enhances, as NIfTI")
+    perfusion.add_argument("--curves", action="store_true", help="the curve of each region in the answer, frame by frame, with its band")
+    add_json(perfusion)
+    perfusion.set_defaults(work=run_perfusion)
+
+
+def run_perfusion(args) -> int:
+    """Analyse a loop."""
+    from app.usecases.perfusion_files import PerfusionRequest, analyse_file, parse_frames, write_maps
+
+    asked = PerfusionRequest(
+        args.cine, args.roi, args.range_db, args.panes, args.colour_map, args.tint_share, args.model, args.node_ml,
+        None if args.frames is None else parse_frames(args.frames), args.arrival, args.nonrigid, args.maps is not None, args.series,
+    )  # fmt: skip
+    result, more = analyse_file(asked, progress_context())
+    answer = result.to_dict(curves=args.curves) | more
+    if args.maps is not None:
+        answer["files"] = write_maps(result, args.maps)
+    emit(answer, as_json=args.json, human=described(answer))
+    return 0
+
+
+def described(answer: dict) -> str:
+    """The answer for people."""
+
+    def shown(value, digits: int = 1) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    rows = []
+    for r in answer["regions"]:
+        p, ratio = r["parameters"] or {}, (r["ratios"] or {}).get("auc") or {}
+        rows.append([
+            r["name"], r["role"], r["model"] or "-", shown(p.get("arrival_s")), shown(p.get("ttp_s")), shown(p.get("rise_time_s")), shown(p.get("mtt_s")), shown(ratio.get("value"), 2),
+            shown(r["r_squared"], 3), "; ".join(w["code"] for w in r["warnings"]) or "-",
+        ])  # fmt: skip
+    lines = [table(rows, ["region", "role", "model", "arrival s", "peak s", "rise s", "transit s", "AUC ratio", "R2", "warnings"]), ""]
+    residual = answer["residual"]
+    if residual["grade"] is not None:
+        parts = f", viable {shown(residual['viable_pct'], 0)} % of the section" if residual["viable_pct"] is not None else ""
+        ml = f", {shown(residual['viable_ml'], 2)} of {shown(residual['node_ml'], 2)} ml" if residual["viable_ml"] is not None else ""
+        lines.append(f"Proposed grade {residual['grade']}{parts}{ml}: {' '.join(residual['reasons'])}")
+        lines += [f"  {w['message']} [{w['code']}]" for w in residual["warnings"]]
+    lost = [f"{f['frame']} ({f['reason']})" for f in answer["frames_rejected"]]
+    left_out = f"; left out: {', '.join(lost[:12])}{' ...' if len(lost) > 12 else ''}" if lost else ""
+    lines.append(f"{answer['frames_accepted']} of {answer['frames']} frames take part{left_out}")
+    lines += [f"{f['message']} [{f['code']}]" for f in answer["findings"]]
+    return "\n".join(lines)
