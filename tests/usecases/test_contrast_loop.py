@@ -292,3 +292,46 @@ def test_that_arrival_peak_and_late_phase_are_proposed():
     assert marks.late == loop.frame_count - 1
     quiet = landmarks(loop, synthetic.truth.mask("ablated", 3))
     assert (quiet.arrival, quiet.peak, quiet.late) == (None, None, None)
+
+
+def test_that_a_real_dual_picture_is_divided_and_a_real_single_one_is_not(shared_data):
+    dual = propose_panes(read_cine(shared_data / "us_dicom" / "gdcm-US-ALOKA-16.dcm"))
+    assert dual.panes.layout == "side_by_side"
+    assert {dual.panes.contrast.as_tuple(), dual.panes.bmode.as_tuple()} == {(32, 24, 335, 415), (336, 24, 639, 415)}
+    assert dual.panes.mm_per_pixel == pytest.approx((0.382653, 0.382653), rel=1e-4)
+    single = propose_panes(read_cine(shared_data / "us_dicom" / "I_000031.dcm"))
+    assert single.panes.layout == "single"
+    assert single.panes.contrast.as_tuple() == (78, 76, 724, 508)
+    assert "one_pane_only" in codes(single.findings)
+
+
+@pytest.mark.long
+def test_that_panes_levels_flashes_and_letters_are_found_in_120_random_cines():
+    faults = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        layout, colour_map = ("left_right", "top_bottom", "overlay", "single")[seed % 4], ("grey", "copper", "gold", "blue", "rainbow")[seed % 5]
+        options = CineOptions(
+            frames=50, frame_s=1.0, layout=layout, contrast_first=bool(rng.integers(2)), colour_map="gold" if (layout, colour_map) == ("overlay", "grey") else colour_map,
+            drawn_text=bool(rng.integers(2)), flashes=int(rng.integers(3)), model=("lognormal", "gamma_variate", "replenishment")[seed % 3], out_of_plane=0.1,
+            rotation_deg=float(rng.uniform(0, 3)), range_db=float(rng.choice([45.0, 60.0, 75.0])), overgain_db=float(rng.choice([0.0, 0.0, 10.0])),
+        )  # fmt: skip
+        synthetic = make_cine(seed, options)
+        cine = synthetic.cine(bar=bool(rng.integers(2)))
+        panes = propose_panes(cine).panes
+        if box_of(panes.contrast) != box_of(synthetic.layout.contrast) or (panes.layout == "overlay") != (layout == "overlay"):
+            faults.append((seed, "panes"))
+            continue
+        share = 0.6 if (layout, colour_map) == ("overlay", "copper") else None
+        loop = load_loop(cine, panes, range_db=options.range_db, tint_share=share)
+        written = synthetic.drawn()
+        drawn = np.zeros_like(written) if loop.drawn is None else loop.drawn
+        if loop.flash_frames != synthetic.truth.flash_frames:
+            faults.append((seed, "flash"))
+        if drawn[written].sum() < 0.9 * written.sum() or drawn[~written].mean() > 0.005:
+            faults.append((seed, "letters"))
+        error = np.abs(loop.levels[:, ~written].astype(int) - synthetic.levels[:, ~written])
+        if (layout != "overlay" and error.max() > 3) or (error > 6).mean() > 0.04:
+            faults.append((seed, "levels"))
+    assert len(faults) <= 2, faults
+    assert [f for f in faults if f[1] in ("panes", "levels")] == []
