@@ -38,7 +38,7 @@ def register(commands) -> None:
     selftest.set_defaults(work=run_selftest)
 
     bench = add_command(commands, "bench", help="our time against a peer's on the same work, in one run")
-    bench.add_argument("name", nargs="?", metavar="NAME", help="window, volumetry, planning, study or dicom; all without a name")
+    bench.add_argument("name", nargs="?", metavar="NAME", help="window, volumetry, planning, perfusion, study or dicom; all without a name")
     bench.add_argument("--short", action="store_true", help="dicom: every row on little data, to see that all run; its ratios say nothing")
     add_json(bench)
     bench.set_defaults(work=run_bench)

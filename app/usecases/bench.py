@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app.jobs import JobContext
 from app.usecases.bench_dicom import FULL, SHORT, bench_dicom
+from app.usecases.bench_perfusion import bench_perfusion
 from app.usecases.bench_planning import bench_planning
 from app.usecases.bench_rows import Row, best_of, compare, machine_name
 from app.usecases.bench_study import bench_study
@@ -24,7 +25,7 @@ from volumetry.errors import NodusError
 
 def run_bench(name: str | None, context: JobContext, *, short: bool = False) -> dict:
     """Run one group or all; refuses an unknown name. ``short`` takes little data for the DICOM files."""
-    groups = {"window": bench_window, "dicom": lambda: bench_dicom(SHORT if short else FULL), "volumetry": bench_volumetry, "planning": bench_planning, "study": bench_study, "demo": bench_demo}
+    groups = {"window": bench_window, "dicom": lambda: bench_dicom(SHORT if short else FULL), "volumetry": bench_volumetry, "planning": bench_planning, "perfusion": bench_perfusion, "study": bench_study, "demo": bench_demo}
     if name is not None and name not in groups:
         raise NodusError(f"There is no benchmark '{name}'; there are {', '.join(groups)}.", code="unknown_benchmark")
     chosen = groups if name is None else {name: groups[name]}
