@@ -24,7 +24,7 @@ EDGE_PX = 0.5  # a pixel reaches half a pixel beyond its centre
 @dataclass(frozen=True, slots=True)
 class PerfusionRegion:
     """A region: ``polygon_px`` are (x, y) pixels of the whole picture at the reference frame, pixel centres at whole
-    numbers, drawn in the contrast pane or in the B-mode pane; ``role`` is of ``ROLES``. Refuses ``bad_roi`` and ``unknown_role``."""
+    numbers, drawn in the contrast pane or in the B-mode pane; ``role`` is of ``ROLES``. Refuses ``bad_roi`` and ``unknown_region_role``."""
 
     name: str
     role: str
@@ -32,7 +32,7 @@ class PerfusionRegion:
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
-            raise PerfusionRefused(f"Region {self.name}: there is no role '{self.role}'; there are {', '.join(ROLES)}.", code="unknown_role")
+            raise PerfusionRefused(f"Region {self.name}: there is no role '{self.role}'; there are {', '.join(ROLES)}.", code="unknown_region_role")
         points = tuple((float(x), float(y)) for x, y in self.polygon_px)
         if len(set(points)) < 3 or not all(math.isfinite(v) for p in points for v in p):
             raise PerfusionRefused(f"Region {self.name}: an outline has at least three different points, each a pair of numbers.", code="bad_roi")
@@ -55,7 +55,7 @@ class PlacedRegion:
 def read_roi(path: Path) -> tuple[tuple[PerfusionRegion, ...], int | None]:
     """Regions of a ROI.json, and the frame of the file that they were drawn on (``frame``, from 0; None: not stated).
 
-    Refuses ``file_missing``, ``bad_roi`` (no JSON of that form) and ``unknown_role``.
+    Refuses ``file_missing``, ``bad_roi`` (no JSON of that form) and ``unknown_region_role``.
     """
     if not path.is_file():
         raise NodusError(f"There is no file {path.name}.", code="file_missing")
@@ -74,7 +74,7 @@ def read_roi(path: Path) -> tuple[tuple[PerfusionRegion, ...], int | None]:
 
 
 def regions_from(entries: object) -> tuple[PerfusionRegion, ...]:
-    """Regions of a list as in ROI.json. Refuses ``bad_roi`` and ``unknown_role``; names must differ."""
+    """Regions of a list as in ROI.json. Refuses ``bad_roi`` and ``unknown_region_role``; names must differ."""
     if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_REGIONS:
         raise _bad(f"'regions' is a list of 1 to {MOST_REGIONS} regions")
     found = []
