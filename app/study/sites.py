@@ -56,7 +56,7 @@ def _id_of(value: str) -> str | None:
 
 def other_site() -> StudyRefused:
     """The refusal of a subject that is none of the user's site; whether there is such a subject is not told."""
-    return StudyRefused("This is no subject of your site.", code=OTHER_SITE, hint="Your account is bound to one site; ask the study's manager.")
+    return StudyRefused("This is no subject of your site.", code="other_site", hint="Your account is bound to one site; ask the study's manager.")
 
 
 def guard_of(limit: SiteLimit | None) -> Callable[[sa.Connection, sa.Table, dict[str, Any]], None] | None:
@@ -125,7 +125,7 @@ class SitesPart:
     def check_whole_study(self, what: str) -> None:
         """Refuse a bound user what is of every site: ``other_site``."""
         if self.site_limit() is not None:
-            raise StudyRefused(f"{what} is of the whole study; your account is bound to one site.", code=OTHER_SITE)
+            raise StudyRefused(f"{what} is of the whole study; your account is bound to one site.", code="other_site")
 
 
 def claim(trail: Any, subject_id: str, limit: SiteLimit | None) -> None:
