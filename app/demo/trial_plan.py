@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -172,7 +172,7 @@ class _Course:
     def _nodes(self, count: int) -> list[SimNode]:
         made = []
         by_node = self.incident == "by_node" or (self.incident is None and self._chance(0.15))
-        count = max(count, 2) if self.incident in ("by_node", "salvage", "no_baseline") else count
+        count = max(count, 2) if self.incident in ("by_node", "salvage", "no_baseline", "unread") else count
         for n in range(count):
             baseline = float(np.clip(self.rng.lognormal(math.log(0.7), 0.8), 0.08, 7.0))
             draw, day = self.rng.random(), self.treated
@@ -298,6 +298,8 @@ class _Course:
             for reader in (SITE, READER_1, READER_2):
                 if reader not in unread and (node.found_by in (None, reader) and node.added <= date):
                     self.readings.append(self._see(reader, name, node, modality, date))
+        if self.incident == "unread" and name in ("Month 12", "Unscheduled 1"):  # one node was begun with, and never locked
+            self.readings.append(replace(self._see(READER_2, name, self.nodes[0], modality, date), locked=False, correction_ml=None))
 
     def _see(self, reader: str, visit: str, node: SimNode, modality: str, date: dt.date) -> SimReading:
         truth = true_volume_ml(node, date, self.salvaged.get(node.label))

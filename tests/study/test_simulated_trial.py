@@ -25,6 +25,7 @@ from tests.study.trial_checks import (
     check_cohort,
     check_content,
     check_export,
+    check_intervals,
     check_pain,
     check_rates,
     check_survival,
@@ -108,6 +109,7 @@ def test_that_a_trial_of_85_subjects_over_24_months_runs_exports_and_agrees_with
     check_pain(made)
     check_by_visit(made)
     check_cohort(made)
+    check_intervals(made)
     missing = {k for e in made.response()["endpoints"] if e["set"] == "protocol" for k in e.get("missing") or {}}
     assert set(REASONS) <= missing, set(REASONS) - missing
     record_result("trial", "A simulated trial of 85 subjects over 24 months", page(made, report))

@@ -363,3 +363,12 @@ def wilson(numerator: int, denominator: int) -> tuple[float, float]:
     z2, p = 1.959963984540054**2, numerator / denominator
     roots = np.roots([1 + z2 / denominator, -(2 * p + z2 / denominator), p * p])
     return 100 * float(min(roots.real)), 100 * float(max(roots.real))
+
+
+def resampled(values: pd.Series, subjects: pd.Series, *, times: int = 2000, seed: int = 7) -> tuple[float, float]:
+    """95 % percentile interval of the mean when whole subjects are drawn again with all their nodes, by draws of its own."""
+    sums, counted = values.groupby(subjects).sum(), values.groupby(subjects).size()
+    rng = np.random.default_rng(seed)
+    drawn = [rng.choice(len(sums), len(sums)) for _ in range(times)]
+    means = [sums.iloc[d].sum() / counted.iloc[d].sum() for d in drawn]
+    return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))

@@ -29,7 +29,7 @@ from app.usecases.cohort import cohort_snapshot, gather, view_of
 from app.usecases.cohort_tables import cohort_of, tables_of
 from app.usecases.export_edc import MAPPED_FORMATS, export_study
 from tests.edc.dataset_json_1_1 import SCHEMA
-from tests.study.trial_by_pandas import ByPandas, product_limit, wilson
+from tests.study.trial_by_pandas import ByPandas, product_limit, resampled, wilson
 
 EDC_FORMATS = ("csv", *MAPPED_FORMATS, "pdf")
 VRR_TABLES = ("vrr_12m_single_ire", "vrr_12m_single_or_salvage", "vrr_12m_high_risk")
@@ -277,6 +277,21 @@ def check_vrr(made: Made, endpoint: str) -> None:
         assert (o["missing"], o["target"], o["salvaged"]) == (one.missing if isinstance(one.missing, str) else None, one.target.date().isoformat(), one.salvaged), o
     never = sorted((s, n) for (s, n), done in mine.ablated.items() if done.empty and (endpoint != VRR_TABLES[2] or mine.nodes.loc[(s, n)].high_risk))
     assert sorted((x["subject"], x["node"]) for x in found["not_treated"]) == never
+
+
+def check_intervals(made: Made) -> None:
+    """Intervals of nodes against draws of one's own: as near as two sets of 2000 draws come to each other. Of a trial with many subjects."""
+    mine = made.by_pandas()
+    for endpoint in VRR_TABLES:
+        frame = mine.nodes_at_12_months("first" if endpoint == VRR_TABLES[0] else "last", "high_risk" if endpoint == VRR_TABLES[2] else None, made.last_day)
+        known = frame[frame.vrr.notna() & (~frame.salvaged if endpoint == VRR_TABLES[0] else True)]
+        low, high = resampled(known.vrr, known.subject)
+        found = made.table(endpoint)["units"]["node"]["interval_pct"]
+        assert max(abs(found[0] - low), abs(found[1] - high)) < 0.1 * (high - low), (endpoint, found, low, high)
+    frame = mine.nodes_at_12_months("last", None, made.last_day)
+    low, high = resampled(100.0 * frame.gone, frame.subject)
+    found = made.table("disappearance_12m")["rates"]["node_of_treated"]["interval_pct"]
+    assert max(abs(found[0] - low), abs(found[1] - high)) < 0.1 * (high - low), (found, low, high)
 
 
 def check_rates(made: Made) -> None:
