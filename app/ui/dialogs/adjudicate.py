@@ -63,7 +63,7 @@ class OutlinePicture(QWidget):
     def show_outlines(self, found, words: str) -> None:
         """``OutlinesOnSlice``, or None and why there is none."""
         self.found, self.words = found, words
-        self.setAccessibleName(f"{self.code}: {words}")
+        self.setAccessibleName(f"{t(self.code)}: {words}")
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -289,7 +289,7 @@ class AdjudicateWindow(QDialog):
             self.sides.addWidget(name, r, 0)
             for n, text in enumerate(line.texts):
                 value = WrapLabel(text, tone="warning" if line.asked else "")
-                value.setAccessibleName(f"{pair.sides[n].code}, {line.name}: {text}")
+                value.setAccessibleName(f"{t(pair.sides[n].code)}, {line.name}: {text}")
                 self.sides.addWidget(value, r, n + 1)
 
     def _take_outlines(self, pair, found, words: str = "") -> None:

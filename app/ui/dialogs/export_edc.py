@@ -301,7 +301,7 @@ class ExportWindow(QDialog):
         self.form.setRowVisible(self.stays, bool(preview.left_out))
         self.files.blockSignals(True)
         for one in preview.files:
-            self.files.addItem(t("{file}: {n} records").format(file=one.name, n=one.records))
+            self.files.addItem(t("{file}: {n} records").format(file=t(one.name), n=one.records))
         self.files.blockSignals(False)
         self.files.setEnabled(len(preview.files) > 1)
         self._show_file()

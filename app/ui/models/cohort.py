@@ -45,7 +45,7 @@ def missing_words(missing: Mapping[str, int]) -> str:
 
 def kind_words(modality: str, method: str) -> str:
     """How a volume was come by."""
-    return f"{modality} · {method}" if modality else DASH
+    return f"{modality} · {t(method)}" if modality else DASH
 
 
 def _interval(row) -> str:
@@ -207,7 +207,7 @@ def endpoint_columns() -> tuple[Column, ...]:
 def what_is_shown(view: CohortView, *, at_visit: bool = True) -> str:
     """``Month 12 · accepted records · CT · only high risk``: what a figure is of; without the visit where it goes over all."""
     c = view.chosen
-    parts = [(c.visit or t("no visit read yet")) if at_visit else None, reader_words(c.reader), c.modality, c.method]
+    parts = [(c.visit or t("no visit read yet")) if at_visit else None, reader_words(c.reader), c.modality, t(c.method) if c.method else None]
     parts += [None if c.high_risk is None else t("only high risk") if c.high_risk else t("without high risk"), None if c.salvage is None else t("only after salvage") if c.salvage else t("without salvage"), None if c.status is None else status_words(c.status)]
     return " · ".join(p for p in parts if p)
 

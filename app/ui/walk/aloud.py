@@ -37,7 +37,7 @@ KEPT = frozenset((
     "Delete", "Backspace", "Return", "PgUp", "PgDn", "Tab", "Space", "Del", "Ins", "Home", "End", "IRE", "RFA", "Arrhenius", "Dask", "tcp", "tls", "host",
     "cluster", "UTC", "III", "VII", "ECG", "IEEE", "TMI", "Trans", "Med", "Imaging", "nbsp", "LPS", "Bland", "Altman", "Shrout", "Fleiss", "mRECIST",
     "RECIST", "Apache", "Python", "NumPy", "VTK", "JPEG", "RLE", "nii", "nrrd", "nhdr", "mha", "mhd", "dcm", "HTTP", "SHA", "SOPInstanceUID", "English",
-    "YYYY", "deg", "min", "REDCap", "CDISC", "ODM", "SDTM", "XPT", "JSON", "Dataset", "Define", "XML", "Kaplan", "Meier", "Wilson", "NRS", "PFS", "CEUS", "SQLite", "PostgreSQL", "DD",
+    "YYYY", "deg", "min", "REDCap", "CDISC", "ODM", "SDTM", "XPT", "SAS", "PNG", "JSON", "Dataset", "Define", "XML", "Kaplan", "Meier", "Wilson", "NRS", "PFS", "CEUS", "SQLite", "PostgreSQL", "DD",
 ))
 # fmt: on
 # Property of a widget whose cells or entries are records as they lie in the study or in a file: codes, names, dates. Its
@@ -110,9 +110,9 @@ def _cells_of(view: QAbstractItemView, records: bool) -> list:
 def english_in(text: str, data: Iterable[str] = ()) -> list[str]:
     """Words of English that are left in a text, once ``data`` (names of visits, series, files) and what every language
     keeps are taken away."""
+    text = _NO_WORDS.sub(" ", text)
     for name in sorted(filter(None, data), key=len, reverse=True):
         text = text.replace(name, " ")
-    text = _NO_WORDS.sub(" ", text)
     text = re.sub(r"<[^>]+>|&nbsp;|\[[a-z_]+\]|\bC-[0-9A-F]{8}\b|\S*[/\\]\S*", " ", text)  # marks of rich text, codes, places
     return [word for word in WORD.findall(text) if word not in KEPT]
 

@@ -11,6 +11,7 @@ from app.ui.walk.hands import Album, Complaints, settle, wait_until
 from app.ui.walk.plan_steps import PlanSteps
 from app.ui.walk.reading_steps import WALKED_NODE, ReadingSteps
 
+OPENING_SECONDS = 900.0  # kernels are compiled where they are not in the cache yet
 DATABASE_PARTS = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".json")
 
 
@@ -37,7 +38,7 @@ class CaseWalk(ReadingSteps, PlanSteps):
     def open_case(self, case: Path) -> None:
         """The demonstration study, its first volume, the 3D view and the kernels."""
         self.session.open_demo(case)
-        wait_until(lambda: self.complaints.check() or (self.session.image is not None and self.window.is_ready), "the demonstration case")
+        wait_until(lambda: self.complaints.check() or (self.session.image is not None and self.window.is_ready), "the demonstration case", OPENING_SECONDS)
         settle(self.session)
         self.album.listener.names |= names_in(self.session.study.snapshot()) | {series.description for series in self.session.series}
 

@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QApplication
 from app.ui.dialogs.sign_in import SignInDialog
 from app.ui.pages import LOCK, WORK
 from app.ui.walk.aloud import names_in
-from app.ui.walk.hands import Album, Complaints, WalkFailed, in_front, keys, settle, shown_window, type_in, wait_until
+from app.ui.walk.case_steps import OPENING_SECONDS
+from app.ui.walk.hands import PATIENCE_SECONDS, Album, Complaints, WalkFailed, in_front, keys, settle, shown_window, type_in, wait_until
 from app.ui.walk.reading_steps import WALKED_NODE, ReadingSteps
 from app.ui.walk.trial import FULL_NAMES, SITES, People
 
@@ -43,9 +44,9 @@ class StudyWalk(ReadingSteps):
         """Its state at the visit on screen."""
         return self.session.nodes[self.node_id()]
 
-    def wait(self, condition, what: str) -> None:
+    def wait(self, condition, what: str, seconds: float = PATIENCE_SECONDS) -> None:
         """As ``wait_until``; a job that failed ends it."""
-        wait_until(lambda: self.complaints.check() or condition(), what)
+        wait_until(lambda: self.complaints.check() or condition(), what, seconds)
 
     # ---- who is at work ------------------------------------------------------------------------
     def sign_in(self, user: str, *, pictured: bool = False) -> None:
@@ -53,6 +54,7 @@ class StudyWalk(ReadingSteps):
         if not self.session.waits_for_sign_in:
             self.session.open_study(self.folder)
             self.wait(lambda: bool(self.session.waits_for_sign_in), "the question who is at work")
+        self.album.listener.names.add(self.session.waits_for_sign_in)
         dialog = shown_window(SignInDialog)
         dialog.user.setFocus()
         type_in(user)
@@ -81,7 +83,7 @@ class StudyWalk(ReadingSteps):
         self.sign_in("manager", pictured=True)
         self.album.listener.names |= names_in(self.session.study.snapshot()) | {e["action"] for e in self.session.study.events()}
         self.album.listener.names |= {series.description for visit in self.session.visits for series in self.session.study.series(visit.visit_id)}
-        self.wait(lambda: self.window.is_ready and not self.session.jobs.is_busy(), "the study")
+        self.wait(lambda: self.window.is_ready and not self.session.jobs.is_busy(), "the study", OPENING_SECONDS)
 
     # ---- what the manager looks at -----------------------------------------------------------------
     def visit_board(self) -> None:
@@ -139,7 +141,7 @@ class StudyWalk(ReadingSteps):
         dialog.table.selectRow(0)
         self.album.take(dialog, "audit")
         keys(dialog, "Ctrl+F")
-        type_in("S-002")
+        type_in("T-002")
         self.wait(lambda: not dialog._timer.isActive() and not self.session.jobs.is_busy() and dialog.page.found < dialog.page.events, "the filtered trail")
         dialog.table.selectRow(0)
         keys(dialog, "Alt+V")

@@ -55,7 +55,7 @@ def make_trial(folder: Path, people: People, *, subjects: int = 84, with_reading
         pictured = store.subjects()[0].subject_id
         set_site(store, pictured, *SITES[1])
         for n in range(subjects):
-            _add_subject(store, f"S-{n + 1:03d}", rng, today, n, read=n < with_readings)
+            _add_subject(store, f"T-{n + 1:03d}", rng, today, n, read=n < with_readings)
         _two_readers(store, pictured)
         people.add_to(store)
 
