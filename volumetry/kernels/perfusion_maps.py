@@ -15,7 +15,7 @@ from volumetry.kernels.perfusion_sample import place_in_frame
 VALID, OUTSIDE, NOT_SEEN, NO_ENHANCEMENT, NOT_SETTLED, PEAK_NOT_SEEN, WASH_OUT_NOT_SEEN = 0, 1, 2, 3, 4, 5, 6
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def bin_band(levels, table, frames, bins, matrices, field, has_field, drawn, has_drawn, mask, row, column, total, count):
     """Add the power of each frame to its time bin, over the band of reference pixels that starts at (``row``, ``column``).
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from numba import njit
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def place_in_frame(matrices, field, has_field, k, x, y, rows, columns):
     """Where reference pixel (x, y) lies in frame ``k``; the field's nodes ``[frame, gr, gc, 2]`` go corner to corner."""
     u = matrices[k, 0, 0] * x + matrices[k, 0, 1] * y + matrices[k, 0, 2]
@@ -28,7 +28,7 @@ def place_in_frame(matrices, field, has_field, k, x, y, rows, columns):
     return u, v
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def region_over_time(levels, table, frames, halves, matrices, field, has_field, drawn, has_drawn, ys, xs, sums, seen):
     """Sums over the region's pixels ``(ys, xs)`` in each of ``frames``, and over ``frames`` in each pixel.
 
