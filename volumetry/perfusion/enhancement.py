@@ -30,12 +30,13 @@ NOISE_SIGMAS = 5.0
 WEAK_SHARE = 0.30  # where noise alone reaches this share of the reference nothing can be said
 CORE_MM = 0.8  # from the border inwards: beyond what blur takes from the level
 REDRAWN = 3
+LEVEL_MM = 1.5  # standard deviation of the mean that a part's level is: speckle must not pass for it
 BORDER_LEVELS = (0.3, 0.6)
 PLATEAU_MM = 1.5  # how far the level that a border is halved from may lie
 LEAST_AREA_MM2 = 1.5  # smaller spots are speckle, not tissue
 LEAST_BASELINE, LEAST_WINDOW = 4, 8  # frames
 SETTLED_S = 0.8  # before arrival: the last moment may hold the first bubbles
-WINDOW_SHARE = 0.5  # the window ends where the reference falls below this share of its top
+WINDOW_SHARE = 0.3  # the window ends where the reference falls below this share of its top
 DIFFUSE_SHARE = 1 / 3
 MANY_FOCI = 3
 REFERENCE_NEAR_MM, REFERENCE_FAR_MM = 2.0, 7.0
@@ -302,10 +303,10 @@ def _level_at_border(found: np.ndarray, seen: np.ndarray, mm: tuple[float, float
 
 
 def _plateau(filled: np.ndarray, found: np.ndarray, mm: tuple[float, float]) -> np.ndarray | None:
-    """Level that each place is measured by: the mean in the middle of the nearest part, over about ``PLATEAU_MM``; None where nothing was found."""
+    """Level that each place is measured by: the mean in the middle of the nearest part, over about ``LEVEL_MM``; None where nothing was found."""
     sampling = (mm[1], mm[0])
     inside = ndimage.distance_transform_edt(found, sampling=sampling)
-    sigma_px = (PLATEAU_MM / 1.5 / mm[1], PLATEAU_MM / 1.5 / mm[0])
+    sigma_px = (LEVEL_MM / mm[1], LEVEL_MM / mm[0])
     deepest = ndimage.maximum_filter(inside, size=tuple(2 * max(1, round(2 * s)) + 1 for s in sigma_px))
     # Half a blur from the border the level is reached; of a part thinner than that its very middle stands for it.
     core = found & (inside >= np.minimum(CORE_MM, 0.75 * deepest))

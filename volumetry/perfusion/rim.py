@@ -69,7 +69,7 @@ def _widths(enhancing: np.ndarray, node: np.ndarray, inward: np.ndarray, mm: tup
     np.add.at(all_, (sector, layer), 1)
     bright = (lit >= 0.5 * all_) & (all_ > 0)
     widths = np.full(SECTORS, np.nan)
-    begin = int(round(BORDER_MM / step))
+    begin = round(BORDER_MM / step)
     for n in range(SECTORS):
         here = np.flatnonzero(all_[n])
         on = bright[n, here]

@@ -7,7 +7,7 @@ from scipy import ndimage
 from app.demo.contrast_cine import SyntheticCine, make_cine
 from app.demo.contrast_scene import CineOptions
 from volumetry.perfusion.curves import TimeIntensityCurve
-from volumetry.perfusion.enhancement import EnhancementAssessment, assess_enhancement, find_window, reference_around
+from volumetry.perfusion.enhancement import WINDOW_SHARE, EnhancementAssessment, assess_enhancement, find_window, reference_around
 from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
 from volumetry.perfusion.motion import Motion, estimate_motion
 from volumetry.perfusion.rim import tell_rim_apart
@@ -58,14 +58,29 @@ def test_that_viable_parts_are_measured_and_clean_zones_and_rims_stay_clean(seed
 
 
 @pytest.mark.long
-def test_that_two_hundred_loops_are_read_as_they_are():
-    seen: dict[str, list[str]] = {}
+@pytest.mark.timeout(3600)
+def test_that_two_hundred_loops_are_read_as_they_are(record_result):
+    seen: dict[str, list[float]] = {}
+    wrong = []
     for seed in range(200):
         kind = ("none", "rim", "nodule", "partial")[seed % 4]
-        wrong, which = holds(make_cine(1000 + seed, HARD.with_(residual=kind, viable_fraction=None if seed % 8 < 4 else 0.08)), followed=True)
-        seen.setdefault(which, []).append(wrong)
+        made = make_cine(3000 + seed, HARD.with_(residual=kind, viable_fraction=None if seed % 8 < 4 else 0.08))
+        said, which = holds(made, followed=True)
+        wrong += [said] if said else []
+        found = assessed(made)
+        seen.setdefault(which, []).append(100 * (found.viable_ml / made.truth.viable_ml - 1) if made.truth.viable_ml else 1000 * found.viable_ml)
+    rows = [
+        f"| {kind} | {len(v)} | " + (f"largest {max(v):.0f} µl" if kind in ("none", "rim") else f"mean {np.mean(v):+.1f} %, RMS {np.sqrt(np.mean(np.square(v))):.1f} %, largest {max(v, key=abs):+.1f} %") + " |"
+        for kind, v in sorted(seen.items())
+    ]  # fmt: skip
+    body = (
+        "200 synthetic contrast loops (seeds 3000 to 3199) with breathing of 2.0 and 1.2 mm, turns of 1.5 degrees, 8 % of the frames beside the plane and a point spread that softens borders; "
+        "motion found, not given. Viable volume against truth (table: with the true motion), parts from 0.05 ml.\n\n| zone | loops | viable volume called |\n| --- | --- | --- |\n"
+        + "\n".join(rows) + f"\n\nOutside 10 %, or clean zones and rims called residual: {len(wrong)}.\n\n" + "\n".join(f"- {w}" for w in wrong)
+    )  # fmt: skip
+    record_result("residual_enhancement", "Residual enhancement", body)
     assert len(seen["none"]) == len(seen["rim"]) == 50
-    assert [w for found in seen.values() for w in found if w] == []
+    assert wrong == []
 
 
 def test_that_two_hundred_clean_or_rimmed_zones_are_never_called_residual_by_shape():
@@ -219,7 +234,7 @@ def test_that_the_ring_beside_a_node_keeps_its_depth_and_may_be_empty():
     assert caught.value.code == "no_reference"
 
 
-def test_that_the_window_ends_where_the_reference_has_fallen_to_half():
+def test_that_the_window_ends_where_the_reference_has_fallen():
     times = np.arange(80) * 0.5
     rise = np.where(times > 8, (times - 8) / 4 * np.exp(1 - (times - 8) / 4), 0.0)
     window = find_window(TimeIntensityCurve.of_values(times, 10 + 990 * rise))
