@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from app.usecases.bench_motion import bench_motion
 from app.usecases.bench_rows import Row, best_of, compare
 from volumetry.perfusion.curves import TimeIntensityCurve
 from volumetry.perfusion.fit import fit_curve
@@ -39,8 +40,8 @@ def speckled_bolus(frames: int = FRAMES, rows: int = ROWS, columns: int = COLUMN
 
 
 def bench_perfusion() -> list[Row]:
-    """Maps against SciPy in every pixel, one region's curve against SciPy, and a long loop's maps by themselves."""
-    return [*_maps_against_scipy(), *_region_against_scipy(), _long_loop()]
+    """Maps against SciPy in every pixel, one region's curve against SciPy, a long loop's maps by themselves; motion against peers."""
+    return [*_maps_against_scipy(), *_region_against_scipy(), _long_loop(), *bench_motion()]
 
 
 def _errors(values: dict[str, np.ndarray], truth: dict[str, np.ndarray], pixels: np.ndarray) -> np.ndarray:
