@@ -19,6 +19,7 @@ from app.edc.mapping import EdcMapping
 from app.edc.output import OutFile, created_utc, write_files
 from app.edc.sdtm import Dataset, datasets
 from app.edc.sdtm_columns import Variable
+from app.edc.sdtm_people import Known
 from app.study.model import StudySnapshot
 
 VERSION = "1.1.0"
@@ -26,13 +27,16 @@ VERSION = "1.1.0"
 _TYPES = {"text": "string", "integer": "integer", "float": "double", "datetime": "string"}
 
 
-def write_dataset_json(snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, accepted: Collection[tuple[str, int]] | None = None) -> dict[str, Any]:
-    """Write ``tu.json``, ``tr.json`` and so on, as far as there are rows, and ``define.xml``; returns the receipt.
+def write_dataset_json(
+    snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, accepted: Collection[tuple[str, int]] | None = None, known: Known | None = None
+) -> dict[str, Any]:
+    """Write ``tu.json``, ``tr.json`` and so on, as far as there are rows, and ``define.xml``; returns the receipt. ``known``: what is known
+    beside the records.
 
     Raises ``nothing_locked``, ``export_invalid``, ``export_failed``.
     """
     created = created_utc(snapshot)
-    sets = datasets(snapshot, mapping, accepted=accepted)
+    sets = datasets(snapshot, mapping, accepted=accepted, known=known)
     define = OutFile("define.xml", define_bytes(sets, mapping, created, suffix="json"), len(sets))
     files = (OutFile(f"{one.domain.name.lower()}.json", dataset_bytes(one, mapping, created), len(one.rows)) for one in sets)
     return write_files(out, chain(files, (define,)), snapshot, readings=len(sent_readings(snapshot)), accepted=accepted)
@@ -51,7 +55,6 @@ def dataset_bytes(one: Dataset, mapping: EdcMapping, created: str) -> bytes:
         "metaDataVersionOID": METADATA_OID,
         "metaDataRef": "define.xml",
         "itemGroupOID": group_oid(one.domain.name),
-        "isReferenceData": one.domain.reference,
         "records": len(one.rows),
         "name": one.domain.name,
         "label": one.domain.label,
@@ -80,7 +83,8 @@ def _value(value: Any, v: Variable) -> Any:
 def _column(one: Dataset, v: Variable) -> dict[str, Any]:
     column: dict[str, Any] = {"itemOID": item_oid(one.domain.name, v.name), "name": v.name, "label": v.label, "dataType": _TYPES[v.kind]}
     if not v.is_number:
-        column["length"] = one.length(v.name)
+        # Characters here, where a transport file and the define file count bytes.
+        column["length"] = max([len(x) for x in one.distinct(v.name) if x] or [1])
     if v.key is not None:
         column["keySequence"] = v.key
     return column

@@ -30,6 +30,7 @@ _LISTS: dict[str, tuple[str, str | None, dict[str, tuple[str | None, str | None]
     "METHOD": ("Method", "C85492", {name: (None, code) for name, code in METHODS.values()}),
     "EVAL": ("Evaluator", "C78735", {name: (None, code) for name, _prefix, code in EVALUATORS.values()}),
     "UNIT": ("Unit", "C71620", {name: (None, code) for name, code in UNITS.items()}),
+    "SEX": ("Sex", "C66731", {"F": (None, "C16576"), "M": (None, "C20197"), "U": (None, "C17998")}),
     "NY": ("Yes", "C66742", {"Y": (None, "C49488")}),
     "ND": ("Not Done", "C66789", {"NOT DONE": (None, "C49484")}),
 }
@@ -92,7 +93,7 @@ def _group(version: etree._Element, one: Dataset, suffix: str) -> None:
     domain = one.domain
     parent = domain.name[4:] if domain.name.startswith("SUPP") else domain.name
     group = _sub(
-        version, "ItemGroupDef", OID=group_oid(domain.name), Name=domain.name, Repeating="Yes", IsReferenceData="Yes" if domain.reference else "No",
+        version, "ItemGroupDef", OID=group_oid(domain.name), Name=domain.name, Repeating="Yes" if domain.repeating else "No", IsReferenceData="Yes" if domain.reference else "No",
         SASDatasetName=domain.name, Domain=parent, Purpose="Tabulation",
     )  # fmt: skip
     group.set(f"{{{DEF}}}Structure", domain.structure)
@@ -134,9 +135,9 @@ def _item(version: etree._Element, one: Dataset, v: Variable, used: set[str]) ->
 
 
 def _origin(v: Variable) -> tuple[str, str | None]:
-    if v.name in ("STUDYID", "RDOMAIN", "DOMAIN", "SPDEVID", "VISITNUM", "VISIT") or v.name.endswith(("SEQ", "TESTCD", "TEST", "LNKID", "LNKGRP", "GRPID", "CAT")):
+    if v.name in ("SUBJID", "SITEID", "ARMCD", "ARM", "ARMNRS", "COUNTRY", "AGSPID", "STUDYID", "RDOMAIN", "DOMAIN", "SPDEVID", "VISITNUM", "VISIT") or v.name.endswith(("SEQ", "TESTCD", "TEST", "LNKID", "LNKGRP", "GRPID", "CAT")):
         return "Assigned", "Sponsor"
-    if v.name.endswith(("FL", "STRESC", "STRESN")):
+    if v.name.startswith("RF") or v.name.endswith(("FL", "STRESC", "STRESN")):
         return "Derived", "Sponsor"
     return "Collected", "Investigator"
 
@@ -145,7 +146,7 @@ def list_of(variable: str) -> str | None:
     """The codelist that a variable's values are of."""
     if variable in _LISTS:
         return variable
-    for ending, name in (("METHOD", "METHOD"), ("ORRESU", "UNIT"), ("STRESU", "UNIT"), ("FL", "NY"), ("STAT", "ND")):
+    for ending, name in (("METHOD", "METHOD"), ("DOSU", "UNIT"), ("ORRESU", "UNIT"), ("STRESU", "UNIT"), ("FL", "NY"), ("STAT", "ND")):
         if len(variable) == len(ending) + 2 and variable.endswith(ending):
             return name
     if variable[2:] in ("ACPTFL", "LOBXFL"):

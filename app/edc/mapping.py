@@ -15,7 +15,7 @@ from typing import Any
 
 from app.edc.items import FORMS
 from app.study.errors import StudyRefused
-from app.study.model import SESSIONS
+from app.study.model import MODALITIES, SESSIONS
 
 SCHEMA = "nodus.edc/1"
 DATES = ("as_stored", "shifted")
@@ -244,6 +244,11 @@ def _sdtm_faults(sdtm: Any) -> list[str]:
         faults.append("sdtm.sums must be volume, diameter, both or null")
     if sdtm["lesion"] == "lesion" and not _text(sdtm.get("lesion_location")):
         faults.append("sdtm.lesion_location must be text where lesions are no nodes")
+    if sdtm.get("country") is not None and not re.fullmatch("[A-Z]{3}", str(sdtm["country"])):
+        faults.append("sdtm.country must be a code of three capital letters (ISO 3166) or null")
+    contrast = sdtm.get("contrast")
+    if contrast is not None and (not isinstance(contrast, dict) or not set(contrast) <= set(MODALITIES) or not all(_text(v) and len(v) <= 200 for v in contrast.values())):
+        faults.append(f"sdtm.contrast must map modalities ({', '.join(MODALITIES)}) to the name of the agent, or be null")
     for key in ("tu_result", "trgrpid"):
         if not _text(sdtm[key]) or len(sdtm[key]) > 200:
             faults.append(f"sdtm.{key} must be text of at most 200 characters")

@@ -11,6 +11,7 @@ from typing import Any
 from app.edc.mapping import EdcMapping
 from app.edc.sdtm_columns import DOMAINS, LABEL_LONGEST, NAME_LONGEST, TEXT_LONGEST, Domain
 from app.edc.sdtm_device import device_rows, procedures
+from app.edc.sdtm_people import Known, people_rows
 from app.edc.sdtm_tumour import Row, Tumours
 from app.study.errors import StudyRefused
 from app.study.model import StudySnapshot
@@ -41,10 +42,12 @@ class Dataset:
         return max([len(str(x).encode("utf-8")) for x in self.distinct(name) if x is not None] or [1]) or 1
 
 
-def datasets(snapshot: StudySnapshot, mapping: EdcMapping, *, accepted: Collection[tuple[str, int]] | None = None) -> tuple[Dataset, ...]:
+def datasets(
+    snapshot: StudySnapshot, mapping: EdcMapping, *, accepted: Collection[tuple[str, int]] | None = None, known: Known | None = None
+) -> tuple[Dataset, ...]:
     """Every dataset that has rows, in a fixed order. Raises ``export_invalid`` where a value does not fit its variable."""
     tumours = Tumours(snapshot, mapping, accepted)
-    rows = {**tumours.rows, **device_rows(tumours)}
+    rows = {**tumours.rows, **device_rows(tumours), **people_rows(tumours, known or Known())}
     rows["RELREC"] = _related(tumours, rows)
     made = []
     for domain in DOMAINS:
@@ -62,6 +65,10 @@ def datasets(snapshot: StudySnapshot, mapping: EdcMapping, *, accepted: Collecti
             for row in found:
                 row.update({name: x.rstrip() for name in ragged if isinstance(x := row[name], str)})
             one = Dataset(domain, tuple(found))
+        if domain.sparse:
+            told = tuple(v for v in domain.variables if v.core == "Req" or one.distinct(v.name) - {None, ""})
+            found = [{v.name: row[v.name] for v in told} for row in found]
+            one = Dataset(replace(domain, variables=told), tuple(found))
         made.append(replace(one, rows=tuple(sorted(found, key=_sort_key(one)))))
     faults = [fault for one in made for fault in check_dataset(one)]
     if faults:
@@ -130,6 +137,7 @@ def _related(tumours: Tumours, rows: dict[str, list[Row]]) -> list[Row]:
     whole("TUTR", ("TU", "TULNKID", "ONE"), ("TR", "TRLNKID", "MANY"))
     whole("TRRS", ("TR", "TRLNKGRP", "MANY"), ("RS", "RSLNKGRP", "ONE" if _one_a_group(rows["RS"]) else "MANY"))
     whole("PRDU", ("PR", "PRLNKGRP", "ONE"), ("DU", "DULNKGRP", "MANY"))
+    whole("AGTR", ("AG", "AGSPID", "ONE"), ("TR", "TRREFID", "MANY"))
     whole("DUXD", ("DU", "DUGRPID", "MANY"), ("XD", "XDGRPID", "MANY"))
     identified: dict[tuple[str, str], list[Row]] = {}
     for r in rows["TU"]:

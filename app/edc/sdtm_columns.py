@@ -40,6 +40,8 @@ class Domain:
     variables: tuple[Variable, ...]
     reference: bool = False  # no subject data
     standard: bool = True  # of the implementation guide; False: sponsor-defined
+    repeating: bool = True  # several records a subject
+    sparse: bool = False  # a variable that no record has a value for is left out
 
 
 def _v(*rows: tuple) -> tuple[Variable, ...]:
@@ -49,23 +51,79 @@ def _v(*rows: tuple) -> tuple[Variable, ...]:
 _STUDY = ("STUDYID", "Study Identifier", "text", "Req", "Identifier", 1)
 _DOMAIN = ("DOMAIN", "Domain Abbreviation", "text", "Req", "Identifier")
 _SUBJECT = ("USUBJID", "Unique Subject Identifier", "text", "Req", "Identifier", 2)
-_DEVICE = ("SPDEVID", "Sponsor Device Identifier", "text", "Exp", "Identifier")
-_VISITNUM = ("VISITNUM", "Visit Number", "float", "Exp", "Timing")
-_VISIT = ("VISIT", "Visit Name", "text", "Perm", "Timing")
+_OF_SUBJECT = (_STUDY, _DOMAIN, _SUBJECT)
+_VISITS = (("VISITNUM", "Visit Number", "float", "Exp", "Timing"), ("VISIT", "Visit Name", "text", "Perm", "Timing"))
 
 
-def _supp(name: str, parent: str) -> Domain:
+# What several datasets have in common; ``p`` is the prefix of the domain.
+
+
+def _sequence(p: str, key: int = 3) -> tuple:
+    return (f"{p}SEQ", "Sequence Number", "integer", "Req", "Identifier", key)
+
+
+def _device(core: str, *key: int) -> tuple:
+    return ("SPDEVID", "Sponsor Device Identifier", "text", core, "Identifier", *key)
+
+
+def _ids(p: str, *names: str, expected: str = "") -> list[tuple]:
+    """Identifiers by the end of their name; the one ``expected`` is expected, the others permissible."""
+    labels = {"GRPID": "Group ID", "REFID": "Reference ID", "SPID": "Sponsor-Defined Identifier", "LNKID": "Link ID", "LNKGRP": "Link Group ID"}
+    return [(f"{p}{name}", labels[name], "text", "Exp" if name == expected else "Perm", "Identifier") for name in names]
+
+
+def _test(p: str, code: str, name: str) -> list[tuple]:
+    return [(f"{p}TESTCD", code, "text", "Req", "Topic"), (f"{p}TEST", name, "text", "Req", "Synonym Qualifier")]
+
+
+def _values(p: str) -> list[tuple]:
+    return [
+        (f"{p}ORRES", "Result or Finding in Original Units", "text", "Exp", "Result Qualifier"),
+        (f"{p}ORRESU", "Original Units", "text", "Exp", "Variable Qualifier"),
+        (f"{p}STRESC", "Character Result/Finding in Std Format", "text", "Exp", "Result Qualifier"),
+        (f"{p}STRESN", "Numeric Result/Finding in Standard Units", "float", "Exp", "Result Qualifier"),
+        (f"{p}STRESU", "Standard Units", "text", "Exp", "Variable Qualifier"),
+    ]
+
+
+def _not_done(p: str) -> list[tuple]:
+    return [(f"{p}STAT", "Completion Status", "text", "Perm", "Record Qualifier"), (f"{p}REASND", "Reason Not Done", "text", "Perm", "Record Qualifier")]
+
+
+def _judged(p: str, when: str, core: str = "Exp") -> list[tuple]:
+    """Who judged, whether that is the accepted record, and when."""
+    return [
+        (f"{p}LOBXFL", "Last Observation Before Exposure Flag", "text", "Exp", "Record Qualifier"),
+        (f"{p}EVAL", "Evaluator", "text", core, "Record Qualifier"),
+        (f"{p}EVALID", "Evaluator Identifier", "text", "Perm", "Variable Qualifier"),
+        (f"{p}ACPTFL", "Accepted Record Flag", "text", "Perm", "Record Qualifier"),
+        *_VISITS,
+        (f"{p}DTC", f"Date/Time of {when}", "datetime", "Exp", "Timing"),
+    ]
+
+
+def _place(p: str, label: str, core: str) -> list[tuple]:
+    return [(f"{p}LOC", label, "text", core, "Record Qualifier"), (f"{p}LAT", "Laterality", "text", "Perm", "Variable Qualifier")]
+
+
+def _related(first: str, *rest: tuple) -> list[tuple]:
+    """What ties records to those of another domain, or to none."""
+    return [
+        _STUDY,
+        ("RDOMAIN", "Related Domain Abbreviation", "text", "Req", "Identifier", 2),
+        ("USUBJID", "Unique Subject Identifier", "text", first, "Identifier", 3),
+        *rest,
+    ]
+
+
+def _supp(parent: str) -> Domain:
     return Domain(
-        name,
+        f"SUPP{parent}",
         f"Supplemental Qualifiers for {parent}",
         "RELATIONSHIP",
         "One record per supplemental qualifier per record",
         _v(
-            ("STUDYID", "Study Identifier", "text", "Req", "Identifier", 1),
-            ("RDOMAIN", "Related Domain Abbreviation", "text", "Req", "Identifier", 2),
-            ("USUBJID", "Unique Subject Identifier", "text", "Req", "Identifier", 3),
-            ("IDVAR", "Identifying Variable", "text", "Exp", "Identifier", 4),
-            ("IDVARVAL", "Identifying Variable Value", "text", "Exp", "Identifier", 5),
+            *_related("Req", ("IDVAR", "Identifying Variable", "text", "Exp", "Identifier", 4), ("IDVARVAL", "Identifying Variable Value", "text", "Exp", "Identifier", 5)),
             ("QNAM", "Qualifier Variable Name", "text", "Req", "Topic", 6),
             ("QLABEL", "Qualifier Variable Label", "text", "Req", "Synonym Qualifier"),
             ("QVAL", "Data Value", "text", "Req", "Result Qualifier"),
@@ -75,56 +133,80 @@ def _supp(name: str, parent: str) -> Domain:
     )
 
 
-def _device_findings(prefix: str, what: str, *, currents: bool) -> tuple[Variable, ...]:
-    rows = [
-        _STUDY,
-        _DOMAIN,
-        _SUBJECT,
-        _DEVICE,
-        (f"{prefix}SEQ", "Sequence Number", "integer", "Req", "Identifier", 3),
-        (f"{prefix}GRPID", "Group ID", "text", "Perm", "Identifier"),
-        (f"{prefix}LNKGRP", "Link Group ID", "text", "Perm", "Identifier"),
-        (f"{prefix}TESTCD", f"{what} Test Short Name", "text", "Req", "Topic"),
-        (f"{prefix}TEST", f"{what} Test Name", "text", "Req", "Synonym Qualifier"),
-        (f"{prefix}CAT", f"Category for {what}", "text", "Perm", "Grouping Qualifier"),
-        (f"{prefix}ORRES", "Result or Finding in Original Units", "text", "Exp", "Result Qualifier"),
-        (f"{prefix}ORRESU", "Original Units", "text", "Exp", "Variable Qualifier"),
-        (f"{prefix}STRESC", "Character Result/Finding in Std Format", "text", "Exp", "Result Qualifier"),
-        (f"{prefix}STRESN", "Numeric Result/Finding in Standard Units", "float", "Exp", "Result Qualifier"),
-        (f"{prefix}STRESU", "Standard Units", "text", "Exp", "Variable Qualifier"),
-        _VISITNUM,
-        _VISIT,
-        (f"{prefix}DTC", f"Date/Time of {what}", "datetime", "Perm" if not currents else "Exp", "Timing"),
-    ]
-    return _v(*rows)
+def _device_findings(p: str, what: str, core: str) -> tuple[Variable, ...]:
+    return _v(
+        *_OF_SUBJECT,
+        _device("Exp"),
+        _sequence(p),
+        *_ids(p, "GRPID", "LNKGRP"),
+        *_test(p, f"{what} Test Short Name", f"{what} Test Name"),
+        (f"{p}CAT", f"Category for {what}", "text", "Perm", "Grouping Qualifier"),
+        *_values(p),
+        *_VISITS,
+        (f"{p}DTC", f"Date/Time of {what}", "datetime", core, "Timing"),
+    )
 
 
+# A subject as far as the study knows it. What it does not know (age, race, consent) has no variable; see ``app.edc.sdtm_people``.
+DM = Domain(
+    "DM",
+    "Demographics",
+    "SPECIAL PURPOSE",
+    "One record per subject",
+    _v(
+        *_OF_SUBJECT,
+        ("SUBJID", "Subject Identifier for the Study", "text", "Req", "Topic"),
+        ("RFSTDTC", "Subject Reference Start Date/Time", "datetime", "Exp", "Record Qualifier"),
+        ("RFXSTDTC", "Date/Time of First Study Treatment", "datetime", "Exp", "Record Qualifier"),
+        ("RFXENDTC", "Date/Time of Last Study Treatment", "datetime", "Exp", "Record Qualifier"),
+        ("RFPENDTC", "Date/Time of End of Participation", "datetime", "Exp", "Record Qualifier"),
+        ("DTHDTC", "Date/Time of Death", "datetime", "Exp", "Record Qualifier"),
+        ("DTHFL", "Subject Death Flag", "text", "Exp", "Record Qualifier"),
+        ("SITEID", "Study Site Identifier", "text", "Exp", "Record Qualifier"),
+        ("SEX", "Sex", "text", "Exp", "Record Qualifier"),
+        ("ARMCD", "Planned Arm Code", "text", "Exp", "Record Qualifier"),
+        ("ARM", "Description of Planned Arm", "text", "Exp", "Synonym Qualifier"),
+        ("ARMNRS", "Reason Arm and/or Actual Arm is Null", "text", "Exp", "Record Qualifier"),
+        ("COUNTRY", "Country", "text", "Exp", "Record Qualifier"),
+    ),
+    repeating=False,
+    sparse=True,
+)
+# Contrast agents of the scans that were read. The route and the dose stand only where the pictures tell them.
+AG = Domain(
+    "AG",
+    "Procedure Agents",
+    "INTERVENTIONS",
+    "One record per agent per scan per subject",
+    _v(
+        *_OF_SUBJECT,
+        _sequence("AG"),
+        *_ids("AG", "SPID"),
+        ("AGTRT", "Reported Agent Name", "text", "Req", "Topic"),
+        ("AGCAT", "Category for Agent", "text", "Perm", "Grouping Qualifier"),
+        ("AGDOSE", "Dose", "float", "Exp", "Record Qualifier"),
+        ("AGDOSU", "Dose Units", "text", "Exp", "Variable Qualifier"),
+        ("AGROUTE", "Route of Administration", "text", "Exp", "Variable Qualifier"),
+        *_VISITS,
+        ("AGSTDTC", "Start Date/Time of Agent", "datetime", "Exp", "Timing"),
+    ),
+    sparse=True,
+)
 TU = Domain(
     "TU",
     "Tumor/Lesion Identification",
     "FINDINGS",
     "One record per identified tumor or lesion per evaluator",
     _v(
-        _STUDY,
-        _DOMAIN,
-        _SUBJECT,
-        ("TUSEQ", "Sequence Number", "integer", "Req", "Identifier", 3),
-        ("TUREFID", "Reference ID", "text", "Perm", "Identifier"),
-        ("TULNKID", "Link ID", "text", "Exp", "Identifier"),
-        ("TUTESTCD", "Tumor/Lesion ID Short Name", "text", "Req", "Topic"),
-        ("TUTEST", "Tumor/Lesion ID Test Name", "text", "Req", "Synonym Qualifier"),
+        *_OF_SUBJECT,
+        _sequence("TU"),
+        *_ids("TU", "REFID", "LNKID", expected="LNKID"),
+        *_test("TU", "Tumor/Lesion ID Short Name", "Tumor/Lesion ID Test Name"),
         ("TUORRES", "Tumor/Lesion ID Result", "text", "Exp", "Result Qualifier"),
         ("TUSTRESC", "Tumor/Lesion ID Result Std. Format", "text", "Exp", "Result Qualifier"),
-        ("TULOC", "Location of the Tumor/Lesion", "text", "Exp", "Record Qualifier"),
-        ("TULAT", "Laterality", "text", "Perm", "Variable Qualifier"),
+        *_place("TU", "Location of the Tumor/Lesion", "Exp"),
         ("TUMETHOD", "Method of Identification", "text", "Exp", "Record Qualifier"),
-        ("TULOBXFL", "Last Observation Before Exposure Flag", "text", "Exp", "Record Qualifier"),
-        ("TUEVAL", "Evaluator", "text", "Exp", "Record Qualifier"),
-        ("TUEVALID", "Evaluator Identifier", "text", "Perm", "Variable Qualifier"),
-        ("TUACPTFL", "Accepted Record Flag", "text", "Perm", "Record Qualifier"),
-        _VISITNUM,
-        _VISIT,
-        ("TUDTC", "Date/Time of Tumor/Lesion Identification", "datetime", "Exp", "Timing"),
+        *_judged("TU", "Tumor/Lesion Identification"),
     ),
 )
 # No location stands in TR: it belongs to the tumour (TU), not to the measurement.
@@ -134,32 +216,14 @@ TR = Domain(
     "FINDINGS",
     "One record per tumor measurement or assessment per visit per evaluator",
     _v(
-        _STUDY,
-        _DOMAIN,
-        _SUBJECT,
-        ("TRSEQ", "Sequence Number", "integer", "Req", "Identifier", 3),
-        ("TRGRPID", "Group ID", "text", "Perm", "Identifier"),
-        ("TRREFID", "Reference ID", "text", "Perm", "Identifier"),
-        ("TRSPID", "Sponsor-Defined Identifier", "text", "Perm", "Identifier"),
-        ("TRLNKID", "Link ID", "text", "Exp", "Identifier"),
-        ("TRLNKGRP", "Link Group ID", "text", "Perm", "Identifier"),
-        ("TRTESTCD", "Tumor/Lesion Assessment Short Name", "text", "Req", "Topic"),
-        ("TRTEST", "Tumor/Lesion Assessment Test Name", "text", "Req", "Synonym Qualifier"),
-        ("TRORRES", "Result or Finding in Original Units", "text", "Exp", "Result Qualifier"),
-        ("TRORRESU", "Original Units", "text", "Exp", "Variable Qualifier"),
-        ("TRSTRESC", "Character Result/Finding in Std Format", "text", "Exp", "Result Qualifier"),
-        ("TRSTRESN", "Numeric Result/Finding in Standard Units", "float", "Exp", "Result Qualifier"),
-        ("TRSTRESU", "Standard Units", "text", "Exp", "Variable Qualifier"),
-        ("TRSTAT", "Completion Status", "text", "Perm", "Record Qualifier"),
-        ("TRREASND", "Reason Not Done", "text", "Perm", "Record Qualifier"),
+        *_OF_SUBJECT,
+        _sequence("TR"),
+        *_ids("TR", "GRPID", "REFID", "SPID", "LNKID", "LNKGRP", expected="LNKID"),
+        *_test("TR", "Tumor/Lesion Assessment Short Name", "Tumor/Lesion Assessment Test Name"),
+        *_values("TR"),
+        *_not_done("TR"),
         ("TRMETHOD", "Method Used to Identify the Tumor/Lesion", "text", "Exp", "Record Qualifier"),
-        ("TRLOBXFL", "Last Observation Before Exposure Flag", "text", "Exp", "Record Qualifier"),
-        ("TREVAL", "Evaluator", "text", "Exp", "Record Qualifier"),
-        ("TREVALID", "Evaluator Identifier", "text", "Perm", "Variable Qualifier"),
-        ("TRACPTFL", "Accepted Record Flag", "text", "Perm", "Record Qualifier"),
-        _VISITNUM,
-        _VISIT,
-        ("TRDTC", "Date/Time of Tumor/Lesion Measurement", "datetime", "Exp", "Timing"),
+        *_judged("TR", "Tumor/Lesion Measurement"),
     ),
 )
 RS = Domain(
@@ -168,26 +232,15 @@ RS = Domain(
     "FINDINGS",
     "One record per response assessment per visit per evaluator",
     _v(
-        _STUDY,
-        _DOMAIN,
-        _SUBJECT,
-        ("RSSEQ", "Sequence Number", "integer", "Req", "Identifier", 3),
-        ("RSLNKID", "Link ID", "text", "Perm", "Identifier"),
-        ("RSLNKGRP", "Link Group ID", "text", "Perm", "Identifier"),
-        ("RSTESTCD", "Assessment Short Name", "text", "Req", "Topic"),
-        ("RSTEST", "Assessment Name", "text", "Req", "Synonym Qualifier"),
+        *_OF_SUBJECT,
+        _sequence("RS"),
+        *_ids("RS", "LNKID", "LNKGRP"),
+        *_test("RS", "Assessment Short Name", "Assessment Name"),
         ("RSCAT", "Category for Assessment", "text", "Exp", "Grouping Qualifier"),
         ("RSORRES", "Result or Finding in Original Units", "text", "Exp", "Result Qualifier"),
         ("RSSTRESC", "Character Result/Finding in Std Format", "text", "Exp", "Result Qualifier"),
-        ("RSSTAT", "Completion Status", "text", "Perm", "Record Qualifier"),
-        ("RSREASND", "Reason Not Done", "text", "Perm", "Record Qualifier"),
-        ("RSLOBXFL", "Last Observation Before Exposure Flag", "text", "Exp", "Record Qualifier"),
-        ("RSEVAL", "Evaluator", "text", "Perm", "Record Qualifier"),
-        ("RSEVALID", "Evaluator Identifier", "text", "Perm", "Variable Qualifier"),
-        ("RSACPTFL", "Accepted Record Flag", "text", "Perm", "Record Qualifier"),
-        _VISITNUM,
-        _VISIT,
-        ("RSDTC", "Date/Time of Assessment", "datetime", "Exp", "Timing"),
+        *_not_done("RS"),
+        *_judged("RS", "Assessment", "Perm"),
     ),
 )
 PR = Domain(
@@ -196,27 +249,20 @@ PR = Domain(
     "INTERVENTIONS",
     "One record per recorded procedure per occurrence per subject",
     _v(
-        _STUDY,
-        _DOMAIN,
-        _SUBJECT,
-        ("SPDEVID", "Sponsor Device Identifier", "text", "Perm", "Identifier"),
-        ("PRSEQ", "Sequence Number", "integer", "Req", "Identifier", 3),
-        ("PRSPID", "Sponsor-Defined Identifier", "text", "Perm", "Identifier"),
-        ("PRLNKID", "Link ID", "text", "Perm", "Identifier"),
-        ("PRLNKGRP", "Link Group ID", "text", "Perm", "Identifier"),
+        *_OF_SUBJECT,
+        _device("Perm"),
+        _sequence("PR"),
+        *_ids("PR", "SPID", "LNKID", "LNKGRP"),
         ("PRTRT", "Reported Name of Procedure", "text", "Req", "Topic"),
         ("PRDECOD", "Standardized Procedure Name", "text", "Perm", "Synonym Qualifier"),
         ("PRCAT", "Category for Procedure", "text", "Perm", "Grouping Qualifier"),
-        ("PRLOC", "Location of Procedure", "text", "Perm", "Record Qualifier"),
-        ("PRLAT", "Laterality", "text", "Perm", "Variable Qualifier"),
+        *_place("PR", "Location of Procedure", "Perm"),
         ("PRSTDTC", "Start Date/Time of Procedure", "datetime", "Exp", "Timing"),
     ),
 )
-DU = Domain("DU", "Device-In-Use", "FINDINGS", "One record per setting per pair of electrodes per session", _device_findings("DU", "Device-In-Use", currents=False))
+DU = Domain("DU", "Device-In-Use", "FINDINGS", "One record per setting per pair of electrodes per session", _device_findings("DU", "Device-In-Use", "Perm"))
 # Measured currents are results, not settings: they have a findings dataset of the sponsor's own, linked by device and pair.
-XD = Domain(
-    "XD", "Device Measurements", "FINDINGS", "One record per measured value per pair of electrodes per session", _device_findings("XD", "Device Measurement", currents=True), standard=False
-)
+XD = Domain("XD", "Device Measurements", "FINDINGS", "One record per measured value per pair of electrodes per session", _device_findings("XD", "Device Measurement", "Exp"), standard=False)
 DI = Domain(
     "DI",
     "Device Identifiers",
@@ -225,8 +271,8 @@ DI = Domain(
     _v(
         _STUDY,
         _DOMAIN,
-        ("SPDEVID", "Sponsor Device Identifier", "text", "Req", "Identifier", 2),
-        ("DISEQ", "Sequence Number", "integer", "Req", "Identifier", 3),
+        _device("Req", 2),
+        _sequence("DI"),
         ("DIPARMCD", "Device Identifier Element Short Name", "text", "Req", "Topic"),
         ("DIPARM", "Device Identifier Element Name", "text", "Req", "Synonym Qualifier"),
         ("DIVAL", "Device Identifier Element Value", "text", "Req", "Result Qualifier"),
@@ -239,14 +285,10 @@ RELREC = Domain(
     "RELATIONSHIP",
     "One record per related record, group of records or dataset",
     _v(
-        ("STUDYID", "Study Identifier", "text", "Req", "Identifier", 1),
-        ("RDOMAIN", "Related Domain Abbreviation", "text", "Req", "Identifier", 2),
-        ("USUBJID", "Unique Subject Identifier", "text", "Exp", "Identifier", 3),
-        ("IDVAR", "Identifying Variable", "text", "Req", "Identifier", 4),
-        ("IDVARVAL", "Identifying Variable Value", "text", "Exp", "Identifier", 5),
+        *_related("Exp", ("IDVAR", "Identifying Variable", "text", "Req", "Identifier", 4), ("IDVARVAL", "Identifying Variable Value", "text", "Exp", "Identifier", 5)),
         ("RELTYPE", "Relationship Type", "text", "Exp", "Record Qualifier"),
         ("RELID", "Relationship Identifier", "text", "Req", "Record Qualifier", 6),
     ),
 )
-SUPPTU, SUPPTR = _supp("SUPPTU", "TU"), _supp("SUPPTR", "TR")
-DOMAINS: tuple[Domain, ...] = (DI, PR, DU, XD, TU, SUPPTU, TR, SUPPTR, RS, RELREC)
+SUPPTU, SUPPTR = _supp("TU"), _supp("TR")
+DOMAINS: tuple[Domain, ...] = (DM, DI, PR, AG, DU, XD, TU, SUPPTU, TR, SUPPTR, RS, RELREC)

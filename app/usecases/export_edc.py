@@ -56,7 +56,7 @@ def export_study(
         receipt = write_csv(outgoing_snapshot(store, mapping_of(store, mapping_file, needed=False), snapshot), out, accepted=accepted)
     elif format_ in MAPPED_FORMATS:
         mapping = mapping_of(store, mapping_file)
-        receipt = _mapped(format_)(outgoing_snapshot(store, mapping, snapshot), mapping, out, accepted=accepted)
+        receipt = write_mapped(store, format_, outgoing_snapshot(store, mapping, snapshot), mapping, out, accepted=accepted)
     elif format_ == "pdf":
         from app.usecases.report_files import export_reports
 
@@ -72,19 +72,28 @@ def export_study(
     return receipt
 
 
-def _mapped(format_: str):
-    """The writer of a format, loaded only when it is asked for."""
+def write_mapped(
+    store: StudyStore, format_: str, snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, accepted: Collection[tuple[str, int]] | None = None
+) -> dict[str, Any]:
+    """Write one of ``MAPPED_FORMATS`` of a study as it may leave it; its writer is loaded only now. Returns the receipt."""
     if format_ == "redcap":
-        from app.edc.redcap import write_redcap as write
-    elif format_ == "odm-1.3.2":
-        from app.edc.odm_1_3_2 import write_odm_1_3_2 as write
-    elif format_ == "odm-2.0":
-        from app.edc.odm_2_0 import write_odm_2_0 as write
-    elif format_ == "sdtm-xpt":
-        from app.edc.sdtm_xpt import write_sdtm_xpt as write
-    else:
-        from app.edc.dataset_json import write_dataset_json as write
-    return write
+        from app.edc.redcap import write_redcap
+
+        return write_redcap(snapshot, mapping, out, accepted=accepted)
+    if format_ == "odm-1.3.2":
+        from app.edc.odm_1_3_2 import write_odm_1_3_2
+
+        return write_odm_1_3_2(snapshot, mapping, out, accepted=accepted)
+    if format_ == "odm-2.0":
+        from app.edc.odm_2_0 import write_odm_2_0
+
+        return write_odm_2_0(snapshot, mapping, out, accepted=accepted)
+    from app.edc.dataset_json import write_dataset_json
+    from app.edc.sdtm_xpt import write_sdtm_xpt
+    from app.usecases.export_known import known_of
+
+    write = write_sdtm_xpt if format_ == "sdtm-xpt" else write_dataset_json
+    return write(snapshot, mapping, out, accepted=accepted, known=known_of(store, snapshot))
 
 
 def mapping_of(store: StudyStore, mapping_file: Path | None = None, *, needed: bool = True) -> EdcMapping | None:

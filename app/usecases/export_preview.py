@@ -22,7 +22,7 @@ from app.study.errors import StudyRefused
 from app.study.model import Reading, ReadingState, StudySnapshot
 from app.study.store import StudyStore
 from app.usecases.export_dicom import DICOM_FORMATS
-from app.usecases.export_edc import FORMATS, MAPPED_FORMATS, _mapped, mapping_of, outgoing_snapshot
+from app.usecases.export_edc import FORMATS, MAPPED_FORMATS, mapping_of, outgoing_snapshot, write_mapped
 
 LINES = 40  # of a file, in a preview
 LINE_LONGEST = 400
@@ -77,8 +77,7 @@ def preview_export(store: StudyStore, format_: str, *, subject_id: str | None = 
         mapping = mapping_of(store, mapping_file, needed=format_ != "csv")
         snapshot = outgoing_snapshot(store, mapping, whole)
         with tempfile.TemporaryDirectory(prefix="nodus-preview-") as folder:
-            write = _mapped(format_) if format_ in MAPPED_FORMATS else None
-            receipt = write_csv(snapshot, Path(folder)) if write is None else write(snapshot, mapping, Path(folder))
+            receipt = write_mapped(store, format_, snapshot, mapping, Path(folder)) if mapping is not None and format_ in MAPPED_FORMATS else write_csv(snapshot, Path(folder))
             files = tuple(_beginning(Path(folder) / f["path"], f["path"], f["rows"]) for f in receipt["files"])
         shifted = "shifted" if snapshot is not whole or all(s.dates_shifted for s in whole.subjects) else "as_stored"
         sent = sent_readings(whole) if format_ in MAPPED_FORMATS else locked_readings(whole)

@@ -1,7 +1,8 @@
 """What Dataset-JSON 1.1 requires, as a JSON Schema.
 
-A transcription made for this project of the published model (members, required ones, data types, patterns). The official
-schema file is not part of the project.
+A transcription made for this project of the final specification (2024-12-05): members in its order, required ones, data types, patterns, least
+lengths. The official schema file is not part of the project. The drafts' ``isReferenceData``, ``dbQueryDateTime`` and ITEMGROUPDATASEQ were
+taken out before the final version.
 """
 
 from __future__ import annotations
@@ -19,19 +20,17 @@ SCHEMA = {
         "datasetJSONVersion": {"type": "string", "pattern": r"^1\.1(\.(0|([1-9][0-9]*)))?$"},
         "fileOID": _TEXT,
         "dbLastModifiedDateTime": {"type": "string", "pattern": _TIME},
-        "originator": _TEXT,
-        "sourceSystem": {"type": "object", "additionalProperties": False, "required": ["name", "version"], "properties": {"name": _TEXT, "version": _TEXT}},
+        "originator": {"type": "string"},
+        "sourceSystem": {"type": "object", "additionalProperties": False, "required": ["name", "version"], "properties": {"name": {"type": "string"}, "version": {"type": "string"}}},
         "studyOID": _TEXT,
         "metaDataVersionOID": _TEXT,
-        "metaDataRef": _TEXT,
+        "metaDataRef": {"type": "string"},
         "itemGroupOID": _TEXT,
-        "isReferenceData": {"type": "boolean"},
         "records": {"type": "integer", "minimum": 0},
         "name": _TEXT,
-        "label": _TEXT,
+        "label": {"type": "string"},
         "columns": {
             "type": "array",
-            "minItems": 1,
             "items": {
                 "type": "object",
                 "additionalProperties": False,
@@ -39,11 +38,11 @@ SCHEMA = {
                 "properties": {
                     "itemOID": _TEXT,
                     "name": _TEXT,
-                    "label": _TEXT,
+                    "label": {"type": "string"},
                     "dataType": {"enum": ["string", "integer", "decimal", "float", "double", "boolean", "datetime", "date", "time", "URI"]},
                     "targetDataType": {"enum": ["integer", "decimal"]},
                     "length": {"type": "integer", "minimum": 1},
-                    "displayFormat": _TEXT,
+                    "displayFormat": {"type": "string"},
                     "keySequence": {"type": "integer", "minimum": 1},
                 },
             },

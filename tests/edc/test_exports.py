@@ -18,6 +18,7 @@ import pytest
 from app.cli import main
 from app.edc.forms import filled_forms
 from app.edc.mapping import load_mapping, mapping_from
+from app.edc.redcap import write_redcap
 from app.edc.sdtm import datasets
 from app.edc.treatment_rows import treatment_rows
 from app.study.audit import verify
@@ -200,18 +201,20 @@ def test_that_a_correction_of_a_delivery_keeps_the_pairs_identity(tmp_path: Path
 
 
 def test_that_sessions_that_share_an_event_share_its_numbers(tmp_path: Path) -> None:
-    with StudyStore.create(tmp_path / "s", protocol="latc-neoadjuvant", user="tester", clock=Clock()) as store:
+    content = json.loads((resources.files("resources") / "edc" / "ire-cervical-ln.json").read_text("utf-8")) | {"sessions": {}}
+    with StudyStore.create(tmp_path / "s", user="tester", clock=Clock()) as store:
         case = CaseBuilder(store)
         case.lock("Baseline")
         for session in ("day0", "salvage", None):
             run = store.save_plan_run(PLAN, subject_id="S-001", node_id=case.node.node_id, session=session)
             store.add_delivery(run.plan_run_id, (DeliveredPair("E1", "E2", 90, 2250.0),), entered_by="Dr One")
-        mapping = load_mapping("latc-neoadjuvant")
-        assert not mapping.sessions
-        forms = [f for f in filled_forms(store.snapshot(), mapping) if f.form == "treatment"]
-        assert [f.instance for f in forms] == [1, 2, 101, 102, 201, 202]
-        assert len({f.place for f in forms}) == len(forms)
-        assert export_study(store, "redcap", tmp_path / "out")["readings"] == 1
+        snapshot = store.snapshot()
+    forms = [f for f in filled_forms(snapshot, mapping_from(content)) if f.form == "treatment"]
+    assert [f.instance for f in forms] == [1, 2, 101, 102, 201, 202]
+    assert len({f.place for f in forms}) == len(forms)
+    assert write_redcap(snapshot, mapping_from(content), tmp_path / "out")["readings"] == 1
+    apart = [f for f in filled_forms(snapshot, load_mapping("ire-cervical-ln")) if f.form == "treatment"]
+    assert [(f.event.name, f.instance) for f in apart] == [("Day 0", 1), ("Day 0", 2), ("Salvage", 1), ("Salvage", 2), ("Unscheduled", 1), ("Unscheduled", 2)]
 
 
 def test_that_what_a_check_refuses_leaves_nothing_behind(whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,8 +254,6 @@ def test_that_a_form_that_a_trial_does_not_send_is_left_out(whole: Whole, tmp_pa
     content = json.loads((resources.files("resources") / "edc" / "ire-cervical-ln.json").read_text("utf-8"))
     for name in ("series_uid", "mask_sha256", "high_risk"):
         content["forms"]["reading"]["items"][name] = None
-    from app.edc.redcap import write_redcap
-
     write_redcap(whole.snapshot, mapping_from(content), tmp_path)
     head = (tmp_path / "import.csv").read_text("utf-8").split("\n")[0].split(",")
     assert not {"rd_series_uid", "rd_mask_sha256", "rd_high_risk"} & set(head)

@@ -13,31 +13,33 @@ from lxml import etree
 from app.edc.dataset_json import write_dataset_json
 from app.edc.sdtm import Dataset, check_dataset, datasets, split_text
 from app.edc.sdtm_columns import DOMAINS
+from app.edc.sdtm_people import Contrast, Known
 from app.edc.sdtm_xpt import write_sdtm_xpt
 from app.edc.xport import frame_of
 from app.edc.xsd import schema_faults
 from tests.edc.conftest import Whole
 from tests.edc.dataset_json_1_1 import SCHEMA
 
+KNOWN = Known({"S-001": "SITE-7"}, {"1.2.3.4": Contrast("Iohexol", 80.0, "INTRAVENOUS")})
 DEFINE = {"odm": "http://www.cdisc.org/ns/odm/v1.3", "def": "http://www.cdisc.org/ns/def/v2.1"}
 
 
 @pytest.fixture(scope="module")
 def sets(whole: Whole) -> dict[str, Dataset]:
-    return {d.domain.name: d for d in datasets(whole.snapshot, whole.mapping)}
+    return {d.domain.name: d for d in datasets(whole.snapshot, whole.mapping, known=KNOWN)}
 
 
 @pytest.fixture(scope="module")
 def xpt(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("xpt")
-    write_sdtm_xpt(whole.snapshot, whole.mapping, folder)
+    write_sdtm_xpt(whole.snapshot, whole.mapping, folder, known=KNOWN)
     return folder
 
 
 @pytest.fixture(scope="module")
 def dsj(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dsj")
-    write_dataset_json(whole.snapshot, whole.mapping, folder)
+    write_dataset_json(whole.snapshot, whole.mapping, folder, known=KNOWN)
     return folder
 
 
@@ -250,7 +252,7 @@ def test_that_dataset_json_has_what_version_1_1_requires(dsj: Path, sets: dict[s
                 assert value == (there if there is not None or column["dataType"] in ("integer", "double") else "")
                 assert isinstance(value, {"string": str, "integer": (int, type(None)), "double": (float, type(None))}[column["dataType"]])
                 if column["dataType"] == "string":
-                    assert len(value.encode()) <= column["length"]
+                    assert len(value) <= column["length"]  # characters, not bytes
 
 
 def test_that_the_transcribed_schema_refuses_what_the_standard_refuses(dsj: Path) -> None:
@@ -258,6 +260,7 @@ def test_that_the_transcribed_schema_refuses_what_the_standard_refuses(dsj: Path
     for spoil in (
         lambda c: c.pop("records"), lambda c: c.update(records="3"), lambda c: c.update(datasetJSONVersion="1.0.0"), lambda c: c["columns"][0].pop("label"),
         lambda c: c["columns"][0].update(dataType="text"), lambda c: c.update(datasetJSONCreationDateTime="20 Nov 2026"),
+        lambda c: c.update(isReferenceData=False),  # of the drafts
     ):  # fmt: skip
         spoiled = json.loads(json.dumps(content))
         spoil(spoiled)
