@@ -239,6 +239,5 @@ def test_that_the_window_ends_where_the_reference_has_fallen():
     rise = np.where(times > 8, (times - 8) / 4 * np.exp(1 - (times - 8) / 4), 0.0)
     window = find_window(TimeIntensityCurve.of_values(times, 10 + 990 * rise))
     assert window.arrival_s == pytest.approx(8.0, abs=1.0)
-    half = times[(times > 12) & (rise < 0.5)][0]
-    assert times[window.during].max() < half + 0.5
-    assert times[window.before].max() <= window.arrival_s - 0.8
+    fallen = times[(times > 12) & (rise < WINDOW_SHARE)][0]
+    assert fallen - 1.5 < times[window.during].max() < fallen + 0.5 and times[window.before].max() <= window.arrival_s - 0.8
