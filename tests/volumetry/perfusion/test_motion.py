@@ -67,7 +67,7 @@ def test_that_a_rejected_frame_lies_between_its_neighbours(moved, motion):
     assert np.allclose(steps, steps.mean(axis=1, keepdims=True), atol=0.3)  # px; a turn is not quite even
 
 
-def test_that_what_is_left_over_is_told_rather_too_large_than_too_small(moved, motion):
+def test_that_little_is_left_over_and_no_finding_says_otherwise(moved, motion):
     assert motion.residual_mm is not None
     assert motion.residual_mm < 0.15
     assert not motion.findings
