@@ -1,18 +1,18 @@
 """CSV for the trial's EDC: locked readings, volume reduction rates and a data dictionary.
 
 The same locked readings give the same bytes: rows are sorted, nothing depends on the time of the
-export. UTF-8 without a mark, comma, RFC 4180 quotes, lines end with a line feed.
+export. UTF-8 without a mark, comma, RFC 4180 quotes, lines end with a line feed. No text runs as a formula in a spreadsheet
+(``app.edc.csv_text``).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from app.edc import rows as make
+from app.edc.csv_text import csv_bytes, guarded
 from app.edc.dictionary import TABLES, Column, text_of
 from app.edc.output import OutFile, write_files
 from app.edc.treatment_rows import treatment_rows
@@ -21,12 +21,8 @@ from app.study.model import StudySnapshot
 
 def table_bytes(columns: tuple[Column, ...], rows: list[dict[str, Any]]) -> bytes:
     """A table with a head line as CSV bytes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [c.name for c in columns]
-    writer.writerow(names)
-    writer.writerows([text_of(row[name]) for name in names] for row in rows)
-    return text.getvalue().encode("utf-8")
+    told = [(c.name, guarded if c.kind == "text" else str) for c in columns]
+    return csv_bytes([c.name for c in columns], ([safe(text_of(row[name])) for name, safe in told] for row in rows))
 
 
 def write_csv(snapshot: StudySnapshot, out: Path, *, accepted: Collection[tuple[str, int]] | None = None) -> dict[str, Any]:

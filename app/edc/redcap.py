@@ -6,13 +6,12 @@ with ``overwriteBehavior=normal``, erases nothing.
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from app.edc.csv_text import csv_bytes, guarded
 from app.edc.forms import Filled, filled_forms
 from app.edc.items import FORMS, Item
 from app.edc.mapping import EdcMapping
@@ -28,6 +27,7 @@ DICTIONARY_HEAD = (
 VALIDATION = {"integer": "integer", "number": "number", "date": "date_ymd", "datetime": "datetime_seconds_ymd", "text": ""}
 KEYS = ("redcap_event_name", "redcap_repeat_instrument", "redcap_repeat_instance")
 _TIMES = {(form, i.name) for form, items in FORMS.items() for i in items if i.kind == "datetime"}
+_TEXTS = {(form, i.name) for form, items in FORMS.items() for i in items if i.kind == "text" and not i.codes}
 COMPLETE = "2"  # REDCap's code for a complete form
 
 
@@ -54,7 +54,7 @@ def write_redcap(snapshot: StudySnapshot, mapping: EdcMapping, out: Path, *, acc
         ("event_forms.csv", ["arm_num", "unique_event_name", "form"], pairs),
         ("repeating_forms.csv", ["event_name", "form_name", "custom_form_label"], repeating),
     )
-    files = [OutFile(name, _csv(h, r), len(r)) for name, h, r in tables]
+    files = [OutFile(name, csv_bytes(h, r), len(r)) for name, h, r in tables]
     return write_files(out, files, snapshot, readings=sum(f.form == "reading" for f in forms), accepted=accepted)
 
 
@@ -69,7 +69,7 @@ def import_rows(forms: list[Filled], mapping: EdcMapping) -> tuple[list[str], li
         if filled.form not in sent:
             continue
         texts = filled.texts()
-        cells = [field_text(filled.form, item, texts) if form == filled.form else "" for form, item in fields]
+        cells = [import_text(filled.form, item, texts) if form == filled.form else "" for form, item in fields]
         rows.append([filled.subject, filled.event.redcap, mapping.forms[filled.form]["redcap"], str(filled.instance), *cells, *done[filled.form]])
     return head, rows
 
@@ -85,6 +85,12 @@ def field_text(form: str, item: str, texts: dict[str, str]) -> str:
     if text and (form, item) in _TIMES:
         return text[:19].replace("T", " ")
     return text
+
+
+def import_text(form: str, item: str, texts: dict[str, str]) -> str:
+    """An item as it stands in the import file: no text runs as a formula where somebody opens the file in a spreadsheet."""
+    text = field_text(form, item, texts)
+    return guarded(text) if (form, item) in _TEXTS else text
 
 
 def dictionary_rows(mapping: EdcMapping) -> list[dict[str, str]]:
@@ -184,11 +190,3 @@ def _fits(text: str, spec: dict[str, str]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _csv(head: list[str], rows: list[list[str]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8")

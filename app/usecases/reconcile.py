@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from app.edc.csv_text import guarded, unguarded
 from app.edc.dictionary import READINGS, Column
 from app.edc.forms import filled_forms
 from app.edc.items import FORMS, Item
@@ -117,7 +118,9 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 def _own(head: list[str], rows: list[dict[str, str]]) -> _Side:
     known = [c.name for c in READINGS if c.name in head]
-    return _side([(("reading", row["reading_id"]), {n: row[n] for n in known}) for row in rows if row["reading_id"]], frozenset(("reading", n) for n in known))
+    texts = {c.name for c in READINGS if c.kind == "text"}
+    found = [(("reading", row["reading_id"]), {n: unguarded(row[n]) if n in texts else row[n] for n in known}) for row in rows if row["reading_id"]]
+    return _side(found, frozenset(("reading", n) for n in known))
 
 
 def _redcap(head: list[str], rows: list[dict[str, str]], mapping: EdcMapping) -> _Side:
@@ -183,10 +186,14 @@ def _place(key: tuple[str, str], values: dict[str, str]) -> tuple[str, str, str,
 
 
 def same_value(edc: str, study: str, spec: Column | Item | None) -> bool:
-    """Whether two texts say the same: numbers by value, coded values by code or by label, times to the second."""
+    """Whether two texts say the same: numbers by value, coded values by code or by label, times to the second; a text may stand in the EDC with
+    the apostrophe that kept it from running as a formula."""
+    kept = guarded(study).strip()
     edc, study = edc.strip(), study.strip()
     if edc == study or spec is None:
         return edc == study
+    if spec.kind == "text" and not spec.codes and edc == kept:
+        return True
     if not edc or not study:
         return False
     if spec.codes:
