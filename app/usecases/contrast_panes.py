@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from app.jobs.progress import JobContext
 from volumetry.calibration import PictureRegion
@@ -24,6 +25,7 @@ from volumetry.perfusion.linearise import (
 )
 
 LAYOUTS = ("side_by_side", "stacked", "overlay", "single")
+PAIRS_AT = (0.3, 0.45, 0.6, 0.75)  # of the loop: frames compared with the next
 SAMPLES = 16  # frames looked at for a proposal
 GREY_BAR, COLOUR_BAR = 13, 14  # Region Data Type, DICOM PS3.3 C.8.5.5.1.2
 SAME_SIZE_PX, SAME_SCALE = 4, 0.01
@@ -41,6 +43,7 @@ REASONS = (
     "It is coloured and the other one is grey.",
     "It is darker at the start of the loop.",
     "Its brightness changes more over the loop.",
+    "Its speckle holds less from one frame to the next.",
     CANNOT_TELL,
 )
 
@@ -151,7 +154,7 @@ def propose_panes(cine: Cine, context: JobContext | None = None) -> PaneProposal
         first_box, second_box, layout = halves
         boxes, sure = (first_box, second_box), (0.7 if region is not None else 0.5)
         reason = REASONS[2] if region is not None else REASONS[3]
-    contrast_first, told, why = _which_is_contrast(samples, *boxes)
+    contrast_first, told, why = _which_is_contrast(samples, [_steadiness(cine, box) for box in boxes], *boxes)
     contrast, bmode = boxes if contrast_first else boxes[::-1]
     panes = Panes(layout, contrast, bmode, scale, _bar_box(samples, [*boxes], bars, contrast))
     return PaneProposal(panes, sure * told, (reason, *why), tuple(findings))
@@ -279,7 +282,25 @@ def _is_overlay(parts: list[np.ndarray], colours: ColourMap | None) -> bool:
     return np.unique((coarse[:, 0] << 10) | (coarse[:, 1] << 5) | coarse[:, 2]).size > MANY_COLOURS
 
 
-def _which_is_contrast(samples: list[np.ndarray], first: PaneBox, second: PaneBox) -> tuple[bool, float, tuple[str, ...]]:
+def _steadiness(cine: Cine, box: PaneBox) -> float:
+    """How much of the fine pattern is still there in the next frame, wherever it moved: 0 to 1, the median of a few pairs. Tissue keeps its
+    speckle, bubbles do not."""
+    found = []
+    for n in np.unique((cine.frame_count * np.array(PAIRS_AT)).astype(int)):
+        if n + 1 >= cine.frame_count:
+            continue
+        try:
+            pair = [_luma(box.cut(cine.read_frame(int(k))))[::2, ::2] for k in (n, n + 1)]
+        except NodusError:
+            continue
+        fine = [p - ndimage.uniform_filter(p, 15, mode="nearest") for p in pair]
+        spectra = [np.fft.rfft2(p, [2 * k for k in p.shape]) for p in fine]
+        power = float(np.sqrt((fine[0] ** 2).sum() * (fine[1] ** 2).sum()))
+        found.append(float(np.fft.irfft2(spectra[0] * np.conj(spectra[1])).max()) / power if power > 0 else 0.0)
+    return float(np.median(found)) if found else 0.0
+
+
+def _which_is_contrast(samples: list[np.ndarray], steady: list[float], first: PaneBox, second: PaneBox) -> tuple[bool, float, tuple[str, ...]]:
     """Whether the first box is the contrast, how sure (0.5 to 1), and why."""
     facts = []
     for box in (first, second):
@@ -293,6 +314,7 @@ def _which_is_contrast(samples: list[np.ndarray], first: PaneBox, second: PaneBo
         (colour_a - colour_b, 0.1, 0.5, REASONS[6]),
         (start_b - start_a, 8.0, 0.25, REASONS[7]),
         (change_a - change_b, 5.0, 0.4, REASONS[8]),
+        (steady[1] - steady[0], 0.15, 0.4, REASONS[9]),
     ):
         if abs(difference) >= least:
             score += weight * np.sign(difference)

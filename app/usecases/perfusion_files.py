@@ -31,7 +31,7 @@ from volumetry.perfusion.loop import PerfusionRefused
 from volumetry.perfusion.maps import CODES
 from volumetry.perfusion.models import DERIVED
 
-SURE_PANES = 0.6  # confidence of a proposal; below, a warning says that nobody confirmed it
+SURE_PANES = 0.7  # confidence of a proposal; below, a warning says that nobody confirmed it
 SWAPPED = "swapped"
 
 

@@ -335,3 +335,10 @@ def test_that_panes_levels_flashes_and_letters_are_found_in_120_random_cines():
             faults.append((seed, "levels"))
     assert len(faults) <= 2, faults
     assert [f for f in faults if f[1] in ("panes", "levels")] == []
+
+
+def test_that_an_infusion_that_is_bright_from_the_start_does_not_turn_the_panes_round():
+    synthetic = made(model="replenishment", residual="whole", breathing_mm=(2.0, 1.2))
+    proposal = propose_panes(synthetic.cine())
+    assert box_of(proposal.panes.contrast) == box_of(synthetic.layout.contrast)
+    assert "Its speckle holds less from one frame to the next." in proposal.reasons
