@@ -92,7 +92,8 @@ def _judge_bolus(out: Judgement, model: PerfusionModel, curve: TimeIntensityCurv
     if 2 in at_bound or 3 in at_bound or 1 in at_bound:
         out.say(Finding("fit_at_bound", "The fitted curve runs to the edge of what is looked for: these frames do not decide it."), every)
     elif 4 in at_bound:
-        out.say(Finding("fit_at_bound", "The skewness of the curve is at the edge of what is looked for; onset and shape parameters are not given.", "info"), SHAPE_OF[model.kind])
+        steepest = float(shape[4]) > 0.5  # at the widest the onset is a jump, and all before the peak hangs on it
+        out.say(Finding("fit_at_bound", "The skewness of the curve is at the edge of what is looked for; onset and shape parameters are not given.", "info"), (*SHAPE_OF[model.kind], *(BEFORE_PEAK[:4] if steepest else ())))
     if not first + step < peak < last - step:
         side = "before the first" if peak <= first + step else "after the last"
         out.say(Finding("peak_not_seen", f"The peak lies {side} frame: nothing that depends on it is given."), [n for n in every if n != "arrival_s"])
@@ -124,8 +125,11 @@ def _judge_replenishment(out: Judgement, curve: TimeIntensityCurve, shape, at_bo
     reached = 1 - float(np.exp(-shape[3] * (times[-1] - shape[2])))
     if reached < SEEN_FALL:
         out.say(Finding("plateau_not_seen", f"The loop ends at {100 * reached:.0f} % of the refilling; plateau and rate are not given, their product is."), ("a", "beta_per_s", "peak", "rise_time_s", "mtt_s", "wi_auc"))
-    if times[0] > shape[2] and not start_known:
-        out.say(Finding("arrival_not_seen", "The loop starts after the refilling began: start and baseline are not given."), ("t0_s", "arrival_s", "baseline"))
+    if (times < shape[2]).sum() < LEAST_ON_RISE and not start_known:
+        out.say(
+            Finding("arrival_not_seen", "The loop does not show the time before refilling began: start, baseline and what lies above it are not given."),
+            ("t0_s", "arrival_s", "baseline", "a", "peak", "wash_in_rate", "wi_auc"),
+        )
 
 
 def _judge_rivals(out: Judgement, model: PerfusionModel, values, rivals: np.ndarray) -> None:

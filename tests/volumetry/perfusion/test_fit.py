@@ -262,3 +262,35 @@ def test_that_what_amplitudes_depend_on_is_compared():
     assert [f.code for f in comparability(facts, replace(facts, depth_mm=40.0))] == ["unlike_depth"]
     unknown = comparability(facts, AcquisitionFacts(loop="loop 2"))
     assert [(f.code, f.severity) for f in unknown] == [("settings_unknown", "info")]
+
+
+def test_that_a_refilling_whose_start_is_not_seen_gives_its_rate_alone():
+    true = {"baseline": 10.0, "a": 500.0, "t0_s": 2.0, "beta_per_s": 0.2}
+    fit = fit_curve(noisy(np.random.default_rng(18), times=np.arange(5.0, 50.0, 0.3), model=REPLENISHMENT, parameters=true, share=0.02), "replenishment")
+    assert "arrival_not_seen" in codes(fit)
+    assert fit.derived["peak"] is None
+    assert fit.derived["wash_in_rate"] is None
+    assert fit.parameters["beta_per_s"] == pytest.approx(0.2, rel=0.15)
+
+
+@pytest.mark.parametrize("model", [LOGNORMAL, GAMMA_VARIATE, REPLENISHMENT], ids=lambda m: m.name)
+def test_that_what_is_given_of_poor_loops_holds_the_truth(model):
+    """Loops that start late, end early, are sparse or noisy: withheld or right, within what the interval says."""
+    rng, held, given = np.random.default_rng(19), [], 0
+    for _ in range(40):
+        times = np.arange(rng.choice([0.0, 0.0, rng.uniform(0, 14)]), rng.uniform(16, 70), rng.choice([0.2, 0.5, 1.0]))
+        t0 = rng.uniform(1, 8)
+        parameters = {
+            "lognormal": [50.0, 20000.0, t0, rng.uniform(1.6, 3.0), rng.uniform(0.3, 0.8)],
+            "gamma_variate": [50.0, 20.0, t0, rng.uniform(1.5, 3.0), rng.uniform(2.0, 5.0)],
+            "replenishment": [50.0, 1000.0, t0, rng.uniform(0.06, 0.5)],
+        }[model.name]
+        fit = fit_curve(noisy(rng, times, model, np.array(parameters), share=float(rng.choice([0.03, 0.1, 0.3])), memory=float(rng.choice([0.0, 0.5]))), model)
+        truth = model.derived(np.array(parameters))
+        for name, value in fit.derived.items():
+            if value is not None:
+                given += 1
+                low, high = fit.derived_intervals[name]
+                held.append(low <= truth[name] <= high)
+    assert given > 100
+    assert np.mean(held) > 0.8
