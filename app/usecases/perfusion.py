@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import ndimage
 
 from app import __version__
 from app.study.canonical import canonical_json, sha256_text
@@ -16,17 +17,20 @@ from volumetry.errors import NodusError
 from volumetry.finding import Finding
 from volumetry.perfusion.choose import ModelChoice, choose_model
 from volumetry.perfusion.compare import Ratio, comparability, ratios
-from volumetry.perfusion.curves import AcquisitionFacts, TimeIntensityCurve, region_curve
+from volumetry.perfusion.curves import AcquisitionFacts, TimeIntensityCurve, region_curve, used_frames
 from volumetry.perfusion.enhancement import EnhancementAssessment, assess_enhancement, reference_around
 from volumetry.perfusion.fit import CurveFit, fit_curve
 from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
 from volumetry.perfusion.maps import ParameterMaps, parameter_maps
 from volumetry.perfusion.models import model_named
 from volumetry.perfusion.motion import Motion, estimate_motion
+from volumetry.perfusion.motion_pictures import mean_power
 
 AUTO = "auto"
 TIMES_OF_LOOP = ("arrival_s", "ttp_s")  # of these the reference's is taken off: seconds, no ratio
 PROPOSED_REFERENCE = "reference (proposed)"
+# Vessels beside the node hold several times the bubbles of tissue; they are no reference.
+BRIGHT_FRAMES, BRIGHT_MM, BRIGHT_TIMES, LEAST_LEFT = 64, 0.5, 2.0, 0.3
 Report = Callable[[str, float], None]
 
 
@@ -229,9 +233,10 @@ def analyse_contrast(
         motion = estimate_motion(loop, reference_frame=_index_of(loop, frame), region=where, nonrigid=nonrigid, progress=_part(tell, 0.0, 0.55))
     findings = [*loop.findings, *motion.findings, *_unstated_frame(loop, motion, frame)]
     found = _read_curves(loop, regions, placed, motion, node, replace(facts or AcquisitionFacts(), range_db=loop.range_db, loop=own), findings, _part(tell, 0.55, 0.65))
+    proposed = next((r.mask for r in found if r.name == PROPOSED_REFERENCE), None)
     choice, found = _fitted(found, model, _part(tell, 0.65, 0.7))
     found = _compared(found)
-    assessment, refusal = _assessed(loop, regions, placed, motion, node, node_ml, arrival_s, _part(tell, 0.7, 0.85 if maps else 1.0))
+    assessment, refusal = _assessed(loop, regions, placed, motion, node, proposed, node_ml, arrival_s, _part(tell, 0.7, 0.85 if maps else 1.0))
     made = None
     if maps:
         where = node if node is not None else np.logical_or.reduce([p.mask for p in placed])
@@ -283,8 +288,8 @@ def _read_curves(
     todo = [(r.name, r.role, r.polygon_px, p.mask, p.findings) for r, p in zip(regions, placed, strict=True)]
     if node is not None and not any(r.role == "reference" for r in regions) and loop.mm_per_pixel is not None:
         try:
-            todo.append((PROPOSED_REFERENCE, "reference", (), reference_around(node, loop.mm_per_pixel, _usable(loop, regions, placed)), ()))
-            findings.append(Finding("reference_proposed", "No reference region was drawn: tissue 2 to 7 mm beside the node stands in for it."))
+            todo.append((PROPOSED_REFERENCE, "reference", (), proposed_reference(loop, motion, node, _usable(loop, regions, placed)), ()))
+            findings.append(Finding("reference_proposed", "No reference region was drawn: tissue 2 to 7 mm beside the node, without its vessels, stands in for it."))
         except PerfusionRefused as error:
             findings.append(Finding(error.code, error.message))
     out = []
@@ -296,6 +301,27 @@ def _read_curves(
             refusal = error
         out.append(RegionResult(name, role, polygon, mask, curve, None, None, None, refusal, told))
     return out
+
+
+def proposed_reference(loop: ContrastLoop, motion: Motion, node: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Tissue 2 to 7 mm beside the node at its depth, without places that shine far above the rest of it (vessels): bool ``[row, column]``.
+
+    Raises ``PerfusionRefused``: ``no_reference``.
+    """
+    ring = reference_around(node, loop.mm_per_pixel, usable)
+    frames = used_frames(loop, motion)
+    some = frames[np.unique(np.linspace(0, frames.size - 1, min(frames.size, BRIGHT_FRAMES)).astype(int))] if frames.size else frames
+    power = mean_power(loop, motion, some)
+    seen = ring & np.isfinite(power)
+    if not seen.any():
+        return ring
+    sigma = [BRIGHT_MM / v for v in loop.mm_per_pixel[::-1]]
+    weight = ndimage.gaussian_filter(seen.astype(np.float64), sigma)
+    smooth = ndimage.gaussian_filter(np.where(seen, power, 0.0).astype(np.float64), sigma) / np.maximum(weight, 1e-9)
+    bright = seen & (smooth > BRIGHT_TIMES * np.median(smooth[seen]))
+    away = ndimage.distance_transform_edt(~bright, sampling=loop.mm_per_pixel[::-1]) > BRIGHT_MM if bright.any() else np.ones_like(ring)
+    left = ring & away
+    return left if left.sum() >= LEAST_LEFT * ring.sum() else ring
 
 
 def _usable(loop: ContrastLoop, regions: Sequence[PerfusionRegion], placed: Sequence[PlacedRegion]) -> np.ndarray:
@@ -338,16 +364,13 @@ def _compared(found: list[RegionResult]) -> list[RegionResult]:
 
 def _assessed(
     loop: ContrastLoop, regions: Sequence[PerfusionRegion], placed: Sequence[PlacedRegion], motion: Motion, node: np.ndarray | None,
-    node_ml: float | None, arrival_s: float | None, tell: Report,
+    proposed: np.ndarray | None, node_ml: float | None, arrival_s: float | None, tell: Report,
 ) -> tuple[EnhancementAssessment | None, NodusError | None]:  # fmt: skip
     if node is None:
         return None, None
     reference, excluded = _union(regions, placed, "reference"), _union(regions, placed, "vessel")
-    if reference is None and loop.mm_per_pixel is not None:
-        try:
-            reference = reference_around(node, loop.mm_per_pixel, _usable(loop, regions, placed))
-        except PerfusionRefused as error:
-            return None, error
+    if reference is None:
+        reference = proposed
     try:
         return assess_enhancement(loop, node, reference, motion, node_ml=node_ml, arrival_s=arrival_s, excluded=excluded, progress=tell), None
     except PerfusionRefused as error:

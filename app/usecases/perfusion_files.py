@@ -110,7 +110,8 @@ def acquisition(facts: ContrastFacts) -> AcquisitionFacts:
 def chosen_panes(cine: Cine, proposal: PaneProposal, stated: str | None) -> tuple[Panes, list[Finding]]:
     """The panes to use: stated ones, else the proposal, which a finding then tells. Refuses ``panes_unclear`` and ``bad_panes``."""
     if stated is not None:
-        return (proposal.panes.swapped(), []) if stated == SWAPPED else (parse_panes(stated, cine), [])
+        panes = proposal.panes.swapped() if stated == SWAPPED else parse_panes(stated, cine)
+        return panes, _against_picture(panes, proposal)
     if CANNOT_TELL in proposal.reasons:
         raise PerfusionRefused(
             "Nothing tells which of the two pictures is the contrast.", code="panes_unclear", hint="State the boxes with --panes CONTRAST/BMODE, each X0,Y0,X1,Y1."
@@ -119,6 +120,16 @@ def chosen_panes(cine: Cine, proposal: PaneProposal, stated: str | None) -> tupl
     box = proposal.panes.contrast.as_tuple()
     told = f"The contrast picture was taken to be the box {', '.join(map(str, box))}{' ' if sure else ', without certainty '}({proposal.panes.layout.replace('_', ' ')}); nobody confirmed it."
     return proposal.panes, [Finding("panes_proposed", told, "info" if sure else "warning")]
+
+
+def _against_picture(panes: Panes, proposal: PaneProposal) -> list[Finding]:
+    other = proposal.panes.bmode
+    if other is None or proposal.confidence < SURE_PANES:
+        return []
+    x, y = 0.5 * (panes.contrast.x0 + panes.contrast.x1), 0.5 * (panes.contrast.y0 + panes.contrast.y1)
+    if not (other.x0 <= x <= other.x1 and other.y0 <= y <= other.y1):
+        return []
+    return [Finding("panes_against_picture", f"What was stated to be the contrast looks like the B-mode picture: {' '.join(r for r in proposal.reasons[1:])}", "serious")]
 
 
 def parse_panes(text: str, cine: Cine) -> Panes:
