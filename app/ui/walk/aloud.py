@@ -37,15 +37,15 @@ KEPT = frozenset((
     "Delete", "Backspace", "Return", "PgUp", "PgDn", "Tab", "Space", "Del", "Ins", "Home", "End", "IRE", "RFA", "Arrhenius", "Dask", "tcp", "tls", "host",
     "cluster", "UTC", "III", "VII", "ECG", "IEEE", "TMI", "Trans", "Med", "Imaging", "nbsp", "LPS", "Bland", "Altman", "Shrout", "Fleiss", "mRECIST",
     "RECIST", "Apache", "Python", "NumPy", "VTK", "JPEG", "RLE", "nii", "nrrd", "nhdr", "mha", "mhd", "dcm", "HTTP", "SHA", "SOPInstanceUID", "English",
-    "YYYY", "deg", "min", "REDCap", "CDISC", "ODM", "SDTM", "XPT", "SAS", "PNG", "JSON", "Dataset", "Define", "XML", "Kaplan", "Meier", "Wilson", "NRS", "PFS", "CEUS", "SQLite", "PostgreSQL", "DD",
+    "YYYY", "deg", "min", "REDCap", "CDISC", "ODM", "SDTM", "XPT", "SAS", "henriques", "PNG", "JSON", "Dataset", "Define", "XML", "Kaplan", "Meier", "Wilson", "NRS", "PFS", "CEUS", "SQLite", "PostgreSQL", "DD",
 ))
 # fmt: on
 # Property of a widget whose cells or entries are records as they lie in the study or in a file: codes, names, dates. Its
 # headings are still read.
 RECORDS = "holdsRecords"
 WORD = re.compile(r"[A-Za-z]{3,}")
-# Keys, identities and hashes, names of files.
-_NO_WORDS = re.compile(r"\b(?:Alt|Ctrl|Shift)\+\w+|\b[A-Z]{1,2}-[0-9a-f]{6,}\S*|\b[0-9a-f]{16,}\b|\b\w+\.(?:csv|xml|json|xpt|pdf|dcm|png)\b")
+# Keys, identities and hashes, names of files, settings of a protocol.
+_NO_WORDS = re.compile(r"\b(?:Alt|Ctrl|Shift)\+\w+|\b[A-Z]{1,2}-[0-9a-f]{6,}\S*|\b[0-9a-f]{16,}\b|\b[0-9a-f]{8}\b|\b[a-z]+\.[a-z]+_[a-z_]+\b|\b\w+\.(?:csv|xml|json|xpt|pdf|dcm|png)\b")
 MOST_ROWS = 60  # of a table: those further down are made by the same code
 _CELL_ROLES = (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole)
 

@@ -40,7 +40,7 @@ class CaseWalk(ReadingSteps, PlanSteps):
         self.session.open_demo(case)
         wait_until(lambda: self.complaints.check() or (self.session.image is not None and self.window.is_ready), "the demonstration case", OPENING_SECONDS)
         settle(self.session)
-        self.album.listener.names |= names_in(self.session.study.snapshot()) | {series.description for series in self.session.series}
+        self.album.listener.names |= names_in(self.session.study.snapshot()) | {series.description for series in self.session.series} | {self.session.reader}
 
 
 def copy_case(case: Path, place: Path, *, study: str = "study") -> Path:

@@ -126,7 +126,7 @@ def test_that_the_board_is_used_by_keys(qtbot, opened, window):
     view.day.clear()
     settle(qtbot, opened)
     assert opened.board.cells["S-001", "Day 30"].status == "done"
-    form = view.subject.form if hasattr(view.subject, "form") else view.facts.form
+    form = view.subject.form
     form.kind.setFocus()
     QTest.keyClick(form.kind, Qt.Key.Key_Down)
     QTest.keyClick(form.kind, Qt.Key.Key_Up)
