@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import functools
 import io
 import json
 import sys
@@ -9,11 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
+import app.cli
+from app.cli import build_parser, main
 from app.study.store import StudyStore
 from tests.study.people import PASSWORD, add_people
 
 OTHER = "another long phrase"
+
+
+@functools.cache
+def parser() -> argparse.ArgumentParser:
+    """The command tree, made once: it takes as long as a command."""
+    return build_parser()
 
 
 class Line:
@@ -21,6 +30,7 @@ class Line:
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.capsys, self.monkeypatch = folder, capsys, monkeypatch
+        monkeypatch.setattr(app.cli, "build_parser", parser)
         for name in ("NODUS_PASSWORD", "NODUS_USER", "NODUS_NEW_PASSWORD", "NODUS_AUDIT_KEY", "NODUS_AUDIT_PASSPHRASE"):
             monkeypatch.delenv(name, raising=False)
 

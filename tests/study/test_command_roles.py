@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import functools
 import json
 import shutil
 from pathlib import Path
@@ -19,6 +18,7 @@ from app.study.users import DEFAULT_TIMEOUT_S
 from tests.planning.helpers import plan_dict
 from tests.study.builders import CaseBuilder
 from tests.study.people import PASSWORD, add_people
+from tests.study.test_command_line import parser
 
 OTHER = "another long phrase"
 EVERYBODY = frozenset({"admin", "manager", "site", "reader-a", "trainee", "judge", "monitor"})
@@ -157,12 +157,6 @@ class Asked:
 def asked(prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setattr(app.cli, "build_parser", parser)
     return Asked(prepared, tmp_path, capsys, monkeypatch)
-
-
-@functools.cache
-def parser() -> argparse.ArgumentParser:
-    """The command tree, made once: it takes as long as ten commands."""
-    return build_parser()
 
 
 @pytest.mark.parametrize("command", TABLE)
