@@ -125,7 +125,7 @@ def page(made: Made, report) -> str:
         f"Seed {record.seed}: {len(record.subjects)} subjects, {nodes} nodes, {sum(len(s.visits) for s in record.subjects)} visits, {central} central and {site} site readings, "
         f"{len(record.judgements)} adjudications, {report.events} events in the trail, {report.signatures_checked} signatures, {locked_readings(made)} locked readings exported. The trail verifies, every format is valid by its "
         "schema and the same bytes when exported again, and every count, reason, rate and mean of the endpoint tables is that of an independent calculation with pandas "
-        "(`tests/study/trial_by_pandas.py`), from `readings.csv` and what the generator put in. Times are of a machine shared with other work; passwords were hashed with cheap parameters.",
+        "(`tests/study/trial_by_pandas.py`), from `readings.csv` and what the generator put in (each reader's response by RECIST, one of the triggers of adjudication, is taken over). Times are of a machine shared with other work; passwords were hashed with cheap parameters.",
         "",
         "| step | wall, s | CPU, s |", "| --- | ---: | ---: |",
         *(f"| {name} | {wall:.1f} | {cpu:.1f} |" for name, (wall, cpu) in made.seconds.items()),
