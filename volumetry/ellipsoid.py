@@ -79,6 +79,12 @@ def measure_ellipsoid(length_mm: float, width_mm: float, height_mm: float) -> El
     return EllipsoidMeasurement(float(length_mm), float(width_mm), float(height_mm), volume, sure.interval_ml, uncertainty=sure)
 
 
+def depths_differ(one_mm: float, two_mm: float) -> bool:
+    """True where the depth measured in two planes differs by more than 15 % of its mean and by more than 1.5 mm."""
+    apart_mm = abs(one_mm - two_mm)
+    return apart_mm > COMMON_DEPTH_PCT / 100.0 * (one_mm + two_mm) / 2.0 and apart_mm > COMMON_DEPTH_MM
+
+
 def _pixel_pct(*calipers: Caliper) -> float | None:
     """Size of a pixel in percent of a diameter, the mean over the calipers it was read with; None for
     calipers in space."""
@@ -119,7 +125,7 @@ def ellipsoid_from_calipers(length: Caliper, depth_longitudinal: Caliper, width:
     warnings = [w for c in (length, depth_longitudinal, width, depth_transverse) for w in c.warnings]
     one, two = depth_longitudinal.length_mm, depth_transverse.length_mm
     height = (one + two) / 2.0
-    if abs(one - two) > COMMON_DEPTH_PCT / 100.0 * height and abs(one - two) > COMMON_DEPTH_MM:
+    if depths_differ(one, two):
         warnings.append(
             Finding(
                 "common_diameter_differs",
