@@ -62,7 +62,7 @@ def write_odm(snapshot: StudySnapshot, mapping: EdcMapping, out: Path, dialect: 
         out = out.parent
 
     def check(path: Path) -> None:
-        check_file(path, dialect.schema, "The ODM file", part=f"{{{dialect.namespace}}}SubjectData")
+        check_file(path, dialect.schema, "The ODM file")
 
     counts = {SNAPSHOT: len(content.forms), TRANSACTIONAL: len(content.changes)}
     files = [OutFile(name, document(content, kind, dialect), counts[kind], check) for kind, name in names.items()]

@@ -33,20 +33,25 @@ def checked(data: bytes, name: str, what: str) -> bytes:
     return data
 
 
-def check_file(path: Path, name: str, what: str, *, part: str) -> None:
-    """Hold a file of any size by the schema ``name`` while it is read: what is done with of each element ``part`` is let go, so that no tree of the whole ever
-    stands in memory. Raises ``export_invalid``."""
-    faults: list[str] = []
+class _Nothing:
+    """What a parser makes of a document that is only to be looked through."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+def check_file(path: Path, name: str, what: str) -> None:
+    """Hold a file of any size by the schema ``name`` while it is read: no tree of it ever stands in memory. Raises ``export_invalid``."""
+    parser = etree.XMLParser(target=_Nothing(), schema=_schema(name))
+    broken = ""
     try:
         with open(path, "rb") as handle:
-            for _event, element in etree.iterparse(handle, events=("end",), tag=part, schema=_schema(name)):
-                element.clear()
-                parent = element.getparent()
-                while element.getprevious() is not None:
-                    del parent[0]
-    except etree.XMLSyntaxError as error:  # also what the schema refuses
-        faults = [f"line {e.line}: {e.message}" for e in error.error_log] or [str(error)]
-    _refuse(faults, name, what)
+            etree.parse(handle, parser)
+    except etree.XMLSyntaxError as error:
+        broken = str(error)
+    # What the schema refuses does not stop such a parser: it stands in its log.
+    faults = [f"line {e.line}: {e.message}" for e in parser.error_log if e.level >= etree.ErrorLevels.ERROR]
+    _refuse(faults or ([broken] if broken else []), name, what)
 
 
 def _refuse(faults: list[str], name: str, what: str) -> None:

@@ -79,14 +79,14 @@ def test_that_the_flowing_check_says_what_the_check_of_a_tree_says(whole: Whole,
         path.write_bytes(one)
         if schema_faults(one, name):
             with pytest.raises(StudyRefused) as caught:
-                check_file(path, name, "The file", part=f"{{{dialect.namespace}}}SubjectData")
+                check_file(path, name, "The file")
             assert caught.value.code == "export_invalid"
         else:
             assert number == 0
-            check_file(path, name, "The file", part=f"{{{dialect.namespace}}}SubjectData")
+            check_file(path, name, "The file")
     (tmp_path / "cut.xml").write_bytes(data[:-60])
     with pytest.raises(StudyRefused, match="does not fit"):
-        check_file(tmp_path / "cut.xml", name, "The file", part=f"{{{dialect.namespace}}}SubjectData")
+        check_file(tmp_path / "cut.xml", name, "The file")
     assert name in SCHEMAS
 
 
