@@ -147,6 +147,8 @@ def tabled() -> dict[str, str]:
         content = json.loads(file.read_text(encoding="utf-8"))
         for anchor in content["anchors"].values():
             found[anchor["meaning"]] = "resources/protocols"
+        for endpoint in content["endpoints"]:
+            found[endpoint["title"]] = "resources/protocols"
         for opinion in content["limits"].get("opinions", ()):
             found[opinion["text"]] = found[opinion["name"].replace("_", " ").capitalize()] = "resources/protocols"
     for entry in json.loads((ROOT / "resources" / "repeatability" / "published.json").read_text(encoding="utf-8"))["volumes"].values():

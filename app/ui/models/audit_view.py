@@ -33,7 +33,7 @@ def audit_columns() -> tuple[Column, ...]:
         _text_column(t("Who"), "user", 6),
         _text_column(t("Action"), "action", 9),
         _text_column(t("Object"), "object", 12),
-        _text_column(t("Field"), "field", 7),
+        _text_column(t("Entry"), "field", 7),
         _text_column(t("Old"), "old", 9),
         _text_column(t("New"), "new", 15),
         _text_column(t("Reason"), "reason", 12),

@@ -135,7 +135,7 @@ def value_words(line: EndpointLine) -> str:
 
 
 def _line_tip(line: EndpointLine) -> str:
-    lines = [line.title, f"{said_quantity(line)}: {value_words(line)}"]
+    lines = [t(line.title), f"{said_quantity(line)}: {value_words(line)}"]
     if line.low is not None:
         lines.append(t("95 % interval {interval} {unit}").format(interval=interval_text((line.low, line.high), 1), unit=line.unit))
     if line.interval_from:
@@ -189,7 +189,7 @@ def rank_words(rank: str) -> str:
 def endpoint_columns() -> tuple[Column, ...]:
     """Columns of the endpoint tables, one number a row."""
     return (
-        Column(t("Endpoint"), lambda x: x.title, tip=_line_tip, weight=22),
+        Column(t("Endpoint"), lambda x: x.title, lambda x: t(x.title), tip=_line_tip, weight=22),
         Column(t("Rank"), lambda x: rank_words(x.rank), weight=7),
         Column(t("Quantity"), said_quantity, tip=_line_tip, weight=14),
         Column(t("Value"), lambda x: x.value, value_words, tip=_line_tip, colour=lambda x: MUTED if x.value is None else None, weight=7, right=True),

@@ -34,7 +34,7 @@ LOOKS = {
     "not_known": ("?", "Dates shifted", MUTED),
 }
 SALVAGE_LOOKS = {
-    "open": ("◐", "Open", ACCENT),
+    "open": ("◐", "Still open", ACCENT),
     "passed": ("■", "Passed", MUTED),
     "awaiting_result": ("◐", "Awaits the result", ACCENT),
     "used": ("✓", "Done", GOOD),

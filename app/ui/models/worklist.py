@@ -10,10 +10,10 @@ from app.study.worklist import DONE, IN_WORK, OPEN, WorkItem
 from app.ui.models.records import Column
 from app.ui.models.visit_board import days
 from app.ui.text import t
-from app.ui.widgets.palette import ACCENT, DANGER, GOOD, WARNING
+from app.ui.widgets.palette import ACCENT, GOOD, MUTED, WARNING
 from volumetry.image import ImageVolume
 
-STATE_WORDS = {OPEN: ("○", "Open"), IN_WORK: ("◐", "In work"), DONE: ("✓", "Locked")}
+STATE_WORDS = {OPEN: ("○", "To read"), IN_WORK: ("◐", "In work"), DONE: ("✓", "Locked")}
 _COLOURS = {OPEN: None, IN_WORK: ACCENT, DONE: GOOD}
 SOON_DAYS = 7
 KEY_IMAGE_MM, KEY_IMAGE_PX = 64.0, 128  # side of the piece around a node, and of its picture
@@ -35,7 +35,7 @@ def salvage_text(item: WorkItem) -> str:
 
 def _salvage_colour(item: WorkItem) -> str | None:
     left = item.salvage_days_left
-    return None if left is None else DANGER if left < 0 else WARNING if left <= SOON_DAYS else None
+    return None if left is None else MUTED if left < 0 else WARNING if left <= SOON_DAYS else None
 
 
 def columns(items: list[WorkItem], *, blinded: bool) -> list[Column]:

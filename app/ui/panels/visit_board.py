@@ -96,8 +96,15 @@ class SubjectPanel(QWidget):
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab goes to the fields in it
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.form)
-        scroll.setFixedWidth(300)
-        row.addWidget(scroll)
+        side = QWidget()
+        side.setFixedWidth(300)
+        column = QVBoxLayout(side)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        column.addWidget(scroll, 1)
+        column.addWidget(self.form.problem)  # these two stay in view while the fields scroll
+        column.addWidget(self.form.send)
+        row.addWidget(side)
         self.setMinimumHeight(210)
         session.facts_changed.connect(self.show_facts)
         self.show_facts()

@@ -94,7 +94,7 @@ class WorklistView(QWidget):
             return
         focused = before is not None and before.hasFocus()
         table = FillTable(columns(items, blinded=blinded), t("Worklist"), row_height=28)
-        table.setStyleSheet("QTableView#ValueTable { font-size: 12px; }")
+        table.setStyleSheet("QTableView#ValueTable { font-size: 12px; } QTableView#ValueTable::item { padding-left: 8px; padding-right: 8px; } QTableView#ValueTable QHeaderView::section { padding-left: 8px; padding-right: 8px; }")
         table.activated_row.connect(lambda item: item is not None and self.session.open_case(item))
         if before is None:
             self.column.insertWidget(2, table, 100)

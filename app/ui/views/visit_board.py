@@ -26,7 +26,7 @@ from app.ui.text import t
 from app.ui.widgets.labels import WrapLabel, set_tone
 from app.ui.widgets.palette import BACKGROUND, PANEL, PANEL_STYLE, RAISED
 
-COLUMN_PX, ROW_PX = 124, 42
+COLUMN_PX, ROW_PX = 134, 42
 
 
 class BoardTable(QTableView):

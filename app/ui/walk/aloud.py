@@ -129,7 +129,7 @@ def names_in(snapshot: StudySnapshot) -> set[str]:
     names |= {str(protocol.get(key, "")) for key in ("id", "title", "version")}
     names |= {
         str(row.get(key, ""))
-        for part in ("visits", "arms", "endpoints")
+        for part in ("visits", "arms")
         for row in protocol.get(part, [])
         if isinstance(row, dict)
         for key in ("name", "title", "id")

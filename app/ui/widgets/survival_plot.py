@@ -76,7 +76,7 @@ class SurvivalPlot(CohortFigure):
             if lost:
                 self.plot.plot([m for m, _ in lost], [s for _, s in lost], pen=None, symbol="+", symbolSize=8, symbolPen=pg.mkPen(colour, width=1), symbolBrush=None)
             median = t("nobody's clock has started") if not c.n else t("median not reached") if c.median_months is None else t("median {n} months").format(n=number_text(c.median_months, 1))
-            words = f"{c.title}: {t('{events} events in {n} subjects').format(events=c.n_events, n=c.n)}, {median}"
+            words = f"{t(c.title)}: {t('{events} events in {n} subjects').format(events=c.n_events, n=c.n)}, {median}"
             if c.missing:
                 words += f", {t('missing')}: {missing_words(c.missing)}"
             marks.append(mark(("—", "- -", "···")[n % 3], colour, words))
