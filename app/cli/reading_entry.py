@@ -38,6 +38,7 @@ def register(verbs) -> None:
     reading.add_argument("--ablated-ml", type=float, metavar="ML", help="the part that does not enhance; of the two, the one left out is the rest of the whole")
     reading.add_argument("--viable-mask", type=Path, metavar="MASK", help="mask file of the part that enhances, on the grid of --mask (that nothing enhances is --viable-ml 0)")
     reading.add_argument("--enhancement-grade", choices=ENHANCEMENT_GRADES, help="what still enhances, as the reader grades it by the charter (NE: not evaluable); not graded without it")
+    reading.add_argument("--perfusion", type=Path, metavar="RESULT.json", help="what nodus perfusion --json gave: kept beside the reading as the proposal, with --enhancement-grade as the reader's own; the enhancing part follows it where the grade agrees")
     reading.add_argument("--role", default="central", choices=ROLES, help="role of the reader (central without it)")
     reading.add_argument("--reason", help="required when a saved reading is changed")
     lesion = reading.add_argument_group("the lesion, as the protocol's response criteria ask for it")
@@ -77,7 +78,9 @@ def run_add_reading(args) -> int:
     lesion = lesion_statement(lesion_of(args), status=status)  # before anything is written
     if args.volume_ml is not None and not (math.isfinite(args.volume_ml) and args.volume_ml >= 0):
         raise NodusError("A volume is a number of millilitres, zero or more.", code="value_refused")
-    enhancing = enhancing_of(args, mask)
+    enhancing, found = enhancing_of(args, mask), None
+    if args.perfusion is not None:
+        found, enhancing = perfusion_of(args, mask, enhancing)
     with opened(args.study) as store:
         made = make_missing(store, args.subject, args.visit, args.node)
         node, visit = find_node(store, args.subject, args.node), find_visit(store, args.subject, args.visit)
@@ -85,13 +88,13 @@ def run_add_reading(args) -> int:
         saved = save_reading(
             store, visit, node, reader=args.reader, modality=args.modality, method=args.method, status=status, mask=mask, volume_ml=args.volume_ml,
             status_reason=args.reason, reason=args.reason, role=args.role, enhancing=enhancing, enhancement_grade=args.enhancement_grade,
-            long_axis_mm=args.long_axis_mm, short_axis_mm=args.short_axis_mm, extra={"lesion": lesion} if lesion else None,
+            long_axis_mm=args.long_axis_mm, short_axis_mm=args.short_axis_mm, extra={**({"lesion": lesion} if lesion else {}), **(found or {})} or None,
         )  # fmt: skip
     lost = [] if before is None else [name for name in lesion_said(before) if name not in lesion]
     if lost:
         made.append({"code": "statement_dropped", "message": f"Stated of the lesion before and not now, so it no longer stands: {', '.join(lost)}."})
     emit(
-        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml, "viable_ml": saved.viable_ml, "ablated_ml": saved.ablated_ml, "enhancement_grade": saved.enhancement_grade, "long_axis_mm": saved.long_axis_mm, "short_axis_mm": saved.short_axis_mm, "lesion": dict(lesion_said(saved)), "warnings": [*saved.warnings, *made]},
+        {"reading_id": saved.reading_id, "version": saved.version, "state": str(saved.state), "status": str(saved.status), "volume_ml": saved.volume_ml, "volume_interval_ml": saved.volume_interval_ml, "viable_ml": saved.viable_ml, "ablated_ml": saved.ablated_ml, "enhancement_grade": saved.enhancement_grade, "grade_proposed": None if found is None else found["perfusion"]["residual"]["grade"], "long_axis_mm": saved.long_axis_mm, "short_axis_mm": saved.short_axis_mm, "lesion": dict(lesion_said(saved)), "warnings": [*saved.warnings, *made]},
         as_json=args.json,
         human="".join(f"{w['message']} [{w['code']}]\n" for w in made) + f"reading {saved.reading_id} of {args.node} at {args.visit}: {saved.status}, {saved.volume_ml if saved.volume_ml is not None else '-'} ml",
     )
@@ -140,6 +143,16 @@ def enhancing_of(args, mask):
     if not total_ml:
         raise NodusError("A part of a node needs the volume of the whole.", code="part_without_total", hint="Give --mask or --volume-ml as well.")
     return stated(total_ml, viable_ml=args.viable_ml, ablated_ml=args.ablated_ml)
+
+
+def perfusion_of(args, mask, enhancing):
+    """The proposal of ``--perfusion`` as a reading keeps it, and the enhancing part: the reader's own where stated, else by the proposal."""
+    from app.usecases.perfusion_reading import read_result, with_proposal
+    from volumetry.measure import measure_node
+
+    record = read_result(args.perfusion)
+    total_ml = args.volume_ml if mask is None else measure_node(mask).voxel_volume_ml
+    return with_proposal(record, grade=args.enhancement_grade, modality=args.modality, total_ml=total_ml, enhancing=enhancing)
 
 
 def make_missing(store, subject: str, visit: str, node: str) -> list[dict]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.study.model import ENHANCEMENT_GRADES, LEVELS, METHODS, MODALITIES, PART_SOURCES, ROLES, SESSIONS, UNKNOWN_LEVEL, ReadingStatus, Side
 
+CURVE_MODELS = ("lognormal", "gamma_variate", "replenishment")
 YES_NO = ("0", "1")
 Y_N = ("Y", "N")
 # An adjudicator selected the reader; two readers did not differ; there was only one; or whoever exported named the record.
@@ -101,6 +102,18 @@ READINGS = _columns(
     ("accepted_basis", "What made it the accepted record", "text", "", ACCEPTED_BASES),
     ("enhancement_grade", "Residual enhancement as the reader graded it; NE: not evaluable; empty: not graded", "text", "", ENHANCEMENT_GRADES),
     ("signature_id", "Identity of the electronic signature; empty: locked without one", "text"),
+    ("grade_proposed", "Residual enhancement as the program proposed it from a contrast loop; the reader's own is enhancement_grade", "text", "", ENHANCEMENT_GRADES),
+    ("enhancing_pct", "Share of the node that enhances, as proposed (on a contrast loop: of its section)", "number", "%"),
+    ("arrival_s", "Contrast loop: arrival in the node, from the first frame read", "number", "s"),
+    ("ttp_s", "Contrast loop: time to peak of the node, from the first frame read", "number", "s"),
+    ("rise_time_s", "Contrast loop: rise time of the node", "number", "s"),
+    ("mtt_s", "Contrast loop: mean transit time of the node", "number", "s"),
+    ("auc_ratio", "Contrast loop: area under the node's curve over that of the reference region", "number"),
+    ("peak_ratio", "Contrast loop: peak of the node over that of the reference region", "number"),
+    ("wash_in_ratio", "Contrast loop: wash-in rate of the node over that of the reference region", "number"),
+    ("curve_model", "Contrast loop: curve that was fitted", "text", "", CURVE_MODELS),
+    ("curve_r_squared", "Contrast loop: share of the curve's variance that the fit explains", "number"),
+    ("perfusion_sha256", "SHA-256 over the loop, the regions and what was asked of the analysis", "text"),
 )
 
 VRR = _columns(

@@ -8,6 +8,7 @@ from typing import Any
 from app.edc.accepted import CENTRAL, accepted_records
 from app.edc.dictionary import TABLES
 from app.edc.memo import once_per_snapshot
+from app.edc.perfusion_columns import perfusion_columns
 from app.edc.treatment_rows import treatment_rows
 from app.study.canonical import canonical_json, sha256_text
 from app.study.endpoints import left_out
@@ -104,6 +105,7 @@ class Places:
             "accepted_basis": basis,
             "enhancement_grade": r.enhancement_grade,
             **outline_columns(r),
+            **perfusion_columns(r),
         }
 
 

@@ -34,6 +34,8 @@ def part_way(r: Reading) -> str:
     """How the parts were come by, in a word or two."""
     if r.enhancing_above_hu is not None:
         return f"from {r.enhancing_above_hu:g} HU"
+    if r.viable_from == "enhancing_share":
+        return "by the enhancing share"
     return "own outline" if "outlined" in (r.viable_from, r.ablated_from) else "stated"
 
 

@@ -24,6 +24,7 @@ def way_names() -> dict[str, str]:
         "outlined": t("An outline of its own"),
         "stated": t("Stated as a number"),
         "derived": t("What is left of the whole"),
+        "enhancing_share": t("The enhancing share on contrast pictures, of the node's volume"),
     }
 
 

@@ -1,0 +1,121 @@
+"""What was found on a contrast loop (or a pair of contrast CTs) as a reading keeps it: the proposal beside what the reader decides.
+
+``measurement["perfusion"]`` holds the proposal whole: grade, shares, numbers of the curves, hashes of what it was made from. The
+reader's own grade is a field of the reading and is never filled from it. The parts in ml follow the proposal only where the reader's
+grade agrees with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from app.usecases.enhancing_part import EnhancingPart, stated
+from volumetry.errors import NodusError
+from volumetry.finding import Finding
+
+KEY = "perfusion"
+SHARE = "enhancing_share"  # of ``app.study.model.PART_SOURCES``
+SOURCES = {"CEUS": "contrast ultrasound: enhancing share of one section, of the node's volume", "CT": "contrast CT: enhancing share of the outline"}
+ONE_SECTION = Finding("share_of_one_plane", "The enhancing part is the share of one section on contrast ultrasound, taken for the whole node.")
+RESIDUAL_KEPT = (
+    "grade", "viable_pct", "viable_interval_pct", "ablated_pct", "node_mm2", "viable_mm2", "rim_mm2", "rim_mm", "foci", "reference_db", "threshold_pct_of_reference",
+    "threshold_hu", "window", "reasons", "drawn",
+)  # fmt: skip
+REGION_KEPT = ("name", "role", "model", "parameters", "intervals", "reasons", "r_squared", "ratios", "differences_s", "pixels", "depth_mm")
+ANSWER_KEPT = (
+    "frames", "frames_accepted", "first_frame", "last_frame", "reference_frame", "range_db", "range_source", "mm_per_pixel", "motion_residual_mm", "panes",
+    "model_choice", "loop_sha256", "cine_sha256", "roi_sha256", "input_sha256", "software_version",
+)  # fmt: skip
+NONE_LEFT, LEFT = ("0", "1"), ("2", "3")
+LARGEST_FILE = 64 << 20
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """An answer of ``nodus perfusion --json`` as it was saved. Refuses ``file_missing`` and ``bad_perfusion_result``."""
+    if not path.is_file():
+        raise NodusError(f"There is no file {path.name}.", code="file_missing")
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ValueError("size")
+        answer = json.loads(path.read_text(encoding="utf-8-sig"))
+        return perfusion_record(answer)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
+        raise NodusError(f"{path.name} holds no answer of nodus perfusion.", code="bad_perfusion_result", hint="Save what nodus perfusion --json prints, whole.") from problem
+
+
+def perfusion_record(answer: dict[str, Any], *, series_uid: str | None = None) -> dict[str, Any]:
+    """What a reading keeps of an answer of ``nodus perfusion``: plain values, without curves and maps.
+
+    Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything that is no such answer.
+    """
+    residual = answer["residual"]
+    if residual["grade"] not in (None, "0", "1", "2", "3", "NE") or not isinstance(answer["input_sha256"], str):
+        raise ValueError("grade")
+    share = residual["viable_pct"]
+    if share is not None and not (isinstance(share, (int, float)) and not isinstance(share, bool) and math.isfinite(share) and 0 <= share <= 100):
+        raise ValueError("viable_pct")
+    warnings = [*answer["warnings"], *residual["warnings"], *(w for r in answer["regions"] for w in r["warnings"])]
+    return {
+        "modality": answer.get("modality", "CEUS"),
+        "series_uid": series_uid,
+        "residual": {name: residual.get(name) for name in RESIDUAL_KEPT},
+        "regions": [{name: r.get(name) for name in REGION_KEPT} for r in answer["regions"]],
+        **{name: answer.get(name) for name in ANSWER_KEPT},
+        "frames_rejected": len(answer["frames_rejected"]),
+        "warnings": list({w["code"]: {"code": w["code"], "message": w["message"]} for w in warnings}.values()),
+    }
+
+
+def proposed_grade(record: dict[str, Any]) -> str | None:
+    """The grade that was proposed."""
+    return record["residual"]["grade"]
+
+
+def agrees(record: dict[str, Any], grade: str | None) -> bool:
+    """Whether the proposal's share may stand under the reader's grade: something is left by both, or nothing is left by both."""
+    share = record["residual"]["viable_pct"]
+    return share is not None and grade is not None and ((grade in LEFT and share > 0) or (grade in NONE_LEFT and share == 0))
+
+
+def proposed_part(record: dict[str, Any], grade: str | None, total_ml: float | None) -> EnhancingPart | None:
+    """The parts of a node of ``total_ml`` by the proposal's share; None where the reader's ``grade`` does not bear it, or nothing is known."""
+    if not total_ml or not agrees(record, grade):
+        return None
+    part = stated(total_ml, viable_ml=record["residual"]["viable_pct"] / 100.0 * total_ml)
+    findings = (*part.findings, ONE_SECTION) if record["modality"] == "CEUS" else part.findings
+    return EnhancingPart(part.viable_ml, part.ablated_ml, SHARE, "derived", source=SOURCES[record["modality"]], findings=findings)
+
+
+def perfusion_findings(record: dict[str, Any], grade: str | None, *, own_part: bool = False) -> tuple[Finding, ...]:
+    """What to tell beside a reading that holds a proposal: the reader decided otherwise, or so much otherwise that no part follows
+    (unless the reader stated parts: ``own_part``)."""
+    proposed, share = proposed_grade(record), record["residual"]["viable_pct"]
+    if grade is None or proposed is None or grade == proposed:
+        return ()
+    if not own_part and share is not None and grade != "NE" and not agrees(record, grade):
+        said = f"The reader's grade {grade} does not bear the proposed part ({share:.0f} % of the section enhances); it was not taken into the reading."
+        return (Finding("proposal_not_taken", said),)
+    return (Finding("grade_differs", f"Grade {proposed} was proposed, the reader's is {grade}.", "info"),)
+
+
+def with_proposal(
+    record: dict[str, Any], *, grade: str | None, modality: str, total_ml: float | None, enhancing: EnhancingPart | None = None
+) -> tuple[dict[str, Any], EnhancingPart | None]:
+    """``extra`` and ``enhancing`` for ``save_reading``: the proposal as it stands, and the parts: the reader's own (``enhancing``) where they
+    stated any, else the proposal's as far as ``grade`` bears it.
+
+    Refuses ``grade_missing`` (the reader decides) and ``perfusion_modality`` (a loop's result in a reading of another modality).
+    """
+    if grade is None:
+        raise NodusError("What was found on contrast pictures is a proposal: give the reader's own grade with it.", code="grade_missing", hint="State the grade: 0, 1, 2, 3 or NE.")
+    if modality != record["modality"]:
+        raise NodusError(f"This was found on {record['modality']} and cannot stand in a reading of {modality}.", code="perfusion_modality", hint="Read the node by that modality.")
+    findings = perfusion_findings(record, grade, own_part=enhancing is not None)
+    part = enhancing or proposed_part(record, grade, total_ml)
+    extra = {KEY: record}
+    if findings:
+        extra["warnings"] = [f.as_warning() for f in findings]
+    return extra, part
