@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.cli import adjudicating, cohort, reading_entry, reconciling, responding, subjects, treating
+from app.cli import adjudicating, cohort, pairing, reading_entry, reconciling, responding, subjects, treating
 from app.cli.deidentify import add_confirmations, confirmations
 from app.cli.output import add_command, add_json, emit, progress_context, say, table
 from app.cli.signing_in import need, refuse_blinded
@@ -59,6 +59,7 @@ def register(commands) -> None:
     change.set_defaults(work=run_set_node)
 
     reading_entry.register(verbs)
+    pairing.register(verbs)
 
     carry = add_command(verbs, "propagate", help="carry a node's outline to another visit after registration, as a draft marked propagated")
     carry.add_argument("study", type=Path, metavar="STUDY", help="folder of the study")
@@ -293,7 +294,8 @@ def run_status(args) -> int:
 
     def salvage(subject: dict) -> str:
         told = subject["salvage"]
-        return "-" if told is None else told["state"] + ("" if told["days_left"] is None else f", {told['deadline']}, {abs(told['days_left'])} days {'left' if told['days_left'] >= 0 else 'ago'}")
+        left = "" if told is None or not told["indicated"] else f" ({', '.join(n['node'] for n in told['nodes'] if n['residual'])} enhances)"
+        return "-" if told is None else told["state"] + left + ("" if told["days_left"] is None else f", {told['deadline']}, {abs(told['days_left'])} days {'left' if told['days_left'] >= 0 else 'ago'}")
 
     rows = [
         [s["subject"], str(len(s["visits"])), str(len(s["nodes"])), str(s["readings"]["measured"]), str(s["readings"]["locked"]), now(s), salvage(s)] for s in answer["subjects"]

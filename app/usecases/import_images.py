@@ -14,9 +14,11 @@ from pathlib import Path, PurePosixPath
 from app.jobs import JobContext
 from app.study.model import SeriesRecord, Visit
 from app.study.store import StudyStore
+from app.usecases.pair_planes import file_words, plane_in_words
 from app.usecases.trial_identity import study_key, trial_of
 from dicom_io.deidentify import CleanedFile, Confirmed, clean_copy
 from dicom_io.enhanced_us import part_words
+from dicom_io.headers import read_header
 from dicom_io.listing import SkippedFile
 from dicom_io.scan import SeriesSummary, scan_folder
 from volumetry.errors import NodusError
@@ -60,7 +62,15 @@ def plain_description(summary: SeriesSummary) -> str:
         return f"{summary.modality} volume, {part_words(summary.planes)}"  # from the standard's own terms
     if summary.kind == "volume" and summary.shape:
         return f"{summary.modality or 'Image'} volume, {summary.shape[2]} slices"
-    return f"{summary.modality or 'Image'} {summary.kind}" + (f", {summary.frames} frames" if summary.frames > 1 else "")
+    return f"{summary.modality or 'Image'} {summary.kind}" + (f", {summary.frames} frames" if summary.frames > 1 else "") + _plane_words(summary)
+
+
+def _plane_words(summary: SeriesSummary) -> str:
+    """Of an ultrasound picture, the plane that its file's words tell: this program's own word for it, none of theirs."""
+    if summary.modality != "US" or summary.kind not in ("still", "cine"):
+        return ""
+    plane = plane_in_words(file_words(read_header(summary.paths[0]).ds))
+    return "" if plane is None else f", {plane}"
 
 
 def import_folder(
