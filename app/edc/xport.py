@@ -54,10 +54,10 @@ def check_xport(path: Path, dataset: Dataset) -> None:
 
 
 def _same(dataset: Dataset, v: Variable, back) -> bool:
+    wanted = dataset.column(v.name)
     if v.is_number:
-        wanted = np.array([np.nan if x is None else x for x in dataset.column(v.name)], dtype=float)
-        return np.array_equal(wanted, np.asarray(back, dtype=float), equal_nan=True)
-    return [x or "" for x in dataset.column(v.name)] == [x or "" for x in back]
+        return np.array_equal(np.array(wanted, dtype=float), np.asarray(back, dtype=float), equal_nan=True)  # None becomes NaN
+    return wanted == back or [x or "" for x in wanted] == [x or "" for x in back]
 
 
 def _head(dataset: Dataset, created: str) -> bytes:
