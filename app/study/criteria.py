@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.study.clocks import SubjectLog, anchor_event, day_of, node_log, subject_logs
+from app.study.control import control_of
 from app.study.endpoints import ACCEPTED, ENDPOINT_ROLE, ReadingKey
 from app.study.followup import counting_readings
 from app.study.lesions import lesion_said as stated
@@ -293,19 +294,6 @@ def mrecist_of(case: Case, protocol: StudyProtocol) -> Course:
 
 
 # -- local control --------------------------------------------------------------------------------
-
-
-def control_of(reading: Reading) -> bool | None:
-    """Is viable tumour left at or next to the zone? As stated; else by the reader's grade (none or a smooth rim is complete), the enhancing volume
-    or the zone's disappearance; None where it was not judged."""
-    said = stated(reading).get("control")
-    if said in ("complete", "viable", "not_evaluable"):
-        return None if said == "not_evaluable" else said == "viable"
-    if reading.enhancement_grade in ("0", "1", "2", "3"):
-        return reading.enhancement_grade in ("2", "3")
-    if reading.viable_ml is not None:
-        return reading.viable_ml > 0
-    return False if reading.status is S.DISAPPEARED_ASSESSED else None
 
 
 def tumour_courses(case: Case, protocol: StudyProtocol, *, until: dt.date | None = None, every_node: Sequence[TargetNode] = ()) -> dict[str, TumourCourse]:

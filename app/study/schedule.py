@@ -16,6 +16,7 @@ from app.study.clinical import standing
 from app.study.model import ClinicalEvent, Reading, StudySnapshot, Visit
 from app.study.months import add_months
 from app.study.protocol import PlannedVisit, StudyProtocol, protocol_from
+from app.study.salvage import SalvageResult, salvage_result
 from volumetry.finding import Finding
 
 # What a row of the schedule can say on the stated date.
@@ -106,7 +107,8 @@ class ScheduleRow:
 @dataclass(frozen=True, slots=True)
 class SalvageDeadline:
     """Until when a salvage may be done. ``state``: ``not_started`` (no scan that it counts from), ``awaiting_result``, ``open``, ``passed``,
-    ``used``, ``used_late``, ``ended`` (follow-up is over), ``not_known`` (shifted dates). ``days_left`` is negative after the deadline."""
+    ``used``, ``used_late``, ``ended`` (follow-up is over), ``not_indicated`` (nothing enhances any more, by the site's readings), ``not_known`` (shifted
+    dates). ``days_left`` is negative after the deadline. ``indicated`` and ``nodes``: see ``salvage.SalvageResult``."""
 
     state: str
     counted_from: str
@@ -115,10 +117,12 @@ class SalvageDeadline:
     days_left: int | None = None
     salvage_dates: tuple[str, ...] = ()
     allowed: int = 1
+    indicated: bool | None = None
+    nodes: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """``salvage`` in the answer of ``nodus study status --json``."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"salvage_dates": list(self.salvage_dates)}
+        return {name: getattr(self, name) for name in self.__slots__} | {"salvage_dates": list(self.salvage_dates), "nodes": list(self.nodes)}
 
 
 def day_of(text: str) -> dt.date:
@@ -301,8 +305,11 @@ def _open_status(planned: PlannedDay, events: list[ClinicalEvent], on: dt.date |
     return "missed" if ended is not None or (next_opens is not None and next_opens <= on) else "overdue"
 
 
-def salvage_deadline(protocol: StudyProtocol, events: Sequence[ClinicalEvent], visits: Sequence[Visit], *, on: dt.date | None, result_date: str | None = None) -> SalvageDeadline | None:
-    """Until when a salvage may be done, with days left on the stated day; None where the protocol knows no salvage.
+def salvage_deadline(
+    protocol: StudyProtocol, events: Sequence[ClinicalEvent], visits: Sequence[Visit], *, on: dt.date | None, result_date: str | None = None, result: SalvageResult | None = None
+) -> SalvageDeadline | None:
+    """Until when a salvage may be done, with days left on the stated day; None where the protocol knows no salvage. ``result``: what the
+    visit found; where nothing is left, no salvage is open.
 
     The protocol says whether its days count from the scan of ``after_visit`` or from that scan's result (``result_date``, ISO). The
     last day still counts: 14 days from the 1st end with the 15th.
@@ -315,21 +322,24 @@ def salvage_deadline(protocol: StudyProtocol, events: Sequence[ClinicalEvent], v
     scan = next((v.actual_date for v in visits if v.name == rule["after_visit"] and v.actual_date and (on is None or day_of(v.actual_date) <= on)), None)
     start = scan if rule["counted_from"] == "scan" else None if result_date is None or (on is not None and day_of(result_date) > on) else result_date
     counted = f"{rule['after_visit']} {rule['counted_from']}"
+    found = {} if result is None else {"indicated": result.indicated, "nodes": result.nodes}
     if start is None:
         ended = any(e.kind in protocol.terms["ends_follow_up"] for e in known)
         state = "used" if done else "ended" if ended else "awaiting_result" if scan is not None else "not_started"
-        return SalvageDeadline(state, counted, salvage_dates=done, allowed=rule["allowed"])
+        return SalvageDeadline(state, counted, salvage_dates=done, allowed=rule["allowed"], **found)
     deadline = day_of(start) + dt.timedelta(days=rule["within_days"])
     if done:
         state = "used_late" if day_of(done[0]) > deadline else "used"
     elif any(e.kind in protocol.terms["ends_follow_up"] for e in known):
         state = "ended"
+    elif result is not None and result.indicated is False:
+        state = "not_indicated"
     elif on is None:
         state = "not_known"
     else:
         state = "open" if on <= deadline else "passed"
     left = None if on is None or state not in ("open", "passed") else (deadline - on).days
-    return SalvageDeadline(state, counted, start, deadline.isoformat(), left, done, rule["allowed"])
+    return SalvageDeadline(state, counted, start, deadline.isoformat(), left, done, rule["allowed"], **found)
 
 
 def treatment_findings(protocol: StudyProtocol, events: Sequence[ClinicalEvent]) -> tuple[Finding, ...]:
@@ -368,7 +378,9 @@ def subject_schedule(
     """``arm``, ``schedule``, ``salvage`` and ``treatment_findings`` of one subject (everything given is of that subject), as ``nodus study
     status --json`` prints them. Shifted dates are compared with each other, never with ``on``."""
     day = None if dates_shifted else on
-    salvage = salvage_deadline(protocol, events, visits, on=day, result_date=result_date_of(protocol, visits, readings))
+    readings = tuple(readings)
+    result = salvage_result(protocol, up_to(events, day), visits, readings)
+    salvage = salvage_deadline(protocol, events, visits, on=day, result_date=result_date_of(protocol, visits, readings), result=result)
     return {
         "arm": arm_of(up_to(events, day)),
         "dates_shifted": dates_shifted,
@@ -382,12 +394,17 @@ def study_schedule(snapshot: StudySnapshot, *, on: dt.date) -> dict[str, dict[st
     """``subject_schedule`` of every subject of a study, by pseudonym."""
     protocol = protocol_from(snapshot.protocol)
     events, visits, readings = (by_subject(values) for values in (snapshot.events, snapshot.visits, snapshot.readings))
-    return {
+    labels = {n.node_id: n.label for n in snapshot.nodes}
+    told = {
         s.subject_id: subject_schedule(
             protocol, events.get(s.subject_id, ()), visits.get(s.subject_id, ()), readings.get(s.subject_id, ()), on=on, dates_shifted=s.dates_shifted
         )
         for s in snapshot.subjects
     }  # fmt: skip
+    for of in told.values():
+        if of["salvage"] is not None:
+            of["salvage"]["nodes"] = [{"node": labels[n["node_id"]], **n} for n in of["salvage"]["nodes"]]
+    return told
 
 
 def by_subject(values: Iterable[Any]) -> dict[str, list[Any]]:

@@ -18,6 +18,7 @@ from app.study.errors import StudyRefused
 from app.study.model import Reading, ReadingState, SeriesRecord, StudySnapshot, Visit
 from app.study.permissions import BLINDED_ROLES
 from app.study.protocol import StudyProtocol, protocol_from
+from app.study.salvage import salvage_result
 from app.study.schedule import SalvageDeadline, by_subject, result_date_of, salvage_deadline
 
 ORDER_PREFIX = "order/"
@@ -136,8 +137,9 @@ def _salvage(snapshot: StudySnapshot, protocol: StudyProtocol, today: dt.date | 
     found = {}
     for s in snapshot.subjects:
         own = visits.get(s.subject_id, ())
-        result = result_date_of(protocol, own, readings.get(s.subject_id, ()))
-        told = None if s.dates_shifted else salvage_deadline(protocol, events.get(s.subject_id, ()), own, on=today, result_date=result)
+        log, read = events.get(s.subject_id, ()), readings.get(s.subject_id, ())
+        found_there, signed = salvage_result(protocol, log, own, read), result_date_of(protocol, own, read)
+        told = None if s.dates_shifted else salvage_deadline(protocol, log, own, on=today, result_date=signed, result=found_there)
         if told is not None and told.deadline is not None and told.state in ("open", "passed", "not_known"):
             found[s.subject_id] = told
     return found

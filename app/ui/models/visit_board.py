@@ -42,6 +42,7 @@ SALVAGE_LOOKS = {
     "not_started": ("…", "No scan yet", MUTED),
     "ended": ("■", "Ended", MUTED),
     "not_known": ("?", "Dates shifted", MUTED),
+    "not_indicated": ("✓", "Nothing enhances", MUTED),
 }
 CALLS = ("overdue", "due")  # what somebody has to do something about
 SALVAGE_CALLS = ("open", "awaiting_result")
@@ -161,6 +162,7 @@ def salvage_cell(subject: str, salvage: dict[str, Any]) -> Cell:
         t("Last day {day}, counted from {start} on {day0}").format(day=deadline, start=t(salvage["counted_from"]), day0=salvage["from_date"]) if deadline
         else t("Counted from {start}").format(start=t(salvage["counted_from"])),
         t("{n} allowed").format(n=salvage["allowed"]),
+        *(t("{node}: grade {grade}").format(node=n["node"], grade=n["grade"]) + ("" if n["viable_ml"] is None else " · " + t("{ml} ml enhance").format(ml=f"{n['viable_ml']:.2f}")) for n in salvage.get("nodes", ()) if n["grade"]),
     ]  # fmt: skip
     return Cell(subject, "", salvage["state"], sign, t(word), line, colour, "\n".join(story))
 
