@@ -33,20 +33,32 @@ class SiteLimit:
     subjects: frozenset[str]
 
 
-def limit_of(connection: sa.Connection, user_id: str | None) -> SiteLimit | None:
-    """The limit of a user as the account is now; None for who works for every site."""
+def bound_to(connection: sa.Connection, user_id: str | None) -> str | None:
+    """The site that a user is bound to as the account is now; None for who works for every site."""
     if user_id is None:
         return None
     row = connection.execute(sa.select(schema.users).where(schema.users.c.user_id == user_id)).mappings().first()
     if row is None or not row["site"] or set(rows.user_from(row).roles) & set(UNLIMITED_ROLES):
         return None
-    return SiteLimit(row["site"], frozenset(s for s, site in _sites(connection).items() if site == row["site"]))
+    return row["site"]
+
+
+def limit_of(connection: sa.Connection, user_id: str | None) -> SiteLimit | None:
+    """The limit of a user as account and subjects are now; None for who works for every site."""
+    own = bound_to(connection, user_id)
+    return None if own is None else SiteLimit(own, frozenset(s for s, site in _sites(connection).items() if site == own))
 
 
 def _sites(connection: sa.Connection) -> dict[str, str | None]:
     table = schema.settings
     found = connection.execute(sa.select(table.c.key, table.c.value).where(table.c.key.startswith(SITE_PREFIX, autoescape=True)))
     return {key.removeprefix(SITE_PREFIX): _id_of(value) for key, value in found}
+
+
+def _site_of(connection: sa.Connection, subject_id: str) -> str | None:
+    """The stated site of one subject: one row by its key, however many subjects there are."""
+    value = connection.execute(sa.select(schema.settings.c.value).where(schema.settings.c.key == SITE_PREFIX + subject_id)).scalar_one_or_none()
+    return None if value is None else _id_of(value)
 
 
 def _id_of(value: str) -> str | None:
@@ -59,21 +71,29 @@ def other_site() -> StudyRefused:
     return StudyRefused("This is no subject of your site.", code="other_site", hint="Your account is bound to one site; ask the study's manager.")
 
 
-def guard_of(limit: SiteLimit | None) -> Callable[[sa.Connection, sa.Table, dict[str, Any]], None] | None:
-    """What ``TrailWriter`` asks before each change: it raises ``other_site`` where the row belongs to a subject that is not of the site."""
-    if limit is None:
+def guard_of(site: str | None) -> Callable[[sa.Connection, sa.Table, dict[str, Any]], None] | None:
+    """What ``TrailWriter`` asks before each change: it raises ``other_site`` where the row belongs to a subject that is not of ``site``.
+
+    One guard serves one write transaction: nobody else writes meanwhile, so that a subject's site is read once, and anew after the transaction
+    itself changed it.
+    """
+    if site is None:
         return None
+    known: dict[str, str | None] = {}
 
     def check(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> None:
         subject = _subject_of(connection, table, row)
         if subject is None:
             return
-        there = _sites(connection).get(subject)
+        if subject not in known:
+            known[subject] = _site_of(connection, subject)
+        there = known[subject]
         if table is schema.settings and row["key"].startswith(SITE_PREFIX):
             new = connection.execute(sa.select(schema.subjects.c.subject_id).where(schema.subjects.c.subject_id == subject)).first() is None
-            if _id_of(row["value"]) == limit.site and (there == limit.site or (there is None and new)):
+            if _id_of(row["value"]) == site and (there == site or (there is None and new)):
+                del known[subject]  # it is about to be written
                 return  # a subject that comes in, or one that stays
-        elif there == limit.site:
+        elif there == site:
             return
         raise other_site()
 
@@ -130,7 +150,7 @@ class SitesPart:
 
 def claim(trail: Any, subject_id: str, limit: SiteLimit | None) -> None:
     """State the site of a subject that a bound user is about to add; refused ``other_site`` where it was stated to be another's."""
-    if limit is None or _sites(trail.connection).get(subject_id) == limit.site:
+    if limit is None or _site_of(trail.connection, subject_id) == limit.site:
         return
     key = SITE_PREFIX + subject_id
     if trail.connection.execute(sa.select(schema.settings.c.key).where(schema.settings.c.key == key)).first() is not None:

@@ -35,7 +35,7 @@ from app.study.places import DATABASE, Place, copy_aside, place_of
 from app.study.protocol import StudyProtocol, load_protocol, protocol_from
 from app.study.readings import ReadingsPart
 from app.study.records import RecordsPart
-from app.study.sites import OTHER_SITE, SitesPart, guard_of, limit_of
+from app.study.sites import OTHER_SITE, SitesPart, bound_to, guard_of
 from app.study.trail import SILENT_ACTIONS, AuditHead, TrailWriter
 from app.study.treatment import TreatmentPart
 from app.study.users import Session, UsersPart
@@ -239,7 +239,7 @@ class StudyStore(UsersPart, SitesPart, BlindingPart, WorklistPart, AdjudicationP
                     trail = TrailWriter(connection, user=self.user, utc=_stamp(self._clock()))
                     refusal = self.refusal(connection, tuple(r for r in rights if r))
                     if refusal is None:
-                        trail.guard = None if self.session is None else guard_of(limit_of(connection, self.session.user_id))
+                        trail.guard = None if self.session is None else guard_of(bound_to(connection, self.session.user_id))
                         yield trail
                     else:
                         trail.append("access_refused", "study", new={"code": refusal.code, "needs": list(rights)})

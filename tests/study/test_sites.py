@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from app.study import rows, schema
 from app.study.audit import verify
 from app.study.errors import StudyRefused
-from app.study.model import DeliveredPair
+from app.study.model import DeliveredPair, Visit
 from app.study.store import StudyStore
 from app.usecases.audit_page import audit_page
 from app.usecases.trial_identity import set_site
@@ -158,6 +160,32 @@ def test_that_the_trail_is_of_the_whole_study_and_a_change_of_site_holds_at_once
         other.set_site("monitor", None, reason="all of them")
     assert len(store.subjects()) == 3
     assert [e["new"] for e in store.events() if e["action"] == "user_site_changed" and e["object"] == "users:monitor"] == ["A", "B", None]
+
+
+def test_that_a_subjects_site_is_looked_up_once_in_a_transaction_and_anew_in_the_next(sites: dict[str, CaseBuilder], store: StudyStore) -> None:
+    asked: list[str] = []
+
+    def note(_connection, _cursor, statement: str, parameters, *_more) -> None:
+        if "settings" in statement:
+            asked.append(str(parameters))
+
+    as_user(store, "site")
+    sa.event.listen(store._engine, "before_cursor_execute", note)
+    with store._write("records") as trail:
+        for n in range(20):
+            trail.insert(schema.visits, rows.visit_row(Visit(f"V-new-{n}", "A-1", f"Extra {n}", 100 + n, None)), action="visit_added")
+    sa.event.remove(store._engine, "before_cursor_execute", note)
+    assert len(asked) == 1, asked
+    assert "site/A-1" in asked[0]
+    with StudyStore.open(store.place, user="tester") as other:  # another program gives the subject away
+        as_user(other, "manager")
+        set_site(other, "A-1", "B")
+    with refused("other_site"):
+        store.add_visit("A-1", "One more")
+    with StudyStore.open(store.place, user="tester") as other:
+        as_user(other, "manager")
+        set_site(other, "A-1", "A")
+    assert store.add_visit("A-1", "One more").subject_id == "A-1"
 
 
 @pytest.mark.sqlite_only
