@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.ui.session_pair import PairPart
 from app.ui.session_scale import ScalePart
 from app.ui.session_values import Caliper
 from app.usecases.picture_draft import PictureDraft, load_draft, outline_record, save_draft
@@ -30,7 +31,7 @@ class ProposedCaliper:
     length_mm: float
 
 
-class StillsPart(ScalePart):
+class StillsPart(PairPart, ScalePart):
     """Mixed into ``Session``; uses its signals, jobs and undo stack, and ``PicturesPart``.
 
     ``still_planes`` maps a still to the plane the reader stated; ``ellipsoid_refusals`` a node to why
@@ -44,6 +45,7 @@ class StillsPart(ScalePart):
         self._pictures_known: set[tuple] = set()  # (visit, reader, node) whose drafts were read
         self._pictures_of = None  # the study that all this belongs to
         self._start_scales()
+        self._start_pair()
         self.visit_changed.connect(self._take_up_pictures)
         self.study_changed.connect(self._forget_pictures)
 
@@ -53,13 +55,14 @@ class StillsPart(ScalePart):
         still = still or self.still
         return None if still is None else self.still_planes.get(still)
 
-    def state_plane(self, plane: str | None) -> None:
-        """The reader says which plane the still on screen shows; one undo step.
+    def state_plane(self, plane: str | None, still: Still | None = None) -> None:
+        """The reader says which plane a still (the one on screen) shows; one undo step.
 
         Diameters that were filed from this still under the other plane are taken out: they were
         not what they were filed as.
         """
-        still, before = self.still, self.plane_of_still()
+        still = still or self.still
+        before = self.plane_of_still(still)
         if still is None or plane == before:
             return
         wrong = {

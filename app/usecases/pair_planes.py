@@ -31,6 +31,18 @@ WORDS = {
 CAPITALS = {LONG: re.compile(r"\b(LS|LAX)\b"), SHORT: re.compile(r"\b(TS|SAX)\b")}
 NODE_WORD = re.compile(r"\b(?:LN|N|node|lymph node|knoten)[ _#-]?(\d{1,2})\b", re.I)
 SIDE_WORDS = {"left": re.compile(r"\b(left|lt|links)\b|左", re.I), "right": re.compile(r"\b(right|rt|rechts)\b|右", re.I)}
+# What speaks for and against a pair; the window translates them.
+REASONS = {
+    "node": "Both files name {}.",
+    "depth": "The depth of the node agrees: {} and {} mm.",
+    "depth_apart": "The depth of the node differs: {} and {} mm.",
+    "soon": "Taken {} s apart.",
+    "late": "Taken {} min apart.",
+    "next": "Taken one after the other.",
+    "scale": "Same scale.",
+    "rivals": "Other pairs that would fit as well: {}.",
+    "alone": "Nothing but the planes speaks for it.",
+}
 TEXT_FIELDS = ("SeriesDescription", "ImageComments", "ViewName", "ViewPosition", "AcquisitionContext", "ProtocolName", "AcquisitionDeviceProcessingDescription")
 SAME_SCALE = 0.01
 SOON_S, LATE_S = 120.0, 1800.0
@@ -172,16 +184,16 @@ def propose_pairs(stills: Sequence[StillFacts], *, node: str | None = None) -> P
         lacking = " and no ".join(plane for plane, found in ((LONG, longs), (SHORT, shorts)) if not found)
         findings.append(Finding("pair_plane_missing", f"No {lacking} still of this visit is known: there is no pair."))
         return Pairing((), tuple(findings))
-    rated = [(*_rate(a, b, node), a, b) for a, b in product(longs, shorts) if a.still != b.still and not _apart(a, b)]
+    rated = [(*_rate(a, b), a, b) for a, b in product(longs, shorts) if a.still != b.still and not _apart(a, b)]
     rated.sort(key=lambda r: (-r[0], _gap(r[3], r[4]), r[3].still, r[4].still))
     proposals, used = [], set()
     for score, for_it, against, a, b in rated:
         if a.still in used or b.still in used:
             continue
         rivals = [r for r in rated if r[0] >= score and (r[3] is a) != (r[4] is b) and not {r[3].still, r[4].still} & used]
-        reasons = [*(t for _, t in for_it), *against]
+        reasons = [*(t for _, t in for_it), *against] or [REASONS["alone"]]
         if rivals:
-            reasons.append(f"{len(rivals)} other pair{'s' if len(rivals) > 1 else ''} would fit as well.")
+            reasons.append(REASONS["rivals"].format(len(rivals)))
         names = {n for n, _ in for_it}
         confidence = "weak" if against or rivals or not names else "strong" if names & {"node", "depth"} else "fair"
         proposals.append(PairProposal(a, b, confidence, tuple(reasons)))
@@ -201,29 +213,30 @@ def _gap(a: StillFacts, b: StillFacts) -> float:
     return float("inf") if a.order is None or b.order is None else float(abs(a.order - b.order))
 
 
-def _rate(a: StillFacts, b: StillFacts, node: str | None) -> tuple[int, list[tuple[str, str]], list[str]]:
+def _rate(a: StillFacts, b: StillFacts) -> tuple[int, list[tuple[str, str]], list[str]]:
     """Score, what speaks for one node in both (name, words), and what against."""
     good: list[tuple[str, str]] = []
     bad: list[str] = []
     if a.node and a.node == b.node:
-        good.append(("node", f"Both files name {a.node}."))
+        good.append(("node", REASONS["node"].format(a.node)))
     if a.depth_mm and b.depth_mm:
+        depths = f"{a.depth_mm:.1f}", f"{b.depth_mm:.1f}"
         if depths_differ(a.depth_mm, b.depth_mm):
-            bad.append(f"The depth of the node differs: {a.depth_mm:.1f} and {b.depth_mm:.1f} mm.")
+            bad.append(REASONS["depth_apart"].format(*depths))
         else:
-            good.append(("depth", f"The depth of the node agrees: {a.depth_mm:.1f} and {b.depth_mm:.1f} mm."))
+            good.append(("depth", REASONS["depth"].format(*depths)))
     score = -4 if bad else 0
     if a.taken_s is not None and b.taken_s is not None:
         seconds = abs(a.taken_s - b.taken_s)
         if seconds <= SOON_S:
-            good.append(("soon", f"Taken {seconds:.0f} s apart."))
+            good.append(("soon", REASONS["soon"].format(f"{seconds:.0f}")))
         elif seconds > LATE_S:
-            bad.append(f"Taken {seconds / 60:.0f} min apart.")
+            bad.append(REASONS["late"].format(f"{seconds / 60:.0f}"))
             score += WEIGHTS["late"]
     if a.order is not None and b.order is not None and abs(a.order - b.order) == 1:
-        good.append(("next", "Taken one after the other."))
+        good.append(("next", REASONS["next"]))
     if a.mm_per_pixel and b.mm_per_pixel and abs(a.mm_per_pixel / b.mm_per_pixel - 1) <= SAME_SCALE:
-        good.append(("scale", "Same scale."))
+        good.append(("scale", REASONS["scale"]))
     return score + sum(WEIGHTS[name] for name, _ in good), good, bad
 
 

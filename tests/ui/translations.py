@@ -22,7 +22,7 @@ TABLES = (
     ("app.ui.dialogs.pacs_query", "COLUMNS"), ("app.ui.dialogs.pacs_receive", "COLUMNS"), ("app.ui.dialogs.pacs_send", "EXPORTS_SAY"), ("app.ui.dialogs.pacs_send", "FOLDER_SAYS"),
     ("app.ui.models.pacs", "DATE_NAMES"), ("app.ui.panels.report", "DICOM_KINDS"), ("app.ui.session_ablation_margin", "MEASURING"), ("planning.anatomy", "REQUIRED"),
     ("app.ui.views.colour_tables", "MARGIN_BANDS"), ("app.ui.panels.ellipsoid", "ROLES"), ("volumetry.quantity", "QUANTITIES"), ("volumetry.uncertainty", "OUTLINED"), ("volumetry.calibration", "DATA_TYPES"), ("volumetry.calibration", "SPATIAL_FORMATS"),
-    ("app.ui.panels.visit_board", "EVENT_WORDS"), ("app.ui.session_users", "ROLE_NAMES"), ("app.ui.dialogs.export_edc", "FORMATS"), ("app.study.signing", "MEANINGS"), ("app.ui.models.eligibility_words", "_LIMITS"), ("app.usecases.contrast_panes", "REASONS"),
+    ("app.ui.panels.visit_board", "EVENT_WORDS"), ("app.ui.session_users", "ROLE_NAMES"), ("app.ui.dialogs.export_edc", "FORMATS"), ("app.study.signing", "MEANINGS"), ("app.ui.models.eligibility_words", "_LIMITS"), ("app.usecases.contrast_panes", "REASONS"), ("app.usecases.pair_planes", "REASONS"),
 )  # fmt: skip
 # Rows of which one entry is words: the rest are signs, colours and keys.
 ROWS = (("app.ui.models.visit_board", "LOOKS", 1), ("app.ui.models.visit_board", "SALVAGE_LOOKS", 1), ("app.ui.models.worklist", "STATE_WORDS", 1), ("app.ui.panels.visit_board", "_FIELDS", None))

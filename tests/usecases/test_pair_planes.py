@@ -81,7 +81,7 @@ def test_that_two_pairs_that_fit_alike_are_both_weak_and_say_so():
     stills = [still("a", "longitudinal", order=1), still("b", "transverse", order=2), still("c", "longitudinal", order=3)]
     (only,) = propose_pairs(stills).proposals
     assert only.confidence == "weak"
-    assert only.reasons[-1] == "1 other pair would fit as well."
+    assert only.reasons[-1] == "Other pairs that would fit as well: 1."
 
 
 def test_that_nothing_is_guessed_where_no_plane_is_known():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
+from app.ui.panels.pair_planes import PairBox
 from app.ui.session import Caliper, NodeState, Session
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
@@ -98,7 +99,8 @@ class EllipsoidSection(Section):
         self.warning = WrapLabel(tone="warning", small=True)
         self.clear = QPushButton(t("Remove last caliper"))
         self.clear.clicked.connect(self._remove_last)
-        for part in (self.draw, self.figures, self.warning, self.filing_box, self.clear):
+        self.pair = PairBox(session)
+        for part in (self.draw, self.pair, self.figures, self.warning, self.filing_box, self.clear):
             self.body.addWidget(part)
         session.tool_changed.connect(self._show_tool)
         session.frame_changed.connect(self._show_filing)
@@ -117,6 +119,7 @@ class EllipsoidSection(Section):
         messages += [c.refusal for c in session.calipers[-1:] if c.refusal]
         self.warning.show_text("\n".join(dict.fromkeys(messages)))
         self.clear.setVisible(bool(session.calipers))
+        self.pair.refresh()
         self._show_filing()
         self._show_tool()
 
