@@ -11,6 +11,7 @@ from app.edc.treatment_rows import treatment_rows
 from app.study.model import ABLATION_KINDS
 
 VERBATIM = {"IRE": "IRREVERSIBLE ELECTROPORATION", "SALVAGE": "SALVAGE IRREVERSIBLE ELECTROPORATION", "RFA": "RADIOFREQUENCY ABLATION", "CRYO_RF": "CRYOTHERAPY AND RADIOFREQUENCY HEATING"}
+NOT_STATED = "ABLATION, KIND NOT STATED"
 PLANNED, DELIVERED = "PLANNED", "DELIVERED"
 
 
@@ -82,11 +83,12 @@ def procedures(tumours: Tumours) -> list[tuple[int, dict[str, Any]]]:
     return _numbered(tumours, treatment_rows(tumours.snapshot))
 
 
-def _kind(tumours: Tumours, one: dict[str, Any]) -> str:
+def _kind(tumours: Tumours, one: dict[str, Any]) -> str | None:
+    """The kind of a procedure: as logged, else the trial's own treatment; None where the trial states none, which is not guessed."""
     if one["kind"]:
         return one["kind"]
     treatment = tumours.snapshot.protocol.get("treatment")
-    return treatment if treatment in ABLATION_KINDS else "IRE"
+    return treatment if treatment in ABLATION_KINDS else None
 
 
 def _procedure(tumours: Tumours, one: dict[str, Any], number: int, generator: str | None) -> Row:
@@ -94,8 +96,8 @@ def _procedure(tumours: Tumours, one: dict[str, Any], number: int, generator: st
     location, side, _detail = (None, None, None) if one["node_id"] is None else tumours.place(one["node_id"])
     return {
         "STUDYID": tumours.mapping.sdtm["studyid"], "DOMAIN": "PR", "USUBJID": tumours.usubjid(one["subject"]), "SPDEVID": generator, "PRSEQ": number, "PRSPID": one["id"],
-        "PRLNKID": one["node"], "PRLNKGRP": link_group(one["subject"], one["node"], one["date"]), "PRTRT": VERBATIM[kind],
-        "PRDECOD": tumours.mapping.sdtm["prdecod"].get(kind), "PRCAT": "SALVAGE" if kind == "SALVAGE" else "STUDY TREATMENT", "PRLOC": location, "PRLAT": side,
+        "PRLNKID": one["node"], "PRLNKGRP": link_group(one["subject"], one["node"], one["date"]), "PRTRT": NOT_STATED if kind is None else VERBATIM[kind],
+        "PRDECOD": tumours.mapping.sdtm["prdecod"].get(kind), "PRCAT": None if kind is None else "SALVAGE" if kind == "SALVAGE" else "STUDY TREATMENT", "PRLOC": location, "PRLAT": side,
         "PRSTDTC": one["date"],
     }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -13,7 +14,9 @@ from lxml import etree
 from app.edc.dataset_json import write_dataset_json
 from app.edc.sdtm import Dataset, check_dataset, datasets, split_text
 from app.edc.sdtm_columns import DOMAINS
+from app.edc.sdtm_device import device_rows
 from app.edc.sdtm_people import Contrast, Known
+from app.edc.sdtm_tumour import Tumours
 from app.edc.sdtm_xpt import write_sdtm_xpt
 from app.edc.xport import frame_of
 from app.edc.xsd import schema_faults
@@ -159,6 +162,16 @@ def test_that_the_ablation_is_told_in_words_and_in_the_standard_term(sets: dict[
     (one,) = sets["PR"].rows
     assert (one["PRDECOD"], one["PRSTDTC"], one["SPDEVID"]) == ("IRREVERSIBLE ELECTROPORATION", "2026-01-07", "IRE-GENERATOR")
     assert {r["PRLNKGRP"] for r in sets["PR"].rows} == {r["DULNKGRP"] for r in sets["DU"].rows}
+
+
+def test_that_the_kind_of_a_treatment_that_nobody_stated_is_not_guessed(whole: Whole) -> None:
+    tumours = Tumours(replace(whole.snapshot, events=()), whole.mapping)  # what was delivered, and no event that names it
+    (stated,) = device_rows(tumours)["PR"]
+    for treatment in ("NONE", None):  # a trial that treats nothing, and a protocol of the first form that does not say
+        tumours.snapshot = replace(tumours.snapshot, protocol={**whole.snapshot.protocol, "treatment": treatment})
+        (one,) = device_rows(tumours)["PR"]
+        assert (one["PRTRT"], one["PRDECOD"], one["PRCAT"]) == ("ABLATION, KIND NOT STATED", None, None)
+    assert (stated["PRTRT"], stated["PRDECOD"], stated["PRCAT"]) == ("IRREVERSIBLE ELECTROPORATION", "IRREVERSIBLE ELECTROPORATION", "STUDY TREATMENT")
 
 
 def test_that_planned_and_delivered_settings_stand_side_by_side_in_the_pairs_group(sets: dict[str, Dataset]) -> None:
