@@ -55,6 +55,7 @@ GESTURES = (
     ("Contour: drag, or clicks", "Freehand, or corners closed by Enter, a double click or the first corner; Ctrl: take away; Backspace: one back"),
     ("Scribble: drag, Ctrl + drag", "Inside the node, outside it; Backspace: last stroke away"),
     ("Region, threshold: drag", "Ball around the node; Shift: add; Ctrl: take away; [ ]: narrower, wider range; H: limits half-way to the surroundings"),
+    ("Contrast region: click, drag, 1 to 6", "Corners or round it, in either picture; digits choose what it stands for; Enter closes; Backspace: one back"),
     ("Scale by hand: drag, Shift + drag", "Along the scale drawn into the picture; the part of the picture it holds for"),
     ("Cut: drag a line", "The smaller side goes; Ctrl: the larger one"),
     ("Needle: drag or two clicks", "Entry to tip in any panes; Shift: tip first; Alt: parallel to the last needle"),
@@ -68,6 +69,7 @@ def window_actions(window) -> list[Action]:
     """The list for a ``MainWindow``."""
     from app.ui.actions_cohort import cohort_actions
     from app.ui.actions_compare import compare_actions
+    from app.ui.actions_contrast import contrast_actions
     from app.ui.actions_drawing import drawing_actions
     from app.ui.actions_exports import exports_actions
     from app.ui.actions_language import language_actions
@@ -174,6 +176,7 @@ def window_actions(window) -> list[Action]:
         Action("view_right", t("3D from the patient's right"), "view", lambda: panes.scene.look_from("right"), group=5),
         *compare_actions(window),
         *cohort_actions(window),
+        *contrast_actions(window),
         *language_actions(window),
         *model_actions(window),
         Action("keys", t("Keys and gestures"), "help", window.show_keys, ("F1",)),

@@ -93,6 +93,7 @@ class MainWindow(WindowParts, WindowAsks, WindowLanguage, QMainWindow):
             s.display_changed,
             s.study_changed,
             s.comparison_changed,
+            s.contrast_changed,
         ):
             signal.connect(self.refresh_actions)
         for signal in (s.nodes_changed, s.readings_changed, s.field_changed, s.plan_changed, s.image_changed, s.picture_changed, s.measurement_changed):

@@ -24,6 +24,7 @@ from app.ui.session_board import BoardPart
 from app.ui.session_calipers import CalipersPart
 from app.ui.session_cohort import CohortPart
 from app.ui.session_compare import ComparePart
+from app.ui.session_contrast import ContrastPart
 from app.ui.session_drawing import DrawingPart
 from app.ui.session_earlier_zone import EarlierZonePart
 from app.ui.session_field_display import FieldDisplayPart
@@ -51,7 +52,7 @@ from volumetry.errors import NodusError
 from volumetry.image import Cine, ImageVolume
 
 STEPS = ("images", "measure", "plan", "follow_up", "report")
-TOOLS = ("crosshair", "node", "brush", "eraser", "caliper", "ellipsoid", "needle", "structure", "model", "landmark", "livewire", "contour", "scribble", "region", "threshold", "cut", "scale")
+TOOLS = ("crosshair", "node", "brush", "eraser", "caliper", "ellipsoid", "needle", "structure", "model", "landmark", "livewire", "contour", "scribble", "region", "threshold", "cut", "scale", "contrast_region", "contrast_panes")
 WINDOW_PRESETS = {  # name: (centre, width) in HU
     "Soft tissue": (50.0, 350.0),
     "Neck contrast": (80.0, 450.0),
@@ -61,7 +62,7 @@ WINDOW_PRESETS = {  # name: (centre, width) in HU
 }
 
 
-class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, PicturesPart, StillsPart, ReadingsPart, ThermalRunsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, CohortPart, AuditPart, QObject):
+class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, NodesPart, GesturesPart, DrawingPart, CalipersPart, ContrastPart, PicturesPart, StillsPart, ReadingsPart, ThermalRunsPart, PlanRunsPart, EarlierZonePart, OptimisePart, RobustnessPart, ThermalPart, PlanPart, FieldDisplayPart, AblationMarginPart, ComparePart, ModelPart, PacsPart, CohortPart, AuditPart, QObject):
     """State of the window.
 
     Attributes that views read: ``study`` (StudyStore or None), ``subject_id``, ``visits``,
@@ -87,6 +88,7 @@ class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, No
     measurement_changed = Signal(str)  # node_id
     calipers_changed = Signal()
     outlines_changed = Signal()  # outlines, wires, planes of ultrasound pictures
+    contrast_changed = Signal()  # a contrast loop: panes, marks, regions, what was read of it
     plan_changed = Signal()
     field_changed = Signal()
     kept_runs_changed = Signal()  # the subject's plan runs, and what the plan on screen is kept under
@@ -168,6 +170,7 @@ class Session(UsersPart, WorklistPart, BoardPart, SchematicPart, OpeningPart, No
         self._begin_gestures()
         self._begin_drawing()
         self._start_pictures()
+        self._start_contrast()
         self._start_comparing()
         self._start_plan_runs()
         self._start_cohort()

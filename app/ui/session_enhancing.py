@@ -57,6 +57,8 @@ class EnhancingSessionPart:
         if (stated.threshold_hu, stated.source, stated.keeps) == (threshold_hu, source, False):
             return
         stated.threshold_hu, stated.source, stated.keeps = threshold_hu, source, False
+        if threshold_hu is not None:
+            self.drop_contrast_taken(node_id)  # one source of the parts, the one stated last
         self._keep_enhancing(node_id, stated)
         self.look_inside(node_id)
         self.measurement_changed.emit(node_id)
@@ -152,7 +154,11 @@ class EnhancingSessionPart:
         threshold, source = stated.threshold_hu, stated.source
         kept, store = state.reading if stated.keeps else None, self.study
 
+        by_contrast = self.contrast_part_work(state)
+
         def work() -> EnhancingPart | None:
+            if by_contrast is not None:
+                return by_contrast(int(mask.array.sum()) * mask.geometry.voxel_size_mm3 / 1000.0)
             if kept is not None:
                 return part_as_read(store, kept, mask=mask)
             if threshold is None:

@@ -28,12 +28,13 @@ class ReadingsPart(LesionSessionPart, EnhancingSessionPart):
         mask, modality, node = state.draft.as_mask(), self._modality(False), state.node
         status_reason = state.reading.status_reason if state.reading is not None and state.reading.status == status else None
         enhancing, statement = self._enhancing_work(state, image, mask), self._statement_work(state, modality, VOLUME_METHOD)
+        evidence = self.contrast_evidence(state)
 
         def save(why: str | None):
             said = statement()
             saved = save_reading(
                 store, visit, node, reader=reader, role=role, modality=modality, status=status, mask=mask, image=image, status_reason=status_reason, reason=why, enhancing=enhancing(),
-                **_said(said, status),
+                **_said(said, status, evidence),
             )  # fmt: skip
             self._forget_kept_enhancing(store, visit.visit_id, node.node_id, reader)
             self._forget_statement(store, visit.visit_id, node.node_id, reader, said)
@@ -47,13 +48,16 @@ class ReadingsPart(LesionSessionPart, EnhancingSessionPart):
 
         store, visit, reader, role, node, ellipsoid = self.study, self.visit, self.reader, self.reading_role, state.node, state.ellipsoid
         extra = {"ellipsoid_axes_mm": list(ellipsoid.axes_mm), "ellipsoid_volume_ml": ellipsoid.volume_ml, "warnings": [w.as_warning() for w in ellipsoid.warnings]}
-        extra |= self.ellipsoid_evidence(state)
+        extra |= self.ellipsoid_evidence(state) | self.contrast_evidence(state)
+        by_contrast = self.contrast_part_work(state)
 
         kept = state.reading if state.reading is not None and state.reading.method == "ellipsoid" else None
         statement = self._statement_work(state, "US", "ellipsoid")
 
         def save(why: str | None):
             enhancing = None if kept is None else part_as_read(store, kept, total_ml=ellipsoid.volume_ml)
+            if by_contrast is not None:
+                enhancing = by_contrast(ellipsoid.volume_ml)
             said = statement()
             saved = save_reading(
                 store, visit, node, reader=reader, role=role, modality="US", method="ellipsoid", enhancing=enhancing, volume_ml=ellipsoid.volume_ml,

@@ -34,6 +34,7 @@ class NodeState:
     outline_surface: tuple | None = None  # (vertices_mm (n, 3), faces (m, 3)) from the click, for 3D
     calipers: dict = field(default_factory=dict)  # "length" | "width" | "depth" -> Caliper
     ellipsoid: object | None = None
+    contrast_taken: dict | None = None  # perfusion_reading.perfusion_record: what was taken of a contrast loop for the reading
     enhancing: object | None = None  # session_enhancing.Enhancing: the threshold stated for the enhancing part
     statement: object | None = None  # session_lesion.Statement: grade of what still enhances, the lesion
     lock_count: int = 0  # how often this reader locked it here; steps made before a lock are not undone

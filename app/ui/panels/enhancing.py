@@ -41,6 +41,9 @@ def part_figures(volumes_ml: tuple[float | None, float | None], total_ml: float 
 def part_words(state) -> str:
     """One line about the parts as a lock would keep them, for the lock dialog; empty without an outline."""
     stated = getattr(state, "enhancing", None)
+    if getattr(state, "contrast_taken", None) is not None:
+        share = state.contrast_taken["residual"]["viable_pct"]
+        return t("Enhancing part: by contrast ultrasound, not evaluable") if share is None else t("Enhancing part: {share} % of the section on contrast ultrasound").format(share=number_text(share, 0))
     if stated is not None and stated.volumes_ml is not None:
         viable, ablated = stated.volumes_ml
         return t("Enhancing {viable} ml, not enhancing {ablated} ml at {hu} HU and above").format(

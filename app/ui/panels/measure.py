@@ -14,6 +14,8 @@ from app.ui.dialogs.lock import LockDialog
 from app.ui.dialogs.new_node import NewNodeDialog, NodeDetailsDialog
 from app.ui.models.measures import measurement_figures, method_names
 from app.ui.models.nodes import measure_columns, node_rows, node_volume, status_names
+from app.ui.panels.contrast import ContrastSection
+from app.ui.panels.contrast_results import ContrastResultsSection
 from app.ui.panels.ellipsoid import EllipsoidSection
 from app.ui.panels.enhancing import EnhancingSection, part_words
 from app.ui.panels.lesion import GradeSection, LesionSection
@@ -93,6 +95,7 @@ class MeasurePanel(StepPanel):
         self.volume = BigFigure(t("Volume"))
         self.scale = ScaleSection(session)
         self.picture = PictureSection(session)
+        self.contrast, self.contrast_results = ContrastSection(session), ContrastResultsSection(session)
         self.enhancing = EnhancingSection(session)
         self.grade = GradeSection(session)
         self.lesion = LesionSection(session)
@@ -125,7 +128,7 @@ class MeasurePanel(StepPanel):
         seen.body.addWidget(self.locked_note)
         seen.body.addWidget(self.correct)
         seen.body.addLayout(row)
-        for part in (nodes, tools, self.scale, self.picture, self.volume, self.warnings, self.enhancing, self.grade, self.ellipsoid, seen, self.lesion, self.numbers):
+        for part in (nodes, tools, self.scale, self.contrast, self.contrast_results, self.picture, self.volume, self.warnings, self.enhancing, self.grade, self.ellipsoid, seen, self.lesion, self.numbers):
             self.content.addWidget(part)
         self.content.addStretch(1)
         self.status.activated.connect(self._status_chosen)

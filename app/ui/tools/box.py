@@ -8,6 +8,7 @@ from app.ui.tools.base import Tool
 from app.ui.tools.brush import BrushTool
 from app.ui.tools.caliper import CaliperTool, EllipsoidTool
 from app.ui.tools.contour import ContourTool
+from app.ui.tools.contrast_region import ContrastPanesTool, ContrastRegionTool
 from app.ui.tools.crosshair import CrosshairTool
 from app.ui.tools.cut import CutTool
 from app.ui.tools.landmark import LandmarkTool
@@ -50,6 +51,8 @@ class ToolBox(QObject):
                 LivewireTool(session),
                 LandmarkTool(session),
                 ScaleTool(session),
+                ContrastRegionTool(session),
+                ContrastPanesTool(session),
             )
         }
         self._on_pictures: dict[str, Tool] = {"node": PictureOutlineTool(session)}
@@ -58,6 +61,7 @@ class ToolBox(QObject):
         session.picture_changed.connect(self._take_picture)
         session.image_changed.connect(self._take_image)
         session.outlines_changed.connect(self.changed)  # what to do next follows what is drawn
+        session.contrast_changed.connect(self.changed)
         session.tool_changed.connect(self._take)
 
     @property

@@ -13,6 +13,7 @@ from app.ui.tools.base import PaneEvent
 from app.ui.tools.scale import draw_scale_lines
 from app.ui.views import overlays, picture_outlines
 from app.ui.views.calibration_words import calibration_state, pixel_aspect, region_words
+from app.ui.views.contrast_overlay import ContrastOverlay
 from app.ui.views.frame_ahead import FramesAhead
 from app.ui.views.pane import Pane, Pointer, times
 
@@ -46,6 +47,7 @@ class FramePane(Pane):
         session.nodes_changed.connect(self.update)
         session.tool_changed.connect(self._take_tool)
         toolbox.changed.connect(self.update)
+        self.contrast = ContrastOverlay(self)
         self._take_picture()
         self._take_tool()
 
@@ -201,16 +203,20 @@ class FramePane(Pane):
         left, top = self.screen_of((-0.5, -0.5))
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(QRectF(left, top, columns * self.px_per_px, rows * self.px_per_px * self.aspect), self._qimage)
+        self.contrast.paint_under(painter, self._qimage)
         tool = self.toolbox.current
         still = self.session.still_of(self._shown)
-        picture_outlines.draw_outlines(painter, self, still, handles=tool.shows_anchors)
-        for caliper in self.session.calipers_on(still):
+        stored = not self.contrast.is_corrected()  # what was drawn on the frame does not lie on one that was moved
+        if stored:
+            picture_outlines.draw_outlines(painter, self, still, handles=tool.shows_anchors)
+        for caliper in self.session.calipers_on(still) if stored else ():
             a, b = (QPointF(*self.screen_of(p)) for p in caliper.points)
             overlays.draw_length(painter, a, b, overlays.caliper_text(caliper))
             if caliper.refusal:
                 painter.setFont(pixel_font(11))
                 overlays.shadow_text(painter, QRectF(min(a.x(), b.x()), max(a.y(), b.y()) + 8, 320, 34), caliper.refusal, WARNING, Qt.TextFlag.TextWordWrap)
         draw_scale_lines(painter, self, self.session)
+        self.contrast.paint_over(painter)
         tool.paint(painter, self)
         self._draw_corners(painter, cine)
         if tool.at is not None and tool.at.pane is self:

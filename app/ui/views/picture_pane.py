@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLa
 
 from app.ui.style import icon
 from app.ui.text import t
+from app.ui.views.contrast_strip import ContrastStrip
 from app.ui.views.frame_pane import FramePane
 
 ASSUMED_FRAME_MS = 40.0  # only where a cine gives no times; the corner says so
@@ -49,6 +50,8 @@ class PicturePane(QWidget):
         box.setSpacing(0)
         box.addWidget(self.frame, 1)
         box.addWidget(self.bar)
+        self.strip = ContrastStrip(session, self.slider, self)
+        box.addWidget(self.strip)
         self._clock = QElapsedTimer()
         self._from_ms = 0.0
         self._timer = QTimer(self)
