@@ -225,7 +225,8 @@ class ContrastResultsPart:
             return ("", why) if why else ("read", t("Read the loop"))
         why = self.why_not_analyse()
         if why:
-            return "", why
+            outline = self.current is not None and not self.regions_of() and self.tool != "node"
+            return ("outline", t("Outline the node (N)")) if outline else ("", why)
         if self.contrast_result() is None or self.result_is_stale():
             return "analyse", t("Analyse")
         said = self.statement_of(self.current_node_id)
@@ -239,7 +240,7 @@ class ContrastResultsPart:
     def do_contrast_next(self) -> None:
         """Do what ``contrast_next`` says."""
         what, words = self.contrast_next()
-        steps = {"confirm": self.confirm_panes, "read": self.read_loop, "analyse": self.analyse_contrast, "accept": self.accept_grade, "take": self.take_contrast}
+        steps = {"confirm": self.confirm_panes, "read": self.read_loop, "analyse": self.analyse_contrast, "accept": self.accept_grade, "take": self.take_contrast, "outline": lambda: self.set_tool("node")}
         if what in steps:
             steps[what]()
         else:

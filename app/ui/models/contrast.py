@@ -84,20 +84,28 @@ def colour_words(proposal) -> str:
     return words if proposal.source in ("grey", "none") else words + f" · {100 * proposal.fit:.0f} %"
 
 
+def short_names() -> dict[str, str]:
+    """As radiologists abbreviate what is read off a curve."""
+    return {
+        "arrival_s": t("Arrival"), "ttp_s": "TTP", "rise_time_s": "RT", "fall_time_s": "FT", "mtt_s": "MTT", "peak": "PE",
+        "wash_in_rate": "WiR", "wash_out_rate": "WoR", "auc": "AUC", "wi_auc": "WiAUC", "wo_auc": "WoAUC",
+    }  # fmt: skip
+
+
 def parameter_names() -> dict[str, str]:
-    """Short names of what is read off a curve."""
+    """Names of what is read off a curve."""
     return {
         "arrival_s": t("Arrival (of the loop)"),
-        "ttp_s": t("TTP (of the loop)"),
-        "rise_time_s": t("Rise time"),
-        "fall_time_s": t("Fall time"),
-        "mtt_s": t("MTT"),
-        "peak": t("Peak"),
+        "ttp_s": t("Time to peak (of the loop)"),
+        "rise_time_s": t("Rise time (RT)"),
+        "fall_time_s": t("Fall time (FT)"),
+        "mtt_s": t("Mean transit time (MTT)"),
+        "peak": t("Peak enhancement"),
         "wash_in_rate": t("Wash-in rate"),
         "wash_out_rate": t("Wash-out rate"),
-        "auc": t("AUC"),
-        "wi_auc": t("AUC wash-in"),
-        "wo_auc": t("AUC wash-out"),
+        "auc": t("Area under the curve (AUC)"),
+        "wi_auc": t("AUC of the wash-in"),
+        "wo_auc": t("AUC of the wash-out"),
     }
 
 
@@ -138,6 +146,7 @@ class ParameterRow:
 
     name: str
     label: str
+    short: str
     unit: str
     value: float | None
     interval: tuple[float, float] | None
@@ -196,7 +205,7 @@ def reason_words(code: str) -> str:
 
 def parameter_rows(region: RegionResult) -> list[ParameterRow]:
     """The table of one region; empty where there is no fit."""
-    fit, names = region.fit, parameter_names()
+    fit, names, short = region.fit, parameter_names(), short_names()
     if fit is None:
         return []
     rows = []
@@ -205,7 +214,7 @@ def parameter_rows(region: RegionResult) -> list[ParameterRow]:
         why = reason_words(fit.reasons.get(name, ""))
         rows.append(
             ParameterRow(
-                name, names[name], UNITS[name], fit.derived.get(name), fit.derived_intervals.get(name), None if ratio is None else ratio.value, None if ratio is None else ratio.interval,
+                name, names[name], short[name], UNITS[name], fit.derived.get(name), fit.derived_intervals.get(name), None if ratio is None else ratio.value, None if ratio is None else ratio.interval,
                 name in TIMES_OF_LOOP, why, "" if ratio is None else reason_words(ratio.reason),
             )
         )  # fmt: skip

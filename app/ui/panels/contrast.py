@@ -49,14 +49,12 @@ class ContrastSection(Section):
         self.note = WrapLabel(tone="muted", small=True)
         self.panes = WrapLabel(small=True)
         self.why = WrapLabel(tone="muted", small=True)
-        self.confirm = _key(t("Confirm"), t("The picture named Contrast is the contrast (J)"))
         self.swap = _key(t("Swap"), t("Contrast and B-mode the other way round (Shift+Q)"))
         self.draw = _key(t("Draw…"), t("Draw the boxes yourself (Shift+B)"))
         self.draw.setCheckable(True)
-        self.confirm.clicked.connect(session.confirm_panes)
         self.swap.clicked.connect(session.swap_panes)
         self.draw.clicked.connect(lambda _on: session.set_tool("crosshair" if session.tool == "contrast_panes" else "contrast_panes"))
-        panes = _row(self.confirm, self.swap, self.draw)
+        panes = _row(self.swap, self.draw)
         self.range = _Threshold()
         self.range.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.range.setDecimals(1)
@@ -67,6 +65,7 @@ class ContrastSection(Section):
         self.range.setAccessibleName(t("Dynamic range of the contrast display in dB"))
         self.range.setToolTip(t("As the scanner shows it in the picture, often DR or C. It turns grey levels into echo power."))
         self.range.valueChanged.connect(self._range_stated)
+        self.range.lineEdit().returnPressed.connect(self._range_done)
         caption = QLabel(t("D&ynamic range"))
         caption.setBuddy(self.range)
         self.range_row = QWidget()
@@ -151,6 +150,7 @@ class ContrastSection(Section):
         self.drop.setEnabled(self.drop.isEnabled() and bool(state.regions.get(session.current_node_id)))
 
     _shown_proposal: object | None = None
+    _asked: object | None = None
 
     def _show_next(self, state) -> None:
         what, words = self.session.contrast_next()
@@ -166,8 +166,6 @@ class ContrastSection(Section):
         proposal = state.proposal
         reasons = [] if proposal is None or state.confirmed else [said(r) for r in proposal.reasons] + [said(f.message) for f in proposal.findings]
         self.why.show_text("\n".join(reasons) or (said(state.refusal) if state.panes is None else ""))
-        self.confirm.setVisible(not state.confirmed)
-        self.confirm.setEnabled(state.panes is not None)
         self.swap.setEnabled(state.panes is not None and state.panes.bmode is not None)
         self.draw.setChecked(self.session.tool == "contrast_panes")
 
@@ -176,6 +174,10 @@ class ContrastSection(Section):
             self.range.blockSignals(True)
             self.range.setValue(NOT_STATED if state.range_db is None else state.range_db)
             self.range.blockSignals(False)
+        if state.confirmed and state.range_db is None and state.proposal is not None and self._asked is not state and self.isVisible():
+            self._asked = state  # asked once: the value can be typed at once
+            self.range.setFocus(Qt.FocusReason.OtherFocusReason)
+            self.range.selectAll()
         source = {"header": t("from the header"), "stated": t("as you stated it")}.get(state.range_source, t("not in the header: read it off the picture (often DR)"))
         colours = colour_words(state.colours)
         self.worth.show_text(t("Range {source}.").format(source=source) + (" " + t("Colours: {words}.").format(words=colours) if colours else ""), "muted" if state.range_db is not None else "warning")
@@ -188,11 +190,12 @@ class ContrastSection(Section):
         found = []
         if read:
             loop, motion = state.loop, state.motion
-            left = loop.frame_count - len(set(range(loop.frame_count)) - {n for n in range(loop.frame_count) if not motion.accepted[n]} - set(loop.flash_frames))
-            words = t("{n} of {of} frames count, {seconds} s.").format(n=loop.frame_count - left, of=state.cine.frame_count, seconds=number_text(float(loop.times_s[-1]), 1))
+            flashes = set(loop.flash_frames)
+            counts = sum(bool(ok) and n not in flashes for n, ok in enumerate(motion.accepted))
+            words = t("{n} of {of} frames count, {seconds} s.").format(n=counts, of=state.cine.frame_count, seconds=number_text(float(loop.times_s[-1]), 1))
             if motion.residual_mm is not None:
-                words += " " + t("Motion left over: {mm} mm.").format(mm=number_text(motion.residual_mm, 2))
-            self.read.show_text(words)
+                words += " " + t("Motion left over: {mm} mm.").format(mm=number_text(motion.residual_mm, 2) if motion.residual_mm >= 0.01 else "< 0.01")
+            self.read.show_text(words, "")
             found = [*loop.findings, *motion.findings]
         else:
             self.read.show_text(said(state.refusal) if state.refusal else "", "warning")
@@ -236,6 +239,10 @@ class ContrastSection(Section):
 
     def _range_stated(self, value: float) -> None:
         self.session.state_range(None if value <= NOT_STATED else value)
+
+    def _range_done(self) -> None:
+        self.range.interpretText()
+        self.range.clearFocus()  # the next letter is a key of the window again
 
     def _take(self, role: str) -> None:
         session = self.session

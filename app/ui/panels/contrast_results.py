@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSlider, QWidget
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QScrollArea, QSlider, QWidget
 
-from app.ui.models.contrast import MAPPED, parameter_names, parameter_rows, region_refusal
+from app.ui.models.contrast import MAPPED, parameter_names, parameter_rows, region_refusal, unit_words
 from app.ui.models.records import Column
 from app.ui.panels.contrast_chart import ContrastChart
 from app.ui.text import said, t
@@ -26,9 +26,9 @@ _key = partial(key_button, tab_only=True)
 def parameter_columns() -> tuple[Column, ...]:
     """Quantity, value with its interval, ratio to the reference."""
     return (
-        Column(t("Measure"), lambda r: r.label, tip=lambda r: r.tip, weight=5),
-        Column(t("Value [95 %]"), lambda r: r.value, lambda r: r.value_text, tip=lambda r: r.tip, colour=lambda r: MUTED if r.value is None else None, weight=6, right=True),
-        Column(t("Ratio"), lambda r: r.ratio, lambda r: r.ratio_text, tip=lambda r: r.tip, colour=lambda r: MUTED if r.ratio is None else None, weight=5, right=True, heading_tip=t("To the reference region; of times of the loop the difference in s")),
+        Column(t("Measure"), lambda r: r.label, lambda r: r.short + (f" {unit_words(r.unit)}" if r.unit == "s" else ""), tip=lambda r: r.tip, weight=4),
+        Column(t("Value [95 %]"), lambda r: r.value, lambda r: r.value_text, tip=lambda r: r.tip, colour=lambda r: MUTED if r.value is None else None, weight=7, right=True),
+        Column(t("Ratio [95 %]"), lambda r: r.ratio, lambda r: r.ratio_text, tip=lambda r: r.tip, colour=lambda r: MUTED if r.ratio is None else None, weight=7, right=True, heading_tip=t("To the reference region; of times of the loop the difference in s")),
     )
 
 
@@ -139,6 +139,7 @@ class ContrastResultsSection(Section):
         self.opacity.blockSignals(False)
         self.chart.show_result(result)
         if fresh:
+            self._bring_into_view()
             self.region.clear()
             for region in result.regions:
                 self.region.addItem(said(region.name), region.name)
@@ -148,6 +149,14 @@ class ContrastResultsSection(Section):
             found = dict.fromkeys((*own, *result.findings, *maps))
             self.findings.show_findings(found)
             self.findings.setVisible(bool(found))
+
+    def _bring_into_view(self) -> None:
+        """A fresh analysis is what the reader waited for."""
+        above = self.parentWidget()
+        while above is not None and not isinstance(above, QScrollArea):
+            above = above.parentWidget()
+        if above is not None:
+            QTimer.singleShot(0, above, lambda: above.verticalScrollBar().setValue(self.y()))
 
     def _show_grade(self, result) -> None:
         session, proposed = self.session, self.session.proposed_grade()

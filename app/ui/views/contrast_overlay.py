@@ -78,8 +78,9 @@ class ContrastOverlay(QObject):
 
     def _paint_moved(self, painter: QPainter, qimage: QImage, box, back: QTransform) -> None:
         painter.save()
-        painter.setClipRect(self._screen_box(box))
-        painter.fillRect(self._screen_box(box), QColor("#0A0C0D"))
+        whole = self._screen_box(box).adjusted(-1, -1, 1, 1)  # nothing of the stored frame shines through at the edge
+        painter.setClipRect(whole)
+        painter.fillRect(whole, QColor("#0A0C0D"))
         origin = QTransform.fromTranslate(box.x0, box.y0)
         painter.setTransform(origin.inverted()[0] * back * origin * self._to_screen())
         source = QRectF(box.x0, box.y0, box.x1 - box.x0 + 1, box.y1 - box.y0 + 1)
@@ -146,12 +147,10 @@ class ContrastOverlay(QObject):
         painter.drawImage(QRectF(x, y, BAR_WIDTH, height), strip)
         painter.setPen(QPen(overlays.HALO, 1.0))
         painter.drawRect(QRectF(x, y, BAR_WIDTH, height))
-        painter.setFont(pixel_font(11))
-        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         name = parameter_names().get(made.name, made.name)
-        overlays.shadow_text(painter, QRectF(box.left() + 4, box.top() + 4, box.width() - 14, 18), f"{name} ({unit_words(made.unit)})", TEXT, right)
-        for value, top in ((made.high, y - 8), (made.low, y + height - 8)):
-            overlays.shadow_text(painter, QRectF(box.left(), top, x - box.left() - 5, 16), magnitude_text(value, made.unit), TEXT, right)
+        self._label(painter, box.right() - 8, box.top() + 17, f"{name} ({unit_words(made.unit)})", TEXT, from_right=True)
+        for value, base in ((made.high, y + 12), (made.low, y + height)):
+            self._label(painter, x - 5, base, magnitude_text(value, made.unit), TEXT, from_right=True)
 
     # ---- over everything else -----------------------------------------------------------
     def paint_over(self, painter: QPainter) -> None:
@@ -168,9 +167,8 @@ class ContrastOverlay(QObject):
         self._paint_regions(painter, state)
         self._paint_cursor(painter, state)
         if self.is_corrected():
-            painter.setFont(pixel_font(11))
             box = self._screen_box(state.panes.contrast)
-            overlays.shadow_text(painter, QPointF(box.left() + 6, box.bottom() - 8), t("motion corrected"), ACCENT)
+            self._label(painter, box.left() + 6, box.bottom() - 8, t("motion corrected"), ACCENT)
 
     def _paint_panes(self, painter: QPainter, state) -> None:
         boxes = [(state.drawing, t("Contrast"))] if state.drawing is not None else [(state.panes.contrast, t("Contrast"))]
@@ -185,9 +183,9 @@ class ContrastOverlay(QObject):
             for p in (QPen(overlays.HALO, 3.2), pen):
                 painter.setPen(p)
                 painter.drawRect(self._screen_box(box))
-            painter.setFont(pixel_font(13, bold=True))
             words = name if state.confirmed or state.drawing is not None else name + " ?"
-            overlays.shadow_text(painter, self._screen_box(box).topLeft() + QPointF(8, 20), words, ACCENT)
+            corner = self._screen_box(box).topLeft()
+            self._label(painter, corner.x() + 8, corner.y() + 20, words, ACCENT, size=13)
 
     def _other_pane(self, points, state) -> np.ndarray | None:
         """Points of one pane at the same place in the other; None where they lie in no one pane, or there is no other."""
@@ -230,9 +228,8 @@ class ContrastOverlay(QObject):
                 if n == 0:
                     x, y = min((self.pane.screen_of(p) for p in points), key=lambda p: p[0] - p[1])
                     text = region.name if region.role == "node" else names[region.role] if region.name == region.role.replace("_", " ") else region.name
-                    painter.setFont(pixel_font(11, bold=True))
-                    width = painter.fontMetrics().horizontalAdvance(text)
-                    overlays.shadow_text(painter, overlays.inside_pane(painter, self.pane.width(), self.pane.height(), x - width - 4, y + 12, text), text, colour)
+                    shown = self._screen_box(state.panes.contrast)
+                    self._label(painter, min(max(x - 4, shown.left() + 4), shown.right() - 60), min(y + 16, shown.bottom() - 4), text, colour)
         if session.open_region:
             for pane in panes:
                 points = session.region_points(session.open_region, frame, pane=pane)
@@ -245,8 +242,7 @@ class ContrastOverlay(QObject):
                         painter.drawEllipse(at, 3.5, 3.5)
         if session.contrast_overlay != "none" and session.result_is_stale():
             box = self._screen_box(state.panes.contrast)
-            painter.setFont(pixel_font(11))
-            overlays.shadow_text(painter, QPointF(box.left() + 6, box.top() + 16), t("analysed before the last change"), WARNING)
+            self._label(painter, box.left() + 6, box.top() + 18, t("analysed before the last change"), WARNING)
 
     def _paint_cursor(self, painter: QPainter, state) -> None:
         """The pointer's place in the other pane: the same place in the patient."""
@@ -262,6 +258,18 @@ class ContrastOverlay(QObject):
             painter.setPen(pen)
             for four in lines:
                 painter.drawLine(QPointF(*four[:2]), QPointF(*four[2:]))
+
+    def _label(self, painter: QPainter, x: float, base: float, text: str, colour: str, *, size: int = 11, from_right: bool = False) -> None:
+        """A word on a dark ground: speckle is as bright as letters."""
+        painter.setFont(pixel_font(size, bold=True))
+        metrics = painter.fontMetrics()
+        width = metrics.horizontalAdvance(text)
+        left = x - width if from_right else x
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(10, 12, 13, 185))
+        painter.drawRoundedRect(QRectF(left - 4, base - metrics.ascent() - 1, width + 8, metrics.height() + 2), 3, 3)
+        painter.setPen(QColor(colour))
+        painter.drawText(QPointF(left, base), text)
 
     def _line(self, painter: QPainter, points, colour: QColor, width: float, dash, closed: bool) -> None:
         line = QPolygonF([QPointF(*self.pane.screen_of(p)) for p in points])

@@ -104,6 +104,11 @@ class PicturePane(QWidget):
             self.stop()
             return
         index = self.frame_at(self._from_ms + self._clock.nsecsElapsed() / 1e6)
+        loop = self.session.contrast
+        if loop is not None and loop.trim is not None and not loop.trim[0] <= index <= loop.trim[1]:
+            index = loop.trim[0]  # only the part that counts is played, round and round
+            self._from_ms = float(self.frame_starts_ms()[index])
+            self._clock.restart()
         if index != self.session.frame_index:
             self.session.set_frame(index)
 
