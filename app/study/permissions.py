@@ -38,6 +38,9 @@ ROLE_RIGHTS: dict[str, frozenset[str]] = {
 BLINDED_ROLES = ("central_reader", "adjudicator", "trainee")
 # Role of a reading -> the right to make it.
 READING_RIGHTS = {"site": "read_site", "central": "read_central", "training": "read_training", "adjudicator": "adjudicate"}
+# Side, level and the like of a node: who keeps the records; of a find of one's own, who may add nodes (``RecordsPart.update_node`` sees to whose it is).
+NODE_RIGHTS = ("records",)
+OWN_FIND_RIGHTS = ("records", "add_nodes")
 ANY_READER = ("read_site", "read_central", "read_training", "adjudicate")
 
 

@@ -19,7 +19,7 @@ from app.study.canonical import canonical_json
 from app.study.errors import StudyRefused
 from app.study.ids import new_id
 from app.study.model import EVENT_KINDS, ClinicalEvent, SeriesRecord, Side, Subject, TargetNode, Visit
-from app.study.permissions import ANY_READER
+from app.study.permissions import ANY_READER, NODE_RIGHTS, OWN_FIND_RIGHTS
 from app.study.sites import claim
 
 DRAFT_STEPS = 50  # how many autosaved steps of a mask can be stepped back after a crash
@@ -152,12 +152,39 @@ class RecordsPart:
         return node
 
     def update_node(self, node_id: str, /, *, reason: str, **changes: Any) -> TargetNode:
-        """Change ``label``, ``side``, ``level``, ``high_risk`` or ``seed_mm`` of a node, with a reason."""
+        """Change ``label``, ``side``, ``level``, ``high_risk`` or ``seed_mm`` of a node, with a reason.
+
+        A blinded reader may change a find of their own until somebody else has read it: then ``find_in_use``. Raises ``node_missing``,
+        ``right_missing``, ``identity_fixed``, ``field_unknown``, ``reason_missing``.
+        """
+        if "found_by" in changes:
+            raise StudyRefused("Who found a node never changes.", code="identity_fixed")
         if "level" in changes:
             rules.check_level(changes["level"])
         if "side" in changes:
             changes["side"] = _side(changes["side"])
-        return self._change(schema.nodes, node_id, "node", reason, changes, rows.node_from, rows.node_row)
+        rights = OWN_FIND_RIGHTS if self._is_own_find(node_id) else NODE_RIGHTS
+        return self._change(schema.nodes, node_id, "node", reason, changes, rows.node_from, rows.node_row, rights=rights, check=self._check_find_unused)
+
+    def _is_own_find(self, node_id: str) -> bool:
+        """Was this node found by the blinded reader at work? Who found a node never changes."""
+        if self.session is None or not self.session.blinded:
+            return False
+        with self._read() as connection:
+            found_by = connection.execute(sa.select(schema.nodes.c.found_by).where(schema.nodes.c.node_id == node_id)).scalar_one_or_none()
+        return found_by == self.session.user_id
+
+    def _check_find_unused(self, connection: sa.Connection, node: TargetNode) -> None:
+        """Refuse a blinded reader a find of their own that somebody else rests on: ``find_in_use``. By whom and how is not told."""
+        if self.session is None or not self.session.blinded:
+            return
+        readings, adjudications = schema.readings, schema.adjudications
+        for query in (
+            sa.select(readings.c.reading_id).where(readings.c.subject_id == node.subject_id, readings.c.node_id == node.node_id, readings.c.reader != self.session.user_id),
+            sa.select(adjudications.c.adjudication_id).where(adjudications.c.node_id == node.node_id),
+        ):
+            if connection.execute(query.limit(1)).first() is not None:
+                raise StudyRefused("This node is in use elsewhere in the study: what it is called and where it lies is no longer yours to change.", code="find_in_use", hint="Ask the study's manager.")
 
     def nodes(self, subject_id: str | None = None) -> list[TargetNode]:
         """Nodes by subject and label."""
@@ -169,11 +196,13 @@ class RecordsPart:
         with self._read() as connection:
             return self.seen_nodes(rows.node_from(row) for row in connection.execute(query).mappings())
 
-    def _change(self, table, key, what, reason, changes, make, to_row):
+    def _change(self, table, key, what, reason, changes, make, to_row, *, rights=("records",), check=None):
         reason = rules.check_text(reason, "a reason for the change", "reason_missing")
         key_name = next(iter(table.primary_key.columns)).name
-        with self._write("records") as trail:
+        with self._write(*rights) as trail:
             old = make(need(trail.connection, table, key, what))
+            if check is not None:
+                check(trail.connection, old)
             if {key_name, "subject_id"} & set(changes):
                 raise StudyRefused(f"The identity of a {what} never changes.", code="identity_fixed")
             try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.study.model import UNKNOWN_LEVEL, ReadingState, Side
+from app.study.model import UNKNOWN_LEVEL, ReadingState, Side, TargetNode
+from app.study.permissions import NODE_RIGHTS, OWN_FIND_RIGHTS
 from app.ui.session_drafts import DraftsPart
 from app.ui.session_outlines import OutlinesPart
 from app.ui.session_values import NodeState
@@ -33,7 +34,6 @@ class NodesPart(OutlinesPart, DraftsPart):
         """New target node, same identity at every visit; becomes current at once. The study gets it
         by a job; where it refuses, the node goes again and the reason is shown."""
         from app.study.ids import new_id
-        from app.study.model import TargetNode
 
         store, subject = self.study, self.subject_id
         node = TargetNode(new_id("N"), subject or "", label, Side(side), level)
@@ -51,10 +51,22 @@ class NodesPart(OutlinesPart, DraftsPart):
             self.nodes_changed.emit()
             self._on_refused(error)
 
+        def added(kept: TargetNode) -> None:  # with who found it
+            self.subject_nodes = [kept if n.node_id == kept.node_id else n for n in self.subject_nodes]
+            if kept.node_id in self.nodes:
+                self.nodes[kept.node_id].node = replace(self.nodes[kept.node_id].node, found_by=kept.found_by)
+            self._say_saved(f"node {label} added")
+
         self.jobs.start(
             f"Adding node {label}", lambda _context: store.add_node(subject, label, side, level, node_id=node.node_id), quiet=True, write=True,
-            on_done=lambda _node: self._say_saved(f"node {label} added"), on_refused=refused,
+            on_done=added, on_refused=refused,
         )
+
+    def why_not_node(self, node_id: str) -> str:
+        """Why side and level of a node may not be changed now; empty where they may. A blinded reader may change a find of their own."""
+        state, who = self.nodes.get(node_id), self.signed_in
+        own = state is not None and who is not None and who.blinded and state.node.found_by == who.user_id
+        return self.why_not(*(OWN_FIND_RIGHTS if own else NODE_RIGHTS))
 
     def set_node(self, node_id: str, side: str, level: str, reason: str) -> None:
         """State or change a node's side and level, with a reason; a job."""

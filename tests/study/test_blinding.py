@@ -70,6 +70,31 @@ def test_that_a_blinded_reader_gets_none_of_what_the_protocol_hides(trial: CaseB
             look()
 
 
+def test_that_a_blinded_reader_may_change_a_find_of_their_own_until_somebody_else_has_read_it(trial: CaseBuilder) -> None:
+    store = trial.store
+    found = store.add_node("S-001", "N-mine", "unknown", "unknown")
+    trial.save("Month 3", reader="reader-a", node_id=found.node_id)
+    changed = store.update_node(found.node_id, reason="the side was not stated", side="left", level="III")
+    assert (str(changed.side), changed.level, changed.found_by) == ("left", "III", "reader-a")
+    secret = next(n for n in store._whole_snapshot().nodes if n.label == "N-secret")
+    for other in (trial.node.node_id, secret.node_id):  # the site's, and another reader's
+        with refused("right_missing"):
+            store.update_node(other, reason="x", level="II")
+    with refused("identity_fixed"):
+        store.update_node(found.node_id, reason="x", found_by=None)
+    with refused("reason_missing"):
+        store.update_node(found.node_id, reason=" ", level="II")
+    as_user(store, "site")
+    trial.save("Month 3", reader="site", role="site", node_id=found.node_id)
+    as_user(store, "reader-a")
+    with refused("find_in_use"):
+        store.update_node(found.node_id, reason="x", level="II")
+    as_user(store, "manager")
+    assert store.update_node(found.node_id, reason="told by the reader", level="II").level == "II"
+    noted = [(e["user"], e["field"], e["new"]) for e in store.events(object_prefix=f"nodes:{found.node_id}") if e["action"] == "node_changed"]
+    assert noted == [("reader-a", "level", "III"), ("reader-a", "side", "left"), ("manager", "level", "II")]
+
+
 def test_that_what_is_hidden_cannot_be_asked_for_by_name_either(trial: CaseBuilder) -> None:
     store = trial.store
     of_b = next(r for r in store._whole_snapshot().readings if r.reader == "reader-b")

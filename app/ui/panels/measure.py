@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLineEdit, QPushB
 
 from app.study.lesions import lesion_findings
 from app.study.model import ReadingState, ReadingStatus
-from app.study.permissions import ANY_READER
+from app.study.permissions import ANY_READER, OWN_FIND_RIGHTS
 from app.ui.dialogs.lock import LockDialog
 from app.ui.dialogs.new_node import NewNodeDialog, NodeDetailsDialog
 from app.ui.models.measures import measurement_figures, method_names
@@ -147,7 +147,7 @@ class MeasurePanel(StepPanel):
         session.jobs.refused.connect(self._show_kept_status)
         self.refresh()
         reading = (*self.tools.buttons.values(), self.status, self.set_status, self.correct)
-        gated = ((reading, ANY_READER), ((self.add_button,), ("add_nodes",)), ((self.details_button,), ("records",)))
+        gated = ((reading, ANY_READER), ((self.add_button,), ("add_nodes",)), ((self.details_button,), OWN_FIND_RIGHTS))
         self.gates = [RoleGate(session, widgets, rights, self.refresh) for widgets, rights in gated]
 
     # ---- showing ---------------------------------------------------------------------------
@@ -266,6 +266,10 @@ class MeasurePanel(StepPanel):
             return
         state = self.session.nodes.get(node_id or self.session.current_node_id or "")
         if state is None:
+            return
+        why = self.session.why_not_node(state.node.node_id)
+        if why:
+            self.session.notice.emit("info", why)
             return
         self.dialog = NodeDetailsDialog(state.node, self.window())
         self.dialog.stated.connect(lambda side, level, reason: self.session.set_node(state.node.node_id, side, level, reason))
