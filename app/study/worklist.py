@@ -196,8 +196,9 @@ class WorklistPart:
 
     def check_turn(self, visit_id: str) -> None:
         """Refuse a visit whose turn has not come: ``earlier_visit_open``."""
-        if self.waits_for(visit_id) is not None:
-            raise StudyRefused("An earlier visit of this case is not locked yet.", code="earlier_visit_open", hint="The protocol has visits read in order: lock the earlier one first.")
+        earlier = self.waits_for(visit_id)
+        if earlier is not None:
+            raise StudyRefused(f"The visit {earlier.name} of this case is not locked yet.", code="earlier_visit_open", hint="The protocol has visits read in order: lock the earlier one first.")
 
     def worklist(self, reader: str | None = None, *, today: dt.date | None = None) -> list[WorkItem]:
         """What ``reader`` (by default who is at work) has to read; one's own list, or another's with the right to it."""

@@ -33,13 +33,18 @@ def salvage_text(item: WorkItem) -> str:
     return item.salvage_deadline + " · " + (t("passed {days} ago").format(days=days(left)) if left < 0 else t("last day") if left == 0 else t("{days} left").format(days=days(left)))
 
 
+def waiting_text(item: WorkItem) -> str:
+    """Why an entry cannot be opened yet, in a sentence; empty where it can."""
+    return "" if item.waits_for is None else t("{visit} of this case is not locked yet; the protocol has visits read in order.").format(visit=item.waits_for)
+
+
 def _salvage_colour(item: WorkItem) -> str | None:
     left = item.salvage_days_left
     return None if left is None else MUTED if left < 0 else WARNING if left <= SOON_DAYS else None
 
 
 def columns(items: list[WorkItem], *, blinded: bool) -> list[Column]:
-    """Columns of the list; a blinded reader's has no salvage deadline."""
+    """Columns of the list; a blinded reader's has no salvage deadline, and where visits are read in order the one that each waits for."""
     place = {item.visit_id: n for n, item in enumerate(items, 1)}
     found = [
         Column("#", lambda i: place[i.visit_id], heading_tip=t("Place in your own order; it was drawn once and stands in the audit trail") if blinded else "", weight=1),
@@ -48,6 +53,8 @@ def columns(items: list[WorkItem], *, blinded: bool) -> list[Column]:
         Column(t("State"), state_text, colour=lambda i: _COLOURS[i.state], weight=3),
         Column(t("Nodes locked"), lambda i: i.nodes_locked, text=lambda i: t("{n} of {m}").format(n=i.nodes_locked, m=i.nodes), right=True, weight=3),
     ]
+    if any(i.waits_for is not None for i in items):
+        found.insert(4, Column(t("Waits for"), lambda i: i.waits_for, text=lambda i: i.waits_for or "", tip=waiting_text, colour=lambda _i: MUTED, heading_tip=t("The protocol has visits read in order: this earlier one must be locked first"), weight=4))
     if not blinded:
         found.append(Column(t("Salvage until"), lambda i: i.salvage_deadline, text=salvage_text, colour=_salvage_colour, weight=6))
     return found

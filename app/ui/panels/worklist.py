@@ -78,7 +78,8 @@ class WorklistView(QWidget):
         if s.worklist_problem or not items:
             self.words.show_text(s.worklist_problem or t("Nothing to read: no visit has pictures yet."))
         else:
-            order = t("In your own random order, drawn once and kept in the audit trail.") if blinded else t("The nearest salvage deadline first.")
+            in_turn = blinded and s.reads_in_sequence
+            order = t("Cases in your own random order, their visits one after the other.") if in_turn else t("In your own random order, drawn once and kept in the audit trail.") if blinded else t("The nearest salvage deadline first.")
             self.words.show_text(t("{n} of {m} visits to read.").format(n=left, m=len(items)) + " " + order)
         following = s.next_item()
         self.next_button.setText(t("Next case ({key})").format(key=NEXT_KEY))
@@ -90,10 +91,12 @@ class WorklistView(QWidget):
 
     def _make_table(self, items, blinded: bool) -> None:
         before = self.table
-        if before is not None and blinded == self._blinded and [i.visit_id for i in items] == [i.visit_id for i in before.model_.rows]:
+        wanted = columns(items, blinded=blinded)
+        titles = [c.title for c in wanted]
+        if before is not None and blinded == self._blinded and titles == [c.title for c in before.model_.columns] and [i.visit_id for i in items] == [i.visit_id for i in before.model_.rows]:
             return
         focused = before is not None and before.hasFocus()
-        table = FillTable(columns(items, blinded=blinded), t("Worklist"), row_height=28)
+        table = FillTable(wanted, t("Worklist"), row_height=28)
         table.setStyleSheet("QTableView#ValueTable { font-size: 12px; } QTableView#ValueTable::item { padding-left: 8px; padding-right: 8px; } QTableView#ValueTable QHeaderView::section { padding-left: 8px; padding-right: 8px; }")
         table.activated_row.connect(lambda item: item is not None and self.session.open_case(item))
         if before is None:

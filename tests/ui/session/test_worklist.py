@@ -9,10 +9,13 @@ import pytest
 
 from app.study.model import ReadingState
 from app.study.store import StudyStore
-from app.ui.models.worklist import KEY_IMAGE_PX, columns, key_image, salvage_text
+from app.ui.models.worklist import KEY_IMAGE_PX, columns, key_image, salvage_text, waiting_text
 from app.ui.pages import WORK
+from app.ui.panels.measure import MeasurePanel
 from app.ui.panels.worklist import WorklistView
 from tests.factories import ellipsoid_image
+from tests.study.people import PASSWORD, add_people
+from tests.study.test_reading_order import Sequence
 from tests.ui.session.hands import CENTRE, RADIUS_MM, settle
 from tests.ui.session.users import READER, SITE, WORD, sign_in
 
@@ -96,6 +99,27 @@ def test_that_one_key_opens_the_next_case_and_a_lock_counts(qtbot, blinded):
     assert blinded.current.reading.state == ReadingState.LOCKED
 
 
+def test_that_side_and_level_of_a_find_of_ones_own_may_be_changed_and_of_others_not(qtbot, blinded):
+    open_first(qtbot, blinded)
+    known = blinded.current_node_id
+    assert "Your role does not let you" in blinded.why_not_node(known)
+    blinded.add_node("N9", "unknown", "unknown")
+    mine = blinded.current_node_id
+    settle(qtbot, blinded)
+    assert blinded.why_not_node(mine) == ""
+    blinded.set_node(mine, "left", "III", "not stated before")
+    settle(qtbot, blinded)
+    assert [(str(n.side), n.level) for n in blinded.study.nodes() if n.node_id == mine] == [("left", "III")]
+    panel = MeasurePanel(blinded)
+    qtbot.addWidget(panel)
+    assert panel.details_button.isEnabled()
+    panel.ask_details(known)
+    assert panel.dialog is None
+    panel.ask_details(mine)
+    assert panel.dialog is not None
+    panel.dialog.close()
+
+
 def test_that_nothing_is_locked_at_a_visit_that_is_only_looked_at(qtbot, blinded):
     open_first(qtbot, blinded)
     other = next(i for i in blinded.worklist if i.visit_id != blinded.case_item.visit_id)
@@ -124,6 +148,32 @@ def test_that_the_list_tells_place_state_and_what_comes_next(qtbot, blinded):
     assert view.table.as_text().splitlines()[0].split("\t")[:4] == ["#", "Case", "Visit", "State"]
     assert view.next_button.isEnabled()
     assert "2 of 2" in view.words.text()
+
+
+def test_that_a_visit_that_waits_says_for_which_and_opens_with_the_reason_only(qtbot, session, tmp_path):
+    trial = Sequence(tmp_path / "study")
+    add_people(trial.store)
+    trial.store.close()
+    sign_in(qtbot, session, tmp_path / "study", "reader-a", PASSWORD)
+    settle(qtbot, session)
+    view = WorklistView(session)
+    qtbot.addWidget(view)
+    shown = [line.split("\t") for line in view.table.as_text().splitlines()]
+    assert shown[0][2:6] == ["Visit", "State", "Waits for", "Nodes locked"]
+    assert [(row[2], row[4]) for row in shown[1:]] == [("Baseline", ""), ("Response scan 1", "Baseline"), ("Month 3", "Baseline")]
+    waiting = session.worklist[2]
+    assert waiting_text(waiting) == "Baseline of this case is not locked yet; the protocol has visits read in order."
+    assert session.next_item().visit == "Baseline"
+    notices = []
+    session.notice.connect(lambda _kind, text: notices.append(text))
+    session.open_case(waiting)
+    settle(qtbot, session)
+    assert session.case_item is None
+    assert "The visit Baseline of this case is not locked yet. The protocol has visits read in order: lock the earlier one first." in notices
+    session.worklist = [replace(i, waits_for=None) for i in session.worklist]  # as when all of it is locked
+    session.worklist_changed.emit()
+    assert "Waits for" not in view.table.as_text()
+    session.close()
 
 
 def test_that_a_reader_who_treats_sees_subjects_and_the_salvage_deadline(qtbot, session, told, users_study):
