@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from app import __version__
-from app.edc.define_xml import METADATA_OID, define_bytes, group_oid, item_oid
-from app.edc.forms import sent_readings
+from app.edc.define_xml import METADATA_OID, group_oid, item_oid
 from app.edc.mapping import EdcMapping
-from app.edc.output import OutFile, created_utc, write_files
-from app.edc.sdtm import Dataset, datasets
+from app.edc.sdtm import Dataset
 from app.edc.sdtm_columns import Variable
+from app.edc.sdtm_files import write_datasets
 from app.edc.sdtm_people import Known
 from app.study.model import StudySnapshot
 
@@ -35,11 +33,7 @@ def write_dataset_json(
 
     Raises ``nothing_locked``, ``export_invalid``, ``export_failed``.
     """
-    created = created_utc(snapshot)
-    sets = datasets(snapshot, mapping, accepted=accepted, known=known)
-    define = OutFile("define.xml", define_bytes(sets, mapping, created, suffix="json"), len(sets))
-    files = (OutFile(f"{one.domain.name.lower()}.json", dataset_bytes(one, mapping, created), len(one.rows)) for one in sets)
-    return write_files(out, chain(files, (define,)), snapshot, readings=len(sent_readings(snapshot)), accepted=accepted)
+    return write_datasets(snapshot, mapping, out, "json", lambda one, created: dataset_bytes(one, mapping, created), accepted=accepted, known=known)
 
 
 def dataset_bytes(one: Dataset, mapping: EdcMapping, created: str) -> bytes:

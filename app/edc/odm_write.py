@@ -8,7 +8,7 @@ without a tree of the whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -76,7 +76,7 @@ def document(content: Content, kind: str, dialect: Dialect) -> Iterator[bytes]:
     sub(root, "ClinicalData", StudyOID=content.mapping.study_oid, MetaDataVersionOID=METADATA_OID)
     head, _open, tail = document_bytes(root).rpartition(b"/>")  # the last element is the clinical data, still empty
     writer = _Forms(content, dialect)
-    pieces = writer.snapshot() if kind == SNAPSHOT else writer.transactions()
+    pieces = _pieces(writer.snapshot() if kind == SNAPSHOT else writer.transactions())
     first = next(pieces, None)
     if first is None:
         yield head + b"/>" + tail
@@ -84,6 +84,20 @@ def document(content: Content, kind: str, dialect: Dialect) -> Iterator[bytes]:
     yield head + b">\n" + first
     yield from pieces
     yield b"  </ClinicalData>" + tail
+
+
+def _pieces(texts: Iterable[str]) -> Iterator[bytes]:
+    """Texts as bytes, many at once."""
+    held: list[str] = []
+    size = 0
+    for text in texts:
+        held.append(text)
+        size += len(text)
+        if size > PIECE:
+            yield "".join(held).encode("utf-8")
+            held, size = [], 0
+    if held:
+        yield "".join(held).encode("utf-8")
 
 
 def unit_oid(unit: str) -> str:
@@ -133,58 +147,40 @@ class _Forms:
         self._open = lru_cache(maxsize=1000)(self._made_open)
         self._frames: dict[tuple[str, str | None], dict[str, tuple[str, str]]] = {}
 
-    def snapshot(self) -> Iterator[bytes]:
+    def snapshot(self) -> Iterator[str]:
         """The newest version of every form, subject by subject."""
-        lines: list[str] = []
-        size = 0
         for subject, mine in groupby(self.content.forms, key=lambda f: f.subject):
-            lines.append(f"    <SubjectData{_pair('SubjectKey', subject)}>\n")
-            for _place, forms in groupby(mine, key=lambda f: (f.event.oid, f.event_repeat)):
-                end = ""
+            lines = [f"    <SubjectData{_pair('SubjectKey', subject)}>\n"]
+            for (oid, repeat), forms in groupby(mine, key=lambda f: (f.event.oid, f.event_repeat)):
+                lines.append(self._open(oid, repeat, None))
                 for filled in forms:
-                    if not end:
-                        lines.append(self._open(filled.event.oid, filled.event_repeat, None))
-                        end = "      </StudyEventData>\n"
-                    size += self._form(lines, filled, sent_texts(filled, self.sent[filled.form]))
-                lines.append(end)
+                    self._form(lines, filled, sent_texts(filled, self.sent[filled.form]))
+                lines.append("      </StudyEventData>\n")
             lines.append("    </SubjectData>\n")
-            if size > PIECE:
-                yield "".join(lines).encode("utf-8")
-                lines, size = [], 0
-        if lines:
-            yield "".join(lines).encode("utf-8")
+            yield "".join(lines)
 
-    def transactions(self) -> Iterator[bytes]:
+    def transactions(self) -> Iterator[str]:
         """Every version of every form, in order of time."""
-        lines: list[str] = []
-        size = 0
         for change in self.content.changes:
             filled = change.filled
-            lines.append(f"    <SubjectData{_pair('SubjectKey', filled.subject)} TransactionType=\"Context\">\n")
-            lines.append(self._open(filled.event.oid, filled.event_repeat, "Context"))
-            size += self._form(lines, filled, change.values, change)
+            lines = [f"    <SubjectData{_pair('SubjectKey', filled.subject)} TransactionType=\"Context\">\n", self._open(filled.event.oid, filled.event_repeat, "Context")]
+            self._form(lines, filled, change.values, change)
             lines.append("      </StudyEventData>\n    </SubjectData>\n")
-            if size > PIECE:
-                yield "".join(lines).encode("utf-8")
-                lines, size = [], 0
-        if lines:
-            yield "".join(lines).encode("utf-8")
+            yield "".join(lines)
 
     def _made_open(self, oid: str, repeat: int | None, kind: str | None) -> str:
         return f"      <StudyEventData{_pair('StudyEventOID', oid)}{_pair('StudyEventRepeatKey', repeat)}{_pair('TransactionType', kind)}>\n"
 
-    def _form(self, lines: list[str], filled: Filled, texts: dict[str, str], change: Change | None = None) -> int:
-        """Append a form to ``lines``; returns about how many characters that were."""
+    def _form(self, lines: list[str], filled: Filled, texts: dict[str, str], change: Change | None = None) -> None:
+        """Append a form to ``lines``."""
         dialect, kind = self.dialect, None if change is None else "Insert" if change.first else "Update"
         lines.append(f"        <{dialect.form_tag}{_pair(dialect.form_oid, self.mapping.forms[filled.form]['oid'])} {dialect.form_repeat}=\"{filled.instance}\"{_pair('TransactionType', kind)}>\n")
         if change is not None and dialect.audit_first:
             lines.append(self._audit(filled))
-        values = self._values(filled, texts, kind, () if change is None else change.gone)
-        lines.append(values)
+        lines.append(self._values(filled, texts, kind, () if change is None else change.gone))
         if change is not None and not dialect.audit_first:
             lines.append(self._audit(filled))
         lines.append(f"        </{dialect.form_tag}>\n")
-        return len(values)
 
     def _values(self, filled: Filled, texts: dict[str, str], kind: str | None, gone: tuple[str, ...]) -> str:
         # The values are of a group that is there already where a form is corrected.
