@@ -121,7 +121,12 @@ def withheld_words() -> dict[str, str]:
         "arrival_not_seen": t("the arrival is not in the loop"),
         "outside": t("outside the region"),
         "not_seen": t("not seen in enough frames"),
-        "too_wide": t("the loop leaves it too open"),
+        "not_identified": t("these frames do not decide it"),
+        "fit_at_bound": t("the fit runs to the edge of what is looked for"),
+        "few_frames_on_rise": t("too few frames on the rise"),
+        "plateau_not_seen": t("the plateau is not in the loop"),
+        "ambiguous_fit": t("a clearly different curve fits as well"),
+        "too_few_frames": t("too few frames"),
     }
 
 
@@ -137,6 +142,8 @@ def magnitude_text(value: float | None, unit: str) -> str:
     if unit == "s":
         return number_text(value, 1)
     size = abs(value)
+    if 1e4 <= size < 1e7:
+        return number_text(value / 1000, 1 if size < 1e5 else 0) + "k"
     return number_text(value, 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3) if 1e-3 <= size < 1e5 or value == 0 else f"{value:.2e}"
 
 
