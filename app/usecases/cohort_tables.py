@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from app import INVESTIGATIONAL_NOTICE
+from app.edc.csv_text import csv_bytes, guarded
 from app.usecases.cohort import DAYS_A_MONTH, Cohort, CohortFilter, CohortView, cohort_snapshot, gather, view_of
 from app.usecases.files import ensure_folder, sha256_of, write_json, write_text
 
@@ -243,12 +242,9 @@ def text_of(value: Any) -> str:
 
 
 def csv_text(table: Table) -> str:
-    """A table as CSV: UTF-8, comma, RFC 4180 quotes, lines end with a line feed."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table[0])
-    writer.writerows([text_of(v) for v in row] for row in table[1])
-    return out.getvalue()
+    """A table as CSV: UTF-8, comma, RFC 4180 quotes, lines end with a line feed; no text runs as a formula in a spreadsheet."""
+    rows = ([guarded(v) if isinstance(v, str) else text_of(v) for v in row] for row in table[1])
+    return csv_bytes(table[0], rows).decode("utf-8")
 
 
 def tab_text(table: Table) -> str:

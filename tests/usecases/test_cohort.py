@@ -193,6 +193,11 @@ def test_that_an_empty_study_has_empty_tables():
     assert all(csv_text(table).count("\n") == 1 + len(table[1]) for table in figure_tables(view).values())
 
 
+def test_that_no_text_of_a_table_runs_as_a_formula_and_numbers_stay():
+    text = csv_text((("subject", "vrr_pct"), [("=1+1", -12.5), ("S-01", None)]))
+    assert text == "subject,vrr_pct\n'=1+1,-12.5\nS-01,\n"
+
+
 @pytest.mark.parametrize("words", [["visit"], ["colour=red"], ["visit=Day 30", "visit=Month 3"], ["salvage=perhaps"], ["reader="]])
 def test_that_a_filter_that_is_none_is_refused(words):
     with pytest.raises(StudyRefused) as refusal:
