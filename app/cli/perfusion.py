@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.cli.output import add_command, add_json, emit, progress_context, table
+from volumetry.errors import NodusError
 
 HELP = """Read a contrast ultrasound loop: undo colours and log compression, follow the tissue, fit the curve of each region, and
 propose what of a node still enhances. The proposal decides nothing; the reader does.
@@ -36,6 +37,8 @@ def register(commands) -> None:
     perfusion.add_argument("--frames", metavar="A:B", help="first and last frame to read, from 0")
     perfusion.add_argument("--arrival", type=float, metavar="S", help="when contrast arrives, seconds from the first frame read, as the reader sees it")
     perfusion.add_argument("--nonrigid", action="store_true", help="follow the tissue in parts as well")
+    perfusion.add_argument("--second", type=Path, metavar="CINE2", help="loop of the same node at a right angle to the first: what enhances is then told over both planes too, in two_planes")
+    perfusion.add_argument("--second-roi", type=Path, metavar="ROI2.json", help="regions of the second loop")
     perfusion.add_argument("--maps", type=Path, metavar="OUT", help="folder for maps of the parameters and of what enhances, as NIfTI")
     perfusion.add_argument("--curves", action="store_true", help="the curve of each region in the answer, frame by frame, with its band")
     add_json(perfusion)
@@ -45,13 +48,20 @@ def register(commands) -> None:
 def run_perfusion(args) -> int:
     """Analyse a loop."""
     from app.usecases.perfusion_files import PerfusionRequest, analyse_file, parse_frames, write_maps
+    from app.usecases.perfusion_planes import analyse_second, check_two_files
 
     asked = PerfusionRequest(
         args.cine, args.roi, args.range_db, args.panes, args.colour_map, args.tint_share, args.model, args.node_ml,
         None if args.frames is None else parse_frames(args.frames), args.arrival, args.nonrigid, args.maps is not None, args.series,
     )  # fmt: skip
+    if (args.second is None) != (args.second_roi is None):
+        raise NodusError("A second loop needs its own regions: give --second and --second-roi.", code="second_roi_missing")
+    if args.second is not None:
+        check_two_files(args.cine, args.second)
     result, more = analyse_file(asked, progress_context())
     answer = result.to_dict(curves=args.curves) | more
+    if args.second is not None:
+        answer["two_planes"] = analyse_second(result, asked, args.second, args.second_roi, progress_context())
     if args.maps is not None:
         answer["files"] = write_maps(result, args.maps)
     emit(answer, as_json=args.json, human=described(answer))
@@ -78,6 +88,13 @@ def described(answer: dict) -> str:
         ml = f", {shown(residual['viable_ml'], 2)} of {shown(residual['node_ml'], 2)} ml" if residual["viable_ml"] is not None else ""
         lines.append(f"Proposed grade {residual['grade']}{parts}{ml}: {' '.join(residual['reasons'])}")
         lines += [f"  {w['message']} [{w['code']}]" for w in residual["warnings"]]
+    both = answer.get("two_planes")
+    if both is not None:
+        low, high = both["volume_interval_pct"] or (None, None)
+        solid = "" if both["solid_pct"] is None else f"; as a solid {shown(both['solid_pct'], 0)} %"
+        ml = "" if both["viable_ml"] is None else f", {shown(both['viable_ml'], 2)} ml ({shown(both['viable_interval_ml'][0], 2)} to {shown(both['viable_interval_ml'][1], 2)})"
+        lines.append(f"Both planes: grade {both['grade']}, viable {shown(both['viable_pct'], 0)} % of the sections (of the volume {shown(low, 0)} to {shown(high, 0)} %{solid}){ml}")
+        lines += [f"  {w['message']} [{w['code']}]" for w in both["warnings"]]
     lost = [f"{f['frame']} ({f['reason']})" for f in answer["frames_rejected"]]
     left_out = f"; left out: {', '.join(lost[:12])}{' ...' if len(lost) > 12 else ''}" if lost else ""
     lines.append(f"{answer['frames_accepted']} of {answer['frames']} frames take part{left_out}")

@@ -181,8 +181,8 @@ def propose_pairs(stills: Sequence[StillFacts], *, node: str | None = None) -> P
             findings.append(Finding("plane_against_file", f"{one.name} was stated to be {one.stated}, its file says {one.told}; the statement counts."))
     longs, shorts = ([s for s in looked if s.plane == plane] for plane in (LONG, SHORT))
     if not longs or not shorts:
-        lacking = " and no ".join(plane for plane, found in ((LONG, longs), (SHORT, shorts)) if not found)
-        findings.append(Finding("pair_plane_missing", f"No {lacking} still of this visit is known: there is no pair."))
+        lacking = [plane for plane, found in ((LONG, longs), (SHORT, shorts)) if not found]
+        findings += [Finding("pair_plane_missing", f"No {plane} still of this visit is known: there is no pair.") for plane in lacking]
         return Pairing((), tuple(findings))
     rated = [(*_rate(a, b), a, b) for a, b in product(longs, shorts) if a.still != b.still and not _apart(a, b)]
     rated.sort(key=lambda r: (-r[0], _gap(r[3], r[4]), r[3].still, r[4].still))
