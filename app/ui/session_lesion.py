@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from app.study.asked import asked_finding, fields_missing
 from app.study.lesions import BASELINE, BY_NAME, FIELDS, FOLLOW_UP, LesionField, fields_asked, lesion_said, lesion_statement
 from app.study.model import ENHANCEMENT_GRADES, Reading, ReadingState, ReadingStatus
 from app.study.permissions import ANY_READER
 from app.ui.text import said, t
 from volumetry.errors import NodusError
+from volumetry.finding import Finding
 
 
 @dataclass(slots=True)
@@ -114,6 +116,21 @@ class LesionSessionPart:
         except NodusError as refusal:
             return in_words(refusal, name)
         return "" if lesion == said.lesion else self._take_statement(node_id, replace(said, lesion=lesion))
+
+    def statement_doubts(self, node_id: str) -> tuple[Finding, ...]:
+        """What the protocol asks of a node that is about to be saved and nobody stated yet: what its reading will be told of. None of a node that
+        nothing was drawn or said of, and of a locked reading, which holds its own."""
+        state = self.nodes.get(node_id)
+        if self.study is None or self.visit is None or state is None or (state.draft is None and state.ellipsoid is None and state.reading is None):
+            return ()
+        kept, said = state.reading, self.statement_of(node_id)
+        if kept is not None and kept.state == ReadingState.LOCKED:
+            return ()
+        status, viable_ml = (ReadingStatus.MEASURED, None) if kept is None else (kept.status, kept.viable_ml)
+        shown = Reading("", state.node.subject_id, self.visit.visit_id, node_id, self.reader, self.reading_role, self._modality(self.picture is not None), "voxel", status, ReadingState.DRAFT)
+        shown = replace(shown, viable_ml=viable_ml, enhancement_grade=said.grade, measurement={"lesion": said.lesion})
+        missing = tuple(name for name in fields_missing(self.study.protocol, state.node, self.visit, shown) if name != "control" or state.enhancing is None)  # a part that is drawn answers it
+        return (asked_finding(missing),) if missing else ()
 
     def _take_statement(self, node_id: str, statement: Statement) -> str:
         statement.is_new = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from app.study.asked import with_asked
 from app.study.lesions import lesion_statement
 from app.study.model import UNKNOWN_LEVEL, ReadingState, ReadingStatus, Side
 from app.ui.session_enhancing import EnhancingSessionPart
@@ -196,7 +197,8 @@ class ReadingsPart(LesionSessionPart, EnhancingSessionPart):
                 return kept
             lesion = lesion_statement(said.lesion, status=kept.status)
             measurement = {k: v for k, v in kept.measurement.items() if k != "lesion"} | ({"lesion": lesion} if lesion else {})
-            saved = store.save_reading(replace(kept, enhancement_grade=said.grade, measurement=measurement), reason=why)
+            stated = with_asked(store.protocol, state.node, visit, replace(kept, enhancement_grade=said.grade, measurement=measurement))
+            saved = store.save_reading(stated, reason=why)
             self._forget_statement(store, visit.visit_id, kept.node_id, reader, said)
             return saved
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.study.asked import with_asked
 from app.study.lesions import lesion_findings, lesion_statement
 from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Visit
 from app.study.protocol import StudyProtocol
@@ -189,8 +190,9 @@ def save_reading(
     found = store.find_reading(visit_id=visit.visit_id, node_id=node.node_id, reader=reader, role=role, modality=modality, method=method)
     if found is not None and changes["mask_sha256"] is not None:
         keep_propagated(found, changes)
+    fresh = Reading("", node.subject_id, visit.visit_id, node.node_id, reader, role, modality, method, status, state)
+    changes["warnings"] = with_asked(store.protocol, node, visit, replace(found or fresh, **changes)).warnings
     if found is None:
-        fresh = Reading("", node.subject_id, visit.visit_id, node.node_id, reader, role, modality, method, status, state)
         return store.save_reading(replace(fresh, **changes), reason=reason)
     if found.state is ReadingState.LOCKED:
         return store.correct_reading(found.reading_id, reason or "", **changes)

@@ -98,11 +98,31 @@ def test_that_nothing_is_written_where_a_statement_or_an_axis_is_refused(line: L
 def test_that_a_statement_left_out_of_a_changed_reading_is_told_and_a_doubt_stays_with_it(line: Line) -> None:
     begin(line, "mtt-liver", {"Baseline": "2026-01-20"}, ("H1",))
     saved = read(line, "Baseline", "H1", "--long-axis-mm", "30", "--viable-diameter-mm", "32", "--lesion-organ", "liver")
-    assert [w["code"] for w in saved["warnings"]] == ["viable_above_axis"]
+    assert [w["code"] for w in saved["warnings"]] == ["viable_above_axis", "lesion_not_stated"]
     again = read(line, "Baseline", "H1", "--long-axis-mm", "33", "--viable-diameter-mm", "32", "--reason", "measured again")
     assert again["lesion"] == {"viable_diameter_mm": 32.0}
-    assert [w["code"] for w in again["warnings"]] == ["statement_dropped"]
-    assert "organ" in again["warnings"][0]["message"]
+    assert [w["code"] for w in again["warnings"]] == ["lesion_not_stated", "statement_dropped"]
+    assert "organ" in again["warnings"][1]["message"]
+
+
+def test_that_what_the_protocol_asks_for_and_a_reading_does_not_state_is_told_until_it_is_stated(line: Line) -> None:
+    begin(line, "mtt-liver", {"Baseline": "2026-01-20", "Month 1": "2026-03-01"}, ("H1",))
+
+    def missing(visit: str, *words: str) -> str:
+        found = [w["message"] for w in read(line, visit, "H1", "--long-axis-mm", "30", "--reason", "more is stated", *words)["warnings"] if w["code"] == "lesion_not_stated"]
+        assert len(found) <= 1
+        return found[0].partition(": ")[2] if found else ""
+
+    assert missing("Baseline") == "what the lesion counts as, the organ, lymph node or not, the enhancing diameter."
+    stated = ("--lesion-role", "target", "--lesion-organ", "liver", "--lesion-nodal", "no")
+    assert missing("Baseline", *stated) == "the enhancing diameter."
+    assert missing("Baseline", *stated, "--viable-diameter-mm", "20") == ""
+    assert missing("Month 1") == "the enhancing diameter, the ablated lesion at its control."
+    assert missing("Month 1", "--enhancement-grade", "0") == ""  # the criteria take both from the grade
+    assert missing("Month 1", "--lesion-role", "new") == "new lesion certain or suspected, the enhancing diameter."
+    assert missing("Month 1", "--lesion-role", "non_target") == "how the non-target lesion is, the ablated lesion at its control."
+    unseen = read(line, "Month 1", "H1", "--status", "not_evaluable", "--reason", "breathing")
+    assert "lesion_not_stated" not in {w["code"] for w in unseen["warnings"]}
 
 
 def test_that_a_visit_is_added_with_its_date_and_changed_for_a_reason_only(line: Line) -> None:

@@ -197,6 +197,8 @@ class MeasurePanel(StepPanel):
             found += state.ellipsoid.warnings
         elif measurement is not None:
             found += (*measurement.warnings, *outline_findings(state))
+        if state is not None:
+            found += self.session.statement_doubts(state.node.node_id)
         self.warnings.show_findings(found)
         self.warnings.setVisible(bool(found))
 

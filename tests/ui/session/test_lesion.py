@@ -67,6 +67,17 @@ def test_that_nothing_is_graded_or_stated_unless_somebody_does(qtbot, outlined, 
     assert "lesion" not in outlined.current.reading.measurement
 
 
+def test_that_what_the_protocol_asks_and_nobody_stated_stands_under_the_numbers_and_in_the_reading(qtbot, outlined, panel):
+    def asked() -> list[str]:
+        return [row.message for row in panel.warnings.rows if row.message.startswith("The protocol asks for what is not stated")]
+
+    assert asked() == ["The protocol asks for what is not stated of this lesion: what the lesion counts as, treated before or not."]
+    assert outlined.state_lesion(outlined.current_node_id, "role", "target") == ""
+    assert asked() == ["The protocol asks for what is not stated of this lesion: treated before or not."]
+    lock(qtbot, outlined)
+    assert [w["message"] for w in outlined.current.reading.warnings if w["code"] == "lesion_not_stated"] == asked()
+
+
 @pytest.fixture
 def stated_elsewhere(outlined_study):
     """The study with a reading that the command line saved, graded and stated."""
