@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from app.ui.walk.aloud import names_in
+from app.ui.walk.contrast_steps import ContrastSteps
 from app.ui.walk.hands import Album, Complaints, settle, wait_until
 from app.ui.walk.plan_steps import PlanSteps
 from app.ui.walk.reading_steps import WALKED_NODE, ReadingSteps
@@ -15,7 +16,7 @@ OPENING_SECONDS = 900.0  # kernels are compiled where they are not in the cache 
 DATABASE_PARTS = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".json")
 
 
-class CaseWalk(ReadingSteps, PlanSteps):
+class CaseWalk(ReadingSteps, ContrastSteps, PlanSteps):
     """The walk over one case: one method a step, in order."""
 
     def __init__(self, window, album: Album):

@@ -23,7 +23,8 @@ def panel_of(window):
 def test_that_panes_are_proposed_with_reasons_and_nothing_is_read_before_the_reader_confirmed_them(qtbot, loop_window, told):
     session, section = loop_window.session, panel_of(loop_window).contrast
     state = session.contrast
-    assert section.isVisible() and section.is_open()
+    assert section.isVisible()
+    assert section.is_open()
     assert not state.confirmed
     assert "proposed" in section.panes.text()
     assert "side by side" in section.why.text()
@@ -54,7 +55,8 @@ def test_that_a_loop_is_read_with_its_marks_and_a_strip_that_says_which_frames_c
     assert left_out
     assert left_out <= {n for n in range(FRAMES) if not out[n]} | set(state.loop.flash_frames)
     first = min(left_out)
-    assert "left out" in strip.words_of(first) and "likeness" in strip.words_of(first)
+    assert "left out" in strip.words_of(first)
+    assert "likeness" in strip.words_of(first)
     assert "accepted" in strip.words_of(next(n for n in range(FRAMES) if n not in left_out))
     assert strip.grab().toImage().width() > 100
     times = np.asarray(session.picture.frame_times_ms) / 1000
@@ -72,7 +74,8 @@ def test_that_a_loop_is_read_with_its_marks_and_a_strip_that_says_which_frames_c
     session.set_frame(3)
     keys(loop_window, "F8")
     settle(qtbot, session)
-    assert state.trim == (3, FRAMES - 1) and state.loop.frame_count == FRAMES - 3
+    assert state.trim == (3, FRAMES - 1)
+    assert state.loop.frame_count == FRAMES - 3
     assert frame_states(state)[0][0] == "not_read"
     assert "not read" in strip.words_of(0)
 
@@ -86,7 +89,8 @@ def test_that_reading_can_be_cancelled_and_the_window_goes_on(qtbot, loop_window
     assert panel_of(loop_window).contrast.next.text() == "Cancel"
     panel_of(loop_window).contrast.next.click()
     settle(qtbot, session)
-    assert not session.contrast.is_read and session.contrast.job is None
+    assert not session.contrast.is_read
+    assert session.contrast.job is None
     session.read_loop()
     settle(qtbot, session)
     assert session.contrast.is_read
@@ -144,7 +148,9 @@ def test_that_a_region_drawn_in_one_pane_lies_in_both_follows_the_tissue_and_is_
         settle(qtbot, again)
         open_loop(qtbot, again)
         state = again.contrast
-        assert state.confirmed and state.range_db == RANGE_DB and state.range_source == "stated"
+        assert state.confirmed
+        assert state.range_db == RANGE_DB
+        assert state.range_source == "stated"
         assert state.moved_marks == {"late": 30}
         assert state.regions[again.current_node_id] == (region,)
         again.read_loop()
@@ -174,7 +180,6 @@ def test_that_the_pointer_and_a_caliper_of_one_pane_stand_in_the_other(qtbot, lo
 def test_that_a_loop_is_analysed_taken_locked_and_told(qtbot, loop_window, told):
     session = loop_window.session
     read(qtbot, loop_window)
-    state = session.contrast
     session.set_frame(truth_frame())
     qtbot.waitUntil(lambda: loop_window.panes.picture.frame.shown_frame == truth_frame(), timeout=WAIT_MS)
     draw(loop_window, "node", node_outline("contrast"))
@@ -191,7 +196,9 @@ def test_that_a_loop_is_analysed_taken_locked_and_told(qtbot, loop_window, told)
     assert panel.contrast_results.table.model_.rowCount() == len(rows)
     assert "\t" in panel.contrast_results.chart.as_text()
     made = map_picture(result, "peak")
-    assert made is not None and made.low < made.high and made.rgba[..., 3].max() == 255
+    assert made is not None
+    assert made.low < made.high
+    assert made.rgba[..., 3].max() == 255
     keys(loop_window, "Shift+Y")
     assert session.contrast_overlay == "map"
     with_map = loop_window.panes.picture.frame.grab().toImage()
@@ -203,7 +210,8 @@ def test_that_a_loop_is_analysed_taken_locked_and_told(qtbot, loop_window, told)
     assert figures["Vv, enhancing"].value + figures["Va, not enhancing"].value == pytest.approx(total)
     proposed = session.proposed_grade()
     assert proposed in panel.contrast_results.grade.text()
-    assert session.current.reading is None and session.statement_of(session.current_node_id).grade is None
+    assert session.current.reading is None
+    assert session.statement_of(session.current_node_id).grade is None
     keys(loop_window, "J")
     assert session.statement_of(session.current_node_id).grade == proposed
     keys(loop_window, "J")
@@ -256,15 +264,18 @@ def test_that_panes_can_be_drawn_and_a_picture_without_a_second_one_is_said_so(q
     box = layout.contrast
     mouse.drag(pane, screen(loop_window, (box.x0, box.y0)), screen(loop_window, (box.x1, box.y1)))
     state = session.contrast
-    assert state.drawing is not None and abs(state.drawing.x0 - box.x0) <= 1
+    assert state.drawing is not None
+    assert abs(state.drawing.x0 - box.x0) <= 1
     mouse.click(pane, screen(loop_window, (0.5 * (layout.bmode.x0 + layout.bmode.x1), 0.5 * (layout.bmode.y0 + layout.bmode.y1))))
-    assert state.confirmed and state.panes.layout == "side_by_side"
+    assert state.confirmed
+    assert state.panes.layout == "side_by_side"
     assert abs(state.panes.bmode.x0 - layout.bmode.x0) <= 1
     assert state.panes.mm_per_pixel == pytest.approx((0.33, 0.33), rel=0.01)
     keys(loop_window, "Shift+B")
     mouse.drag(pane, screen(loop_window, (box.x0, box.y0)), screen(loop_window, (box.x1, box.y1)))
     QTest.keyClick(pane, Qt.Key.Key_Return)
-    assert state.panes.layout == "single" and state.panes.bmode is None
+    assert state.panes.layout == "single"
+    assert state.panes.bmode is None
     session.state_range(RANGE_DB)
     session.read_loop()
     settle(qtbot, session)
