@@ -164,7 +164,7 @@ class Rail(QWidget):
         self.series.blockSignals(True)
         self.series.clear()
         for record in sorted(self.session.series, key=lambda r: (r.kind != "volume", r.description)):
-            name = record.description or t("series")
+            name = t(record.description or "series")
             item = QListWidgetItem(QIcon(self._thumb(record)), f"{record.modality} · {name}")
             item.setData(ID, record.series_id)
             item.setToolTip(f"{record.modality} · {name}\n{t(record.kind)}, " + t("{n} files").format(n=len(record.files)) + "".join(f"\n! {t(f['message'])}" for f in record.findings))

@@ -39,6 +39,7 @@ COMPOSED = (
     # rows of eligibility, what roles may not do, what signing says: texts of the study
     "Ask the study's administrator.",
     "The one inside can be bridged by its neighbours.", "{} % of the liver", "{} result", "{} scan",
+    "{}: {} by {}, {}, {}, signed", "{}: {} by {}, {}, {}, not signed yet",
     "Creatinine clearance",
     "I have corrected and confirm this measurement",
     "I have read and confirm this measurement",

@@ -26,7 +26,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.study.model import StudySnapshot
+from app.study.model import LEVELS, StudySnapshot
 from app.ui.text import ENGLISH, language
 
 # Words that stay as they are in every language: standards, formats, keys, units, names of the program's own world.
@@ -45,7 +45,9 @@ KEPT = frozenset((
 RECORDS = "holdsRecords"
 WORD = re.compile(r"[A-Za-z]{3,}")
 # Keys, identities and hashes, names of files, settings of a protocol.
-_NO_WORDS = re.compile(r"\b(?:Alt|Ctrl|Shift)\+\w+|\b[A-Z]{1,2}-[0-9a-f]{6,}\S*|\b[0-9a-f]{16,}\b|\b[0-9a-f]{8}\b|\b[a-z]+\.[a-z]+_[a-z_]+\b|\b\w+\.(?:csv|xml|json|xpt|pdf|dcm|png)\b")
+_NO_WORDS = re.compile(
+    r"\b(?:Alt|Ctrl|Shift)\+\w+|\b[A-Z]{1,2}-[0-9a-f]{6,}\S*|\b[0-9a-f]{16,}\b|\b[0-9a-f]{8}\b|\b[a-z]+\.[a-z]+_[a-z_]+\b|\b\w+\.(?:csv|xml|json|xpt|pdf|dcm|png)\b"
+)
 MOST_ROWS = 60  # of a table: those further down are made by the same code
 _CELL_ROLES = (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole)
 
@@ -123,16 +125,13 @@ def names_in(snapshot: StudySnapshot) -> set[str]:
     names = {snapshot.name, *(s.subject_id for s in snapshot.subjects), *(v.name for v in snapshot.visits), *(n.label for n in snapshot.nodes)}
     for reading in snapshot.readings:
         names |= {reading.reader, reading.locked_by or "", reading.lock_meaning or "", reading.status_reason or "", reading.change_reason or ""}
+    names |= set(LEVELS)
     names |= {feature for node in snapshot.nodes for feature in node.high_risk}
     for event in snapshot.events:
         names |= {str(value) for value in event.detail.values() if isinstance(value, str)}
     names |= {str(protocol.get(key, "")) for key in ("id", "title", "version")}
     names |= {
-        str(row.get(key, ""))
-        for part in ("visits", "arms")
-        for row in protocol.get(part, [])
-        if isinstance(row, dict)
-        for key in ("name", "title", "id")
+        str(row.get(key, "")) for part in ("visits", "arms") for row in protocol.get(part, []) if isinstance(row, dict) for key in ("name", "title", "id")
     }
     return {name for name in names if len(name) > 1}
 

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from app.ui.walk.aloud import Listener
 from volumetry.errors import NodusError
 
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 600.0
 
 
 class WalkFailed(NodusError):

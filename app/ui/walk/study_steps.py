@@ -15,7 +15,7 @@ from app.ui.walk.aloud import names_in
 from app.ui.walk.case_steps import OPENING_SECONDS
 from app.ui.walk.hands import PATIENCE_SECONDS, Album, Complaints, WalkFailed, in_front, keys, settle, shown_window, type_in, wait_until
 from app.ui.walk.reading_steps import WALKED_NODE, ReadingSteps
-from app.ui.walk.trial import FULL_NAMES, SITES, People
+from app.ui.walk.trial import FULL_NAMES, ROLES, SITES, People
 
 WRONG = "not-the-password"
 REASON = "contours differ at the hilum"
@@ -29,7 +29,7 @@ class StudyWalk(ReadingSteps):
         self.window, self.session, self.album = window, window.session, album
         self.folder, self.people = folder, people
         self.complaints = Complaints(window.session)
-        album.listener.names |= {*FULL_NAMES.values(), *people.users, *(name for site in SITES for name in site), REASON, WRONG}
+        album.listener.names |= {*FULL_NAMES.values(), *(people.user(who) for who in ROLES), *(name for site in SITES for name in site), REASON, WRONG}
 
     @property
     def panel(self):
@@ -57,7 +57,7 @@ class StudyWalk(ReadingSteps):
         self.album.listener.names.add(self.session.waits_for_sign_in)
         dialog = shown_window(SignInDialog)
         dialog.user.setFocus()
-        type_in(user)
+        type_in(self.people.user(user))
         keys(dialog.user, "Tab")
         if pictured:
             self.album.take(dialog, "sign_in")
@@ -141,7 +141,7 @@ class StudyWalk(ReadingSteps):
         dialog.table.selectRow(0)
         self.album.take(dialog, "audit")
         keys(dialog, "Ctrl+F")
-        type_in("T-002")
+        type_in(self.session.study.subjects()[1].subject_id)
         self.wait(lambda: not dialog._timer.isActive() and not self.session.jobs.is_busy() and dialog.page.found < dialog.page.events, "the filtered trail")
         dialog.table.selectRow(0)
         keys(dialog, "Alt+V")
@@ -209,7 +209,22 @@ class StudyWalk(ReadingSteps):
         keys(view.table, "Return")
         self.wait(lambda: session.image is not None and session.case_item is not None, "the case")
         settle(session)
-        session.select_node(self.node_id())
+        session.select_node(self.node_id() if any(n.label == WALKED_NODE for n in session.subject_nodes) else session.subject_nodes[0].node_id)
+        if session.current.node.seed_mm is not None:  # of pictures whose nodes' places are known
+            self.read_and_sign()
+        else:
+            self.album.take(window, "blinded_case")
+        keys(window, "F2")
+        settle(session)
+        self.album.take(window, "worklist_blinded_read")
+        first = session.case_item.visit_id
+        keys(window, "F4")
+        self.wait(lambda: session.case_item is not None and session.case_item.visit_id != first, "the next case")
+        settle(session)
+
+    def read_and_sign(self) -> None:
+        """The node of the case outlined by a drag, and the reading signed."""
+        session, window = self.session, self.window
         session.set_crosshair(self.state().node.seed_mm)
         settle(session)
         self.album.take(window, "blinded_case")
@@ -227,13 +242,6 @@ class StudyWalk(ReadingSteps):
         self.wait(lambda: self.state().reading is not None and self.state().reading.locked_utc is not None, "the signed reading")
         settle(session)
         in_front(window)
-        keys(window, "F2")
-        settle(session)
-        self.album.take(window, "worklist_blinded_read")
-        first = session.case_item.visit_id
-        keys(window, "F4")
-        self.wait(lambda: session.case_item is not None and session.case_item.visit_id != first, "the next case")
-        settle(session)
 
     def adjudicate(self) -> None:
         """Two readers side by side; one selected, with a reason, signed."""
@@ -252,6 +260,10 @@ class StudyWalk(ReadingSteps):
                 break
         self.album.take(dialog, "adjudicate")
         waited = len(dialog.pairs)
+        if not waited:
+            keys(dialog, "Esc")
+            in_front(self.window)
+            return
         keys(dialog, "Alt+1")
         self.wait(lambda: bool(dialog.chosen_code), "the chosen reader")
         dialog.reason.setFocus()

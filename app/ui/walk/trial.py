@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from app.demo.trial import ADMINISTRATOR, PASSWORD
+from app.demo.trial_plan import SITES as TRIAL_SITES
 from app.jobs import JobContext
 from app.study.model import Reading, ReadingState, ReadingStatus, TargetNode, Visit
 from app.study.store import StudyStore
@@ -32,18 +34,28 @@ ROLES = {"admin": "administrator", "manager": "trial_manager", "reader": "centra
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Who signs in during the walk (user ids by what they do) and the password that all of them have."""
+    """Who signs in during the walk, by what they do, and the password that all of them have. ``prefix`` begins their user
+    ids where the study has users of its own."""
 
     word: str = field(default_factory=lambda: "walk-" + secrets.token_urlsafe(12))
-    users: tuple[str, ...] = tuple(ROLES)
+    prefix: str = ""
+
+    def user(self, who: str) -> str:
+        """The user id of whoever does what ``ROLES`` names."""
+        return self.prefix + who
 
     def add_to(self, store: StudyStore) -> None:
-        """Make the accounts; the administrator first, as the store wants it."""
-        store.add_user("admin", FULL_NAMES["admin"], [ROLES["admin"]], self.word)
-        store.sign_in("admin", self.word)
-        for user in self.users:
-            if user != "admin":
-                store.add_user(user, FULL_NAMES[user], [ROLES[user]], self.word, site=SITES[1][0] if user == "site" else None)
+        """Make the accounts; the administrator first, as the store wants it. In a simulated trial its own administrator adds them."""
+        site = SITES[1][0]
+        if store.has_users():
+            site = TRIAL_SITES[0]
+            store.sign_in(ADMINISTRATOR, PASSWORD)
+        else:
+            store.add_user(self.user("admin"), FULL_NAMES["admin"], [ROLES["admin"]], self.word)
+            store.sign_in(self.user("admin"), self.word)
+        for who, role in ROLES.items():
+            if who != "admin":
+                store.add_user(self.user(who), FULL_NAMES[who], [role], self.word, site=site if who == "site" else None)
         store.sign_out()
 
 
@@ -118,7 +130,11 @@ def _lock(store: StudyStore, node: TargetNode, visit: Visit, reader: str, volume
 def _two_readers(store: StudyStore, subject: str) -> None:
     """A second reader for the pictured subject's first node: the first one's outline at baseline, a part of it at the next visit."""
     node, visits = store.nodes(subject)[0], {v.visit_id: v for v in store.visits(subject)}
-    outlined = [r for r in store.readings(subject_id=subject) if r.node_id == node.node_id and r.mask_sha256 is not None and r.modality == "CT" and r.state == ReadingState.LOCKED]
+    outlined = [
+        r
+        for r in store.readings(subject_id=subject)
+        if r.node_id == node.node_id and r.mask_sha256 is not None and r.modality == "CT" and r.state == ReadingState.LOCKED
+    ]
     outlined.sort(key=lambda r: visits[r.visit_id].order)
     for source, whole in zip(outlined, (True, False), strict=False):
         mask = mask_of_reading(store, source)
