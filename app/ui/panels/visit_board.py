@@ -228,6 +228,7 @@ class EventForm(QWidget):
         while self.form.rowCount():
             taken = self.form.takeRow(0)
             if taken.labelItem is not None:
+                taken.labelItem.widget().hide()  # at once: two captions must never lie over each other
                 taken.labelItem.widget().deleteLater()
         self.fields, self.zones = {}, {}
         kind = self.kind.currentData()
