@@ -33,7 +33,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("needle", "structure", "suggest", "solve", "drop_needle"), ("plan",)),
 }
 # What does not exist while somebody reads blinded.
-NOT_BLINDED = ("cohort", "layout_compare", "compare_plane", "compare_switch", "compare_end", "landmark", "drop_landmark", "copy_outline", "visit_board", "needle", "structure", "suggest", "solve", "drop_needle", "show_field", "import_images", "pacs_query", "pacs_receive", "pacs_send", "export_csv", "export_dicom", "export_pdf", "export_edc", "audit_trail")  # fmt: skip
+NOT_BLINDED = ("cohort", "contrast_earlier", "layout_compare", "compare_plane", "compare_switch", "compare_end", "landmark", "drop_landmark", "copy_outline", "visit_board", "needle", "structure", "suggest", "solve", "drop_needle", "show_field", "import_images", "pacs_query", "pacs_receive", "pacs_send", "export_csv", "export_dicom", "export_pdf", "export_edc", "audit_trail")  # fmt: skip
 OF_A_PLAN = ("needle", "structure", "suggest", "solve", "drop_needle", "show_field")  # not there where the trial treats nothing
 IN_SEQUENCE = ("layout_compare", "compare_plane", "compare_switch", "compare_end", "landmark", "drop_landmark")
 ALWAYS = ("quit", "keys", "about")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from app.ui.session_contrast_earlier import ContrastEarlierPart
 from app.ui.session_contrast_regions import ContrastRegionsPart
 from app.ui.session_contrast_results import ContrastResultsPart
 from app.ui.text import t
@@ -93,7 +94,7 @@ class ContrastState:
         return None if times is None or frame is None else float(times[frame]) / 1000.0
 
 
-class ContrastPart(ContrastRegionsPart, ContrastResultsPart):
+class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastEarlierPart):
     """Mixed into ``Session``; uses its signals, jobs, study and undo stack. ``contrast`` is the loop on screen, or None."""
 
     def _start_contrast(self) -> None:
@@ -103,6 +104,7 @@ class ContrastPart(ContrastRegionsPart, ContrastResultsPart):
         self._contrast_unsaved: dict[tuple[str, str], tuple] = {}  # (visit, reader) -> study and draft not yet on disk
         self._start_contrast_regions()
         self._start_contrast_results()
+        self._start_contrast_earlier()
         self.visit_changed.connect(self._take_up_contrast)
         self.study_changed.connect(self._take_up_contrast)
         self.picture_changed.connect(self._take_loop)

@@ -26,9 +26,9 @@ _key = partial(key_button, tab_only=True)
 def parameter_columns() -> tuple[Column, ...]:
     """Quantity, value with its interval, ratio to the reference."""
     return (
-        Column(t("Measure"), lambda r: r.label, lambda r: r.short + (f" {unit_words(r.unit)}" if r.unit == "s" else ""), tip=lambda r: r.tip, weight=4),
-        Column(t("Value [95 %]"), lambda r: r.value, lambda r: r.value_text, tip=lambda r: r.tip, colour=lambda r: MUTED if r.value is None else None, weight=7, right=True),
-        Column(t("Ratio [95 %]"), lambda r: r.ratio, lambda r: r.ratio_text, tip=lambda r: r.tip, colour=lambda r: MUTED if r.ratio is None else None, weight=7, right=True, heading_tip=t("To the reference region; of times of the loop the difference in s")),
+        Column(t("Measure"), lambda r: r.label, lambda r: r.short + (f" {unit_words(r.unit)}" if r.unit == "s" else ""), tip=lambda r: r.tip, weight=8),
+        Column(t("Value [95 %]"), lambda r: r.value, lambda r: r.value_text, tip=lambda r: r.tip, colour=lambda r: MUTED if r.value is None else None, weight=16, right=True),
+        Column(t("Ratio [95 %]"), lambda r: r.ratio, lambda r: r.ratio_text, tip=lambda r: r.tip, colour=lambda r: MUTED if r.ratio is None else None, weight=13, right=True, heading_tip=t("To the reference region; of times of the loop the difference in s")),
     )
 
 
@@ -44,7 +44,7 @@ def residual_figures(result, node_ml: float | None, source: str) -> list[Figure]
     viable_interval = None if viable is None or interval is None else tuple(v / 100 * node_ml for v in interval)
     rows = [
         Figure(t("Vt, the node"), node_ml, "ml", volume_decimals(node_ml), source=source, reason=why),
-        Figure(t("Va, not enhancing"), None if viable is None else node_ml - viable, "ml", volume_decimals(viable), source=of, reason=why),
+        Figure(t("Va, not enhancing"), None if viable is None else node_ml - viable, "ml", volume_decimals(None if viable is None else node_ml - viable), source=of, reason=why),
         Figure(t("Vv, enhancing"), viable, "ml", volume_decimals(viable), viable_interval, of, why),
         Figure(t("Vv / Vt of the section"), share, "%", 0, interval, t("Border at 0.6 and 0.4 instead of 0.5 of the level: the interval."), why),
         Figure(t("Va / Vt of the section"), None if share is None else 100 - share, "%", 0, reason=why),
@@ -80,6 +80,9 @@ class ContrastResultsSection(Section):
             button.clicked.connect(lambda _on=False, kind=kind: session.show_contrast_overlay(kind))
             overlays.addWidget(button, 1)
             self.overlay[kind] = button
+        self.earlier = _key(t("Zone of an earlier visit") + " Shift+O", t("Its true size about the middle of today's node; two planes are never the same"))
+        self.earlier.setCheckable(True)
+        self.earlier.clicked.connect(lambda _on: session.toggle_earlier_shape())
         self.parameter = QComboBox()
         self.parameter.setAccessibleName(t("Parameter of the map"))
         names = parameter_names()
@@ -107,6 +110,7 @@ class ContrastResultsSection(Section):
             self.body.addWidget(part)
         self.body.addLayout(overlays)
         self.body.addLayout(row)
+        self.body.addWidget(self.earlier)
         for part in (self.chart, self.region, self.table, self.table_note, self.findings):
             self.body.addWidget(part)
         for signal in (session.contrast_changed, session.picture_changed, session.nodes_changed, session.measurement_changed, session.readings_changed):
@@ -131,6 +135,8 @@ class ContrastResultsSection(Section):
         self.residual.setVisible(bool(figures))
         for kind, button in self.overlay.items():
             button.setChecked(session.contrast_overlay == kind)
+        self.earlier.setVisible(not session.is_blinded)
+        self.earlier.setChecked(session.earlier_shape is not None)
         self.overlay["map"].setEnabled(result.maps is not None)
         self.parameter.setEnabled(session.contrast_overlay == "map")
         self.parameter.setCurrentIndex(self.parameter.findData(session.contrast_map))

@@ -12,6 +12,7 @@ from app.ui.widgets.figures import Figure, number_text, volume_decimals
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.sections import Section
 from app.usecases.enhancing_part import STATED_BY_READER
+from app.usecases.perfusion_reading import proposed_part
 
 LOWEST_HU, HIGHEST_HU = -200.0, 1500.0
 NOT_STATED = LOWEST_HU - 1
@@ -42,8 +43,7 @@ def part_words(state) -> str:
     """One line about the parts as a lock would keep them, for the lock dialog; empty without an outline."""
     stated = getattr(state, "enhancing", None)
     if getattr(state, "contrast_taken", None) is not None:
-        share = state.contrast_taken["residual"]["viable_pct"]
-        return t("Enhancing part: by contrast ultrasound, not evaluable") if share is None else t("Enhancing part: {share} % of the section on contrast ultrasound").format(share=number_text(share, 0))
+        return _contrast_words(state)
     if stated is not None and stated.volumes_ml is not None:
         viable, ablated = stated.volumes_ml
         return t("Enhancing {viable} ml, not enhancing {ablated} ml at {hu} HU and above").format(
@@ -52,6 +52,21 @@ def part_words(state) -> str:
     if stated is not None and stated.keeps:
         return t("Enhancing part: as it was read before")
     return t("Enhancing part: not assessed")
+
+
+def _contrast_words(state) -> str:
+    """The parts by the share on contrast ultrasound, as far as the reader's grade bears them."""
+    record, grade = state.contrast_taken, None if state.statement is None else state.statement.grade
+    share, total = record["residual"]["viable_pct"], None if state.measurement is None else state.measurement.voxel_volume_ml
+    part = proposed_part(record, grade, total)
+    if share is None:
+        return t("Enhancing part: by contrast ultrasound, not evaluable")
+    words = t("Enhancing part: {share} % of the section on contrast ultrasound").format(share=number_text(share, 0))
+    if part is None:
+        return words
+    return words + t("; enhancing {viable} ml, not enhancing {ablated} ml").format(
+        viable=number_text(part.viable_ml, volume_decimals(part.viable_ml)), ablated=number_text(part.ablated_ml, volume_decimals(part.ablated_ml))
+    )
 
 
 class _Threshold(QDoubleSpinBox):

@@ -230,6 +230,7 @@ class ContrastOverlay(QObject):
                     text = region.name if region.role == "node" else names[region.role] if region.name == region.role.replace("_", " ") else region.name
                     shown = self._screen_box(state.panes.contrast)
                     self._label(painter, min(max(x - 4, shown.left() + 4), shown.right() - 60), min(y + 16, shown.bottom() - 4), text, colour)
+        self._paint_earlier(painter, state, frame, panes)
         if session.open_region:
             for pane in panes:
                 points = session.region_points(session.open_region, frame, pane=pane)
@@ -243,6 +244,22 @@ class ContrastOverlay(QObject):
         if session.contrast_overlay != "none" and session.result_is_stale():
             box = self._screen_box(state.panes.contrast)
             self._label(painter, box.left() + 6, box.top() + 18, t("analysed before the last change"), WARNING)
+
+    def _paint_earlier(self, painter: QPainter, state, frame: int, panes) -> None:
+        """The shape of an earlier visit in its true size about the middle of today's node, dashed."""
+        shape, scale = self.session.earlier_shape, state.panes.mm_per_pixel
+        node = next((r for r in self.session.regions_of() if r.role in ("node", "ablated_zone")), None)
+        if shape is None or scale is None or node is None:
+            return
+        for n, pane in enumerate(panes):
+            points = self.session.region_points(node.polygon_px, frame, pane=pane)
+            if points is None:
+                continue
+            there = 0.5 * (points.min(axis=0) + points.max(axis=0)) + shape.points_mm / np.asarray(scale)
+            self._line(painter, there, QColor("#FFFFFF"), 1.6, (7.0, 5.0), True)
+            if n == 0:
+                x, y = max((self.pane.screen_of(p) for p in there), key=lambda p: p[0] - p[1])
+                self._label(painter, x + 6, y, shape.label, "#FFFFFF")
 
     def _paint_cursor(self, painter: QPainter, state) -> None:
         """The pointer's place in the other pane: the same place in the patient."""

@@ -48,15 +48,15 @@ class ContrastSteps:
         session.set_step("measure")
         visit = next(v for v in session.visits if v.name == VISIT)
         self._click(lambda: session.open_visit(visit.visit_id), lambda: session.visit is visit and session.image is not None)
-        truth = json.loads((session.study.folder.parent / "truth.json").read_text(encoding="utf-8"))["contrast_cine"]
+        truth = json.loads((session.study.folder.parent / "truth.json").read_text(encoding="utf-8"))
         labels = [n.label for n in session.subject_nodes]
         for label in labels:
-            self._outline_on_ct(label)
+            self._outline_on_ct(label, next(n for n in truth["nodes"] if n["id"] == label)["visits"][VISIT])
         self.album.take(window, "contrast_volumes")
         self._click(lambda: session.select_node(self.node_id(LOOP_OF)))
         loop = next(s for s in session.series if s.kind == "cine")
         self._click(lambda: session.open_series(loop.series_id), lambda: session.contrast is not None and session.contrast.proposal is not None)
-        self._read_loop(truth)
+        self._read_loop(truth["contrast_cine"])
         self._analyse()
         volume = next(s for s in session.series if s.kind == "volume")
         self._click(lambda: session.open_series(volume.series_id), lambda: session.picture is None)
@@ -68,18 +68,18 @@ class ContrastSteps:
             tell(counted.words())
 
     # ---- parts -----------------------------------------------------------------------------
-    def _outline_on_ct(self, label: str) -> None:
-        """A node's volume by one drag."""
+    def _outline_on_ct(self, label: str, place: dict) -> None:
+        """A node's volume by one drag, begun where the node lies at this visit."""
         session, panes = self.session, self.window.panes
         self._click(lambda: session.select_node(self.node_id(label)))
         state = session.nodes[self.node_id(label)]
-        self._click(lambda: session.set_crosshair(state.node.seed_mm))
+        self._click(lambda: session.set_crosshair(place["centre_mm"]))
         self._keys("N")
         axial = panes.panes["axial"]
         panes.centre_all()
         settle(session)
-        seed = np.array(axial.screen_of(state.node.seed_mm))
-        radius_px = self.expected_radius_mm(label) * axial.view.px_per_mm
+        seed = np.array(axial.screen_of(np.array(place["centre_mm"])))
+        radius_px = 1.1 * max(place["semi_axes_mm"]) * axial.view.px_per_mm
         self._drag(axial, seed, seed + 0.7 * radius_px, lambda: state.measurement is not None)
         self._keys("Esc")
 
@@ -104,7 +104,7 @@ class ContrastSteps:
         middle = np.array([(box.x1 - box.x0) / 2 + node["lateral_mm"] / px, node["depth_mm"] / px])
         middle = np.array([box.x0, box.y0]) + at[:, :2] @ middle + at[:, 2]
         self._keys("J")  # the node tool
-        edge = middle + (0.5 * node["width_mm"] / px, 0.0)
+        edge = middle + np.array([0.5 * node["width_mm"] / px, 0.0])
         self._drag(frame, np.array(frame.screen_of(middle)), np.array(frame.screen_of(edge)), lambda: bool(session.regions_of()))
         self._keys("Esc")
         album.take(window, "contrast_outlined")

@@ -281,3 +281,29 @@ def test_that_panes_can_be_drawn_and_a_picture_without_a_second_one_is_said_so(q
     settle(qtbot, session)
     assert any(f.code == "motion_uncorrected" for f in state.motion.findings)
     assert any("no B-mode" in row.message for row in panel_of(loop_window).contrast.findings.rows)
+
+
+def test_that_the_zone_of_an_earlier_visit_is_laid_over_the_node_in_its_true_size(qtbot, loop_window, told):
+    from app.usecases.contrast_draft import ContrastDraft, LoopDraft, save_contrast
+    from app.usecases.perfusion_regions import PerfusionRegion
+
+    session = loop_window.session
+    read(qtbot, loop_window)
+    session.set_frame(truth_frame())
+    draw(loop_window, "node", node_outline("contrast"))
+    keys(loop_window, "Shift+O")
+    settle(qtbot, session)
+    assert session.earlier_shape is None
+    assert told.has("No ablated zone")
+    panes, before = session.contrast.panes, session.visits[0]
+    square = PerfusionRegion("ablated zone", "ablated_zone", ((10.0, 10.0), (40.0, 10.0), (40.0, 30.0), (10.0, 30.0)))
+    draft = ContrastDraft({"L0": LoopDraft(panes, 60.0, region_frame=0, regions={session.current_node_id: (square,)})})
+    save_contrast(session.study, before.visit_id, session.reader, draft)
+    keys(loop_window, "Shift+O")
+    settle(qtbot, session)
+    width, height = np.ptp(session.earlier_shape.points_mm, axis=0)
+    assert (width, height) == pytest.approx((30 * panes.mm_per_pixel[0], 20 * panes.mm_per_pixel[1]))
+    assert session.earlier_shape.is_zone
+    assert before.name in session.earlier_shape.label
+    keys(loop_window, "Shift+O")
+    assert session.earlier_shape is None
