@@ -73,7 +73,7 @@ def test_that_a_study_is_walked_through_by_keys_with_nothing_left_in_english(chi
         QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     assert set(TAKEN) <= {place.name for place in album.pictures}
     assert album.listener.heard > 5000
-    assert not album.listener.english
+    assert not album.listener.english, "\n".join(f"{text!r}: {where}" for text, where in album.listener.english.items())
     assert {"S-001", "T-001", "Baseline", "Month 3", READERS[0]} <= album.listener.names
     assert (tmp_path / "export" / "readings.csv").stat().st_size > 0
     with StudyStore.open(trial[0]) as store:
