@@ -49,7 +49,7 @@ def walk(
 
     ``size`` is the size of the pictures in pixels; at ``scale`` 1.5 everything in them is half as
     large again. ``case`` is a folder made by the demonstration; without it one is made in a
-    temporary folder. ``trial`` is a study without users for the steps with users; without it the
+    temporary folder. ``trial`` is a simulated trial, or a study without users, for the steps with users; without it the
     demonstration's study is filled with made-up subjects. Raises ``WalkFailed`` with what did not happen.
     """
     existing = QApplication.instance()
@@ -97,8 +97,7 @@ def _trial(source: Path, trial: Path | None, place: Path, tell) -> tuple[Path, P
     else:
         folder = copy_case(trial.parent, place, study=trial.name) / "study"
         with StudyStore.open(folder) as store:
-            if store.has_users():
-                raise WalkFailed("The study of --trial has users already; the walk signs in with accounts of its own.")
+            people = People(prefix="walk-" if store.has_users() else "")
             people.add_to(store)
     _tell(tell, "the study of many subjects", begun)
     return folder, people
@@ -123,6 +122,7 @@ def _walk_case(album: Album, case: Path, place: Path, size: tuple[int, int], tel
         ("follow-up", walker.follow_up),
         ("compare", walker.compare),
         ("report", lambda: walker.report(place)),
+        ("a visit with contrast", lambda: walker.contrast_visit(tell)),
     )
     _run(walker, steps, window, tell)
 
@@ -178,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("out", type=Path, help="folder for the pictures")
     parser.add_argument("--case", type=Path, help="a folder made by nodus demo; without it a case is made for this walk")
-    parser.add_argument("--trial", type=Path, help="a study folder without users for the steps with users; it is copied")
+    parser.add_argument("--trial", type=Path, help="a study folder for the steps with users: a simulated trial, or one without users; it is copied")
     parser.add_argument("--only", choices=(CASE, STUDY), help="only the steps of the case, or only those of the study with users")
     parser.add_argument("--size", default="1280x800", help="size of the pictures in pixels (default 1280x800)")
     parser.add_argument("--scale", type=float, default=1.0, help="pixels a logical pixel (default 1)")
