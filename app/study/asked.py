@@ -52,7 +52,7 @@ def fields_missing(protocol: StudyProtocol, node: TargetNode, visit: Visit, read
 def asked_finding(missing: tuple[str, ...]) -> Finding:
     """The doubt about these fields, in words."""
     names = ", ".join(ASKED_WORDS[name] for name in missing)
-    return Finding(NOT_STATED, f"The protocol asks for what is not stated of this lesion: {names}.")
+    return Finding("lesion_not_stated", f"The protocol asks for what is not stated of this lesion: {names}.")
 
 
 def with_asked(protocol: StudyProtocol, node: TargetNode, visit: Visit, reading: Reading) -> Reading:
