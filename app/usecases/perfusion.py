@@ -18,6 +18,7 @@ from volumetry.finding import Finding
 from volumetry.perfusion.choose import ModelChoice, choose_model
 from volumetry.perfusion.compare import Ratio, comparability, ratios
 from volumetry.perfusion.curves import AcquisitionFacts, TimeIntensityCurve, region_curve, used_frames
+from volumetry.perfusion.doubts import unlike_tissue
 from volumetry.perfusion.enhancement import EnhancementAssessment, assess_enhancement, reference_around
 from volumetry.perfusion.fit import CurveFit, fit_curve
 from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
@@ -217,10 +218,14 @@ def analyse_contrast(
     tell = progress or (lambda text, share: None)
     if node_ml is not None and not (np.isfinite(node_ml) and node_ml > 0):
         raise PerfusionRefused("The volume of the node is a number of millilitres above 0.", code="value_refused")
+    if arrival_s is not None and not (np.isfinite(arrival_s) and arrival_s >= 0):
+        raise PerfusionRefused("The arrival of the contrast is a number of seconds from the first frame that is read, 0 or more.", code="value_refused")
     if model != AUTO:
         model_named(model)
     if not regions:
         raise PerfusionRefused("There is no region to read a curve of.", code="bad_roi")
+    if len({*(r.name for r in regions), PROPOSED_REFERENCE}) <= len(regions):  # curves and fits go by name
+        raise PerfusionRefused(f"Each region needs a name of its own, other than '{PROPOSED_REFERENCE}'.", code="bad_roi")
     placed = [place_region(region, panes) for region in regions]
     asked = {
         "model": model, "node_ml": node_ml, "arrival_s": arrival_s, "frame": frame, "nonrigid": nonrigid,
@@ -231,7 +236,7 @@ def analyse_contrast(
     if motion is None:
         where = node if node is not None else np.logical_or.reduce([p.mask for p in placed])
         motion = estimate_motion(loop, reference_frame=_index_of(loop, frame), region=where, nonrigid=nonrigid, progress=_part(tell, 0.0, 0.55))
-    findings = [*loop.findings, *motion.findings, *_unstated_frame(loop, motion, frame)]
+    findings = [*loop.findings, *motion.findings, *_unstated_frame(loop, motion, frame), *_several(regions)]
     found = _read_curves(loop, regions, placed, motion, node, replace(facts or AcquisitionFacts(), range_db=loop.range_db, loop=own), findings, _part(tell, 0.55, 0.65))
     proposed = next((r.mask for r in found if r.name == PROPOSED_REFERENCE), None)
     choice, found = _fitted(found, model, _part(tell, 0.65, 0.7))
@@ -250,6 +255,16 @@ def analyse_contrast(
 
 def _part(tell: Report, start: float, end: float) -> Report:
     return lambda text, share: tell(text, start + (end - start) * share)
+
+
+def _several(regions: Sequence[PerfusionRegion]) -> list[Finding]:
+    nodes, references = ([r.name for r in regions if r.role == role] for role in ("node", "reference"))
+    found = []
+    if len(nodes) > 1:
+        found.append(Finding("several_nodes", f"{', '.join(nodes)} are judged together as one node: grade, shares and volumes are of all of them.", "serious"))
+    if len(references) > 1:
+        found.append(Finding("several_references", f"What enhances is judged by {', '.join(references)} together; ratios and differences of curves are to {references[0]} alone."))
+    return found
 
 
 def _index_of(loop: ContrastLoop, frame: int | None) -> int | None:
@@ -300,7 +315,20 @@ def _read_curves(
         except PerfusionRefused as error:
             refusal = error
         out.append(RegionResult(name, role, polygon, mask, curve, None, None, None, refusal, told))
+    findings += _reference_beside(loop, motion, regions, placed, node)
     return out
+
+
+def _reference_beside(loop: ContrastLoop, motion: Motion, regions: Sequence[PerfusionRegion], placed: Sequence[PlacedRegion], node: np.ndarray | None) -> list[Finding]:
+    """What the drawn reference is against the tissue beside the node, where that can be seen."""
+    drawn = _union(regions, placed, "reference")
+    if node is None or drawn is None or loop.mm_per_pixel is None:
+        return []
+    try:
+        beside = proposed_reference(loop, motion, node, _usable(loop, regions, placed))
+        return unlike_tissue(region_curve(loop, drawn, motion), region_curve(loop, beside, motion))
+    except PerfusionRefused:  # nothing to hold it against; what refuses the reference itself is told with its curve
+        return []
 
 
 def proposed_reference(loop: ContrastLoop, motion: Motion, node: np.ndarray, usable: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from app.cli.output import plain
 from app.jobs.progress import CancelToken, JobContext
 from app.usecases.contrast_loop import load_loop, propose_panes
 from app.usecases.perfusion import PROPOSED_REFERENCE, analyse_contrast
+from app.usecases.perfusion_regions import PerfusionRegion
 from tests.usecases.contrast_loops import beside, made, node
 from volumetry.errors import Cancelled, NodusError
 
@@ -190,3 +191,29 @@ def test_that_it_reports_and_stops_when_asked():
         analysed(cine, progress=JobContext(listen, token).report)
     assert shares == sorted(shares)
     assert shares[-1] < 0.6
+
+
+def test_that_names_go_to_one_region_and_an_arrival_is_a_time():
+    cine = made(residual="partial", viable_fraction=0.4)
+    loop, panes = read(cine)
+    for regions in ([node(cine), beside(cine, name="N1")], [node(cine, name=PROPOSED_REFERENCE)]):
+        with pytest.raises(NodusError) as refused:
+            analyse_contrast(loop, regions, panes)
+        assert refused.value.code == "bad_roi"
+    for arrival in (float("nan"), -1.0):
+        with pytest.raises(NodusError) as refused:
+            analyse_contrast(loop, [node(cine)], panes, arrival_s=arrival)
+        assert refused.value.code == "value_refused"
+
+
+def test_that_several_nodes_and_references_in_a_vessel_are_told(partial):
+    cine = made(residual="partial", viable_fraction=0.4)
+    box = cine.layout.contrast
+    rows, columns = np.nonzero(cine.truth.mask("vessel", 1.0))
+    corners = [(box.x0 + x, box.y0 + y) for x, y in ((columns.min(), rows.min()), (columns.max(), rows.min()), (columns.max(), rows.max()), (columns.min(), rows.max()))]
+    vessel = PerfusionRegion("v", "reference", tuple((float(x), float(y)) for x, y in corners))
+    told = {f.code for f in analysed(cine, [node(cine), vessel], motion=partial.motion).findings}
+    assert "reference_unlike_tissue" in told
+    assert "reference_unlike_tissue" not in {f.code for f in partial.findings}
+    two = [node(cine), node(cine, name="N2"), beside(cine), replace(vessel, name="w")]
+    assert {"several_nodes", "several_references"} <= {f.code for f in analysed(cine, two, motion=partial.motion).findings}

@@ -84,6 +84,11 @@ def used_frames(loop: ContrastLoop, motion: Motion) -> np.ndarray:
     return np.flatnonzero(used)
 
 
+def _flashes(loop: ContrastLoop, motion: Motion) -> list[int]:
+    """Frames of a flash, by the loop or by the motion, which looks for them too."""
+    return sorted({*loop.flash_frames, *(n for n, why in enumerate(motion.reasons) if why == "flash")})
+
+
 def motion_arrays(loop: ContrastLoop, motion: Motion) -> tuple:
     """(matrices, field, has_field, drawn, has_drawn) as the kernels take them."""
     has_field, has_drawn = motion.field is not None, loop.drawn is not None
@@ -138,7 +143,7 @@ def region_curve(loop: ContrastLoop, mask: np.ndarray, motion: Motion | None = N
     region_over_time(loop.levels, loop.power_table, dark, np.arange(dark.size) % 2, *arrays, ys, xs, np.zeros((dark.size, 5)), seen_dark)
     return TimeIntensityCurve(
         loop.times_s[chosen].copy(), power, sd, count.astype(np.int64), low, high, chosen, pattern_pct(ys, xs, seen), pattern_pct(ys, xs, seen_dark),
-        tuple(float(loop.times_s[n]) for n in sorted(loop.flash_frames)), facts, tuple(findings),
+        tuple(float(loop.times_s[n]) for n in _flashes(loop, motion)), facts, tuple(findings),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from volumetry.finding import Finding
 from volumetry.perfusion.curves import TimeIntensityCurve, region_curve, used_frames
+from volumetry.perfusion.doubts import course_doubts, outline_doubts, reference_doubts, size_doubts
 from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
 from volumetry.perfusion.motion import Motion
 from volumetry.perfusion.motion_pictures import mean_power
@@ -185,6 +186,10 @@ def assess_enhancement(
             "NE", (why,), node, relative, empty, empty.copy(), node_mm2, 0.0, 0.0, None, None, node_ml, None, None, None, reference_db, window, findings=tuple(findings),
         )  # fmt: skip
 
+    if node_mm2 < LEAST_AREA_MM2:
+        why = f"The section has only {node_mm2:.1f} mm\u00b2; below {LEAST_AREA_MM2:g} mm\u00b2 tissue is not told from speckle."
+        findings.append(Finding("node_too_small", why, "serious"))
+        return not_evaluable(why)
     try:
         curve = region_curve(loop, reference, motion, progress=lambda m, f: tell(m, 0.2 * f))
         window = find_window(curve, arrival_s)
@@ -194,6 +199,7 @@ def assess_enhancement(
         findings.append(Finding(error.code, str(error), "serious"))
         return not_evaluable(str(error))
     findings += _doubts(loop, node, reference, curve, window)
+    findings += [*reference_doubts(node, reference), *course_doubts(curve, window.arrival_s, arrival_s is not None), *size_doubts(node_mm2, LEAST_AREA_MM2)]
     before, during = _halves(loop, motion, window.before), _halves(loop, motion, window.during)
     tell("Comparing with the picture before contrast", 0.3)
     powers = []
@@ -236,6 +242,7 @@ def assess_enhancement(
     share = float(parts.viable.sum()) / total
     low, high = (float(at(level)[1].viable.sum()) / total for level in (0.6, 0.4))
     grade, reasons = _grade(share, parts)
+    findings += outline_doubts(parts.viable, seen, mm)
     if node_ml is not None:
         findings.append(Finding("share_of_one_plane", "The viable volume is the share of this one section applied to the volume of the node.", "info"))
     return EnhancementAssessment(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import ndimage
 
 from volumetry.finding import Finding
 from volumetry.kernels import perfusion_fit as kernels
@@ -46,6 +47,13 @@ class Judgement:
             self.unknown.setdefault(name, finding.code)
 
 
+def _rises(curve: TimeIntensityCurve) -> bool:
+    """Whether the curve itself, without a model, rises by half its floor and four times its scatter from frame to frame (as of a reference in ``enhancement``)."""
+    smooth = ndimage.median_filter(curve.power, 5, mode="nearest")
+    rise, floor = float(np.ptp(smooth)), float(smooth.min())
+    return rise >= 0.5 * floor and rise >= 4 * float(np.median(np.abs(np.diff(curve.power))))
+
+
 def judge(
     model: PerfusionModel, curve: TimeIntensityCurve, shape: np.ndarray, rivals: np.ndarray, draws: np.ndarray,
     at_bound: tuple[int, ...], ended: int, gain: float, errors: FitErrors, r_squared: float, start_known: bool = False,
@@ -57,7 +65,10 @@ def judge(
     height_unknown = 1 in at_bound and shape[1] <= 0
     if height_unknown or shape[1] <= 0 or gain <= _gain_of_chance(curve.times_s.size, errors):
         out.refused = True
-        out.say(Finding("no_enhancement", "No enhancement stands out of the scatter of this curve."))
+        if _rises(curve):
+            out.say(Finding("curve_unlike_model", "The curve rises clearly, but its course is none that this model describes; no numbers are given."))
+        else:
+            out.say(Finding("no_enhancement", "No enhancement stands out of the scatter of this curve."))
         return out
     if not np.isfinite(shape).all() or not np.isfinite(errors.covariance).all() or (ended == kernels.NO_WAY_DOWN and gain < 0.01):
         out.refused = True
