@@ -9,7 +9,7 @@ import numpy as np
 from app.ui.text import said, t
 from app.ui.widgets.figures import compact_interval, number_text
 from app.usecases.field_colours import field_table
-from app.usecases.perfusion import TIMES_OF_LOOP, PerfusionResult, RegionResult
+from app.usecases.perfusion import PROPOSED_REFERENCE, TIMES_OF_LOOP, PerfusionResult, RegionResult
 from volumetry.perfusion.maps import CODES
 from volumetry.perfusion.models import DERIVED
 
@@ -43,6 +43,13 @@ def role_names() -> dict[str, str]:
         "vessel": t("Vessel"),
         "tissue": t("Tissue"),
     }
+
+
+def region_name(region) -> str:
+    """A region's name in the reader's language, where it is that of its role."""
+    if region.name == PROPOSED_REFERENCE:
+        return t("Reference (proposed)")
+    return role_names()[region.role] if region.name == region.role.replace("_", " ") else region.name
 
 
 def mark_names() -> dict[str, str]:

@@ -7,7 +7,7 @@ from functools import partial
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
-from app.ui.models.contrast import ROLE_LOOKS, colour_words, layout_names, mark_names, role_names
+from app.ui.models.contrast import ROLE_LOOKS, colour_words, layout_names, mark_names, region_name, role_names
 from app.ui.models.records import Column
 from app.ui.panels.enhancing import _Threshold
 from app.ui.session_contrast_regions import REGION_ROLES
@@ -31,7 +31,7 @@ def region_columns() -> tuple[Column, ...]:
     """The list of regions."""
     names = role_names()
     return (
-        Column(t("Region"), lambda r: r.name, colour=lambda r: ROLE_LOOKS[r.role][0], weight=5),
+        Column(t("Region"), lambda r: r.name, region_name, colour=lambda r: ROLE_LOOKS[r.role][0], weight=5),
         Column(t("Stands for"), lambda r: r.role, lambda r: names[r.role], weight=4),
     )
 

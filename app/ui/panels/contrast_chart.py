@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from app.ui.models.contrast import ROLE_LOOKS, magnitude_text, unit_words
+from app.ui.models.contrast import ROLE_LOOKS, magnitude_text, region_name, unit_words
 from app.ui.text import t
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.palette import ACCENT, BACKGROUND, LINE, MUTED, TEXT
@@ -124,7 +124,7 @@ class ContrastChart(QWidget):
                 if dash:
                     pen.setDashPattern(list(dash))
                 self.plot.addItem(pg.PlotDataItem(at, self._scaled(fit.value(at)), pen=pen))
-            names.append(f'<span style="color:{colour}">{GLYPHS[symbol]}</span> {region.name}')
+            names.append(f'<span style="color:{colour}">{GLYPHS[symbol]}</span> {region_name(region)}')
         self.legend.setText(" &nbsp; ".join(names))
         self.value.setText(t("Points: each frame that counts. Line: {model}, band: 95 %.").format(model=model_names().get(self._result.choice.model.name, "")) if names else "")
         if np.isfinite(low):
@@ -152,7 +152,7 @@ class ContrastChart(QWidget):
         for region in self._curves():
             n = int(np.abs(region.curve.times_s - x).argmin())
             value = float(self._scaled(region.curve.power[n : n + 1])[0])
-            words.append(f"{region.name} {magnitude_text(value, 'power')} " + ("dB" if self.unit.currentData() == "db" else unit_words("power")))
+            words.append(f"{region_name(region)} {magnitude_text(value, 'power')} " + ("dB" if self.unit.currentData() == "db" else unit_words("power")))
         self.value.setText(f"{max(x, 0):.1f} s: " + ", ".join(words))
 
     def _clicked(self, event) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QScrollArea, QSlider, QWidget
 
-from app.ui.models.contrast import MAPPED, parameter_names, parameter_rows, region_refusal, unit_words
+from app.ui.models.contrast import MAPPED, parameter_names, parameter_rows, region_name, region_refusal, unit_words
 from app.ui.models.records import Column
 from app.ui.panels.contrast_chart import ContrastChart
 from app.ui.text import said, t
@@ -148,7 +148,7 @@ class ContrastResultsSection(Section):
             self._bring_into_view()
             self.region.clear()
             for region in result.regions:
-                self.region.addItem(said(region.name), region.name)
+                self.region.addItem(region_name(region), region.name)
             self._show_table()
             maps = () if result.maps is None else result.maps.findings
             own = () if result.assessment is None else result.assessment.findings

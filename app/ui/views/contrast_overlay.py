@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPainterPath, QPen, QPolygonF, QTransform
 
-from app.ui.models.contrast import RIM_RGB, ROLE_LOOKS, VIABLE_RGB, magnitude_text, map_picture, parameter_names, role_names, unit_words
+from app.ui.models.contrast import RIM_RGB, ROLE_LOOKS, VIABLE_RGB, magnitude_text, map_picture, parameter_names, region_name, unit_words
 from app.ui.style import ACCENT, CALIPER_COLOUR, CROSSHAIR_COLOUR, TEXT, WARNING, node_colour, pixel_font
 from app.ui.text import t
 from app.ui.views import overlays
@@ -213,7 +213,6 @@ class ContrastOverlay(QObject):
         if frame is None or not state.is_read:
             return
         panes = ("contrast",) if state.panes.bmode is None else ("contrast", "bmode")
-        names = role_names()
         still = session.still_of(frame)
         drawn_here = session.outline_on(still) is not None and not self.is_corrected()
         for region in session.regions_of():
@@ -227,7 +226,7 @@ class ContrastOverlay(QObject):
                 self._line(painter, points, QColor(colour), 1.8 if n == 0 else 1.3, dash, True)
                 if n == 0:
                     x, y = min((self.pane.screen_of(p) for p in points), key=lambda p: p[0] - p[1])
-                    text = region.name if region.role == "node" else names[region.role] if region.name == region.role.replace("_", " ") else region.name
+                    text = region_name(region)
                     shown = self._screen_box(state.panes.contrast)
                     self._label(painter, min(max(x - 4, shown.left() + 4), shown.right() - 60), min(y + 16, shown.bottom() - 4), text, colour)
         self._paint_earlier(painter, state, frame, panes)
