@@ -7,7 +7,20 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QComboBox, QDialog, QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
 from shiboken6 import isValid
 
 from app.ui.models.audit_view import FAULTS_SHOWN, audit_columns, check_words, event_words, fault_columns, page_words
@@ -108,6 +121,7 @@ class AuditWindow(QDialog):
         ):  # fmt: skip
             label = QLabel(caption)
             label.setBuddy(field)
+            label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)  # never cut: the fields give way
             field.setAccessibleName(caption.replace("&", ""))
             filters.addWidget(label)
             filters.addWidget(field, stretch)

@@ -59,19 +59,19 @@ def _vrr_colour(row: CohortRow) -> str | None:
 def node_columns() -> tuple[Column, ...]:
     """Columns of the table of nodes at the visit."""
     return (
-        Column(t("Subject"), lambda r: r.subject, weight=9),
-        Column(t("Node"), lambda r: r.node, tip=lambda r: f"{r.node} · {side_words(r.side)} · {r.level}" + (f"\n{t('High risk')}: {', '.join(r.high_risk)}" if r.high_risk else ""), weight=5),
+        Column(t("Subject"), lambda r: r.subject, weight=8),
+        Column(t("Node"), lambda r: r.node, tip=lambda r: f"{r.node} · {side_words(r.side)} · {r.level}" + (f"\n{t('High risk')}: {', '.join(r.high_risk)}" if r.high_risk else ""), weight=4),
         Column(t("VRR"), lambda r: r.vrr_pct, lambda r: ("" if r.comparable or r.vrr_pct is None else "≠ ") + number_text(r.vrr_pct, 1), unit="%", colour=_vrr_colour, tip=_rate_tip, weight=8),
         Column(t("95 % interval"), lambda r: None if r.interval_pct is None else r.interval_pct[0], lambda r: _interval(r) or DASH, unit="%", tip=_rate_tip, weight=10),
-        Column(t("Volume"), lambda r: r.volume_ml, lambda r: number_text(r.volume_ml, volume_decimals(r.volume_ml)), unit="ml", weight=7),
-        Column(t("Baseline"), lambda r: r.baseline_ml, lambda r: number_text(r.baseline_ml, volume_decimals(r.baseline_ml)), unit="ml", weight=7),
-        Column(t("Status"), lambda r: status_words(r.status), colour=lambda r: MUTED if r.status == MISSING else None, weight=12),
-        Column(t("Modality, method"), lambda r: kind_words(r.modality, r.method), weight=9),
+        Column(t("Volume"), lambda r: r.volume_ml, lambda r: number_text(r.volume_ml, volume_decimals(r.volume_ml)), unit="ml", weight=8),
+        Column(t("Baseline"), lambda r: r.baseline_ml, lambda r: number_text(r.baseline_ml, volume_decimals(r.baseline_ml)), unit="ml", weight=8),
+        Column(t("Status"), lambda r: status_words(r.status), colour=lambda r: MUTED if r.status == MISSING else None, weight=13),
+        Column(t("Modality, method"), lambda r: kind_words(r.modality, r.method), weight=11),
         Column(t("Comparable"), lambda r: None if r.vrr_pct is None else t("yes") if r.comparable else t("no"), colour=lambda r: WARNING if r.vrr_pct is not None and not r.comparable else None, weight=8),
         Column(t("Salvage"), lambda r: t("yes") if r.salvaged else t("no"), weight=6, heading_tip=t("Ablated again on or before the scan")),
         Column(t("High risk"), lambda r: t("yes") if r.high_risk else t("no"), tip=lambda r: ", ".join(r.high_risk) or t("no"), weight=7),
         Column(t("Days"), lambda r: r.days_from_node_anchor, heading_tip=t("Days from the node's last ablation to the scan"), weight=5, right=True),
-        Column(t("Left out because"), lambda r: ", ".join(map(reason_words, r.reasons)) or None, lambda r: ", ".join(map(reason_words, r.reasons)) or DASH, colour=lambda r: MUTED if not r.reasons else WARNING, weight=16),
+        Column(t("Left out because"), lambda r: ", ".join(map(reason_words, r.reasons)) or None, lambda r: ", ".join(map(reason_words, r.reasons)) or DASH, colour=lambda r: MUTED if not r.reasons else WARNING, weight=11),
         Column(t("Reader"), lambda r: reader_words(r.reader), hidden=True),
         Column(t("Months"), lambda r: r.months, hidden=True),
     )  # fmt: skip
