@@ -226,7 +226,7 @@ class ContrastResultsPart:
         why = self.why_not_analyse()
         if why:
             outline = self.current is not None and not self.regions_of() and self.tool != "node"
-            return ("outline", t("Outline the node (N)")) if outline else ("", why)
+            return ("outline", t("Outline the node")) if outline else ("", why)
         if self.contrast_result() is None or self.result_is_stale():
             return "analyse", t("Analyse")
         said = self.statement_of(self.current_node_id)

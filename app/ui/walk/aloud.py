@@ -37,7 +37,7 @@ KEPT = frozenset((
     "Delete", "Backspace", "Return", "PgUp", "PgDn", "Tab", "Space", "Del", "Ins", "Home", "End", "IRE", "RFA", "Arrhenius", "Dask", "tcp", "tls", "host",
     "cluster", "UTC", "III", "VII", "ECG", "IEEE", "TMI", "Trans", "Med", "Imaging", "nbsp", "LPS", "Bland", "Altman", "Shrout", "Fleiss", "mRECIST",
     "RECIST", "Apache", "Python", "NumPy", "VTK", "JPEG", "RLE", "nii", "nrrd", "nhdr", "mha", "mhd", "dcm", "HTTP", "SHA", "SOPInstanceUID", "English",
-    "YYYY", "deg", "min", "REDCap", "CDISC", "ODM", "SDTM", "XPT", "SAS", "henriques", "PNG", "JSON", "Dataset", "Define", "XML", "Kaplan", "Meier", "Wilson", "NRS", "PFS", "CEUS", "SQLite", "PostgreSQL", "DD",
+    "YYYY", "deg", "min", "REDCap", "CDISC", "ODM", "SDTM", "XPT", "SAS", "henriques", "PNG", "JSON", "Dataset", "Define", "XML", "Kaplan", "Meier", "Wilson", "NRS", "PFS", "CEUS", "SQLite", "PostgreSQL", "DD", "TTP", "MTT", "AUC", "WiR", "WoR", "WiAUC", "WoAUC",
 ))
 # fmt: on
 # Property of a widget whose cells or entries are records as they lie in the study or in a file: codes, names, dates. Its

@@ -48,6 +48,7 @@ class ContrastSteps:
         session.set_step("measure")
         visit = next(v for v in session.visits if v.name == VISIT)
         self._click(lambda: session.open_visit(visit.visit_id), lambda: session.visit is visit and session.image is not None)
+        self.album.listener.names |= {series.description for series in session.series}
         truth = json.loads((session.study.folder.parent / "truth.json").read_text(encoding="utf-8"))
         labels = [n.label for n in session.subject_nodes]
         for label in labels:
