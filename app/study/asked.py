@@ -36,7 +36,9 @@ def fields_missing(protocol: StudyProtocol, node: TargetNode, visit: Visit, read
     when = None if planned is None else BASELINE if planned.phase == "pre" else FOLLOW_UP
     role, nodal = said.get("role"), said.get("nodal", node.level in LEVELS)
     follows = {
-        "role": when == FOLLOW_UP,
+        # A node is chosen by its axes where nobody chose; to ask at each baseline of a neck would only teach readers to pass warnings over.
+        "role": when == FOLLOW_UP or bool(nodal),
+        "treated": bool(nodal),
         "organ": bool(nodal),
         "nodal": node.level in LEVELS,
         "progressed": said.get("treated") is not True,
