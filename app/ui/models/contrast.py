@@ -122,6 +122,7 @@ def withheld_words() -> dict[str, str]:
         "no_value": t("not decided by this loop"),
         "reference_not_positive": t("the reference has no rise"),
         "no_enhancement": t("does not enhance"),
+        "curve_unlike_model": t("rises, but not as this model does"),
         "fit_not_converged": t("the fit found no end"),
         "peak_not_seen": t("the peak is not in the loop"),
         "wash_out_not_seen": t("the wash-out is not in the loop"),
