@@ -16,6 +16,7 @@ from app.ui.widgets.figures import number_text
 from app.ui.widgets.findings import FindingsList
 from app.ui.widgets.key_button import key_button
 from app.ui.widgets.labels import WrapLabel
+from app.ui.widgets.palette import ACCENT
 from app.ui.widgets.sections import Section
 from app.ui.widgets.tables import ValueTable
 from app.usecases.contrast_draft import MARKS
@@ -44,7 +45,8 @@ class ContrastSection(Section):
         self.session = session
         self._shown: str | None = None
         self.next = QPushButton()
-        self.next.setProperty("primary", True)
+        # The step's one primary button stays the lock.
+        self.next.setStyleSheet(f"QPushButton:enabled {{ border: 1px solid {ACCENT}; color: {ACCENT}; font-weight: 600; }}")
         self.next.clicked.connect(self._go_on)
         self.note = WrapLabel(tone="muted", small=True)
         self.panes = WrapLabel(small=True)

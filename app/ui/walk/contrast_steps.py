@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from PySide6.QtTest import QTest
 
-from app.ui.walk.hands import Drag, WalkFailed, keys, settle, type_in, wait_until
+from app.ui.walk.hands import Drag, WalkFailed, in_front, keys, settle, type_in, wait_until
 
 VISIT, LOOP_OF = "Day 30", "N1"
 KEY_S, POINT_S, HOME_S, THINK_S, LOOK_S = 0.28, 1.1, 0.4, 1.35, 6.0
@@ -136,8 +136,11 @@ class ContrastSteps:
         self._click(self.panel.primary.click)
         dialog = self.panel.dialog
         name = "A. Reader"
+        in_front(dialog)  # the next letter must not reach the window behind it
         dialog.name.setFocus()
         type_in(name)
+        if dialog.name.text() != name:
+            raise WalkFailed("The name was not typed into the question for the lock.")
         self.counted.keys += len(name)
         if label == LOOP_OF:
             self.album.take(dialog, "contrast_lock")
