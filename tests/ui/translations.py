@@ -35,7 +35,7 @@ NOT_IN_THE_WINDOW = ("app/usecases/bench.py", "app/usecases/selftest.py", "app/u
 KEYED = ("FIELDS", "DICOM_KINDS", "WAYS", "FORMATS")  # rows whose first entry is a key
 # Put together from pieces, or kept in data, where no reading of the source finds them.
 COMPOSED = (
-    "{} ({})", "preset {}", "{}, give or take {} %", "background", "{}; {} left out: {}", "{}, {} were there already", "{}; {} not taken, the first: {}", "central", "site", "longitudinal", "transverse", "voxel", "contour", "coverage",
+    "{} ({})", "preset {}", "{}, give or take {} %", "cine", "background", "{}; {} left out: {}", "{}, {} were there already", "{}; {} not taken, the first: {}", "central", "site", "longitudinal", "transverse", "voxel", "contour", "coverage",
     # rows of eligibility, what roles may not do, what signing says: texts of the study
     "Ask the study's administrator.",
     "The one inside can be bridged by its neighbours.", "{} % of the liver", "{} result", "{} scan",
