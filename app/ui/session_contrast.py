@@ -109,6 +109,7 @@ class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastEarlierPart
         self.study_changed.connect(self._take_up_contrast)
         self.picture_changed.connect(self._take_loop)
         self.outlines_changed.connect(self.contrast_changed)
+        self.step_changed.connect(self._look_when_needed)
 
     # ---- which loop ------------------------------------------------------------------------
     @property
@@ -131,9 +132,14 @@ class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastEarlierPart
                 self._carry_state(before, state)
             else:
                 self._apply_draft(state)
-        if state.proposal is None:
-            self._look_at_loop(state)
+        self._look_when_needed()
         self.contrast_changed.emit()
+
+    def _look_when_needed(self, *_) -> None:
+        """Frames all over the loop are decoded for the look: that waits until the step that shows the answer, so that a loop opens at once."""
+        state = self.contrast
+        if self.step == "measure" and state is not None and state.proposal is None and not state.refusal:
+            self._look_at_loop(state)
 
     def _carry_state(self, before: ContrastState, state: ContrastState) -> None:
         """The same file opened anew: what was settled stays; a scale drawn by hand meanwhile counts from now on, so it is read again."""
