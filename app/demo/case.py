@@ -381,7 +381,11 @@ def _write_cine_file(root: Path, occasions, visits, seed: int, truth: dict, cont
     section = section_of(CINE_NODE, "transverse", fact)
     cine = demo_cine(seed, section, fact["volume_ml"], side=target.node.side, frames=CINE_FRAMES, context=context)
     frames = demo_pictures(cine, title=f"{CINE_NODE} LEVEL {target.node.level} {target.node.side.upper()}", visit=visits[n]["name"])
-    write_cine(root / visits[n]["cine"], occasions[n], frames, cine.intervals_s * 1000, cine_boxes(), f"{CINE_NODE} contrast, left pane B-mode, right pane contrast")
+    # What the picture's own letters say of the range is masked at import, so the header says it.
+    write_cine(
+        root / visits[n]["cine"], occasions[n], frames, cine.intervals_s * 1000, cine_boxes(), f"{CINE_NODE} contrast, left pane B-mode, right pane contrast",
+        range_db=cine.options.range_db,
+    )  # fmt: skip
     return {"visit": visits[n]["name"], "node": CINE_NODE, **demo_truth(cine, section)}
 
 

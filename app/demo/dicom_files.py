@@ -233,9 +233,9 @@ def write_still(path: Path, occasion: Occasion, image: np.ndarray, boxes, instan
 
 
 def write_cine(
-    path: Path, occasion: Occasion, frames: np.ndarray, intervals_ms: np.ndarray, boxes, comment: str, contrast: bool = True
+    path: Path, occasion: Occasion, frames: np.ndarray, intervals_ms: np.ndarray, boxes, comment: str, contrast: bool = True, range_db: float | None = None
 ) -> None:
-    """Write ``frames[n, row, column]`` (uint8) with their true times as a Frame Time Vector."""
+    """Write ``frames[n, row, column]`` (uint8) with their true times as a Frame Time Vector; ``range_db`` as Dynamic Range (0018,5030)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     ds = header(occasion, "US", "US contrast cine", 4, UltrasoundMultiFrameImageStorage, 1, "104500")
     ds.ImageType = ["ORIGINAL", "PRIMARY", "SMALL PARTS", "0001"]
@@ -244,5 +244,7 @@ def write_cine(
     multi_frame(ds, intervals_ms, frames.shape[0])
     if contrast:
         contrast_agent(ds)
+    if range_db is not None:
+        ds.DynamicRange = f"{range_db:g}"
     pixels(ds, frames)
     ds.save_as(path, enforce_file_format=True)

@@ -314,6 +314,6 @@ def take_screenshots(out: Path) -> None:
     if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin")):
         environment["QT_QPA_PLATFORM"] = "offscreen"
     program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "app"]
-    run = subprocess.run([*program, "walk", str(out / "screenshots"), "--case", str(out)], env=environment, capture_output=True, text=True)
+    run = subprocess.run([*program, "walk", str(out / "screenshots"), "--case", str(out), "--only", "case"], env=environment, capture_output=True, text=True)
     if run.returncode != 0:
         raise NodusError(f"The window could not be pictured: {run.stderr.strip().splitlines()[-1] if run.stderr.strip() else run.returncode}", code="screenshots_failed", hint="Run again with --no-screenshots.")
