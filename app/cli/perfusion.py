@@ -1,4 +1,4 @@
-"""``perfusion``: a contrast loop and its regions to curves, fits, ratios and what still enhances."""
+"""``perfusion`` and ``enhancement``: a contrast loop to curves, fits and ratios, a pair of CTs to a map, and what still enhances."""
 
 from __future__ import annotations
 
@@ -21,8 +21,28 @@ r_squared, reasons (why a value is missing), ratios to the reference, difference
 0-3 or NE, viable and ablated part), frames_rejected (frame, time_s, reason), model_choice, loop_sha256 and input_sha256."""
 
 
+CT_HELP = """What of a node enhances on contrast CT. With --pre the picture before contrast is brought onto POST by content and taken
+off it: a place enhances where it rises by --threshold-hu (20 HU without it) and by five times the noise; its border lies at half
+of what is reached nearby. With --above-hu, voxels of POST at or above that value count. A smooth rim all round is told apart.
+The proposal decides nothing; the reader does. The answer has the form of nodus perfusion (modality CT), and study add-reading
+--perfusion takes it; residual adds rim_ml, noise_hu and threshold_hu (the one that was applied)."""
+
+
 def register(commands) -> None:
-    """Add the command."""
+    """Add the commands."""
+    enhancement = add_command(commands, "enhancement", help="what of a node enhances on contrast CT, from a pair or by a threshold", description=CT_HELP)
+    enhancement.formatter_class = argparse.RawDescriptionHelpFormatter
+    enhancement.add_argument("post", type=Path, metavar="POST", help="CT after contrast: volume file, DICOM folder or file")
+    enhancement.add_argument("mask", type=Path, metavar="MASK", help="outline of the node on POST")
+    enhancement.add_argument("--pre", type=Path, metavar="PRE", help="CT before contrast")
+    enhancement.add_argument("--threshold-hu", type=float, metavar="HU", help="with --pre: least rise that counts as enhancement (20 without it)")
+    enhancement.add_argument("--above-hu", type=float, metavar="HU", help="without --pre: voxels at or above this count as enhancing, as the reader states it")
+    enhancement.add_argument("--label", type=int, metavar="N", help="the label of MASK to take")
+    enhancement.add_argument("--no-registration", action="store_true", help="both pictures lie alike already")
+    enhancement.add_argument("--maps", type=Path, metavar="OUT", help="folder for the map of the rise, the enhancing part and the rim, as NIfTI")
+    add_json(enhancement)
+    enhancement.set_defaults(work=run_enhancement)
+
     perfusion = add_command(commands, "perfusion", help="a contrast loop: curves, ratios and what of a node still enhances", description=HELP)
     perfusion.formatter_class = argparse.RawDescriptionHelpFormatter
     perfusion.add_argument("cine", type=Path, metavar="CINE", help="ultrasound loop: a DICOM file, or a folder with one")
@@ -65,6 +85,20 @@ def run_perfusion(args) -> int:
     if args.maps is not None:
         answer["files"] = write_maps(result, args.maps)
     emit(answer, as_json=args.json, human=described(answer))
+    return 0
+
+
+def run_enhancement(args) -> int:
+    """Enhancement on CT."""
+    from app.usecases.ct_enhancement import CtRequest, enhancement_of_files, write_enhancement
+
+    found, answer = enhancement_of_files(CtRequest(args.post, args.mask, args.pre, args.threshold_hu, args.above_hu, args.label, not args.no_registration), progress_context())
+    if args.maps is not None:
+        answer["files"] = write_enhancement(found, args.maps)
+    residual = answer["residual"]
+    ml = "" if residual["viable_ml"] is None else f", viable {residual['viable_ml']:.3f} of {residual['node_ml']:.3f} ml ({residual['viable_pct']:.0f} %)"
+    lines = [f"Proposed grade {residual['grade']}{ml}: {' '.join(residual['reasons'])}", *(f"{f['message']} [{f['code']}]" for f in answer["findings"])]
+    emit(answer, as_json=args.json, human="\n".join(lines))
     return 0
 
 
