@@ -1,6 +1,6 @@
 """A scripted walk through the real window over the demonstration case, with a picture of each step.
 
-``nodus walk OUT [--case FOLDER] [--trial STUDY] [--only case|study] [--size 1920x1080] [--scale 1.5] [--language zh-CN]``
+``nodus walk OUT [--case FOLDER] [--trial STUDY] [--only case|study|contrast] [--size 1920x1080] [--scale 1.5] [--language zh-CN]``
 
 The walk sends mouse and key events to the panes and presses the panels' own buttons; it waits for jobs in
 Qt's event loop. It works on copies of the studies (pictures are linked, the database is copied), so

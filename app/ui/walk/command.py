@@ -23,7 +23,7 @@ from app.ui.walk.study_steps import StudyWalk
 from app.ui.walk.trial import People, make_trial
 
 EXIT_FAILED, EXIT_FAULT = 1, 4
-CASE, STUDY = "case", "study"
+CASE, STUDY, CONTRAST = "case", "study", "contrast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ def walk(
         source = _case(place, Path(case) if case is not None else None)
         if CASE in parts:
             _walk_case(album, copy_case(source, place / "one"), place, logical, tell)
+        if CONTRAST in parts:
+            _walk_contrast(album, copy_case(source, place / "contrast"), logical, tell)
         if STUDY in parts:
             folder, people = _trial(source, Path(trial) if trial is not None else None, place / "many", tell)
             _walk_study(album, folder, people, place / "export", logical, tell)
@@ -122,9 +124,18 @@ def _walk_case(album: Album, case: Path, place: Path, size: tuple[int, int], tel
         ("follow-up", walker.follow_up),
         ("compare", walker.compare),
         ("report", lambda: walker.report(place)),
-        ("a visit with contrast", lambda: walker.contrast_visit(tell)),
     )
     _run(walker, steps, window, tell)
+
+
+def _walk_contrast(album: Album, case: Path, size: tuple[int, int], tell) -> None:
+    """The visit with the contrast loop, in a copy of the case where nothing was drawn before."""
+    from app.ui.application import open_window
+
+    window = open_window()
+    window.resize(*size)
+    walker = CaseWalk(window, album)
+    _run(walker, (("opening the case", lambda: walker.open_case(case)), ("a visit with contrast", lambda: walker.contrast_visit(tell))), window, tell)
 
 
 def _walk_study(album: Album, folder: Path, people: People, out: Path, size: tuple[int, int], tell) -> None:
@@ -179,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder for the pictures")
     parser.add_argument("--case", type=Path, help="a folder made by nodus demo; without it a case is made for this walk")
     parser.add_argument("--trial", type=Path, help="a study folder for the steps with users: a simulated trial, or one without users; it is copied")
-    parser.add_argument("--only", choices=(CASE, STUDY), help="only the steps of the case, or only those of the study with users")
+    parser.add_argument("--only", choices=(CASE, STUDY, CONTRAST), help="only the steps of the case, those of the study with users, or the visit with a contrast loop (asked for by itself)")
     parser.add_argument("--size", default="1280x800", help="size of the pictures in pixels (default 1280x800)")
     parser.add_argument("--scale", type=float, default=1.0, help="pixels a logical pixel (default 1)")
     parser.add_argument(
