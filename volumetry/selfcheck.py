@@ -15,6 +15,7 @@ from volumetry.ellipsoid import ellipsoid_volume_ml
 from volumetry.geometry import ImageGeometry
 from volumetry.mask import NodeMask
 from volumetry.measure import measure_node
+from volumetry.perfusion.selfcheck import perfusion_checks
 from volumetry.response.vrr import volume_reduction_rate
 
 Check = tuple[str, float, float, float]
@@ -25,7 +26,7 @@ SHROUT_FLEISS = ((9, 2, 5, 8), (6, 1, 3, 2), (8, 4, 6, 8), (7, 1, 2, 6), (10, 5,
 
 def self_checks() -> list[Check]:
     """All checks of this package; well under three seconds."""
-    return [*_cuboid(), *_ball(), *_tilted_ellipsoid(), *_one_voxel(), *_formulas()]
+    return [*_cuboid(), *_ball(), *_tilted_ellipsoid(), *_one_voxel(), *_formulas(), *perfusion_checks()]
 
 
 def _cuboid() -> list[Check]:

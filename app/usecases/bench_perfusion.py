@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from app.usecases.bench_chain import bench_chain
 from app.usecases.bench_motion import bench_motion
 from app.usecases.bench_rows import Row, best_of, compare
 from volumetry.perfusion.curves import TimeIntensityCurve
@@ -41,7 +42,7 @@ def speckled_bolus(frames: int = FRAMES, rows: int = ROWS, columns: int = COLUMN
 
 def bench_perfusion() -> list[Row]:
     """Maps against SciPy in every pixel, one region's curve against SciPy, a long loop's maps by themselves; motion against peers."""
-    return [*_maps_against_scipy(), *_region_against_scipy(), _long_loop(), *bench_motion()]
+    return [*_maps_against_scipy(), *_region_against_scipy(), *_long_loop(), *bench_motion()]
 
 
 def _errors(values: dict[str, np.ndarray], truth: dict[str, np.ndarray], pixels: np.ndarray) -> np.ndarray:
@@ -127,7 +128,7 @@ def _region_against_scipy() -> list[Row]:
     return [compare("lognormal of a region's curve of 1,000 frames with intervals and checks", ours_s / len(curves), peer, peer_s / len(curves), bool(mine <= other))]
 
 
-def _long_loop() -> Row:
+def _long_loop() -> list[Row]:
     loop, _ = speckled_bolus(1000, 600, 400)
     ours_s, _ = best_of(lambda: parameter_maps(loop, smoothing_px=5.0), 1)
-    return compare("maps of a whole pane of 600x400 pixels, 1,000 frames, smoothed by 5 pixels", ours_s)
+    return [compare("maps of a whole pane of 600x400 pixels, 1,000 frames, smoothed by 5 pixels", ours_s), *bench_chain(loop)]

@@ -204,6 +204,7 @@ def analyse_contrast(
     nonrigid: bool = False,
     motion: Motion | None = None,
     maps: bool = False,
+    whole_maps: bool = False,
     facts: AcquisitionFacts | None = None,
     progress: Report | None = None,
 ) -> PerfusionResult:
@@ -211,7 +212,7 @@ def analyse_contrast(
 
     ``regions`` lie on frame ``frame`` of the file (None: on the frame that is chosen as the reference; told where the picture moves). ``model``: one of ``models.MODELS``,
     or ``auto`` (``choose.choose_model``). ``node_ml``: the node's volume, to which the section's viable share is applied. ``arrival_s``: when contrast
-    arrives, if the reader states it. ``motion``: of this loop, if it is at hand. ``facts``: settings of the scanner. ``progress(text, share)`` may raise to stop.
+    arrives, if the reader states it. ``motion``: of this loop, if it is at hand. ``maps``: of the node (without one of all regions), ``whole_maps``: of the whole pane. ``facts``: settings of the scanner. ``progress(text, share)`` may raise to stop.
 
     What one region refuses leaves the others standing. Raises ``PerfusionRefused``: ``region_outside_panes``, ``empty_region``, ``bad_roi``, ``frame_out_of_range``, ``value_refused``.
     """
@@ -244,7 +245,7 @@ def analyse_contrast(
     assessment, refusal = _assessed(loop, regions, placed, motion, node, proposed, node_ml, arrival_s, _part(tell, 0.7, 0.85 if maps else 1.0))
     made = None
     if maps:
-        where = node if node is not None else np.logical_or.reduce([p.mask for p in placed])
+        where = None if whole_maps else node if node is not None else np.logical_or.reduce([p.mask for p in placed])
         made = parameter_maps(loop, motion, where, choice.model, _part(tell, 0.85, 1.0))
     tell("Done", 1.0)
     return PerfusionResult(
