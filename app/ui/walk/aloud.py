@@ -46,7 +46,7 @@ RECORDS = "holdsRecords"
 WORD = re.compile(r"[A-Za-z]{3,}")
 # Keys, identities and hashes, names of files, settings of a protocol.
 _NO_WORDS = re.compile(
-    r"\b(?:Alt|Ctrl|Shift)\+\w+|\b[A-Z]{1,2}-[0-9a-f]{6,}\S*|\b[0-9a-f]{16,}\b|\b[0-9a-f]{8}\b|\b[a-z]+\.[a-z]+_[a-z_]+\b|\b\w+\.(?:csv|xml|json|xpt|pdf|dcm|png)\b"
+    r"\b(?:Alt|Ctrl|Shift)\+\w+|\bC-[0-9A-F]{8}\b|\b[A-Z]{1,2}-[0-9a-f]{6,}\S*|\b[0-9a-f]{16,}\b|\b[0-9a-f]{8}\b|\b[a-z]+\.[a-z]+_[a-z_]+\b|\b\w+\.(?:csv|xml|json|xpt|pdf|dcm|png)\b"
 )
 MOST_ROWS = 60  # of a table: those further down are made by the same code
 _CELL_ROLES = (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole)
@@ -115,7 +115,7 @@ def english_in(text: str, data: Iterable[str] = ()) -> list[str]:
     text = _NO_WORDS.sub(" ", text)
     for name in sorted(filter(None, data), key=len, reverse=True):
         text = text.replace(name, " ")
-    text = re.sub(r"<[^>]+>|&nbsp;|\[[a-z_]+\]|\bC-[0-9A-F]{8}\b|\S*[/\\]\S*", " ", text)  # marks of rich text, codes, places
+    text = re.sub(r"<[^>]+>|&nbsp;|\[[a-z_]+\]|\S*[/\\]\S*", " ", text)  # marks of rich text, codes, places
     return [word for word in WORD.findall(text) if word not in KEPT]
 
 

@@ -87,6 +87,7 @@ def test_that_a_study_is_walked_through_by_keys_with_nothing_left_in_english(chi
 def test_that_a_listener_tells_words_from_records():
     names = ("Baseline", "Month 3")
     assert english_in("阅片 Baseline · DICOM · 12.3 mm", names) == []
+    assert english_in("C-0801CCDD · Baseline", {"08", "Baseline"}) == []  # a code stays whole where a name is a part of it
     assert english_in("Open the study", names) == ["Open", "the", "study"]
     assert english_in("R-996cdb3a7de9@1 " + "0123456789abcdef" * 4 + " readings.csv (Alt+Left)") == []
     listener = Listener()
