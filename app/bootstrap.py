@@ -244,7 +244,7 @@ def test(arguments: list[str]) -> int:
         if prepared != 0:
             return prepared
         if not arguments:
-            return ordinary_suite([python, "-m", "pytest", "-m", "not long"], environment)
+            return ordinary_suite([python, "-m", "pytest", "-m", "not long", "--durations=8", "--durations-min=3"], environment)
         return subprocess.run([python, "-m", "pytest", *chosen], cwd=ROOT, env=environment).returncode
     finally:
         together.cleanup()

@@ -46,11 +46,11 @@ def test_that_the_demonstration_cine_becomes_a_loop_in_which_a_focus_enhances(de
     assert 0.2 < focus / far < 1.2
 
 
-def test_that_the_header_of_the_demonstration_names_its_agent_and_no_range(demo_case):
+def test_that_the_header_of_the_demonstration_names_its_agent_and_its_range(demo_case):
     facts = read_contrast_facts(demo_case.visit("Day 30").cine)
     assert "microbubbles" in facts.agent
-    assert facts.range_db is None
-    assert facts.range_source is None
+    assert facts.range_db == demo_case.truth["contrast_cine"]["dynamic_range_db"]
+    assert facts.range_source == "DynamicRange"
     assert facts.differences(facts) == ()
     assert facts.differences(ContrastFacts(maker="Other", depth_mm=30.0)) == ("maker",)
     assert np.isfinite(len(facts.model))
