@@ -102,7 +102,7 @@ READINGS = _columns(
     ("accepted_basis", "What made it the accepted record", "text", "", ACCEPTED_BASES),
     ("enhancement_grade", "Residual enhancement as the reader graded it; NE: not evaluable; empty: not graded", "text", "", ENHANCEMENT_GRADES),
     ("signature_id", "Identity of the electronic signature; empty: locked without one", "text"),
-    ("grade_proposed", "Residual enhancement as the program proposed it from a contrast loop; the reader's own is enhancement_grade", "text", "", ENHANCEMENT_GRADES),
+    ("grade_proposed", "Residual enhancement as the program proposed it from contrast pictures; the reader's own is enhancement_grade", "text", "", ENHANCEMENT_GRADES),
     ("enhancing_pct", "Share of the node that enhances, as proposed (on a contrast loop: of its section)", "number", "%"),
     ("arrival_s", "Contrast loop: arrival in the node, from the first frame read", "number", "s"),
     ("ttp_s", "Contrast loop: time to peak of the node, from the first frame read", "number", "s"),
@@ -113,7 +113,7 @@ READINGS = _columns(
     ("wash_in_ratio", "Contrast loop: wash-in rate of the node over that of the reference region", "number"),
     ("curve_model", "Contrast loop: curve that was fitted", "text", "", CURVE_MODELS),
     ("curve_r_squared", "Contrast loop: share of the curve's variance that the fit explains", "number"),
-    ("perfusion_sha256", "SHA-256 over the loop, the regions and what was asked of the analysis", "text"),
+    ("perfusion_sha256", "SHA-256 over the contrast pictures, the regions and what was asked of the analysis", "text"),
 )
 
 VRR = _columns(

@@ -18,7 +18,8 @@ ROLES_SENT = ("site", "central", "adjudicator")
 # Items of the form that are worked out from other readings as well: they belong to the newest version only.
 DERIVED = frozenset(
     {"accepted", "accepted_basis", "baseline_visit", "baseline_volume_ml", "baseline_reading_id", "vrr_pct", "vrr_lo_pct", "vrr_hi_pct", "comparable", "vrr_viable_pct",
-     "n_ablations_before_scan", "days_from_first", "days_from_anchor"}
+     "n_ablations_before_scan", "days_from_first", "days_from_anchor", "baseline_viable_ml", "baseline_ablated_ml", "vrr_ablated_pct", "parts_comparable",
+     "zone_volume_ml", "vrr_zone_pct"}
 )  # fmt: skip
 
 

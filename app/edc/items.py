@@ -25,6 +25,14 @@ _OF_RECORD = (
     "warnings", "outlined_by", "outline_edited", "change_reason", "locked_by", "locked_utc", "lock_meaning", "lock_note", "signature_id", "protocol_version",
     "software_version", "series_uid", "mask_sha256",
 )  # fmt: skip
+# What a contrast loop or a pair of CTs was proposed to show, and the rates of the parts and against the zone of Day 0.
+_OF_PROPOSAL = (
+    "grade_proposed", "enhancing_pct", "arrival_s", "ttp_s", "rise_time_s", "mtt_s", "auc_ratio", "peak_ratio", "wash_in_ratio", "curve_model", "curve_r_squared",
+    "perfusion_sha256",
+)  # fmt: skip
+_OF_PARTS = ("baseline_viable_ml", "baseline_ablated_ml", "vrr_ablated_pct", "parts_comparable", "zone_volume_ml", "vrr_zone_pct")
+# A sponsor's mapping written before these were known need not name them: then they are not sent.
+ADDED_LATER = frozenset({*_OF_PROPOSAL, *_OF_PARTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,9 @@ _RATES = {c.name: c for c in VRR}
 _TREATMENT = {c.name: c for c in TREATMENT}
 
 FORMS: dict[str, tuple[Item, ...]] = {
-    "reading": (*_items("reading", _READINGS, _OF_READING), *_items("reading", _RATES, _OF_RATE), *_items("reading", _READINGS, _OF_RECORD)),
+    "reading": (
+        *_items("reading", _READINGS, _OF_READING), *_items("reading", _RATES, _OF_RATE), *_items("reading", _READINGS, _OF_RECORD),
+        *_items("reading", _READINGS, _OF_PROPOSAL), *_items("reading", _RATES, _OF_PARTS),
+    ),
     "treatment": _items("treatment", _TREATMENT, tuple(c.name for c in TREATMENT if c.name not in ("study", "subject"))),
-}
+}  # fmt: skip

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from app.edc.items import FORMS
+from app.edc.items import ADDED_LATER, FORMS
 from app.study.errors import StudyRefused
 from app.study.model import MODALITIES, SESSIONS
 
@@ -210,6 +210,8 @@ def _form_faults(content: dict) -> list[str]:
         for item, spec in known.items():
             where = f"forms.{name}.items.{item}"
             if item not in form["items"]:
+                if item in ADDED_LATER:
+                    continue
                 faults.append(f"{where} is not mapped (null: not sent)")
                 continue
             given = form["items"][item]
