@@ -137,6 +137,7 @@ class PerfusionResult:
             "seconds": float(loop.times_s[-1]),
             "reference_frame": int(loop.frame_numbers[motion.reference_frame]),
             "motion_residual_mm": motion.residual_mm,
+            "motion_in_parts": motion.field is not None,
             "model_choice": self.choice.to_dict(),
             "range_db": loop.range_db,
             "mm_per_pixel": loop.mm_per_pixel,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from app.jobs.progress import JobContext
+from app.study.canonical import canonical_json
 from app.usecases.files import sha256_of
 from app.usecases.perfusion import PerfusionResult
 from app.usecases.perfusion_files import PerfusionRequest, analyse_file
+from app.usecases.perfusion_reading import perfusion_record
 from volumetry.errors import NodusError
+from volumetry.perfusion.enhancement import GRADES
 from volumetry.perfusion.planes import PlaneShare, TwoPlanes, share_of_two_planes
 
 
@@ -39,9 +45,70 @@ def combine_planes(first: PerfusionResult, second: PerfusionResult, node_ml: flo
     return share_of_two_planes(plane_of(first), plane_of(second), node_ml=node_ml)
 
 
+@dataclass(frozen=True, slots=True)
+class LoopSection:
+    """What one analysed loop says of a node, without its pictures: the section's share, and the ``record`` that a reading would keep of
+    it (``perfusion_reading.perfusion_record``), by which it can be worked out again."""
+
+    share: PlaneShare
+    record: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"share": share_to_dict(self.share), "record": dict(self.record)}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> LoopSection:
+        """The section of ``to_dict``. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
+        record = entry["record"]
+        if not all(isinstance(record[name], str) for name in ("input_sha256", "loop_sha256")):
+            raise ValueError("record")
+        return cls(share_from(entry["share"]), record)
+
+
+SHARE_NAMES = ("grade", "node_mm2", "node_depth_mm", "viable_pct", "viable_interval_pct", "inside", "inside_depth")
+
+
+def share_to_dict(share: PlaneShare) -> dict[str, Any]:
+    """A section's share as plain values, as in ``planes`` of ``TwoPlanes.as_dict``."""
+    out = {name: getattr(share, name) for name in SHARE_NAMES}
+    return out | {"inside": share.inside or None, "viable_interval_pct": None if share.viable_interval_pct is None else list(share.viable_interval_pct)}
+
+
+def share_from(entry: Mapping[str, Any]) -> PlaneShare:
+    """The share of ``share_to_dict``. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
+    if entry["grade"] not in GRADES:
+        raise ValueError("grade")
+    numbers = {name: None if entry[name] is None else float(entry[name]) for name in ("node_mm2", "node_depth_mm", "viable_pct", "inside_depth")}
+    interval = entry["viable_interval_pct"]
+    if numbers["node_mm2"] is None or (numbers["viable_pct"] is None) != (interval is None):
+        raise ValueError("share")
+    return PlaneShare(grade=entry["grade"], inside=entry["inside"] or "", viable_interval_pct=None if interval is None else (float(interval[0]), float(interval[1])), **numbers)
+
+
+def section_of(result: PerfusionResult, *, series_uid: str | None = None, range_source: str | None = None) -> LoopSection:
+    """The section of one analysed loop, in plain values that come back from JSON as they are. Refuses as ``plane_of`` does."""
+    record = perfusion_record({**result.to_dict(), "range_source": range_source}, series_uid=series_uid)
+    return LoopSection(share_from(share_to_dict(plane_of(result))), json.loads(canonical_json(record)))
+
+
+def join_sections(first: LoopSection, second: LoopSection, node_ml: float | None = None) -> TwoPlanes:
+    """``share_of_two_planes`` of two sections. Refuses ``one_loop_twice``."""
+    if first.record["loop_sha256"] == second.record["loop_sha256"]:
+        raise _one_twice()
+    return share_of_two_planes(first.share, second.share, node_ml=node_ml)
+
+
+def join_again(record: Mapping[str, Any], node_ml: float | None = None) -> TwoPlanes:
+    """Both planes of a joined record of a reading (``perfusion_reading.joined_record``), worked out from its two sections."""
+    first, second = (share_from(entry["share"]) for entry in record["two_planes"]["loops"])
+    return share_of_two_planes(first, second, node_ml=node_ml)
+
+
 def analyse_second(first: PerfusionResult, asked: PerfusionRequest, cine: Path, roi: Path, context: JobContext) -> dict:
     """``two_planes`` of the answer of ``nodus perfusion``: the loop of the other plane read as the first was, and both together.
-    Parts of the picture and the stated range are the first's; frames, arrival and series are of each loop its own."""
-    second, _ = analyse_file(replace(asked, cine=cine, roi=roi, frames=None, arrival_s=None, series_uid=None, maps=False), context)
+    Parts of the picture and the stated range are the first's; frames, arrival and series are of each loop its own. ``second``: the
+    answer of the other loop."""
+    second, more = analyse_file(replace(asked, cine=cine, roi=roi, frames=None, arrival_s=None, series_uid=None, maps=False), context)
     found = combine_planes(first, second, asked.node_ml)
-    return {**found.as_dict(), "second_input_sha256": second.input_sha256, "second_cine_sha256": sha256_of(cine) if cine.is_file() else None}
+    return {**found.as_dict(), "second_input_sha256": second.input_sha256, "second_cine_sha256": more["cine_sha256"], "second": second.to_dict() | more}

@@ -2,7 +2,8 @@
 
 ``measurement["perfusion"]`` holds the proposal whole: grade, shares, numbers of the curves, hashes of what it was made from. The
 reader's own grade is a field of the reading and is never filled from it. The parts in ml follow the proposal only where the reader's
-grade agrees with it.
+grade agrees with it. A record of two planes (``joined_record``) has the form of one loop's, so that everything that reads a proposal reads
+it too; ``two_planes`` names both loops, each with all that it takes to work it out again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from app.study.canonical import canonical_json, sha256_text
 from app.usecases.enhancing_part import EnhancingPart, stated
 from volumetry.errors import NodusError
 from volumetry.finding import Finding
@@ -19,16 +21,22 @@ from volumetry.finding import Finding
 KEY = "perfusion"
 SHARE = "enhancing_share"  # of ``app.study.model.PART_SOURCES``
 SOURCES = {"CEUS": "contrast ultrasound: enhancing share of one section, of the node's volume", "CT": "contrast CT: enhancing share of the outline"}
+BOTH_SECTIONS = "contrast ultrasound: enhancing share of two sections, of the node's volume"
 ONE_SECTION = Finding("share_of_one_plane", "The enhancing part is the share of one section on contrast ultrasound, taken for the whole node.")
+TWO_SECTIONS = Finding("share_of_two_planes", "The enhancing part is the share of two sections at a right angle on contrast ultrasound, taken for the whole node.")
+PLANES_TOLD = ("common_diameter_differs", "planes_disagree", "part_lies_inside", "plane_not_evaluable")  # what a reading says of its two planes
 RESIDUAL_KEPT = (
     "grade", "viable_pct", "viable_interval_pct", "ablated_pct", "node_mm2", "viable_mm2", "rim_mm2", "rim_mm", "foci", "reference_db", "threshold_pct_of_reference",
     "threshold_hu", "window", "reasons", "drawn",
 )  # fmt: skip
 REGION_KEPT = ("name", "role", "model", "parameters", "intervals", "reasons", "r_squared", "ratios", "differences_s", "pixels", "depth_mm")
 ANSWER_KEPT = (
-    "frames", "frames_accepted", "first_frame", "last_frame", "reference_frame", "range_db", "range_source", "mm_per_pixel", "motion_residual_mm", "panes",
-    "model_choice", "loop_sha256", "cine_sha256", "roi_sha256", "input_sha256", "software_version",
+    "frames", "frames_accepted", "first_frame", "last_frame", "reference_frame", "range_db", "range_source", "mm_per_pixel", "motion_residual_mm", "motion_in_parts", "panes",
+    "model_choice", "asked", "loop_sha256", "cine_sha256", "roi_sha256", "input_sha256", "software_version",
 )  # fmt: skip
+JOINED_KEPT = ("grade", "viable_pct", "viable_interval_pct", "volume_interval_pct", "inside", "solid_pct")
+# How it was stated that the loops stand at a right angle: their planes, a tick for this pair, or both given to one command.
+RIGHT_ANGLE = ("planes", "tick", "command")
 NONE_LEFT, LEFT = ("0", "1"), ("2", "3")
 LARGEST_FILE = 64 << 20
 
@@ -47,16 +55,64 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def perfusion_record(answer: dict[str, Any], *, series_uid: str | None = None) -> dict[str, Any]:
-    """What a reading keeps of an answer of ``nodus perfusion``: plain values, without curves and maps.
+    """What a reading keeps of an answer of ``nodus perfusion``: plain values, without curves and maps; of an answer with
+    ``two_planes`` both loops, joined.
 
     Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything that is no such answer.
     """
-    residual = answer["residual"]
-    if residual["grade"] not in (None, "0", "1", "2", "3", "NE") or not isinstance(answer["input_sha256"], str):
+    both = answer.get("two_planes")
+    if both is None:
+        return _one_record(answer, series_uid)
+    return joined_record(_one_record(answer, series_uid), _one_record(both["second"], None), both, right_angle="command")
+
+
+def joined_record(first: dict[str, Any], second: dict[str, Any], found: dict[str, Any], *, right_angle: str, planes: tuple[str | None, str | None] = (None, None)) -> dict[str, Any]:
+    """What a reading keeps of two loops of one node: the record of the ``first`` (the longitudinal one), of which its numbers of
+    curves are, with the share and the grade of both as ``found`` (``TwoPlanes.as_dict``) has them. ``right_angle``: of ``RIGHT_ANGLE``. ``two_planes["loops"]`` holds both records with the
+    plane and the share of each. Raises ``KeyError`` or ``ValueError`` for what are no two loops of contrast ultrasound.
+    """
+    if right_angle not in RIGHT_ANGLE or (first["modality"], second["modality"]) != ("CEUS", "CEUS"):
+        raise ValueError("two_planes")
+    _check_residual(found)
+    loops = [{**record, "plane": plane, "share": share} for record, plane, share in zip((first, second), planes, found["planes"], strict=True)]
+    names = [plane or f"loop {n}" for n, plane in enumerate(planes, 1)]
+    pct = found["viable_pct"]
+    residual = dict.fromkeys(RESIDUAL_KEPT) | {
+        "grade": found["grade"], "viable_pct": pct, "viable_interval_pct": found["viable_interval_pct"], "ablated_pct": None if pct is None else 100.0 - pct,
+        "reasons": [f"{name}: {reason}" for name, loop in zip(names, loops, strict=True) for reason in loop["residual"]["reasons"] or ()],
+    }  # fmt: skip
+    warnings = {w["code"]: {"code": w["code"], "message": w["message"]} for w in (*found["warnings"], *first["warnings"], *second["warnings"])}
+    told = {name: found[name] for name in JOINED_KEPT} | {"right_angle": right_angle, "warnings": list(found["warnings"]), "loops": loops}
+    return {
+        **first, "residual": residual, "two_planes": told, "warnings": list(warnings.values()),
+        "input_sha256": joined_sha256(first["input_sha256"], second["input_sha256"]),
+    }  # fmt: skip
+
+
+def joined_sha256(first: str, second: str) -> str:
+    """Hash that names what was made of two loops, from those (``input_sha256``) of the longitudinal and the transverse one."""
+    return sha256_text(canonical_json(["two_planes", first, second]))
+
+
+def holds_loop(record: dict[str, Any], input_sha256: str) -> bool:
+    """Whether a reading's record is of an analysis, alone or joined with another."""
+    loops = (record.get("two_planes") or {}).get("loops", ())
+    return input_sha256 in (record["input_sha256"], *(loop["input_sha256"] for loop in loops))
+
+
+def _check_residual(residual: dict[str, Any]) -> None:
+    if residual["grade"] not in (None, "0", "1", "2", "3", "NE"):
         raise ValueError("grade")
     share = residual["viable_pct"]
     if share is not None and not (isinstance(share, (int, float)) and not isinstance(share, bool) and math.isfinite(share) and 0 <= share <= 100):
         raise ValueError("viable_pct")
+
+
+def _one_record(answer: dict[str, Any], series_uid: str | None) -> dict[str, Any]:
+    residual = answer["residual"]
+    _check_residual(residual)
+    if not isinstance(answer["input_sha256"], str):
+        raise ValueError("input_sha256")
     warnings = [*answer["warnings"], *residual["warnings"], *(w for r in answer["regions"] for w in r["warnings"])]
     return {
         "modality": answer.get("modality", "CEUS"),
@@ -67,6 +123,17 @@ def perfusion_record(answer: dict[str, Any], *, series_uid: str | None = None) -
         "frames_rejected": len(answer["frames_rejected"]),
         "warnings": list({w["code"]: {"code": w["code"], "message": w["message"]} for w in warnings}.values()),
     }
+
+
+def is_joined(record: dict[str, Any]) -> bool:
+    """Whether a proposal is of two planes."""
+    return record.get("two_planes") is not None
+
+
+def planes_findings(record: dict[str, Any]) -> tuple[Finding, ...]:
+    """What stands against a share of two planes (``PLANES_TOLD``); nothing for one loop."""
+    told = record["two_planes"]["warnings"] if is_joined(record) else ()
+    return tuple(Finding(w["code"], w["message"]) for w in told if w["code"] in PLANES_TOLD)
 
 
 def proposed_grade(record: dict[str, Any]) -> str | None:
@@ -85,20 +152,22 @@ def proposed_part(record: dict[str, Any], grade: str | None, total_ml: float | N
     if not total_ml or not agrees(record, grade):
         return None
     part = stated(total_ml, viable_ml=record["residual"]["viable_pct"] / 100.0 * total_ml)
-    findings = (*part.findings, ONE_SECTION) if record["modality"] == "CEUS" else part.findings
-    return EnhancingPart(part.viable_ml, part.ablated_ml, SHARE, "derived", source=SOURCES[record["modality"]], findings=findings)
+    both = is_joined(record)
+    findings = part.findings if record["modality"] != "CEUS" else (*part.findings, TWO_SECTIONS if both else ONE_SECTION)
+    return EnhancingPart(part.viable_ml, part.ablated_ml, SHARE, "derived", source=BOTH_SECTIONS if both else SOURCES[record["modality"]], findings=findings)
 
 
 def perfusion_findings(record: dict[str, Any], grade: str | None, *, own_part: bool = False) -> tuple[Finding, ...]:
     """What to tell beside a reading that holds a proposal: the reader decided otherwise, or so much otherwise that no part follows
-    (unless the reader stated parts: ``own_part``)."""
+    (unless the reader stated parts: ``own_part``); and what stands against two planes."""
+    planes = () if own_part else planes_findings(record)
     proposed, share = proposed_grade(record), record["residual"]["viable_pct"]
     if grade is None or proposed is None or grade == proposed:
-        return ()
+        return planes
     if not own_part and share is not None and grade != "NE" and not agrees(record, grade):
         said = f"The reader's grade {grade} does not bear the proposed part ({share:.0f} % of the section enhances); it was not taken into the reading."
-        return (Finding("proposal_not_taken", said),)
-    return (Finding("grade_differs", f"Grade {proposed} was proposed, the reader's is {grade}.", "info"),)
+        return (*planes, Finding("proposal_not_taken", said))
+    return (*planes, Finding("grade_differs", f"Grade {proposed} was proposed, the reader's is {grade}.", "info"))
 
 
 def with_proposal(

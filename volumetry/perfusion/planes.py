@@ -102,7 +102,7 @@ class TwoPlanes:
         """Plain values."""
         names = ("grade", "viable_pct", "viable_interval_pct", "volume_interval_pct", "solid_pct", "node_ml", "viable_ml", "viable_interval_ml", "ablated_ml", "solid_ml")
         planes = [
-            {"grade": p.grade, "viable_pct": p.viable_pct, "viable_interval_pct": p.viable_interval_pct, "node_mm2": p.node_mm2, "node_depth_mm": p.node_depth_mm, "inside": p.inside or None}
+            {"grade": p.grade, "viable_pct": p.viable_pct, "viable_interval_pct": p.viable_interval_pct, "node_mm2": p.node_mm2, "node_depth_mm": p.node_depth_mm, "inside": p.inside or None, "inside_depth": p.inside_depth}
             for p in self.planes
         ]
         return {**{n: getattr(self, n) for n in names}, "inside": self.inside or None, "planes": planes, "warnings": [f.as_warning() for f in self.findings]}
