@@ -2,8 +2,8 @@
 the part of it that counts.
 
 Nothing is used before the reader confirmed it: panes are proposed, the dynamic range is of the header or asked. What was
-settled is kept in the study by visit and reader and is there again when the loop is opened anew. Regions are in
-``session_contrast_regions``, the analysis in ``session_contrast_results``.
+settled is kept in the study by visit and reader (``session_contrast_keeping``) and is there again when the loop is opened anew. Regions
+are in ``session_contrast_regions``, the analysis in ``session_contrast_results``, two loops of a node in ``session_contrast_planes``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from app.ui.session_contrast_earlier import ContrastEarlierPart
+from app.ui.session_contrast_keeping import PROPOSAL_KEY, READING_KEY, ContrastKeepingPart
 from app.ui.session_contrast_regions import ContrastRegionsPart
 from app.ui.session_contrast_results import ContrastResultsPart
 from app.ui.text import t
-from app.usecases.contrast_draft import MARKS, ContrastDraft, LoopDraft, load_contrast, save_contrast
+from app.usecases.contrast_draft import MARKS
 from app.usecases.contrast_loop import (
     FEWEST_FRAMES,
     ColourProposal,
@@ -34,7 +35,6 @@ from volumetry.errors import NodusError
 from volumetry.perfusion.loop import PLAUSIBLE_RANGE_DB, ContrastLoop
 from volumetry.perfusion.motion import Motion, estimate_motion
 
-DRAFT_KEY, PROPOSAL_KEY, READING_KEY = "contrast-draft", "contrast-panes", "contrast-loop"
 TWO_PANES = ("side_by_side", "stacked", "overlay")
 
 
@@ -66,6 +66,9 @@ class ContrastState:
     regions: dict = field(default_factory=dict)
     results: dict = field(default_factory=dict)
     outlined: dict = field(default_factory=dict)  # node -> its outline on a frame, and the region it gives
+    in_parts: bool = False  # the analysis follows the tissue in parts as well
+    plane: str | None = None  # as stated on its frames
+    sections: dict = field(default_factory=dict)  # node -> what was worked out of it, in plain values
 
     @property
     def is_contrast(self) -> bool:
@@ -94,19 +97,15 @@ class ContrastState:
         return None if times is None or frame is None else float(times[frame]) / 1000.0
 
 
-class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastEarlierPart):
+class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastKeepingPart, ContrastEarlierPart):
     """Mixed into ``Session``; uses its signals, jobs, study and undo stack. ``contrast`` is the loop on screen, or None."""
 
     def _start_contrast(self) -> None:
         self.contrast_states: dict[str, ContrastState] = {}
-        self._contrast_draft = ContrastDraft()
-        self._contrast_of: tuple | None = None  # study, visit and reader that the draft belongs to
-        self._contrast_unsaved: dict[tuple[str, str], tuple] = {}  # (visit, reader) -> study and draft not yet on disk
+        self._start_contrast_keeping()
         self._start_contrast_regions()
         self._start_contrast_results()
         self._start_contrast_earlier()
-        self.visit_changed.connect(self._take_up_contrast)
-        self.study_changed.connect(self._take_up_contrast)
         self.picture_changed.connect(self._take_loop)
         self.outlines_changed.connect(self.contrast_changed)
         self.step_changed.connect(self._look_when_needed)
@@ -143,7 +142,7 @@ class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastEarlierPart
 
     def _carry_state(self, before: ContrastState, state: ContrastState) -> None:
         """The same file opened anew: what was settled stays; a scale drawn by hand meanwhile counts from now on, so it is read again."""
-        for name in ("panes", "confirmed", "range_db", "range_source", "trim", "marks", "moved_marks", "region_frame", "regions", "facts"):
+        for name in ("panes", "confirmed", "range_db", "range_source", "trim", "marks", "moved_marks", "region_frame", "regions", "facts", "in_parts", "plane", "sections"):
             setattr(state, name, getattr(before, name))
         scale = before.cine.calibration.manual_mm_per_pixel == state.cine.calibration.manual_mm_per_pixel
         if scale:
@@ -392,109 +391,3 @@ class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastEarlierPart
         if state is not None and (state.is_read or on is False):
             state.corrected = not state.corrected if on is None else on
             self.contrast_changed.emit()
-
-    # ---- keeping ---------------------------------------------------------------------------
-    def _contrast_refused(self) -> bool:
-        """Tell why nothing can be changed now; False where it can."""
-        from app.study.permissions import ANY_READER
-
-        why = self.why_not(*ANY_READER)
-        if why:
-            self.notice.emit("warning", why)
-        return bool(why)
-
-    def _contrast_settled(self) -> None:
-        """Something was settled: tell the views, keep it."""
-        self.contrast_changed.emit()
-        self._keep_contrast()
-
-    def _loop_draft_of(self, state: ContrastState) -> LoopDraft:
-        stated = state.range_db if state.range_source == "stated" else None
-        regions = {node: tuple(rows) for node, rows in state.regions.items() if rows}
-        return LoopDraft(state.panes if state.confirmed else None, stated, state.trim, dict(state.moved_marks), state.region_frame if regions else None, regions)
-
-    def _keep_contrast(self) -> None:
-        """Keep all of this visit as it is now; quiet job, the newest counts."""
-        store, visit, reader = self.study, self.visit, self.reader
-        if store is None or visit is None or self._contrast_of != (store, visit.visit_id, reader):
-            return
-        own = {s.series_id for s in self.series}
-        loops = {**self._contrast_draft.loops, **{name: self._loop_draft_of(s) for name, s in self.contrast_states.items() if name in own}}
-        taken = {node_id: s.contrast_taken for node_id, s in self.nodes.items() if s.contrast_taken is not None}
-        gone = {node_id for node_id, s in self.nodes.items() if s.contrast_taken is None}
-        taken = {**{n: r for n, r in self._contrast_draft.taken.items() if n not in gone}, **taken}
-        draft = ContrastDraft({name: d for name, d in loops.items() if d != LoopDraft()}, taken)
-        if draft == self._contrast_draft:
-            return
-        self._contrast_draft = draft
-        key = (visit.visit_id, reader)
-        waiting = key in self._contrast_unsaved
-        self._contrast_unsaved[key] = (store, draft)
-        if waiting:
-            return  # the write that is in line takes the newest
-
-        def work(_context) -> None:
-            owner, newest = self._contrast_unsaved.pop(key)
-            save_contrast(owner, *key, newest)
-
-        def refused(error: NodusError) -> None:
-            self.notice.emit("serious", f"What was drawn on the contrast loop could not be saved yet: {error.message} It is kept in memory.")
-
-        self.jobs.start("Saving", work, quiet=True, write=True, on_done=lambda _: self._say_saved("contrast loop saved"), on_refused=refused)
-
-    def _take_up_contrast(self) -> None:
-        """Another visit or study: its draft is read in a quiet job, what belongs to the one before is laid aside."""
-        store, visit, reader = self.study, self.visit, self.reader
-        wanted = None if store is None or visit is None else (store, visit.visit_id, reader)
-        if wanted is not None and wanted == self._contrast_of:
-            self._give_taken()
-            return
-        self.contrast_states = {}
-        self._contrast_of, self._contrast_draft = None, ContrastDraft()
-        self.jobs.drop(PROPOSAL_KEY, READING_KEY, DRAFT_KEY)
-        if wanted is None:
-            return
-        waiting = self._contrast_unsaved.get(wanted[1:])
-        if waiting is not None or not any(s.kind == "cine" for s in self.series):
-            self._contrast_of, self._contrast_draft = wanted, ContrastDraft() if waiting is None else waiting[1]
-            self._give_taken()
-            return
-
-        def done(draft: ContrastDraft | None) -> None:
-            if (self.study, None if self.visit is None else self.visit.visit_id, self.reader) != wanted:
-                return
-            self._contrast_of, self._contrast_draft = wanted, draft or ContrastDraft()
-            self._give_taken()
-            for state in self.contrast_states.values():
-                self._apply_draft(state)
-            self.contrast_changed.emit()
-
-        def refused(error: NodusError) -> None:
-            self._on_refused(error)
-            done(None)
-
-        self.jobs.start("Loading what was drawn on loops", lambda _context: load_contrast(store, visit.visit_id, reader), key=DRAFT_KEY, quiet=True, on_done=done, on_refused=refused)
-
-    def _apply_draft(self, state: ContrastState) -> None:
-        """What was settled of a loop at an earlier time; what the reader settled before it was there stays."""
-        kept = self._contrast_draft.loops.get(state.name)
-        if kept is None:
-            return
-        if kept.panes is not None and not state.confirmed:
-            state.panes, state.confirmed = kept.panes, True
-        if kept.range_db is not None and state.range_source != "stated":
-            state.range_db, state.range_source = kept.range_db, "stated"
-        if state.trim is None:
-            state.trim = kept.frames
-        state.moved_marks = {**kept.marks, **state.moved_marks}
-        state.marks = {**state.marks, **state.moved_marks}
-        if not any(state.regions.values()):
-            state.regions = {node: tuple(rows) for node, rows in kept.regions.items()}
-            state.region_frame = kept.region_frame if state.region_frame is None else state.region_frame
-
-    def _give_taken(self) -> None:
-        for node_id, record in self._contrast_draft.taken.items():
-            node = self.nodes.get(node_id)
-            if node is not None and node.contrast_taken is None:
-                node.contrast_taken = record
-                self.measurement_changed.emit(node_id)

@@ -191,8 +191,8 @@ def box_of(panes: Panes, pane: str):
 
 
 def to_reference(points_px, panes: Panes, motion: Motion, at: int) -> np.ndarray | None:
-    """Picture points of frame ``at`` of the loop where they lie in the reference frame (rigid part), kept within their pane; None
-    where they lie in no one pane."""
+    """Picture points of frame ``at`` of the loop where they lie in the reference frame, kept within their pane; None where they lie in no
+    one pane."""
     own = pane_of(points_px, panes)
     if own is None:
         return None
@@ -200,7 +200,10 @@ def to_reference(points_px, panes: Panes, motion: Motion, at: int) -> np.ndarray
     corner = np.array([box.x0, box.y0], float)
     matrix = motion.matrices[at]
     back = np.linalg.inv(matrix[:, :2])
-    there = (np.asarray(points_px, float) - corner - matrix[:, 2]) @ back.T
+    wanted = np.asarray(points_px, float) - corner
+    there = (wanted - matrix[:, 2]) @ back.T
+    for _ in range(4 if motion.field is not None else 0):  # the field is smooth and small: each round leaves a fraction of the rest
+        there = there + (wanted - moved_points(there, motion, at, box.shape)) @ back.T
     return np.clip(there, 0.0, np.array(box.shape[::-1]) - 1.0) + corner
 
 

@@ -9,7 +9,7 @@ from app.ui.text import t
 from app.usecases.enhancing_part import EnhancingPart
 from app.usecases.perfusion import AUTO, PerfusionResult, analyse_contrast
 from app.usecases.perfusion_files import acquisition
-from app.usecases.perfusion_reading import KEY, perfusion_findings, perfusion_record, proposed_part
+from app.usecases.perfusion_reading import KEY, holds_loop, perfusion_findings, perfusion_record, proposed_part
 from volumetry.errors import NodusError
 
 ANALYSIS_KEY = "contrast-analysis"
@@ -39,11 +39,12 @@ class ContrastResultsPart:
         return None if state is None else state.results.get(node_id)
 
     def result_is_stale(self, node_id: str | None = None) -> bool:
-        """True where regions, marks or panes were changed after the analysis."""
+        """True where regions, marks, panes or the way to follow the tissue were changed after the analysis."""
         state, result = self.contrast, self.contrast_result(node_id)
         if result is None:
             return False
-        return result.asked["regions"] != [r.to_dict() for r in self.regions_of(node_id)] or result.asked["arrival_s"] != self._stated_arrival(state)
+        in_parts = state.in_parts and result.loop.tissue is not None
+        return result.asked["regions"] != [r.to_dict() for r in self.regions_of(node_id)] or (result.asked["arrival_s"], result.asked["nonrigid"]) != (self._stated_arrival(state), in_parts)
 
     def contrast_node_ml(self, node_id: str | None = None) -> tuple[float | None, str]:
         """The node's volume at this visit and what it is from: its outline, its three diameters, or its reading."""
@@ -75,16 +76,23 @@ class ContrastResultsPart:
         frame, arrival, node_ml = state.region_frame, self._stated_arrival(state), self.contrast_node_ml()[0]
         facts = None if state.facts is None else acquisition(state.facts)
         refine = any(r.role in ("node", "ablated_zone") for r in regions) and panes.bmode is not None
-        motion = None if refine else state.motion
+        in_parts = state.in_parts and loop.tissue is not None
+        motion = None if refine or in_parts != (state.motion.field is not None) else state.motion
+        section_of, settled = self.section_later(state), self.settled_now(state.name, node_id)
 
         def work(context):
-            return analyse_contrast(loop, regions, panes, model=AUTO, node_ml=node_ml, arrival_s=arrival, frame=frame, motion=motion, maps=maps, facts=facts, progress=context.report)
+            found = analyse_contrast(
+                loop, regions, panes, model=AUTO, node_ml=node_ml, arrival_s=arrival, frame=frame, nonrigid=in_parts, motion=motion, maps=maps, facts=facts, progress=context.report
+            )
+            return found, section_of(found)
 
-        def done(result: PerfusionResult) -> None:
+        def done(made: tuple) -> None:
+            result, section = made
             state.job = None
             if state.loop is loop and state.panes is panes:
                 state.results = {**state.results, node_id: result}
                 state.motion = result.motion
+                self.keep_section(state, node_id, section, settled)
             self.contrast_changed.emit()
 
         def refused(error: NodusError) -> None:
@@ -146,7 +154,7 @@ class ContrastResultsPart:
         if result.assessment is None and result.residual_refusal is None:
             return t("No node was outlined on the loop: there is nothing of it to take.")
         if self.result_is_stale():
-            return t("Regions or marks were changed after the analysis: analyse again.")
+            return t("Something of this loop was changed after its analysis: analyse it again.")
         if node.reading is not None and node.reading.state == ReadingState.LOCKED:
             return t("The reading is locked: begin a correction to change it.")
         return ""
@@ -229,10 +237,13 @@ class ContrastResultsPart:
             return ("outline", t("Outline the node")) if outline else ("", why)
         if self.contrast_result() is None or self.result_is_stale():
             return "analyse", t("Analyse")
+        both = self.planes_next()
+        if both is not None:
+            return both
         said = self.statement_of(self.current_node_id)
         if said is not None and said.grade is None and not self.why_not_accept():
             return "accept", t("Accept grade {grade}").format(grade=t(self.proposed_grade() or ""))
-        if self.current.contrast_taken is None or self.current.contrast_taken["input_sha256"] != self.contrast_result().input_sha256:
+        if self.current.contrast_taken is None or not holds_loop(self.current.contrast_taken, self.contrast_result().input_sha256):
             why = self.why_not_take()
             return ("", why) if why else ("take", t("Take into the reading"))
         return "", t("Everything of this loop is in the reading; lock it when the volume is there.")
@@ -241,6 +252,7 @@ class ContrastResultsPart:
         """Do what ``contrast_next`` says."""
         what, words = self.contrast_next()
         steps = {"confirm": self.confirm_panes, "read": self.read_loop, "analyse": self.analyse_contrast, "accept": self.accept_grade, "take": self.take_contrast, "outline": lambda: self.set_tool("node")}
+        steps |= {"join": self.join_planes, "accept_joined": self.accept_joined_grade, "take_joined": self.take_joined}
         if what in steps:
             steps[what]()
         else:

@@ -253,7 +253,7 @@ def test_that_another_grade_of_the_reader_stands_and_a_threshold_takes_the_place
     session.draw_one_pane()  # nothing is under way: nothing happens
     draw(loop_window, "reference", [(session.contrast.panes.contrast.x0 + x, session.contrast.panes.contrast.y0 + y) for x, y in ((4, 30), (24, 30), (24, 60), (4, 60))])
     assert session.result_is_stale()
-    assert "analyse again" in session.why_not_take()
+    assert "analyse it again" in session.why_not_take()
     session.set_enhancing(session.current_node_id, 80.0)
     assert session.current.contrast_taken is None
 
