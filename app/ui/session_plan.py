@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.study.store import utc_now
-from app.usecases.plan import PlanDraft, draft_to_plan, solve_and_assess
+from app.usecases.plan import PlanDraft, add_heat, draft_to_plan, solve_field, without_pair_fields
 from app.usecases.structures import NECK_STRUCTURES, structure_name
 
 PREVIEW_SPACING_MM = 2.0  # while a needle is dragged
@@ -186,28 +186,30 @@ class PlanPart:
 
         def work(context):
             plan = draft_to_plan(draft)
-            return (plan, *solve_and_assess(plan, context, heat=False))
+            return (plan, *solve_field(plan, context, keep_pair_fields=True))
 
         def done(result) -> None:
             if self.plan is not asked:
                 return  # the needles moved meanwhile; this field is not theirs
-            self.solved_plan, self.solution, self.assessment = result
+            self.solved_plan, solved, self.assessment = result
+            self.solution = without_pair_fields(solved)
             self.field_is_preview = False
             self.field_changed.emit()
-            self._add_heat()
+            self._add_heat(solved)
 
         self.jobs.start("Solving the field", work, key="field", on_done=done)
 
-    def _add_heat(self) -> None:
-        """The temperature of the trains of the field on screen; a job. Coverage and margins stay as they are shown."""
-        plan, shown = self.solved_plan, self.solution
+    def _add_heat(self, solved) -> None:
+        """The temperature of the trains of the field on screen, of which ``solved`` has the single pairs; a job.
+        Coverage and margins stay as they are shown."""
+        plan, shown, assessment = self.solved_plan, self.solution, self.assessment
 
         def done(result) -> None:
             if self.solution is shown:  # else another field is on screen by now
                 self.assessment = result[1]
                 self.field_changed.emit()
 
-        self.jobs.start("Working out the heat", lambda context: solve_and_assess(plan, context), key="heat", on_done=done)
+        self.jobs.start("Working out the heat", lambda context: add_heat(plan, solved, assessment, context), key="heat", on_done=done)
 
     def save_plan(self) -> None:
         """Write the solved plan into the study as a write-once run; a job."""

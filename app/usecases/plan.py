@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from planning.schematic import Schematic
 from planning.schematic_scene import plan_dict
 from planning.tissue import Conductivity, preset_from_dict
 from volumetry.mask import NodeMask
+
+if TYPE_CHECKING:  # the solver is loaded by the first that needs it
+    from planning.assessment import PlanAssessment
+    from planning.field.solution import FieldSolution
 
 Point = tuple[float, float, float]
 
@@ -236,21 +241,46 @@ def load_plan(path: Path) -> TreatmentPlan:
 def solve_and_assess(plan: TreatmentPlan, context: JobContext, spacing_mm: float | None = None, *, heat: bool = True):
     """Solve the field of a plan, with ``heat`` also the temperature of its trains, and judge it; returns
     ``(FieldSolution, PlanAssessment)``."""
+    solution, assessment = solve_field(plan, context.part(0.0, 0.5) if heat else context, spacing_mm, keep_pair_fields=heat)
+    if heat:
+        return add_heat(plan, solution, assessment, context.part(0.5, 1.0))
+    return solution, assessment
+
+
+def solve_field(plan: TreatmentPlan, context: JobContext, spacing_mm: float | None = None, *, keep_pair_fields: bool = False):
+    """Solve the field of a plan and judge it without its heat; returns ``(FieldSolution, PlanAssessment)``.
+    With ``keep_pair_fields`` the solution can be given to :func:`add_heat`."""
     from planning.assessment import assess_plan
     from planning.field.solve import solve_plan
-    from planning.heat.train import solve_heat
 
-    stop = lambda: context.token.is_cancelled  # noqa: E731
-    solution = solve_plan(plan, spacing_mm=spacing_mm, keep_pair_fields=heat, progress=context.part(0.0, 0.5 if heat else 0.9).report, should_cancel=stop)
-    warmth = None
-    if heat:
-        try:
-            warmth = solve_heat(plan, solution, heat_data(), progress=context.part(0.5, 0.9).report, should_cancel=stop)
-        except (PlanRefused, FieldNotConverged) as trouble:  # the field stands without it
-            told = ("heat_not_solved", f"Temperature and thermal damage are not known: {trouble.message}")
-            solution = replace(solution, warnings=(*solution.warnings, told))
-        solution = replace(solution, pairs=tuple(replace(p, e_v_per_cm=None) for p in solution.pairs))
+    solution = solve_plan(
+        plan, spacing_mm=spacing_mm, keep_pair_fields=keep_pair_fields, progress=context.part(0.0, 0.9).report, should_cancel=lambda: context.token.is_cancelled
+    )
     context.report("Measuring coverage and margins", 0.92)
-    assessment = assess_plan(plan, solution, heat=warmth)
+    assessment = assess_plan(plan, solution)
     context.report("Done", 1.0)
     return solution, assessment
+
+
+def add_heat(plan: TreatmentPlan, solution: FieldSolution, assessment: PlanAssessment, context: JobContext):
+    """The temperature of the trains of a field from :func:`solve_field`, which kept the field of every pair; returns
+    ``(FieldSolution, PlanAssessment)`` without those. Where the heat cannot be solved the field stands, with a warning."""
+    from planning.assessment import with_heat
+    from planning.heat.train import solve_heat
+
+    bare = without_pair_fields(solution)
+    try:
+        warmth = solve_heat(plan, solution, heat_data(), progress=context.part(0.0, 0.9).report, should_cancel=lambda: context.token.is_cancelled)
+    except (PlanRefused, FieldNotConverged) as trouble:
+        code, said = "heat_not_solved", f"Temperature and thermal damage are not known: {trouble.message}"
+        answer = assessment.answer | {"warnings": [*assessment.answer["warnings"], {"code": code, "message": said}]}
+        return replace(bare, warnings=(*bare.warnings, (code, said))), replace(assessment, answer=answer)
+    context.report("Measuring what grows warm", 0.92)
+    warm = with_heat(plan, assessment, warmth)
+    context.report("Done", 1.0)
+    return bare, warm
+
+
+def without_pair_fields(solution: FieldSolution) -> FieldSolution:
+    """A solution that is kept and shown: the fields of single pairs are of use to the heat alone."""
+    return replace(solution, pairs=tuple(replace(p, e_v_per_cm=None) for p in solution.pairs))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from planning import TreatmentPlan, assess_plan, preset_from_dict, solve_plan
+from planning.assessment import with_heat
 from planning.errors import PlanRefused
 from planning.heat import train
 from planning.heat.properties import HeatSettings, heat_data_from_dict
@@ -130,10 +131,12 @@ def test_that_a_finer_grid_of_heat_says_the_same(monkeypatch):
 
 def test_that_the_answer_tells_heat_of_regions_pairs_and_the_whole(one_pair):
     plan, solution, heat = one_pair
-    plain = assess_plan(plan, solution).to_dict()
+    without = assess_plan(plan, solution)
+    plain = without.to_dict()
+    answer = assess_plan(plan, solution, heat=heat).to_dict()
+    assert with_heat(plan, without, heat).to_dict() == answer  # heat that follows later
     assert plain["heat"] is None
     assert plain["at_risk"][0]["max_temperature_c"] is None
-    answer = assess_plan(plan, solution, heat=heat).to_dict()
     h, target, vessel = answer["heat"], answer["targets"][0], answer["at_risk"][0]
     assert 45 < h["peak_c"] < 80
     tip = np.array([abs(h["where"]["position_mm"][0]) - 7.5, h["where"]["position_mm"][1]])

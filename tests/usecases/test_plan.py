@@ -14,11 +14,12 @@ import pytest
 
 from app.jobs import CancelToken, JobContext
 from app.usecases.files import sha256_of
-from app.usecases.plan import NeedleDraft, PairDraft, PlanDraft, draft_to_plan, exposed_midpoint_mm, load_plan, solve_and_assess, tissue_presets
+from app.usecases.plan import NeedleDraft, PairDraft, PlanDraft, add_heat, draft_to_plan, exposed_midpoint_mm, load_plan, solve_and_assess, tissue_presets
 from app.usecases.plan_files import write_plan_folder
 from app.usecases.plan_runs import save_plan_run
 from app.usecases.readings import unpack_mask
 from dicom_io.volume_files import read_volume_file
+from planning.assessment import assess_plan
 from planning.errors import PlanRefused
 from volumetry.errors import Cancelled, NodusError
 from volumetry.geometry import ImageGeometry
@@ -149,6 +150,21 @@ def solved():
     )  # fmt: skip
     plan = draft_to_plan(draft)
     return (plan, *solve_and_assess(plan, JobContext()))
+
+
+def test_that_a_field_stands_where_its_heat_cannot_be_solved(solved, monkeypatch):
+    plan, solution, _ = solved
+
+    def refused(*_args, **_more):
+        raise PlanRefused("No properties of a tissue.", code="unknown_tissue")
+
+    monkeypatch.setattr("planning.heat.train.solve_heat", refused)
+    before = assess_plan(plan, solution)
+    kept, assessment = add_heat(plan, solution, before, JobContext())
+    assert [code for code, _ in kept.warnings][-1] == "heat_not_solved"
+    assert [w["code"] for w in assessment.answer["warnings"]] == [*(w["code"] for w in before.answer["warnings"]), "heat_not_solved"]
+    assert assessment.answer["targets"] == before.answer["targets"]
+    assert assessment.answer["heat"] is None
 
 
 def without_time(answer: dict) -> dict:
