@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QTo
 
 from app.ui.models.contrast import ROLE_LOOKS, colour_words, layout_names, mark_names, region_name, role_names
 from app.ui.models.records import Column
+from app.ui.panels.contrast_planes import InPartsBox
 from app.ui.panels.enhancing import _Threshold
 from app.ui.session_contrast_regions import REGION_ROLES
 from app.ui.text import said, t
@@ -124,6 +125,8 @@ class ContrastSection(Section):
         self.region_note = WrapLabel(tone="muted", small=True)
         for part in (self.next, self.note, self.panes, self.why, panes, self.range_row, self.worth, self.read, self.marks_box, self.trim, self.still, self.findings, self.roles_box, self.regions, self.drop, self.region_note):
             self.body.addWidget(part)
+        self.in_parts = InPartsBox(session)
+        self.body.addWidget(self.in_parts)
         self.pane_buttons = panes
         for signal in (session.contrast_changed, session.picture_changed, session.nodes_changed, session.measurement_changed, session.tool_changed, session.readings_changed):
             signal.connect(self.refresh)

@@ -12,7 +12,7 @@ from app.ui.widgets.figures import Figure, number_text, volume_decimals
 from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.sections import Section
 from app.usecases.enhancing_part import STATED_BY_READER
-from app.usecases.perfusion_reading import proposed_part
+from app.usecases.perfusion_reading import is_joined, proposed_part
 
 LOWEST_HU, HIGHEST_HU = -200.0, 1500.0
 NOT_STATED = LOWEST_HU - 1
@@ -61,7 +61,7 @@ def _contrast_words(state) -> str:
     part = proposed_part(record, grade, total)
     if share is None:
         return t("Enhancing part: by contrast ultrasound, not evaluable")
-    words = t("Enhancing part: {share} % of the section on contrast ultrasound").format(share=number_text(share, 0))
+    words = (t("Enhancing part: {share} % of both sections on contrast ultrasound") if is_joined(record) else t("Enhancing part: {share} % of the section on contrast ultrasound")).format(share=number_text(share, 0))
     if part is None:
         return words
     return words + t("; enhancing {viable} ml, not enhancing {ablated} ml").format(

@@ -15,6 +15,7 @@ from app.ui.dialogs.new_node import NewNodeDialog, NodeDetailsDialog
 from app.ui.models.measures import measurement_figures, method_names
 from app.ui.models.nodes import measure_columns, node_rows, node_volume, status_names
 from app.ui.panels.contrast import ContrastSection
+from app.ui.panels.contrast_planes import ContrastPlanesSection
 from app.ui.panels.contrast_results import ContrastResultsSection
 from app.ui.panels.ellipsoid import EllipsoidSection
 from app.ui.panels.enhancing import EnhancingSection, part_words
@@ -96,6 +97,7 @@ class MeasurePanel(StepPanel):
         self.scale = ScaleSection(session)
         self.picture = PictureSection(session)
         self.contrast, self.contrast_results = ContrastSection(session), ContrastResultsSection(session)
+        self.contrast_planes = ContrastPlanesSection(session)
         self.enhancing = EnhancingSection(session)
         self.grade = GradeSection(session)
         self.lesion = LesionSection(session)
@@ -128,7 +130,7 @@ class MeasurePanel(StepPanel):
         seen.body.addWidget(self.locked_note)
         seen.body.addWidget(self.correct)
         seen.body.addLayout(row)
-        for part in (nodes, tools, self.scale, self.contrast, self.contrast_results, self.picture, self.volume, self.warnings, self.enhancing, self.grade, self.ellipsoid, seen, self.lesion, self.numbers):
+        for part in (nodes, tools, self.scale, self.contrast, self.contrast_results, self.contrast_planes, self.picture, self.volume, self.warnings, self.enhancing, self.grade, self.ellipsoid, seen, self.lesion, self.numbers):
             self.content.addWidget(part)
         self.content.addStretch(1)
         self.status.activated.connect(self._status_chosen)
