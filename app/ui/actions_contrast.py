@@ -56,7 +56,7 @@ def contrast_actions(window) -> list[Action]:
         Action("contrast_enhancement", t("What enhances, over the contrast"), "view", lambda: s.show_contrast_overlay("enhancement"), ("Y",), group=6, enabled=has_result, checked=lambda: has_result() and s.contrast_overlay == "enhancement"),
         Action("contrast_map", t("Parameter map over the contrast"), "view", lambda: s.show_contrast_overlay("map"), ("Shift+Y",), group=6, enabled=has_result, checked=lambda: has_result() and s.contrast_overlay == "map"),
         Action("contrast_next_map", t("Next parameter of the map"), "view", next_map, ("Ctrl+M",), group=6, enabled=has_result),
-        Action("contrast_earlier", t("Zone of an earlier visit, by size"), "view", s.toggle_earlier_shape, ("Shift+O",), tip=t("Its true size about the middle of today's node; two planes are never the same"), group=6, enabled=is_read, checked=lambda: s.earlier_shape is not None),
+        Action("contrast_earlier", t("Compare with Day 0, by size"), "view", s.toggle_earlier_shape, ("Shift+O",), tip=t("Zone drawn earlier, then the planned zone, then nothing: true size about the middle of today's node; two planes are never the same"), group=6, enabled=is_read, checked=lambda: s.earlier_found is not None),
         Action("contrast_accept", t("Accept the proposed grade"), "tools", s.accept_grade, ("Shift+U",), group=3, enabled=has_result),
         Action("contrast_take", t("Take the loop into the reading"), "tools", s.take_contrast, ("Shift+W",), group=3, enabled=has_result),
     ]  # fmt: skip

@@ -66,6 +66,7 @@ TABLE: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "study reconcile": (("{study}", "{tmp}/edc.csv"), frozenset({"manager"})),
     "study eligibility": (("{study}", *SUBJECT), EVERYBODY),
     "study pair-planes": (("{study}", *SUBJECT, "--visit", "Month 3"), frozenset({"site", "reader-a", "trainee", "judge"})),
+    "study contrast-compare": (("{study}", *SUBJECT, "--visit", "Month 3", "--node", "N1", "--reader", "reader-a"), SEES | {"site"}),
     "study pain": (("{study}", *SUBJECT), EVERYBODY),
     "export": (("{study}", "--format", "csv", "--out", "{tmp}/export-{user}"), frozenset({"manager"})),
     "audit key": (("{study}", "--file", "{tmp}/key-{user}.pem"), frozenset({"admin", "manager"})),

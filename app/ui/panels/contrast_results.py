@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QScrollArea, QSlider, QWid
 from app.ui.models.contrast import MAPPED, parameter_names, parameter_rows, region_name, region_refusal, unit_words
 from app.ui.models.records import Column
 from app.ui.panels.contrast_chart import ContrastChart
+from app.ui.panels.contrast_earlier import EarlierSizes
 from app.ui.text import said, t
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, number_text, volume_decimals
@@ -80,9 +81,10 @@ class ContrastResultsSection(Section):
             button.clicked.connect(lambda _on=False, kind=kind: session.show_contrast_overlay(kind))
             overlays.addWidget(button, 1)
             self.overlay[kind] = button
-        self.earlier = _key(t("Zone of an earlier visit") + " Shift+O", t("Its true size about the middle of today's node; two planes are never the same"))
+        self.earlier = _key(t("Compare with Day 0") + " Shift+O", t("Zone drawn earlier, then the planned zone, then nothing: true size about the middle of today's node; two planes are never the same"))
         self.earlier.setCheckable(True)
         self.earlier.clicked.connect(lambda _on: session.toggle_earlier_shape())
+        self.earlier_sizes = EarlierSizes(session)
         self.parameter = QComboBox()
         self.parameter.setAccessibleName(t("Parameter of the map"))
         names = parameter_names()
@@ -111,6 +113,7 @@ class ContrastResultsSection(Section):
         self.body.addLayout(overlays)
         self.body.addLayout(row)
         self.body.addWidget(self.earlier)
+        self.body.addWidget(self.earlier_sizes)
         for part in (self.chart, self.region, self.table, self.table_note, self.findings):
             self.body.addWidget(part)
         for signal in (session.contrast_changed, session.picture_changed, session.nodes_changed, session.measurement_changed, session.readings_changed):
@@ -136,7 +139,8 @@ class ContrastResultsSection(Section):
         for kind, button in self.overlay.items():
             button.setChecked(session.contrast_overlay == kind)
         self.earlier.setVisible(not session.is_blinded)
-        self.earlier.setChecked(session.earlier_shape is not None)
+        self.earlier.setChecked(session.earlier_found is not None)
+        self.earlier_sizes.refresh()
         self.overlay["map"].setEnabled(result.maps is not None)
         self.parameter.setEnabled(session.contrast_overlay == "map")
         self.parameter.setCurrentIndex(self.parameter.findData(session.contrast_map))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPainterPath, QPen, QPolygonF, QTransform
+from PySide6.QtGui import QBrush, QColor, QFontMetrics, QImage, QPainter, QPainterPath, QPen, QPolygonF, QTransform
 
 from app.ui.models.contrast import RIM_RGB, ROLE_LOOKS, VIABLE_RGB, magnitude_text, map_picture, parameter_names, region_name, unit_words
 from app.ui.style import ACCENT, CALIPER_COLOUR, CROSSHAIR_COLOUR, TEXT, WARNING, node_colour, pixel_font
@@ -12,6 +12,7 @@ from app.ui.text import t
 from app.ui.views import overlays
 from app.usecases.field_colours import field_table
 from app.usecases.perfusion_regions import across, pane_of
+from volumetry.section import long_axis, turned
 
 BAR_WIDTH, CURSOR_PX = 12, 9
 
@@ -254,11 +255,14 @@ class ContrastOverlay(QObject):
             points = self.session.region_points(node.polygon_px, frame, pane=pane)
             if points is None:
                 continue
-            there = 0.5 * (points.min(axis=0) + points.max(axis=0)) + shape.points_mm / np.asarray(scale)
+            own = shape.points_mm if not shape.along_node else turned(shape.points_mm, long_axis(points * np.asarray(scale))[1])
+            there = 0.5 * (points.min(axis=0) + points.max(axis=0)) + own / np.asarray(scale)
             self._line(painter, there, QColor("#FFFFFF"), 1.6, (7.0, 5.0), True)
             if n == 0:
-                x, y = max((self.pane.screen_of(p) for p in there), key=lambda p: p[0] - p[1])
-                self._label(painter, x + 6, y, shape.label, "#FFFFFF")
+                box, on_screen = self._screen_box(state.panes.contrast), np.array([self.pane.screen_of(p) for p in there])
+                width = QFontMetrics(pixel_font(11, bold=True)).horizontalAdvance(shape.label)
+                x = 0.5 * (on_screen[:, 0].min() + on_screen[:, 0].max() - width)
+                self._label(painter, max(box.left() + 6, min(x, box.right() - width - 6)), min(on_screen[:, 1].max() + 18, box.bottom() - 28), shape.label, "#FFFFFF")
 
     def _paint_cursor(self, painter: QPainter, state) -> None:
         """The pointer's place in the other pane: the same place in the patient."""
