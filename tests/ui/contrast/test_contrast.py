@@ -283,9 +283,11 @@ def test_that_panes_can_be_drawn_and_a_picture_without_a_second_one_is_said_so(q
     assert any("no B-mode" in row.message for row in panel_of(loop_window).contrast.findings.rows)
 
 
-def test_that_the_zone_of_an_earlier_visit_is_laid_over_the_node_in_its_true_size(qtbot, loop_window, told):
+def test_that_the_zone_of_an_earlier_visit_then_the_planned_one_is_laid_over_the_node_in_its_true_size_but_for_the_blinded(qtbot, loop_window, told, monkeypatch):
+    from app.ui.panels.contrast_earlier import size_rows
     from app.usecases.contrast_draft import ContrastDraft, LoopDraft, save_contrast
     from app.usecases.perfusion_regions import PerfusionRegion
+    from tests.usecases.zones import ZONE_MM, keep_zone
 
     session = loop_window.session
     read(qtbot, loop_window)
@@ -299,11 +301,38 @@ def test_that_the_zone_of_an_earlier_visit_is_laid_over_the_node_in_its_true_siz
     square = PerfusionRegion("ablated zone", "ablated_zone", ((10.0, 10.0), (40.0, 10.0), (40.0, 30.0), (10.0, 30.0)))
     draft = ContrastDraft({"L0": LoopDraft(panes, 60.0, region_frame=0, regions={session.current_node_id: (square,)})})
     save_contrast(session.study, before.visit_id, session.reader, draft)
+    run = keep_zone(session.study, "S-001", node_id=session.current_node_id, session="day0")
     keys(loop_window, "Shift+O")
     settle(qtbot, session)
     width, height = np.ptp(session.earlier_shape.points_mm, axis=0)
     assert (width, height) == pytest.approx((30 * panes.mm_per_pixel[0], 20 * panes.mm_per_pixel[1]))
     assert session.earlier_shape.is_zone
     assert before.name in session.earlier_shape.label
+    sizes = panel_of(loop_window).contrast_results.earlier_sizes
     keys(loop_window, "Shift+O")
+    shape = session.earlier_shape
+    assert shape.label == "planned zone of Day 0 (predicted): size only"
+    assert told.has("Shown: planned zone of Day 0")
+    assert np.ptp(shape.points_mm, axis=0) == pytest.approx(ZONE_MM[:2], abs=0.3)
+    rows = {r.name: r for r in size_rows(session)}
+    assert rows["Planned zone"].volume_ml == pytest.approx(np.pi / 6 * np.prod(ZONE_MM) / 1000)
+    scale = session.contrast.panes.mm_per_pixel[0]
+    assert rows["Node today"].diameters_mm[0] == pytest.approx(scale * np.ptp(np.array(node_outline("contrast")), axis=0).max(), rel=0.05)
+    sizes.refresh()
+    assert run.plan_run_id in sizes.meaning.text()
+    assert "No delivery" in sizes.doubts.text()
+    frame = loop_window.panes.picture.frame
+    shown = frame.grab().toImage()
+    session.state_plane("transverse")
+    settle(qtbot, session)
+    assert np.ptp(session.earlier_shape.points_mm, axis=0) == pytest.approx(ZONE_MM[1:], abs=0.3)
+    assert frame.grab().toImage() != shown
+    monkeypatch.setattr(type(session), "is_blinded", True)
     assert session.earlier_shape is None
+    session.toggle_earlier_shape()
+    assert told.has("Nothing of an earlier visit")
+    assert session.earlier_found is None
+    monkeypatch.undo()
+    assert session.earlier_shape is not None
+    keys(loop_window, "Shift+O")
+    assert session.earlier_found is None
