@@ -27,9 +27,11 @@ STAMP = VENV / ".nodus-installed"
 
 # What Qt, OpenGL (software) and the OpenMP layer of Numba need on a bare Debian or Ubuntu.
 RUN_PACKAGES = ["libgl1", "libegl1", "libglib2.0-0", "libfontconfig1", "libdbus-1-3", "libxkbcommon0", "libbrotli1", "libgomp1", "fonts-dejavu-core", "fonts-droid-fallback", "libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-randr0", "libxcb-render-util0", "libxcb-shape0", "libxcb-xkb1", "libxkbcommon-x11-0"]
-# The ordinary suite, as processes of which two run side by side: the longest first, so that both
-# halves end at about the same time. What shows windows is one portion, for one screen has one focus.
-PORTIONS = [["tests/ui"], ["tests/dicom_io"], ["tests/e2e"], ["tests/volumetry"], ["tests/usecases"]]
+# The ordinary suite, as processes of which some run side by side: the longest first, so that all
+# end at about the same time. What shows windows is one portion, for one screen has one focus.
+PORTIONS = [["tests/ui"], ["tests/dicom_io"], ["tests/e2e"], ["tests/study", "tests/edc"], ["tests/usecases"], ["tests/volumetry"]]
+# One more than the cores they are planned for: half of a portion's time it waits for a server, a screen or a disk.
+SIDE_BY_SIDE = 3
 # A real X server and a window manager for the window tests, a PDF renderer, DICOM validators, a PACS.
 TEST_PACKAGES = ["xvfb", "xauth", "openbox", "x11-utils", "dbus", "gnome-keyring", "poppler-utils", "dicom3tools", "dcmtk", "libpixelmed-java", "default-jre-headless", "orthanc", "orthanc-dicomweb", "postgresql", "git"]
 
@@ -154,7 +156,7 @@ def start_x_server() -> tuple[list[subprocess.Popen], str | None]:
 
 
 def ordinary_suite(command: list[str], environment: dict[str, str]) -> int:
-    """The whole suite in portions, two side by side; a portion's report is printed when it is done.
+    """The whole suite in portions, some side by side; a portion's report is printed when it is done.
 
     Whatever lies in none of ``PORTIONS`` is the last portion."""
     named = [room for rooms in PORTIONS for room in rooms]
@@ -171,8 +173,8 @@ def ordinary_suite(command: list[str], environment: dict[str, str]) -> int:
             sys.stdout.flush()
         return title, done.returncode, time.monotonic() - started
 
-    with ThreadPoolExecutor(2) as side_by_side:
-        say(f"{len(portions)} portions of the suite, two at a time")
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as side_by_side:
+        say(f"{len(portions)} portions of the suite, {SIDE_BY_SIDE} at a time")
         try:
             ended = list(side_by_side.map(run_portion, portions))
         except BaseException:
