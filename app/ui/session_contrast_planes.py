@@ -8,8 +8,10 @@ planes are stated, or the reader ticks it for this pair.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
+from app.study.canonical import canonical_json
 from app.study.model import ReadingState
 from app.ui.text import t
 from app.usecases.contrast_draft import LoopDraft, LoopPair
@@ -51,7 +53,8 @@ class JoinedLoops:
     def record(self) -> dict:
         """As a reading keeps it."""
         planes = (self.first.plane, self.second.plane) if self.right_angle == "planes" else (None, None)
-        return joined_record(dict(self.first.section.record), dict(self.second.section.record), self.found.as_dict(), right_angle=self.right_angle, planes=planes)
+        made = joined_record(dict(self.first.section.record), dict(self.second.section.record), self.found.as_dict(), right_angle=self.right_angle, planes=planes)
+        return json.loads(canonical_json(made))  # as it comes back from the study
 
 
 class ContrastPlanesPart:
@@ -123,9 +126,15 @@ class ContrastPlanesPart:
         entry = kept.sections.get(node_id)
         stated = {plane for (loop, _frame), plane in self.still_planes.items() if loop == name}
         plane = kept.plane if not stated else next(iter(stated)) if len(stated) == 1 else None
-        title = next((s.description for s in self.series if s.series_id == name), "") or name
         fresh = entry is not None and entry["settled"] == self.settled_now(name, node_id)
-        return LoopOfNode(name, title, None if entry is None else LoopSection.from_dict(entry), fresh, plane, len(stated) > 1)
+        return LoopOfNode(name, self._loop_title(name), None if entry is None else LoopSection.from_dict(entry), fresh, plane, len(stated) > 1)
+
+    def _loop_title(self, name: str) -> str:
+        """The name of its series; with its number where several loops of this visit share that."""
+        loops = [s for s in self.series if s.kind == "cine"]
+        own = next((s.description for s in loops if s.series_id == name), "")
+        alike = [s.series_id for s in loops if s.description == own]
+        return f"{own or t('Loop')} {alike.index(name) + 1}" if len(alike) > 1 else own or name
 
     # ---- which two -----------------------------------------------------------------------------
     def loop_here(self) -> LoopOfNode | None:
