@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom.dataset import Dataset
 
-from dicom_io.headers import Header, integer, items, number, numbers, read_header, text
+from dicom_io.headers import Header, integer, items, number, numbers, read_header, text, value_of
 from dicom_io.pixels import FrameDecoder, cut_off
 from dicom_io.sources import Source, as_source
 from volumetry.calibration import Calibration, PictureRegion
@@ -44,6 +44,7 @@ POSSIBLE_MM_PER_PX, POSSIBLE_ASPECT, POSSIBLE_MM = (0.001, 5.0), 10.0, 1000.0
 POSSIBLE_STEP_MS = (0.1, 60_000.0)
 # A display rate that differs from the acquisition this much contradicts it.
 RATE_APART = 50.0
+SAME_WAY = 8  # so many steps in a row, each longer than the one before, are no steps
 
 
 def _box(region: Dataset) -> tuple[int, int, int, int] | None:
@@ -171,6 +172,7 @@ def read_frame_times(ds: Dataset, frames: int, there: int | None = None) -> tupl
     except (ValueError, TypeError):
         tags = set()
     vector, step = numbers(ds, "FrameTimeVector"), number(ds, "FrameTime")
+    unread = vector is None and value_of(ds, "FrameTimeVector") is not None
     rate = number(ds, "CineRate") or number(ds, "RecommendedDisplayFrameRate")
     use_vector = vector is not None and (0x00181065 in tags or 0x00181063 not in tags or not step)
     found: tuple[Finding, ...] = ()
@@ -179,6 +181,8 @@ def read_frame_times(ds: Dataset, frames: int, there: int | None = None) -> tupl
         return np.cumsum([0.0, *vector[1:]])[:shown], _doubts(np.array(vector[1:]), rate)
     if use_vector:
         found = (_doubtful(f"Its list of frame times cannot be used: {len(vector)} of them for {frames} frames, or not all of them rise."),)
+    elif unread:
+        found = (_doubtful("Its list of frame times holds what is no number."),)
     if step is not None and step > 0:
         return np.arange(shown) * step, (*found, *_doubts(np.array([step]), rate))
     if rate is not None and rate > 0:
@@ -196,6 +200,10 @@ def _doubts(steps_ms: np.ndarray, rate: float | None) -> tuple[Finding, ...]:
     mean, low, high = float(steps_ms.mean()), *POSSIBLE_STEP_MS
     if len(steps_ms) > 3 and steps_ms[0] > 0 and np.allclose(steps_ms, steps_ms[0] * np.arange(1, len(steps_ms) + 1), rtol=0.05):
         return (_doubtful("The steps between frames grow evenly, as if they were times from the start; they are used as steps, as the standard has it."),)
+    change = np.diff(steps_ms)
+    if len(change) >= SAME_WAY and ((change > 0).all() or (change < 0).all()):
+        way = "grow" if change[0] > 0 else "shrink"
+        return (_doubtful(f"The steps between frames {way} from frame to frame, as if they were times and no steps; they are used as steps, as the standard has it."),)
     if not low <= mean <= high:
         return (_doubtful(f"A frame every {mean:.4g} ms is no loop of a scanner."),)
     if rate is not None and rate > 0 and not 1 / RATE_APART <= mean * rate / 1000.0 <= RATE_APART:

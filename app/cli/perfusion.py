@@ -67,6 +67,7 @@ def register(commands) -> None:
 
 def run_perfusion(args) -> int:
     """Analyse a loop."""
+    from app.usecases.files import ensure_folder
     from app.usecases.perfusion_files import PerfusionRequest, analyse_file, parse_frames, write_maps
     from app.usecases.perfusion_planes import analyse_second, check_two_files
 
@@ -78,6 +79,8 @@ def run_perfusion(args) -> int:
         raise NodusError("A second loop needs its own regions: give --second and --second-roi.", code="second_roi_missing")
     if args.second is not None:
         check_two_files(args.cine, args.second)
+    if args.maps is not None:
+        ensure_folder(args.maps)  # before the long work, not after it
     result, more = analyse_file(asked, progress_context())
     answer = result.to_dict(curves=args.curves) | more
     if args.second is not None:
@@ -91,7 +94,10 @@ def run_perfusion(args) -> int:
 def run_enhancement(args) -> int:
     """Enhancement on CT."""
     from app.usecases.ct_enhancement import CtRequest, enhancement_of_files, write_enhancement
+    from app.usecases.files import ensure_folder
 
+    if args.maps is not None:
+        ensure_folder(args.maps)  # before the long work, not after it
     found, answer = enhancement_of_files(CtRequest(args.post, args.mask, args.pre, args.threshold_hu, args.above_hu, args.label, not args.no_registration), progress_context())
     if args.maps is not None:
         answer["files"] = write_enhancement(found, args.maps)

@@ -65,6 +65,9 @@ def load_loop(
         raise PerfusionRefused("The loop has no frame times, so no curve over time can be made of it.", code="frame_times_missing", hint="Store it again with its times.")
     _check_panes(panes, cine.shape)
     numbers, findings = _usable_frames(cine, panes, frames)
+    if any(f.code == "frame_times_from_rate" for f in cine.findings):
+        said = "The header gives no usable times of acquisition: the rate of display stands in for them, and every time and rate of a curve hangs on it."
+        findings.append(Finding("frame_times_from_rate", said))
     colour_map, tint_share = _colours_of(cine, panes, colour_map, tint_share, context.part(0.0, 0.05))
     reader = _Reader(cine, panes, colour_map, tint_share, len(numbers))
     read = reader.run(numbers, context.part(0.05, 0.98))
@@ -131,8 +134,11 @@ def _check_panes(panes: Panes, shape: tuple[int, int]) -> None:
 def _usable_frames(cine: Cine, panes: Panes, frames: tuple[int, int] | None) -> tuple[np.ndarray, list[Finding]]:
     """Numbers of the frames to read, and why others are not."""
     first, last = (0, cine.frame_count - 1) if frames is None else frames
+    beyond = max(first, last) > cine.frame_count - 1
     first, last = max(0, min(first, last)), min(cine.frame_count - 1, max(first, last))
     numbers, findings = np.arange(first, last + 1), []
+    if beyond:
+        findings.append(Finding("frames_beyond_end", f"Frames after the last one that is there, {cine.frame_count - 1}, were asked for; it is read as far as it goes."))
     times = cine.frame_times_ms[first : last + 1]
     latest = np.maximum.accumulate(np.concatenate([[-np.inf], times[:-1]]))
     later = np.isfinite(times) & (times > latest)

@@ -32,6 +32,8 @@ TIMES_OF_LOOP = ("arrival_s", "ttp_s")  # of these the reference's is taken off:
 PROPOSED_REFERENCE = "reference (proposed)"
 # Vessels beside the node hold several times the bubbles of tissue; they are no reference.
 BRIGHT_FRAMES, BRIGHT_MM, BRIGHT_TIMES, LEAST_LEFT = 64, 0.5, 2.0, 0.3
+LARGEST_ML = 10_000.0  # no node and no lesion is larger
+OUTSIDE_SHARE = 0.1  # of a drawn viable part; more beside the node is told
 Report = Callable[[str, float], None]
 
 
@@ -218,8 +220,8 @@ def analyse_contrast(
     What one region refuses leaves the others standing. Raises ``PerfusionRefused``: ``region_outside_panes``, ``empty_region``, ``bad_roi``, ``frame_out_of_range``, ``value_refused``.
     """
     tell = progress or (lambda text, share: None)
-    if node_ml is not None and not (np.isfinite(node_ml) and node_ml > 0):
-        raise PerfusionRefused("The volume of the node is a number of millilitres above 0.", code="value_refused")
+    if node_ml is not None and not (np.isfinite(node_ml) and 0 < node_ml <= LARGEST_ML):
+        raise PerfusionRefused(f"The volume of the node is a number of millilitres above 0, at most {LARGEST_ML:g}.", code="value_refused")
     if arrival_s is not None and not (np.isfinite(arrival_s) and arrival_s >= 0):
         raise PerfusionRefused("The arrival of the contrast is a number of seconds from the first frame that is read, 0 or more.", code="value_refused")
     if model != AUTO:
@@ -238,7 +240,7 @@ def analyse_contrast(
     if motion is None:
         where = node if node is not None else np.logical_or.reduce([p.mask for p in placed])
         motion = estimate_motion(loop, reference_frame=_index_of(loop, frame), region=where, nonrigid=nonrigid, progress=_part(tell, 0.0, 0.55))
-    findings = [*loop.findings, *motion.findings, *_unstated_frame(loop, motion, frame), *_several(regions)]
+    findings = [*loop.findings, *motion.findings, *_unstated_frame(loop, motion, frame), *_several(regions), *_drawn_beside(regions, placed, node)]
     found = _read_curves(loop, regions, placed, motion, node, replace(facts or AcquisitionFacts(), range_db=loop.range_db, loop=own), findings, _part(tell, 0.55, 0.65))
     proposed = next((r.mask for r in found if r.name == PROPOSED_REFERENCE), None)
     choice, found = _fitted(found, model, _part(tell, 0.65, 0.7))
@@ -407,10 +409,20 @@ def _assessed(
         return None, error
 
 
+def _drawn_beside(regions: Sequence[PerfusionRegion], placed: Sequence[PlacedRegion], node: np.ndarray | None) -> list[Finding]:
+    viable = _union(regions, placed, "viable")
+    outside = 0.0 if node is None or viable is None else float((viable & ~node).sum()) / float(viable.sum())
+    if outside <= OUTSIDE_SHARE:
+        return []
+    if outside == 1.0:
+        return [Finding("drawn_part_outside", "The viable part that was drawn lies wholly outside the node: no share of the node follows from it.", "serious")]
+    return [Finding("drawn_part_outside", f"{100 * outside:.0f} % of the viable part that was drawn lie outside the node and do not count.")]
+
+
 def _drawn_parts(loop: ContrastLoop, regions: Sequence[PerfusionRegion], placed: Sequence[PlacedRegion], node: np.ndarray | None, node_ml: float | None) -> dict | None:
     """What the reader drew of the node themselves: shares of its section, and of its volume where that is known."""
     viable = _union(regions, placed, "viable")
-    if node is None or viable is None:
+    if node is None or viable is None or not (viable & node).any():  # drawn beside the node: nothing is known of it, least of all that none is viable
         return None
     share = float((viable & node).sum()) / float(node.sum())
     return {

@@ -33,6 +33,8 @@ from volumetry.perfusion.models import DERIVED
 
 SURE_PANES = 0.7  # confidence of a proposal; below, a warning says that nobody confirmed it
 SWAPPED = "swapped"
+TINT_SHARES = (0.05, 1.0)
+LACKS_FRAMES = ("too_few_frames", "frame_out_of_range")  # refusals that a loop that was cut off explains
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def analyse_file(asked: PerfusionRequest, context: JobContext) -> tuple[Perfusio
     Refusals of ``open_loop``, ``read_roi``, ``load_loop`` and ``analyse_contrast``; ``panes_unclear`` where nothing tells which pane
     is the contrast.
     """
+    if asked.tint_share is not None and not TINT_SHARES[0] <= asked.tint_share <= TINT_SHARES[1]:
+        raise PerfusionRefused("The share of the colour in an overlay is a number from 0.05 to 1.", code="value_refused")
     regions, frame = read_roi(asked.roi)
     cine, facts, path = open_loop(asked.cine, context.part(0.0, 0.02), asked.series_uid)
     proposal = propose_panes(cine, context.part(0.02, 0.06))
@@ -71,14 +75,22 @@ def analyse_file(asked: PerfusionRequest, context: JobContext) -> tuple[Perfusio
             "The file does not state the dynamic range of the contrast picture, and without it a grey level has no echo power.", code="range_unknown",
             hint="Give it with --range-db as the scanner shows it (often DR or C), for example --range-db 60.",
         )  # fmt: skip
-    loop = load_loop(
-        cine, panes, range_db=range_db, colour_map=_colours(cine, panes, asked.colour_map), tint_share=asked.tint_share, frames=asked.frames, context=context.part(0.06, 0.4)
-    )
-    loop = replace(loop, findings=tuple(dict.fromkeys((*proposal.findings, *findings, *loop.findings))))
-    result = analyse_contrast(
-        loop, regions, panes, model=asked.model, node_ml=asked.node_ml, arrival_s=asked.arrival_s, frame=frame, nonrigid=asked.nonrigid, maps=asked.maps,
-        facts=acquisition(facts), progress=context.part(0.4, 1.0).report,
-    )  # fmt: skip
+    if asked.tint_share is not None and panes.layout != "overlay":
+        findings = [*findings, Finding("tint_share_unused", "A share of the colour was stated, and the contrast does not lie over the B-mode picture: it was not used.")]
+    try:
+        loop = load_loop(
+            cine, panes, range_db=range_db, colour_map=_colours(cine, panes, asked.colour_map), tint_share=asked.tint_share, frames=asked.frames, context=context.part(0.06, 0.4)
+        )
+        loop = replace(loop, findings=tuple(dict.fromkeys((*proposal.findings, *findings, *loop.findings))))
+        result = analyse_contrast(
+            loop, regions, panes, model=asked.model, node_ml=asked.node_ml, arrival_s=asked.arrival_s, frame=frame, nonrigid=asked.nonrigid, maps=asked.maps,
+            facts=acquisition(facts), progress=context.part(0.4, 1.0).report,
+        )  # fmt: skip
+    except PerfusionRefused as refusal:
+        cut = next((f for f in cine.findings if f.code == "truncated"), None)
+        if cut is None or refusal.code not in LACKS_FRAMES:
+            raise
+        raise PerfusionRefused(f"{refusal.message} {cut.message}", code=refusal.code, hint=refusal.hint) from refusal
     more = {
         "range_source": source, "panes_confidence": proposal.confidence if asked.panes is None else None, "agent": facts.agent,
         "system": acquisition(facts).system, "cine_sha256": sha256_of(path), "roi_sha256": sha256_of(asked.roi),
@@ -181,6 +193,8 @@ def write_maps(result: PerfusionResult, folder: Path) -> list[dict]:
     pane at the reference frame, and ``maps.json`` that tells units and codes. A pixel without a value is NaN; without a scale a pixel stands for 1 mm,
     which ``maps.json`` says. Gives ``{"path", "sha256"}`` of each file."""
     ensure_folder(folder)
+    told_in = folder / "maps.json"  # the last to be written: where it is, the maps beside it are whole and of one analysis
+    told_in.unlink(missing_ok=True)
     loop = result.loop
     x_mm, y_mm = loop.mm_per_pixel or (1.0, 1.0)
     grid = ImageGeometry.from_spacing((1, *loop.shape), (x_mm, y_mm, 1.0))
@@ -199,10 +213,9 @@ def write_maps(result: PerfusionResult, folder: Path) -> list[dict]:
         "units": {n: UNITS.get(n, "") for n in arrays}, "codes": list(CODES), "calibrated": loop.mm_per_pixel is not None, "mm_per_pixel": loop.mm_per_pixel,
         "pane": result.panes.contrast.as_tuple(), "reference_frame": int(loop.frame_numbers[result.motion.reference_frame]), "input_sha256": result.input_sha256,
     }  # fmt: skip
-    path = folder / "maps.json"
-    with replacing(path) as partial:
+    with replacing(told_in) as partial:
         partial.write_text(json.dumps(told, indent=2), encoding="utf-8")
-    return [*written, {"path": path.name, "sha256": sha256_of(path)}]
+    return [*written, {"path": told_in.name, "sha256": sha256_of(told_in)}]
 
 
 def parse_frames(text: str) -> tuple[int, int]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from app.jobs.progress import JobContext
 from app.study.canonical import canonical_json
 from app.usecases.files import sha256_of
@@ -18,6 +20,7 @@ from volumetry.errors import NodusError
 from volumetry.perfusion.enhancement import GRADES
 from volumetry.perfusion.planes import PlaneShare, TwoPlanes, share_of_two_planes
 
+COMPARED_FRAMES, ONE_RECORDING = 8, 0.5  # correlation of what changes between frames
 
 def plane_of(result: PerfusionResult) -> PlaneShare:
     """The section of one analysed loop; not evaluable where it could not be judged. Refuses ``no_node_in_loop`` where no node was drawn."""
@@ -38,9 +41,21 @@ def _one_twice() -> NodusError:
     return NodusError("One loop cannot serve as both planes.", code="one_loop_twice", hint="Give the loop of the other plane.")
 
 
+def _same_pictures(first: PerfusionResult, second: PerfusionResult) -> bool:
+    """Whether two loops show one recording, stored twice (compressed, or with another header): what changes from a frame to the next is
+    speckle and noise, which no two recordings share."""
+    a, b = first.loop.levels, second.loop.levels
+    if a.shape != b.shape:
+        return False
+    some = np.unique(np.linspace(0, a.shape[0] - 2, COMPARED_FRAMES).astype(int))
+    one, two = (levels[some + 1].astype(np.float32) - levels[some] for levels in (a, b))
+    one, two = (change - change.mean(axis=(1, 2), keepdims=True) for change in (one, two))
+    return float((one * two).sum()) > ONE_RECORDING * float(np.sqrt((one * one).sum() * (two * two).sum())) > 0.0
+
+
 def combine_planes(first: PerfusionResult, second: PerfusionResult, node_ml: float | None = None) -> TwoPlanes:
     """``share_of_two_planes`` of two analysed loops. Refuses ``one_loop_twice`` for the same loop, and as ``plane_of`` does."""
-    if first.loop_sha256 == second.loop_sha256:
+    if first.loop_sha256 == second.loop_sha256 or _same_pictures(first, second):
         raise _one_twice()
     return share_of_two_planes(plane_of(first), plane_of(second), node_ml=node_ml)
 
