@@ -21,13 +21,13 @@ EVERYTHING = frozenset({"identity", "site", "arm", "dates", "earlier_volumes", "
 _IN_WORK = (ReadingState.DRAFT, ReadingState.MEASURED)
 # Settings that say where a subject is treated or how; a blinded user gets none of them.
 HIDDEN_SETTINGS = ("site/", "arm/", "order/", "first_reader", "uid_key")
-# What a reader stated and no reading holds yet; the key ends with whose it is.
-_OWN_SETTINGS = ("enhancing:", "stated:")
+# What a reader stated or drew and no reading holds yet; the key ends with whose it is.
+_OWN_SETTINGS = ("enhancing:", "stated:", "contrast_draft/", "picture_draft/")
 
 
 def hides_setting(key: str, user: str) -> bool:
     """Is this setting none that a blinded user may see?"""
-    return key.startswith(HIDDEN_SETTINGS) or (key.startswith(_OWN_SETTINGS) and not key.endswith(f":{user}"))
+    return key.startswith(HIDDEN_SETTINGS) or (key.startswith(_OWN_SETTINGS) and not key.endswith((f":{user}", f"/{user}")))
 
 
 def hidden_by(protocol_content: dict) -> frozenset[str]:

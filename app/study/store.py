@@ -45,7 +45,7 @@ __all__ = ["ANCHOR", "DATABASE", "StudyStore", "current_user", "utc_now"]
 ANCHOR = "audit-head.json"
 _ANCHOR_SCHEMA = "nodus.audit-head/1"
 # Settings that anybody who reads may write: what belongs to the reader's own work. All others need the right to the study.
-_OF_READERS = ("picture", "scale", "enhancing", "stated", "layout", "uid_key")
+_OF_READERS = ("picture", "scale", "contrast_draft/", "enhancing", "stated", "layout", "uid_key")
 _OF_RECORDS = ("site/",)
 
 

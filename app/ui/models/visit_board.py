@@ -35,6 +35,7 @@ LOOKS = {
 }
 SALVAGE_LOOKS = {
     "open": ("◐", "Still open", ACCENT),
+    "indicated": ("◐", "Still enhances", ACCENT),  # open, and what is left was found
     "passed": ("■", "Passed", MUTED),
     "awaiting_result": ("◐", "Awaits the result", ACCENT),
     "used": ("✓", "Done", GOOD),
@@ -149,7 +150,8 @@ def visit_cell(subject: str, row: dict[str, Any], meanings: Mapping[str, str] | 
 
 def salvage_cell(subject: str, salvage: dict[str, Any]) -> Cell:
     """The cell of the salvage deadline."""
-    sign, word, colour = SALVAGE_LOOKS[salvage["state"]]
+    # Once a reader who treats found a residual, it is more than a window that stands open.
+    sign, word, colour = SALVAGE_LOOKS["indicated" if salvage["state"] == "open" and salvage.get("indicated") else salvage["state"]]
     left, deadline = salvage["days_left"], salvage["deadline"]
     line = ", ".join(salvage["salvage_dates"])
     if salvage["state"] == "open":

@@ -20,6 +20,9 @@ class CrosshairTool(Tool):
 
     def hint(self) -> str:
         """What the mouse does now."""
+        picture = self.session.picture
+        if picture is not None:
+            return t("Right drag: window · wheel: frame") if not picture.is_still else t("Right drag: window")
         return t("Click: crosshair · right drag: window · wheel: slice")
 
     def press(self, event: PaneEvent) -> None:

@@ -8,11 +8,16 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.ui.models.contrast import REASON_LOOKS, frame_reasons, frame_states, mark_names
 from app.ui.painting import painting
-from app.ui.style import ACCENT, BACKGROUND, GOOD, LINE, TEXT, pixel_font
+from app.ui.style import ACCENT, BACKGROUND, GOOD, LINE, MUTED, TEXT, pixel_font
 from app.ui.text import t
 from app.ui.views import overlays
 
 HEIGHT, MARK_ROOM, LEFT_OFF = 40, 15, "#3A4148"
+
+
+def short_reasons() -> dict[str, str]:
+    """Why a frame takes no part, in a word or two beside the strip."""
+    return {"out_of_plane": t("out of plane"), "flash": t("flash"), "outside": t("partly outside"), "not_read": t("not read")}
 
 
 class ContrastStrip(QWidget):
@@ -95,6 +100,19 @@ class ContrastStrip(QWidget):
         x = self.x_of(self.session.frame_index)
         painter.setPen(QPen(QColor(TEXT), 1.4))
         painter.drawLine(QLineF(x, top - 2, x, bottom + 2))
+        self._paint_words(painter, right + wide / 2 + 8.0, top, bottom)
+
+    def _paint_words(self, painter: QPainter, left: float, top: float, bottom: float) -> None:
+        """Right of the strip: whether the frame on screen counts, and why not."""
+        frame = self.session.frame_index
+        if not 0 <= frame < len(self._states):
+            return
+        why = self._states[frame][0]
+        painter.setFont(pixel_font(11))
+        painter.setPen(QColor(MUTED if not why else REASON_LOOKS[why][0] if why in REASON_LOOKS else TEXT))
+        box = QRectF(left, top, self.width() - left - 2.0, bottom - top)
+        words = painter.fontMetrics().elidedText(short_reasons().get(why, why) if why else t("counts"), Qt.TextElideMode.ElideRight, int(box.width()))
+        painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, words)
 
     def _paint_left_out(self, painter: QPainter, box: QRectF, why: str) -> None:
         colour, pattern = REASON_LOOKS[why]
