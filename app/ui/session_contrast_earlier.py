@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.ui.text import said, t
-from app.usecases.zone_section import LARGEST, PLANE_OPEN, MeasuredZone, PlannedZone, drawn_earlier, measured_zone, plane_of_loop, planned_zone
+from app.usecases.zone_section import LARGEST, LONG, PLANE_OPEN, MeasuredZone, PlannedZone, drawn_earlier, measured_zone, plane_of_loop, planned_zone
 from volumetry.errors import NodusError
 from volumetry.finding import Finding
 from volumetry.section import Section, outline_section
@@ -95,7 +95,7 @@ class ContrastEarlierPart:
     def loop_plane(self) -> str | None:
         """The plane that the reader stated of the loop on screen."""
         state = self.contrast
-        return None if state is None else plane_of_loop(self.still_planes, state.name, state.region_frame or 0)
+        return None if state is None else plane_of_loop(self.still_planes, state.name, state.region_frame or 0) or state.plane
 
     def earlier_notes(self) -> tuple[list[str], list[str]]:
         """(what the numbers rest on, what speaks against comparing) of what is shown, in words."""
@@ -109,10 +109,10 @@ class ContrastEarlierPart:
             lies = t("needles as they lie") if zone.kind == "actual" else t("as planned")
             notes.append(t("Plan run {run}, {lies}, {when}.").format(run=zone.run_id, lies=lies, when=when))
             if shape is not None:
-                where = t("Plane of the zone's largest section.") if plane == LARGEST else t("Plane: {plane}, by the long axis of the node planned for.").format(plane=t(plane))
+                open_plane = PLANE_OPEN if LONG in zone.sections else next((f for f in zone.findings if f.code == "planned_plane_open"), PLANE_OPEN)
+                where = said(open_plane.message) if plane == LARGEST else t("Plane: {plane}, by the long axis of the node planned for.").format(plane=t(plane))
                 notes.append(where + " " + t("Longest diameters lie on each other."))
-            told = zone.findings if plane != LARGEST or "longitudinal" not in zone.sections else (*zone.findings, PLANE_OPEN)
-            notes += [said(f.message) for f in told if f.severity == "info"]
+            notes += [said(f.message) for f in zone.findings if f.severity == "info" and f.code != "planned_plane_open"]
             doubts = [said(f.message) for f in zone.findings if f.severity != "info"] + doubts
         if found.measured is not None and found.measured.source:
             notes.append(t("Measured on {date}: {source}").format(date=found.measured.date, source=found.measured.source))

@@ -274,6 +274,8 @@ def _today(store: StudyStore, node: TargetNode, visit: Visit, reader: str) -> tu
     found = drawn_on_loop(store, visit, node.node_id, reader, "node") or _outlined(store, visit, node.node_id, reader)
     kept, draft = load_draft(store, node.node_id, visit.visit_id, reader), load_contrast(store, visit.visit_id, reader)
     stated = None if found is None or kept is None else plane_of_loop(kept.planes, *found[0])
+    if stated is None and found is not None and draft is not None and found[0][0] in draft.loops:
+        stated = draft.loops[found[0][0]].plane
     record = None if draft is None else draft.taken.get(node.node_id)
     readings = store.readings(node.subject_id, visit_id=visit.visit_id, node_id=node.node_id, reader=reader)
     reading = max(readings, key=lambda r: ("perfusion" in (r.measurement or {}), r.modality == "CEUS"), default=None)

@@ -70,16 +70,16 @@ def test_that_the_command_line_gives_sizes_beside_each_other(case, visit, capsys
     log_event(store, "S-001", "SALVAGE", "2026-02-10", node="N1", detail={}, zones_ml={})
     panes = Panes("side_by_side", PaneBox(0, 0, 99, 99), PaneBox(100, 0, 199, 99), (0.5, 0.5))
     outline = PerfusionRegion("N1", "node", ((10.0, 10.0), (50.0, 10.0), (50.0, 40.0), (10.0, 40.0)))
-    save_contrast(store, visit.visit_id, "reader-a", ContrastDraft({"L0": LoopDraft(panes, 60.0, region_frame=3, regions={node.node_id: (outline,)})}))
+    save_contrast(store, visit.visit_id, "reader-a", ContrastDraft({"L0": LoopDraft(panes, 60.0, region_frame=3, regions={node.node_id: (outline,)}, plane="transverse")}))
     folder = store.folder
     store.close()
     assert main(["study", "contrast-compare", str(folder), "--subject", "S-001", "--visit", visit.name, "--node", "N1", "--reader", "reader-a", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["planned"]["zone_ml"] == pytest.approx(np.pi / 6 * np.prod(ZONE_MM) / 1000)
-    assert (found["planned"]["plane"], found["planned"]["delivered"]) == ("largest", False)
+    assert (found["planned"]["plane"], found["planned"]["delivered"]) == ("transverse", False)
     assert found["measured_day0"] == {"zone_ml": 6.5, "date": "2026-01-06", "source": "CEUS 10 min after"}
     assert (found["today"]["area_mm2"], found["today"]["long_mm"]) == pytest.approx((300.0, 25.0))
-    assert codes(found["warnings"]) == {"planned_not_delivered", "loop_plane_not_stated", "ablated_again"}
+    assert codes(found["warnings"]) == {"planned_not_delivered", "ablated_again"}
     assert "Sizes only" in found["meaning"]
     assert main(["study", "contrast-compare", str(folder), "--subject", "S-001", "--visit", visit.name, "--node", "N1"]) == 0
     assert "planned zone (largest)" in capsys.readouterr().out

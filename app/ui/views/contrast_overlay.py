@@ -251,15 +251,19 @@ class ContrastOverlay(QObject):
         node = next((r for r in self.session.regions_of() if r.role in ("node", "ablated_zone")), None)
         if shape is None or scale is None or node is None:
             return
+        own = shape.points_mm if not shape.along_node else turned(shape.points_mm, long_axis(np.asarray(node.polygon_px) * np.asarray(scale))[1])
         for n, pane in enumerate(panes):
             points = self.session.region_points(node.polygon_px, frame, pane=pane)
             if points is None:
                 continue
-            own = shape.points_mm if not shape.along_node else turned(shape.points_mm, long_axis(points * np.asarray(scale))[1])
             there = 0.5 * (points.min(axis=0) + points.max(axis=0)) + own / np.asarray(scale)
+            box = self._screen_box(state.panes.contrast if n == 0 else state.panes.bmode)
+            painter.save()
+            painter.setClipRect(box)  # a zone may be wider than the picture
             self._line(painter, there, QColor("#FFFFFF"), 1.6, (7.0, 5.0), True)
+            painter.restore()
             if n == 0:
-                box, on_screen = self._screen_box(state.panes.contrast), np.array([self.pane.screen_of(p) for p in there])
+                on_screen = np.array([self.pane.screen_of(p) for p in there])
                 width = QFontMetrics(pixel_font(11, bold=True)).horizontalAdvance(shape.label)
                 x = 0.5 * (on_screen[:, 0].min() + on_screen[:, 0].max() - width)
                 self._label(painter, max(box.left() + 6, min(x, box.right() - width - 6)), min(on_screen[:, 1].max() + 18, box.bottom() - 28), shape.label, "#FFFFFF")
