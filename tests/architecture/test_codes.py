@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ def codes_in(tree: ast.AST, *, safety: bool = False) -> set[str]:
     return {c for c in found if CODE.fullmatch(c)}
 
 
+@cache
 def codes_used() -> dict[str, set[str]]:
     """Code -> files in which it is said."""
     used: dict[str, set[str]] = {}

@@ -179,10 +179,11 @@ def put_together() -> dict[str, str]:
     for path, tree in _trees("app/ui"):
         if path == "app/ui/probe.py" or path.startswith("app/ui/walk/"):
             continue
-        alone = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
-        alone |= {id(part) for n in ast.walk(tree) if _is_t(n) for part in ast.walk(n)}
-        alone |= {id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in n.values}
-        for node in ast.walk(tree):
+        nodes = list(ast.walk(tree))
+        alone = {id(n.value) for n in nodes if isinstance(n, ast.Expr)}
+        alone |= {id(part) for n in nodes if _is_t(n) for part in ast.walk(n)}
+        alone |= {id(part) for n in nodes if isinstance(n, ast.JoinedStr) for part in n.values}
+        for node in nodes:
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 for place in SAYING.get(name, ()):
