@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ from app.jobs.progress import JobContext
 from app.study.canonical import canonical_json
 from app.usecases.files import ensure_folder, sha256_of
 from app.usecases.register import registration_numbers
+from dicom_io.headers import read_header, text
 from dicom_io.masks import read_image, read_masks
 from dicom_io.volume_files import write_array, write_volume
 from volumetry.errors import NodusError
+from volumetry.finding import Finding
 from volumetry.image import ImageVolume
 from volumetry.mask import NodeMask
 from volumetry.perfusion.ct_enhancement import DEFAULT_THRESHOLD_HU, CtEnhancement, enhancement_by_pair, enhancement_by_threshold
 from volumetry.registration import RegistrationRefused, RigidRegistration, register_rigid
 
 REGION_MM = 30.0  # tissue round the node that must fit
+HEADERS_TRIED = 20  # a folder of pictures may hold a few files that are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ def enhancement_of_files(asked: CtRequest, context: JobContext) -> tuple[CtEnhan
     """
     if (asked.pre is None) == (asked.above_hu is None):
         raise NodusError("Give the picture before contrast (--pre), or a threshold on the contrast picture alone (--above-hu).", code="pair_or_threshold")
+    if asked.pre is None and asked.threshold_hu is not None:
+        raise NodusError("The least rise (--threshold-hu) needs the picture before contrast (--pre).", code="pair_or_threshold")
 
     def opened(path: Path, part: JobContext) -> ImageVolume:
         return read_image(path, progress=part.report, should_cancel=lambda: part.token.is_cancelled)
@@ -57,13 +62,46 @@ def enhancement_of_files(asked: CtRequest, context: JobContext) -> tuple[CtEnhan
         found = enhancement_by_threshold(post, node, asked.above_hu)
     else:
         pre = opened(asked.pre, context.part(0.2, 0.4))
+        told = _belong_together(pre, post, asked)
         part = context.part(0.4, 0.8)
         if asked.register:
             registration = register_around(post, pre, node, part)
         threshold = DEFAULT_THRESHOLD_HU if asked.threshold_hu is None else asked.threshold_hu
         found = enhancement_by_pair(pre, post, node, registration, threshold_hu=threshold, progress=context.part(0.8, 1.0).report)
+        found = replace(found, findings=(*told, *found.findings))
     context.report("Done", 1.0)
     return found, enhancement_answer(found, registration, asked)
+
+
+def _belong_together(pre: ImageVolume, post: ImageVolume, asked: CtRequest) -> tuple[Finding, ...]:
+    """What stands against taking two pictures off each other. Refuses ``one_picture_twice``, ``other_patient`` and, where nothing is to be
+    registered, ``frames_of_reference_differ``."""
+    if pre.array.shape == post.array.shape and np.array_equal(pre.array, post.array):
+        raise NodusError("Both pictures are the same.", code="one_picture_twice", hint="Give the picture before contrast as --pre.")
+    patients = {patient_of(path) for path in (asked.pre, asked.post)} - {None}
+    if len(patients) > 1:
+        raise NodusError("The two pictures are of different patients.", code="other_patient", hint="Give the picture of this patient before contrast.")
+    frames = {p.source.frame_of_reference_uid for p in (pre, post)} - {None}
+    if not asked.register and len(frames) > 1:
+        raise NodusError(
+            "The two pictures have different frames of reference: they do not lie alike.", code="frames_of_reference_differ", hint="Leave out --no-registration."
+        )
+    days = {p.source.acquired_on for p in (pre, post)} - {None}
+    if len(days) < 2:
+        return ()
+    return (Finding("pictures_of_two_days", "The two pictures were not taken on one day: what changed between them looks like enhancement, or hides it."),)
+
+
+def patient_of(path: Path) -> str | None:
+    """The identity that the header of a picture gives its patient, to be compared only; None for a file without one."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files[:HEADERS_TRIED]:
+        try:
+            ds = read_header(file).ds
+        except NodusError:
+            continue
+        return text(ds, "PatientID") or text(ds, "PatientName")
+    return None
 
 
 def register_around(post: ImageVolume, pre: ImageVolume, node: NodeMask, context: JobContext) -> RigidRegistration:

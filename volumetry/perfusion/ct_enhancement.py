@@ -40,6 +40,9 @@ REDRAWN = 3
 LEAST_MM3, SURE_MM3 = 10.0, 5.0
 SOFT_TISSUE_HU = (-50.0, 150.0)  # before contrast
 MISFIT_MM, THICK_MM, EDGE_MM = 1.0, 2.0, 1.0
+RISES_HU, LEVELS_HU = (1.0, 500.0), (-200.0, 1000.0)  # what a threshold can be: of a rise, of the picture after contrast
+SEEN_SHARE, WHOLE_SHARE = 0.9, 0.999  # of the node: less seen is refused, less than all is told
+METAL_HU, METAL_MM = 2500.0, 10.0  # no contrast agent and no bone of the neck but enamel is as dense
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,11 +77,11 @@ def enhancement_by_pair(
     """Enhancement from CT before and after contrast. ``node``: outline in the patient's space of ``post``. ``registration`` carries
     points of ``post`` to ``pre``; None: both were taken in one position (same frame of reference).
 
-    Raises ``NodusError``: ``not_in_hu``, ``empty_mask``, ``outside_image``, ``threshold_missing``, ``phases_swapped``. Findings: ``no_enhancement`` and
+    Raises ``NodusError``: ``not_in_hu``, ``empty_mask``, ``outside_image``, ``threshold_missing``, ``implausible_threshold``, ``phases_swapped``. Findings: ``partly_outside``, ``metal_beside``, ``no_enhancement`` and
     ``contrast_too_weak`` (grade NE), ``registration_poor`` and its kin, ``registration_unchecked`` where nothing was registered.
     """
     tell = progress or (lambda message, share: None)
-    _check(threshold_hu, post, pre)
+    _check(threshold_hu, RISES_HU, post, pre)
     matrix = np.eye(4) if registration is None else registration.matrix
     findings = list(() if registration is None else registration.findings)
     if registration is None:
@@ -94,8 +97,7 @@ def enhancement_by_pair(
     after, before = _sampled(post, grid, np.eye(4)), _sampled(pre, grid, matrix)
     rise = after - before
     seen = inside & np.isfinite(rise)
-    if seen.sum() < 0.5 * inside.sum():
-        raise NodusError("Half of the node or more lies outside one of the pictures.", code="outside_image")
+    findings += _seen_of(inside, seen, "one of the pictures") + _metal(np.fmax(after, before), inside, grid)
     step = grid.spacing_mm[0]
     smooth = _within(rise, seen, SMOOTHING_MM / step)
     noise = _noise(rise, np.isfinite(rise) & (before > SOFT_TISSUE_HU[0]) & (before < SOFT_TISSUE_HU[1]), step)
@@ -104,7 +106,7 @@ def enhancement_by_pair(
     if around[1] < CONTRAST_HU:
         why = f"Nothing around the node rises by more than {around[1]:.0f} HU: no contrast is seen on the second picture."
         return _not_evaluable(why, "no_enhancement", node, found, applied, noise, findings)
-    if applied > WEAK_HU:
+    if NOISE_SIGMAS * noise > WEAK_HU:
         return _not_evaluable(f"Noise hides a rise of less than {applied:.0f} HU.", "contrast_too_weak", node, found, applied, noise, findings)
     if applied > threshold_hu:
         findings.append(Finding("threshold_raised", f"Noise of {noise:.1f} HU raised the threshold from {threshold_hu:g} to {applied:.0f} HU."))
@@ -125,25 +127,46 @@ def enhancement_by_pair(
 def enhancement_by_threshold(post: ImageVolume, node: NodeMask, threshold_hu: float) -> CtEnhancement:
     """Enhancement from a contrast CT alone: voxels of the outline at or above ``threshold_hu``, as the reader states it; parts below
     0.01 ml are dropped and a rim is told apart. Raises as ``enhancement_by_pair``. Finding: ``threshold_alone``."""
-    _check(threshold_hu, post)
+    _check(threshold_hu, LEVELS_HU, post)
     grid = _grid(node)
     inside = _mask_on(node, grid)
     values = _sampled(post, grid, np.eye(4))
     seen = inside & np.isfinite(values)
-    if seen.sum() < 0.5 * inside.sum():
-        raise NodusError("Half of the node or more lies outside the picture.", code="outside_image")
-    told = Finding("threshold_alone", "By a threshold alone tissue that is dense without contrast counts as enhancing.", "info")
+    told = [Finding("threshold_alone", "By a threshold alone tissue that is dense without contrast counts as enhancing.", "info")]
+    told += _seen_of(inside, seen, "the picture") + _metal(values, inside, grid)
     found = ImageVolume(values.astype(np.float32), grid, "HU", post.source)
     sizes = [_size_mm(post, axis) for axis in (2, 1, 0)]
-    return _told(_parts(seen & (values >= threshold_hu), seen, grid, None, sizes), node, seen, found, float(threshold_hu), None, [told], None)
+    return _told(_parts(seen & (values >= threshold_hu), seen, grid, None, sizes), node, seen, found, float(threshold_hu), None, told, None)
 
 
-def _check(threshold_hu: float, *pictures: ImageVolume) -> None:
+def _check(threshold_hu: float, limits: tuple[float, float], *pictures: ImageVolume) -> None:
     if threshold_hu is None or not math.isfinite(threshold_hu):
         raise NodusError("State the threshold as a number in HU.", code="threshold_missing")
+    if not limits[0] <= threshold_hu <= limits[1]:
+        raise NodusError(f"{threshold_hu:g} HU is no threshold of enhancement ({limits[0]:g} to {limits[1]:g} HU).", code="implausible_threshold")
     for picture in pictures:
         if picture.unit != "HU" or picture.source.modality not in (None, "CT"):
             raise NodusError("Enhancement in HU needs CTs; this picture is none.", code="not_in_hu", hint="Use the contrast CT.")
+
+
+def _seen_of(inside: np.ndarray, seen: np.ndarray, what: str) -> list[Finding]:
+    share = float(seen.sum()) / float(inside.sum())
+    if share < SEEN_SHARE:
+        raise NodusError(f"{100 * (1 - share):.0f} % of the node lie outside {what}.", code="outside_image")
+    if share >= WHOLE_SHARE:
+        return []
+    return [Finding("partly_outside", f"{100 * (1 - share):.1f} % of the node lie outside {what} and were not seen; they are taken to be as what lies beside them.", "serious")]
+
+
+def _metal(hu: np.ndarray, inside: np.ndarray, grid: ImageGeometry) -> list[Finding]:
+    dense = hu >= METAL_HU
+    if not dense.any():
+        return []
+    nearest = float(ndimage.distance_transform_edt(~inside, sampling=grid.spacing_mm[0])[dense].min())
+    if nearest > METAL_MM:
+        return []
+    where = "in the node" if nearest == 0 else f"{nearest:.0f} mm from the node"
+    return [Finding("metal_beside", f"Metal, or something as dense, lies {where}: it counts as enhancing where it is new, and its streaks look like enhancement or hide it.", "serious")]
 
 
 def _grid(node: NodeMask) -> ImageGeometry:
