@@ -215,7 +215,7 @@ def plan_node(store: StudyStore, case: DemoCase, context: JobContext):
     for needle in suggest_needles(mask, 3, spacing_mm=13.0, exposure_mm=20.0, image=image, at_risk=tuple(m for _, m, _ in at_risk)):
         draft = draft.with_needle(needle)
     plan = draft_to_plan(draft)
-    return visit, plan, *solve_and_assess(plan, context)
+    return visit, node, plan, *solve_and_assess(plan, context)
 
 
 def run_headless(out: Path, context: JobContext, *, screenshots: bool = True) -> dict:
@@ -228,9 +228,9 @@ def run_headless(out: Path, context: JobContext, *, screenshots: bool = True) ->
     with make_study(case, out / "study", context.part(0.3, 0.45), clock) as store:
         read_all(store, case, context.part(0.45, 0.65), clock)
         with clock.stage("solve the field and assess"):
-            visit, plan, solution, assessment = plan_node(store, case, context.part(0.65, 0.75))
+            visit, node, plan, solution, assessment = plan_node(store, case, context.part(0.65, 0.75))
         with clock.stage("save plan"):
-            save_plan_run(store, SUBJECT, visit.visit_id, plan, solution, assessment)
+            save_plan_run(store, SUBJECT, visit.visit_id, plan, solution, assessment, node_id=node.node_id, session="day0")
             write_plan_folder(plan, solution, assessment, out / "plan")
         with clock.stage("write masks"):
             write_masks(store, out / "masks")
