@@ -9,7 +9,7 @@ from app.ui.models.contrast import MAPPED, mark_names
 from app.ui.text import t
 
 CONTRAST = (
-    "contrast_next", "contrast_swap", "contrast_panes", "contrast_read", "contrast_region", "contrast_analyse", "contrast_first", "contrast_last", "contrast_accept",
+    "contrast_next", "contrast_swap", "contrast_panes", "contrast_read", "contrast_region", "contrast_analyse", "contrast_first", "contrast_last", "contrast_accept", "contrast_join",
     "contrast_take", "contrast_set_arrival", "contrast_set_peak", "contrast_set_late",
 )  # fmt: skip
 KEYS = {"arrival": "F5", "peak": "F6", "late": "F7"}
@@ -27,6 +27,12 @@ def contrast_actions(window) -> list[Action]:
 
     def has_result() -> bool:
         return has_loop() and s.contrast_result() is not None
+
+    def has_answer() -> bool:
+        return has_result() or (has_loop() and s.loops_joined() is not None)
+
+    def one_or_both(one: Callable[[], None], both: Callable[[], None]) -> Callable[[], None]:
+        return lambda: (one if s.loops_joined() is None else both)()
 
     def take(tool: str) -> Callable[[], None]:
         return lambda: s.set_tool("crosshair" if s.tool == tool else tool)
@@ -57,6 +63,7 @@ def contrast_actions(window) -> list[Action]:
         Action("contrast_map", t("Parameter map over the contrast"), "view", lambda: s.show_contrast_overlay("map"), ("Shift+Y",), group=6, enabled=has_result, checked=lambda: has_result() and s.contrast_overlay == "map"),
         Action("contrast_next_map", t("Next parameter of the map"), "view", next_map, ("Ctrl+M",), group=6, enabled=has_result),
         Action("contrast_earlier", t("Compare with Day 0, by size"), "view", s.toggle_earlier_shape, ("Shift+O",), tip=t("Zone drawn earlier, then the planned zone, then nothing: true size about the middle of today's node; two planes are never the same"), group=6, enabled=is_read, checked=lambda: s.earlier_found is not None),
-        Action("contrast_accept", t("Accept the proposed grade"), "tools", s.accept_grade, ("Shift+U",), group=3, enabled=has_result),
-        Action("contrast_take", t("Take the loop into the reading"), "tools", s.take_contrast, ("Shift+W",), group=3, enabled=has_result),
+        Action("contrast_join", t("Join both planes"), "tools", s.join_planes, ("Shift+J",), tip=t("What enhances of this node, by two loops at a right angle"), group=3, enabled=lambda: has_loop() and s.other_loop() is not None),
+        Action("contrast_accept", t("Accept the proposed grade"), "tools", one_or_both(s.accept_grade, s.accept_joined_grade), ("Shift+U",), group=3, enabled=has_answer),
+        Action("contrast_take", t("Take the loop into the reading"), "tools", one_or_both(s.take_contrast, s.take_joined), ("Shift+W",), group=3, enabled=has_answer),
     ]  # fmt: skip

@@ -134,7 +134,7 @@ class ContrastPlanesPart:
         loops = [s for s in self.series if s.kind == "cine"]
         own = next((s.description for s in loops if s.series_id == name), "")
         alike = [s.series_id for s in loops if s.description == own]
-        return f"{own or t('Loop')} {alike.index(name) + 1}" if len(alike) > 1 else own or name
+        return f"{own or name} ({alike.index(name) + 1})" if len(alike) > 1 else own or name
 
     # ---- which two -----------------------------------------------------------------------------
     def loop_here(self) -> LoopOfNode | None:

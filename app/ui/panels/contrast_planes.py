@@ -20,18 +20,21 @@ _key = partial(key_button, tab_only=True)
 
 
 def loop_words(one, head: str) -> str:
-    """A loop in a line: which, its plane, what enhances in it."""
+    """A loop in a line: which, its plane, its grade, what enhances in it."""
     plane = t("stated as both planes on different frames") if one.is_torn else plane_names()[one.plane] if one.plane else t("plane not stated")
     if one.section is None:
-        said = t("not analysed")
-    elif not one.is_fresh:
-        said = t("changed since its analysis")
-    elif one.section.share.viable_pct is None:
-        said = t("not evaluable")
-    else:
-        low, high = one.section.share.viable_interval_pct
-        said = t("{share} % [{low}–{high}] enhance").format(share=number_text(one.section.share.viable_pct, 0), low=number_text(low, 0), high=number_text(high, 0))
-    return f"{head}: {plane} · {said}"
+        return f"{head}: {plane} · {t('not analysed')}"
+    if not one.is_fresh:
+        return f"{head}: {plane} · {t('changed since its analysis')}"
+    share = one.section.share
+    said = t("not evaluable") if share.viable_pct is None else with_range(share.viable_pct, share.viable_interval_pct, 0, "%")
+    return f"{head}: {plane} · {t('grade {grade}').format(grade=t(share.grade))} · {said}"
+
+
+def with_range(value: float, ends: tuple[float, float], decimals: int, unit: str) -> str:
+    """A number and what it may be; these are bounds, not 95 % intervals."""
+    low, high = (number_text(v, decimals) for v in ends)
+    return f"{number_text(value, decimals)}\u00a0{unit}\u00a0[{low}–{high}]"
 
 
 def joined_figures(found, node_ml: float | None, source: str) -> list[Figure]:
@@ -41,14 +44,14 @@ def joined_figures(found, node_ml: float | None, source: str) -> list[Figure]:
         return []
     why = t("The node has no volume at this visit yet: outline it, or draw its three diameters.")
     of = t("Share of both sections, times the node's volume ({source}).").format(source=source) if source else ""
-    decimals = volume_decimals(found.viable_ml)
-    low, high = found.volume_interval_pct
+    decimals, (low, high) = volume_decimals(found.viable_ml), found.volume_interval_pct
+    beside = t("From a part in the middle of the node to one all around the middle: its place beside both sections was not seen.")
     rows = [
         Figure(t("Vt, the node"), node_ml, "ml", volume_decimals(node_ml), source=source, reason=why),
         Figure(t("Va, not enhancing"), found.ablated_ml, "ml", volume_decimals(found.ablated_ml), source=of, reason=why),
-        Figure(t("Vv, enhancing"), found.viable_ml, "ml", decimals, found.viable_interval_ml, of, why),
-        Figure(t("Vv / Vt of both sections"), share, "%", 0, found.viable_interval_pct, t("Both sections weighted by their area; the interval spans those of both."), why),
-        Figure(t("Vv / Vt of the volume"), t("{low} to {high}").format(low=number_text(low, 0), high=number_text(high, 0)), "%", source=t("From a part in the middle of the node to one all around the middle: its place beside both sections was not seen.")),
+        Figure(t("Vv, enhancing"), None if found.viable_ml is None else with_range(found.viable_ml, found.viable_interval_ml, decimals, "ml"), source=f"{of} {beside}".strip(), reason=why),
+        Figure(t("Vv / Vt of both sections"), with_range(share, found.viable_interval_pct, 0, "%"), source=t("Both sections weighted by their area; the interval spans those of both.")),
+        Figure(t("Vv / Vt of the volume"), f"{number_text(low, 0)}–{number_text(high, 0)}", "%", source=beside),
     ]
     if found.solid_pct is not None:
         rows.append(Figure(t("Vv / Vt as a solid"), found.solid_pct, "%", 0, source=t("Both sections show the part as one piece inside the node and in its middle.")))
@@ -77,12 +80,13 @@ class ContrastPlanesSection(Section):
         self.accept.clicked.connect(session.accept_joined_grade)
         self.figures = FigureTable(t("Enhancing and not enhancing part, by both planes"), max_rows=6)
         self.findings = FindingsList(t("Findings of both planes"), "")
+        self.beside = WrapLabel(t("What lies beside both sections was not seen."), tone="muted", small=True)
         self.take = _key(t("Take both planes into the reading"), "")
         self.take.clicked.connect(session.take_joined)
         self.part = _key(t("Each loop by itself"), t("Both planes are no longer shown as one; what is in the reading stays until it is taken out"))
         self.part.clicked.connect(session.part_planes)
         self.taken = WrapLabel(tone="good", small=True)
-        for part in (self.here, self.there, self.other, self.show_other, self.right_angle, self.why, self.join, self.grade, self.accept, self.figures, self.findings, self.take, self.taken, self.part):
+        for part in (self.here, self.there, self.other, self.show_other, self.right_angle, self.why, self.join, self.grade, self.accept, self.figures, self.beside, self.findings, self.take, self.taken, self.part):
             self.body.addWidget(part)
         for signal in (session.contrast_changed, session.picture_changed, session.nodes_changed, session.measurement_changed, session.readings_changed, session.outlines_changed, session.calipers_changed):
             signal.connect(self.refresh)
@@ -110,8 +114,10 @@ class ContrastPlanesSection(Section):
         self.join.setVisible(joined is None)
         self.join.setEnabled(not why)
         self.join.setToolTip(why or t("What enhances of this node, by two loops at a right angle"))
-        for part in (self.grade, self.accept, self.figures, self.findings, self.take, self.part):
+        for part in (self.grade, self.accept, self.figures, self.beside, self.take, self.part):
             part.setVisible(joined is not None)
+        if joined is None:
+            self.findings.setVisible(False)
         if joined is not None:
             self._show_joined(joined)
         self._show_taken(joined)
@@ -121,12 +127,14 @@ class ContrastPlanesSection(Section):
         self.grade.show_text(t("Proposed: grade {grade}, {meaning}").format(grade=t(grade), meaning=session.grade_meanings().get(grade, "")))
         stated = session.statement_of(session.current_node_id)
         agreed = stated is not None and stated.grade == grade
-        self.accept.setText(t("Grade {grade} is yours").format(grade=t(grade)) if agreed else t("Accept grade {grade}").format(grade=t(grade)))
+        self.accept.setText(t("Grade {grade} is yours").format(grade=t(grade)) if agreed else t("Accept grade {grade}").format(grade=t(grade)) + " (Shift+U)")
         self.accept.setEnabled(not agreed and not session.why_no_statement(session.current_node_id))
         figures = joined_figures(joined.found, *session.contrast_node_ml())
         self.figures.show_figures(figures)
         self.figures.setVisible(bool(figures))
-        self.findings.show_findings(joined.found.findings)
+        told = [f for f in joined.found.findings if f.severity != "info"]
+        self.findings.show_findings(told)
+        self.findings.setVisible(bool(told))
 
     def _show_taken(self, joined) -> None:
         session = self.session

@@ -20,6 +20,7 @@ from app.ui.widgets.labels import WrapLabel
 from app.ui.widgets.palette import MUTED
 from app.ui.widgets.sections import Section
 from app.ui.widgets.tables import ValueTable
+from app.usecases.perfusion_reading import holds_loop, is_joined
 
 _key = partial(key_button, tab_only=True)
 
@@ -75,7 +76,7 @@ class ContrastResultsSection(Section):
         self.overlay = {}
         overlays = QHBoxLayout()
         overlays.setSpacing(4)
-        for kind, name, key in (("enhancement", t("Enhancing"), "Y"), ("map", t("Parameter map"), "Shift+Y")):
+        for kind, name, key in (("enhancement", t("Enhancing"), "Y"), ("map", t("Map"), "Shift+Y")):
             button = _key(f"{name} {key}", t("Show it over the contrast picture, or take it away ({key})").format(key=key))
             button.setCheckable(True)
             button.clicked.connect(lambda _on=False, kind=kind: session.show_contrast_overlay(kind))
@@ -180,12 +181,12 @@ class ContrastResultsSection(Section):
             self.reasons.show_text("\n".join(reasons))
             stated = session.statement_of(session.current_node_id)
             agreed = stated is not None and stated.grade == proposed
-            self.accept.setText(t("Grade {grade} is yours").format(grade=t(proposed)) if agreed else t("Accept grade {grade}").format(grade=t(proposed)) + " (Shift+U)")
+            self.accept.setText(t("Grade {grade} is yours").format(grade=t(proposed)) if agreed else t("Accept grade {grade}").format(grade=t(proposed)) + (" (Shift+U)" if session.loops_joined() is None else ""))
             self.accept.setEnabled(not agreed and not session.why_not_accept())
         node = session.current
         record = None if node is None else node.contrast_taken
         why = session.why_not_take()
-        same = record is not None and record["input_sha256"] == result.input_sha256
+        same = record is not None and holds_loop(record, result.input_sha256)
         self.take.setEnabled(not why and not same)
         self.take.setToolTip(why or t("Enhancing and ablated part in ml, and the curves' numbers, go into this reading (Shift+W)"))
         self.leave.setVisible(record is not None)
@@ -216,6 +217,7 @@ def taken_words(session, node) -> str:
         return t("In the reading: the share of the section; millilitres follow once the node has a volume.")
     if part is None or part.viable_ml is None:
         return t("In the reading: the numbers of the loop. Millilitres only where your grade agrees with the share.")
-    return t("In the reading: enhancing {viable} ml, not enhancing {ablated} ml, by the share on contrast ultrasound").format(
+    words = t("In the reading: enhancing {viable} ml, not enhancing {ablated} ml, by both planes on contrast ultrasound") if is_joined(node.contrast_taken) else t("In the reading: enhancing {viable} ml, not enhancing {ablated} ml, by the share on contrast ultrasound")
+    return words.format(
         viable=number_text(part.viable_ml, volume_decimals(part.viable_ml)), ablated=number_text(part.ablated_ml, volume_decimals(part.ablated_ml))
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.demo.dicom_files import Occasion
 from app.jobs import JobContext
 from app.study.store import StudyStore
 from app.ui.panels.contrast_planes import joined_figures
@@ -119,8 +118,9 @@ def test_that_two_loops_are_joined_taken_kept_and_locked_as_one(qtbot, planes_wi
     assert min(shares) < joined.found.viable_pct < max(shares)
     node_ml, source = session.contrast_node_ml()
     figures = {f.label: f for f in joined_figures(joined.found, node_ml, source)}
-    assert figures["Vv, enhancing"].value == pytest.approx(joined.found.viable_pct / 100 * node_ml)
-    assert figures["Vv, enhancing"].interval[0] < figures["Vv, enhancing"].value < figures["Vv, enhancing"].interval[1]
+    low, high = joined.found.viable_interval_ml
+    assert low < joined.found.viable_pct / 100 * node_ml < high
+    assert figures["Vv, enhancing"].value == f"{joined.found.viable_ml:.3f}\u00a0ml\u00a0[{low:.3f}–{high:.3f}]"
     assert any(row.message.startswith("The two sections disagree") for row in section.findings.rows)
     assert joined.found.grade in section.grade.text()
 
