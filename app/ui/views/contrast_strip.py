@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QPainter, QPen, QPixmap, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.ui.models.contrast import REASON_LOOKS, frame_reasons, frame_states, mark_names
@@ -33,6 +33,7 @@ class ContrastStrip(QWidget):
         self.setMouseTracking(True)
         self._states: list[tuple[str, float | None]] = []
         self._seen: tuple | None = None
+        self._painted: tuple[tuple | None, QPixmap | None] = (None, None)
         session.contrast_changed.connect(self.refresh)
         session.step_changed.connect(self.refresh)
         session.frame_changed.connect(self.update)
@@ -51,6 +52,7 @@ class ContrastStrip(QWidget):
         if seen is None or self._seen is None or seen[0] is not self._seen[0] or seen[1] is not self._seen[1]:
             self._seen = seen
             self._states = frame_states(state) if shown else []
+            self._painted = (None, None)
         self.update()
 
     # ---- places --------------------------------------------------------------------------
@@ -84,10 +86,35 @@ class ContrastStrip(QWidget):
         left, right = self._span()
         wide = max((right - left) / max(len(self._states) - 1, 1), 1.0)
         top, bottom = float(MARK_ROOM), self.height() - 4.0
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.drawPixmap(0, 0, self._columns(left, right, wide, top, bottom))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+        self._paint_marks(painter, state, top, bottom)
+        x = self.x_of(self.session.frame_index)
+        painter.setPen(QPen(QColor(TEXT), 1.4))
+        painter.drawLine(QLineF(x, top - 2, x, bottom + 2))
+        self._paint_words(painter, right + wide / 2 + 8.0, top, bottom)
+
+    def _columns(self, left: float, right: float, wide: float, top: float, bottom: float) -> QPixmap:
+        """The columns of all frames, painted once: while somebody scrubs through a long loop only the line and the marks change."""
+        ratio = self.devicePixelRatioF()
+        key = (id(self._states), left, right, self.width(), self.height(), ratio)
+        if self._painted[0] != key:
+            made = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
+            made.setDevicePixelRatio(ratio)
+            made.fill(QColor(BACKGROUND))
+            painter = QPainter(made)
+            try:
+                self._paint_columns(painter, left, right, wide, top, bottom)
+            finally:
+                painter.end()
+            self._painted = key, made
+        return self._painted[1]
+
+    def _paint_columns(self, painter: QPainter, left: float, right: float, wide: float, top: float, bottom: float) -> None:
         painter.fillRect(QRectF(left - wide / 2, top, right - left + wide, bottom - top), QColor(LINE))
+        each = (right - left) / max(len(self._states) - 1, 1)
         for n, (why, likeness) in enumerate(self._states):
-            x = self.x_of(n) - wide / 2
+            x = left + each * n - wide / 2
             if not why:
                 high = (bottom - top) * (0.35 + 0.65 * max(0.0, min(1.0, likeness or 0.0)))
                 painter.fillRect(QRectF(x, bottom - high, wide + 0.5, high), QColor(GOOD).darker(130))
@@ -95,12 +122,6 @@ class ContrastStrip(QWidget):
                 self._paint_left_out(painter, QRectF(x, top, max(wide, 2.0), bottom - top), why)
             else:
                 painter.fillRect(QRectF(x, top + 0.4 * (bottom - top), wide + 0.5, 2), QColor(LEFT_OFF).lighter(140))
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-        self._paint_marks(painter, state, top, bottom)
-        x = self.x_of(self.session.frame_index)
-        painter.setPen(QPen(QColor(TEXT), 1.4))
-        painter.drawLine(QLineF(x, top - 2, x, bottom + 2))
-        self._paint_words(painter, right + wide / 2 + 8.0, top, bottom)
 
     def _paint_words(self, painter: QPainter, left: float, top: float, bottom: float) -> None:
         """Right of the strip: whether the frame on screen counts, and why not."""
