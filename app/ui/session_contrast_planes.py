@@ -17,7 +17,7 @@ from app.ui.text import t
 from app.usecases.contrast_draft import LoopDraft, LoopPair
 from app.usecases.pair_planes import LONG, SHORT
 from app.usecases.perfusion import PerfusionResult
-from app.usecases.perfusion_planes import LoopSection, join_sections, section_of
+from app.usecases.perfusion_planes import LoopSection, join_sections, one_recording, section_of
 from app.usecases.perfusion_reading import joined_record, joined_sha256
 from volumetry.errors import NodusError
 from volumetry.perfusion.planes import TwoPlanes
@@ -195,8 +195,8 @@ class ContrastPlanesPart:
             return t("Something of this loop was changed after its analysis: analyse it again.")
         if not other.is_fresh:
             return t("Something of the other loop was changed after its analysis: analyse it again.")
-        if here.section.record["loop_sha256"] == other.section.record["loop_sha256"]:
-            return t("Both are the same loop.")
+        if one_recording(here.section, other.section):
+            return t("Both are the same recording.")
         if here.plane is not None and here.plane == other.plane:
             return t("Both loops are stated to show the node's {plane} plane: one of them is not so.").format(plane=t(here.plane))
         if not self.planes_are_stated() and not self.loop_pair().right_angle:

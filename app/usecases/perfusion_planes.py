@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,9 +19,12 @@ from app.usecases.perfusion_files import PerfusionRequest, analyse_file
 from app.usecases.perfusion_reading import perfusion_record
 from volumetry.errors import NodusError
 from volumetry.perfusion.enhancement import GRADES
+from volumetry.perfusion.loop import ContrastLoop
 from volumetry.perfusion.planes import PlaneShare, TwoPlanes, share_of_two_planes
 
 COMPARED_FRAMES, ONE_RECORDING = 8, 0.5  # correlation of what changes between frames
+SPECKLE_PX = 24  # side of the square of each pair of frames that is kept to compare
+
 
 def plane_of(result: PerfusionResult) -> PlaneShare:
     """The section of one analysed loop; not evaluable where it could not be judged. Refuses ``no_node_in_loop`` where no node was drawn."""
@@ -63,14 +67,15 @@ def combine_planes(first: PerfusionResult, second: PerfusionResult, node_ml: flo
 @dataclass(frozen=True, slots=True)
 class LoopSection:
     """What one analysed loop says of a node, without its pictures: the section's share, and the ``record`` that a reading would keep of
-    it (``perfusion_reading.perfusion_record``), by which it can be worked out again."""
+    it (``perfusion_reading.perfusion_record``), by which it can be worked out again. ``speckle``: a sample of the recording (``speckle_of``)."""
 
     share: PlaneShare
     record: Mapping[str, Any]
+    speckle: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"share": share_to_dict(self.share), "record": dict(self.record)}
+        return {"share": share_to_dict(self.share), "record": dict(self.record), "speckle": self.speckle}
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> LoopSection:
@@ -78,7 +83,7 @@ class LoopSection:
         record = entry["record"]
         if not all(isinstance(record[name], str) for name in ("input_sha256", "loop_sha256")):
             raise ValueError("record")
-        return cls(share_from(entry["share"]), record)
+        return cls(share_from(entry["share"]), record, str(entry.get("speckle", "")))
 
 
 SHARE_NAMES = ("grade", "node_mm2", "node_depth_mm", "viable_pct", "viable_interval_pct", "inside", "inside_depth")
@@ -104,12 +109,35 @@ def share_from(entry: Mapping[str, Any]) -> PlaneShare:
 def section_of(result: PerfusionResult, *, series_uid: str | None = None, range_source: str | None = None) -> LoopSection:
     """The section of one analysed loop, in plain values that come back from JSON as they are. Refuses as ``plane_of`` does."""
     record = perfusion_record({**result.to_dict(), "range_source": range_source}, series_uid=series_uid)
-    return LoopSection(share_from(share_to_dict(plane_of(result))), json.loads(canonical_json(record)))
+    return LoopSection(share_from(share_to_dict(plane_of(result))), json.loads(canonical_json(record)), speckle_of(result.loop))
+
+
+def speckle_of(loop: ContrastLoop) -> str:
+    """What changes between some pairs of frames in a small square in the middle of the pane, as text with the loop's size: enough to know the
+    same recording by, also stored in another way."""
+    frames, rows, columns = loop.levels.shape
+    some = np.unique(np.linspace(0, frames - 2, COMPARED_FRAMES).astype(int))
+    top, left = (max(0, (n - SPECKLE_PX) // 2) for n in (rows, columns))
+    part = loop.levels[:, top : top + SPECKLE_PX, left : left + SPECKLE_PX]
+    change = (part[some + 1].astype(np.int16) - part[some]) // 2
+    return f"{frames}x{rows}x{columns}:" + base64.b64encode(change.astype(np.int8).tobytes()).decode()
+
+
+def one_recording(first: LoopSection, second: LoopSection) -> bool:
+    """Whether two sections are of one loop, or of two files of one recording."""
+    if first.record["loop_sha256"] == second.record["loop_sha256"]:
+        return True
+    (size, a), (other, b) = (s.speckle.partition(":")[::2] for s in (first, second))
+    if size != other or not a or len(a) != len(b):
+        return False
+    one, two = (np.frombuffer(base64.b64decode(text), np.int8).astype(float) for text in (a, b))
+    one, two = one - one.mean(), two - two.mean()
+    return float(one @ two) > ONE_RECORDING * float(np.sqrt((one @ one) * (two @ two))) > 0.0
 
 
 def join_sections(first: LoopSection, second: LoopSection, node_ml: float | None = None) -> TwoPlanes:
     """``share_of_two_planes`` of two sections. Refuses ``one_loop_twice``."""
-    if first.record["loop_sha256"] == second.record["loop_sha256"]:
+    if one_recording(first, second):
         raise _one_twice()
     return share_of_two_planes(first.share, second.share, node_ml=node_ml)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,10 +12,12 @@ from app.cli import main
 from app.cli.output import plain
 from app.study.store import StudyStore
 from app.usecases.enhancing_part import stated
-from app.usecases.perfusion_reading import perfusion_record, proposed_part, read_result, with_proposal
+from app.usecases.perfusion_planes import join_again, one_recording, plane_of, section_of, speckle_of
+from app.usecases.perfusion_reading import joined_record, joined_sha256, perfusion_record, proposed_part, read_result, with_proposal
 from tests.usecases.contrast_loops import made
 from tests.usecases.test_perfusion import analysed
 from volumetry.errors import NodusError
+from volumetry.perfusion.planes import share_of_two_planes
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +146,47 @@ def test_that_impossible_shares_are_refused(answers, tmp_path):
         with pytest.raises(NodusError) as told:
             read_result(tmp_path / "a.json")
         assert told.value.code == "bad_perfusion_result"
+
+
+def test_that_the_answer_of_two_loops_goes_into_a_reading_as_one(answers, tmp_path, capsys):
+    results = analysed(made(residual="partial", viable_fraction=0.4)), analysed(made(residual="none"))
+    found = share_of_two_planes(*map(plane_of, results))
+    one, two = map(section_of, results)
+    assert one_recording(one, replace(one, record={**one.record, "loop_sha256": "another file"}))
+    assert one_recording(one, replace(two, speckle=one.speckle))
+    assert not one_recording(one, replace(two, speckle=speckle_of(replace(results[0].loop, levels=results[0].loop.levels[::-1]))))
+    first, second = (json.loads((answers / f"{name}.json").read_text()) for name in ("partial", "none"))
+    answer = plain({**first, "two_planes": {**found.as_dict(), "second": second}})
+    (tmp_path / "both.json").write_text(json.dumps(answer))
+    study = tmp_path / "s"
+    called(capsys, "study", "init", study)
+    kept = called(
+        capsys, "study", "add-reading", study, "--subject", "S-1", "--visit", "Day 30", "--node", "N1", "--reader", "dr", "--modality", "CEUS", "--method", "ellipsoid", "--volume-ml", 2.0,
+        "--enhancement-grade", found.grade, "--perfusion", tmp_path / "both.json",
+    )  # fmt: skip
+    assert kept["viable_ml"] == pytest.approx(2.0 * found.viable_pct / 100)
+    assert {"share_of_two_planes", "planes_disagree"} <= {w["code"] for w in kept["warnings"]}
+    with StudyStore.open(study) as store:
+        record = store.readings()[0].measurement["perfusion"]
+    assert record["input_sha256"] == joined_sha256(first["input_sha256"], second["input_sha256"])
+    assert [loop["asked"] for loop in record["two_planes"]["loops"]] == [json.loads(json.dumps(a["asked"])) for a in (first, second)]
+    again = join_again(record)
+    assert (again.viable_pct, again.volume_interval_pct, again.solid_pct, again.grade) == (found.viable_pct, found.volume_interval_pct, found.solid_pct, found.grade)
+
+    del answer["two_planes"]["second"]  # the other loop could not be named
+    (tmp_path / "half.json").write_text(json.dumps(answer))
+    with pytest.raises(NodusError) as told:
+        read_result(tmp_path / "half.json")
+    assert told.value.code == "bad_perfusion_result"
+
+
+def test_that_a_plane_that_cannot_be_judged_leaves_no_part_and_is_told(answers):
+    first = read_result(answers / "partial.json")
+    found = {"grade": "3", "viable_pct": None, "viable_interval_pct": None, "volume_interval_pct": None, "inside": None, "solid_pct": None, "planes": [{}, {}], "warnings": [{"code": "plane_not_evaluable", "message": "One."}]}
+    record = joined_record(first, {**first, "input_sha256": "b"}, found, right_angle="tick")
+    extra, part = with_proposal(record, grade="3", modality="CEUS", total_ml=1.0)
+    assert part is None
+    assert [w["code"] for w in extra["warnings"]] == ["plane_not_evaluable"]
+    for wrong in ({"right_angle": "guessed"}, {"right_angle": "tick", "second": {**first, "modality": "CT"}}):
+        with pytest.raises(ValueError, match="two_planes"):
+            joined_record(first, wrong.pop("second", first), found, **wrong)
