@@ -18,7 +18,8 @@ drawn on, from 0.
 
 The answer (--json): per region model, parameters (of the model, and times, rates and areas read off the curve), 95 % intervals,
 r_squared, reasons (why a value is missing), ratios to the reference, differences_s of arrival and peak; residual (grade
-0-3 or NE, viable and ablated part), frames_rejected (frame, time_s, reason), model_choice, loop_sha256 and input_sha256."""
+0-3 or NE, viable and ablated part), frames_rejected (frame, time_s, reason), model_choice, motion_in_parts, loop_sha256 and input_sha256. With --second, two_planes: what both loops say, its intervals and
+warnings, and second, the other loop's answer."""
 
 
 CT_HELP = """What of a node enhances on contrast CT. With --pre the picture before contrast is brought onto POST by content and taken

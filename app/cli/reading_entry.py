@@ -38,7 +38,7 @@ def register(verbs) -> None:
     reading.add_argument("--ablated-ml", type=float, metavar="ML", help="the part that does not enhance; of the two, the one left out is the rest of the whole")
     reading.add_argument("--viable-mask", type=Path, metavar="MASK", help="mask file of the part that enhances, on the grid of --mask (that nothing enhances is --viable-ml 0)")
     reading.add_argument("--enhancement-grade", choices=ENHANCEMENT_GRADES, help="what still enhances, as the reader grades it by the charter (NE: not evaluable); not graded without it")
-    reading.add_argument("--perfusion", type=Path, metavar="RESULT.json", help="what nodus perfusion --json gave: kept beside the reading as the proposal, with --enhancement-grade as the reader's own; the enhancing part follows it where the grade agrees")
+    reading.add_argument("--perfusion", type=Path, metavar="RESULT.json", help="what nodus perfusion --json gave: kept beside the reading as the proposal, with --enhancement-grade as the reader's own; the enhancing part follows it where the grade agrees; of two loops (--second) what both say")
     reading.add_argument("--role", default="central", choices=ROLES, help="role of the reader (central without it)")
     reading.add_argument("--reason", help="required when a saved reading is changed")
     lesion = reading.add_argument_group("the lesion, as the protocol's response criteria ask for it")
