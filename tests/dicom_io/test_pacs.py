@@ -288,11 +288,11 @@ def test_that_a_pacs_that_falls_silent_is_given_up(own_pacs, how, frozen, tmp_pa
 
 @pytest.mark.parametrize("how", WAYS)
 def test_that_silence_in_the_middle_of_a_retrieve_is_given_up(own_pacs, how, frozen, tmp_path):
-    there: list[float] = []
+    silent: list[float] = []
 
     def listen(_text: str, fraction: float) -> None:
-        there.append(fraction)
-        if fraction >= 4 / SLICES and len(there) < 8:
+        if fraction >= 4 / SLICES and not silent:
+            silent.append(fraction)
             frozen()
 
     with refused("pacs_timeout"):
