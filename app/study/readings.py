@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -309,6 +309,16 @@ class ReadingsPart:
         self._check_may()
         with self._read() as connection:
             return self.seen_readings(rows.reading_from(row) for row in connection.execute(query).mappings())
+
+    def readings_naming(self, texts: Iterable[str]) -> list[Reading]:
+        """Newest versions of the readings whose measurement holds one of some texts of letters and digits, such as hashes."""
+        table, newer = schema.readings, schema.readings.alias()
+        named = sa.or_(*(table.c.measurement.contains(text, autoescape=True) for text in texts))
+        is_old = sa.exists().where(newer.c.reading_id == table.c.reading_id, newer.c.version > table.c.version)
+        query = sa.select(table).where(named, ~is_old).order_by(table.c.reading_id)
+        self._check_may()
+        with self._read() as connection:
+            return self.seen_readings([rows.reading_from(row) for row in connection.execute(query).mappings()])
 
     def find_reading(self, *, visit_id: str, node_id: str, reader: str, role: str, modality: str, method: str) -> Reading | None:
         """The newest version of the one reading that this reader has of this node, or None."""

@@ -93,7 +93,7 @@ def analyse_file(asked: PerfusionRequest, context: JobContext) -> tuple[Perfusio
         raise PerfusionRefused(f"{refusal.message} {cut.message}", code=refusal.code, hint=refusal.hint) from refusal
     more = {
         "range_source": source, "panes_confidence": proposal.confidence if asked.panes is None else None, "agent": facts.agent,
-        "system": acquisition(facts).system, "cine_sha256": sha256_of(path), "roi_sha256": sha256_of(asked.roi),
+        "system": acquisition(facts).system, "series_uid": cine.source.series_uid, "cine_sha256": sha256_of(path), "roi_sha256": sha256_of(asked.roi),
     }  # fmt: skip
     return result, more
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from app.study.canonical import canonical_json, sha256_text
 from app.usecases.enhancing_part import EnhancingPart, stated
+from app.usecases.perfusion_regions import MOST_REGIONS, ROLES
 from volumetry.errors import NodusError
 from volumetry.finding import Finding
+from volumetry.perfusion.models import MODELS
 
 KEY = "perfusion"
 SHARE = "enhancing_share"  # of ``app.study.model.PART_SOURCES``
@@ -27,17 +30,19 @@ TWO_SECTIONS = Finding("share_of_two_planes", "The enhancing part is the share o
 PLANES_TOLD = ("common_diameter_differs", "planes_disagree", "part_lies_inside", "plane_not_evaluable")  # what a reading says of its two planes
 RESIDUAL_KEPT = (
     "grade", "viable_pct", "viable_interval_pct", "ablated_pct", "node_mm2", "viable_mm2", "rim_mm2", "rim_mm", "foci", "reference_db", "threshold_pct_of_reference",
-    "threshold_hu", "window", "reasons", "drawn",
+    "threshold_hu", "window", "reasons", "drawn", "node_ml",
 )  # fmt: skip
 REGION_KEPT = ("name", "role", "model", "parameters", "intervals", "reasons", "r_squared", "ratios", "differences_s", "pixels", "depth_mm")
 ANSWER_KEPT = (
     "frames", "frames_accepted", "first_frame", "last_frame", "reference_frame", "range_db", "range_source", "mm_per_pixel", "motion_residual_mm", "motion_in_parts", "panes",
-    "model_choice", "asked", "loop_sha256", "cine_sha256", "roi_sha256", "input_sha256", "software_version",
+    "model_choice", "asked", "loop_sha256", "cine_sha256", "roi_sha256", "inputs_sha256", "input_sha256", "software_version",
 )  # fmt: skip
 JOINED_KEPT = ("grade", "viable_pct", "viable_interval_pct", "volume_interval_pct", "inside", "solid_pct")
 # How it was stated that the loops stand at a right angle: their planes, a tick for this pair, or both given to one command.
 RIGHT_ANGLE = ("planes", "tick", "command")
 NONE_LEFT, LEFT = ("0", "1"), ("2", "3")
+OUTLINE_CHANGED = 0.01
+HASH, UID = re.compile("[0-9a-f]{64}"), re.compile(r"[0-9.]{1,64}")
 LARGEST_FILE = 64 << 20
 
 
@@ -108,15 +113,42 @@ def _check_residual(residual: dict[str, Any]) -> None:
         raise ValueError("viable_pct")
 
 
+def _check_whole(answer: dict[str, Any]) -> None:
+    """What a table takes later must be what it is called: a reading with another value could never leave the study."""
+    if answer.get("modality", "CEUS") not in SOURCES:
+        raise ValueError("modality")
+    for name in ("input_sha256", "loop_sha256", "cine_sha256"):
+        value = answer.get(name)
+        if not (isinstance(value, str) and HASH.fullmatch(value)) and (value is not None or name == "input_sha256"):
+            raise ValueError(name)
+    uid = answer.get("series_uid")
+    if uid is not None and not (isinstance(uid, str) and UID.fullmatch(uid)):
+        raise ValueError("series_uid")
+    share = answer["residual"]["viable_pct"]
+    if share is not None and (answer["residual"]["grade"] in (None, "NE") or (answer["residual"]["grade"] in NONE_LEFT) != (share == 0)):
+        raise ValueError("grade")
+    if len(answer["regions"]) > MOST_REGIONS + 1:  # and a reference that was proposed
+        raise ValueError("regions")
+    for region in answer["regions"]:
+        if region["role"] not in ROLES or region.get("model") not in (None, *MODELS):
+            raise ValueError("regions")
+        numbers = [*(region.get("parameters") or {}).values(), *(r["value"] for r in (region.get("ratios") or {}).values()), region.get("r_squared")]
+        if not all(_is_number(v) for v in numbers):
+            raise ValueError("regions")
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value))
+
+
 def _one_record(answer: dict[str, Any], series_uid: str | None) -> dict[str, Any]:
     residual = answer["residual"]
     _check_residual(residual)
-    if not isinstance(answer["input_sha256"], str):
-        raise ValueError("input_sha256")
+    _check_whole(answer)
     warnings = [*answer["warnings"], *residual["warnings"], *(w for r in answer["regions"] for w in r["warnings"])]
     return {
         "modality": answer.get("modality", "CEUS"),
-        "series_uid": series_uid,
+        "series_uid": series_uid or answer.get("series_uid"),
         "residual": {name: residual.get(name) for name in RESIDUAL_KEPT},
         "regions": [{name: r.get(name) for name in REGION_KEPT} for r in answer["regions"]],
         **{name: answer.get(name) for name in ANSWER_KEPT},
@@ -170,21 +202,33 @@ def perfusion_findings(record: dict[str, Any], grade: str | None, *, own_part: b
     return (*planes, Finding("grade_differs", f"Grade {proposed} was proposed, the reader's is {grade}.", "info"))
 
 
+def _outline_changed(record: dict[str, Any], total_ml: float | None) -> tuple[Finding, ...]:
+    """On CT the share is one of the outline: what is told where the outline has another volume by now."""
+    then = record["residual"].get("node_ml")
+    if record["modality"] != "CT" or not then or not total_ml or abs(total_ml - then) <= OUTLINE_CHANGED * then:
+        return ()
+    return (Finding("outline_changed_since", f"The outline held {then:.3f} ml when its enhancement was worked out and holds {total_ml:.3f} ml now: the enhancing part is the earlier share of it."),)
+
+
 def with_proposal(
     record: dict[str, Any], *, grade: str | None, modality: str, total_ml: float | None, enhancing: EnhancingPart | None = None
 ) -> tuple[dict[str, Any], EnhancingPart | None]:
     """``extra`` and ``enhancing`` for ``save_reading``: the proposal as it stands, and the parts: the reader's own (``enhancing``) where they
     stated any, else the proposal's as far as ``grade`` bears it.
 
-    Refuses ``grade_missing`` (the reader decides) and ``perfusion_modality`` (a loop's result in a reading of another modality).
+    Refuses ``grade_missing`` (the reader decides), ``perfusion_modality`` (a loop's result in a reading of another modality) and
+    ``no_node_in_loop`` (a result without a node).
     """
     if grade is None:
         raise NodusError("What was found on contrast pictures is a proposal: give the reader's own grade with it.", code="grade_missing", hint="State the grade: 0, 1, 2, 3 or NE.")
     if modality != record["modality"]:
         raise NodusError(f"This was found on {record['modality']} and cannot stand in a reading of {modality}.", code="perfusion_modality", hint="Read the node by that modality.")
+    if proposed_grade(record) is None:
+        raise NodusError("No node was drawn for this result: it says nothing of what enhances.", code="no_node_in_loop", hint="Draw a region of the role node and analyse again.")
     findings = perfusion_findings(record, grade, own_part=enhancing is not None)
     part = enhancing or proposed_part(record, grade, total_ml)
     extra = {KEY: record}
+    findings += _outline_changed(record, total_ml) if part is not None and enhancing is None else ()
     if findings:
         extra["warnings"] = [f.as_warning() for f in findings]
     return extra, part

@@ -18,6 +18,7 @@ from app.usecases.carried_outline import CARRIED, carried_entries, carried_findi
 from app.usecases.empty_slices import empty_slices
 from app.usecases.enhancing_part import EnhancingPart, by_outline, part_fields, stated
 from app.usecases.key_picture import node_picture
+from app.usecases.perfusion_binding import bound
 from volumetry.errors import NodusError
 from volumetry.finding import Finding
 from volumetry.geometry import ImageGeometry
@@ -140,10 +141,13 @@ def save_reading(
     one that a model proposed (``model_outline_not_allowed``). ``measurement["segmentation"]`` says how
     the outline came about. ``enhancing`` are the parts apart from the whole; None: not assessed.
     ``enhancement_grade`` is the reader's own, of ``model.ENHANCEMENT_GRADES``; axes are taken as given where there is no mask to measure them on.
-    ``extra["lesion"]`` is checked by ``app.study.lesions.lesion_statement`` and refused as it says.
+    ``extra["lesion"]`` is checked by ``app.study.lesions.lesion_statement`` and refused as it says; ``extra["perfusion"]`` by
+    ``perfusion_binding.bound`` (``proposal_of_other``).
     """
     if "lesion" in (extra or {}):
         extra = {**extra, "lesion": lesion_statement(extra["lesion"], status=status)}
+    if "perfusion" in (extra or {}):
+        extra = {**extra, "perfusion": bound(store, extra["perfusion"], visit, node)}
     # Everything is stated anew: a node that has disappeared keeps no axis or outline of an earlier look.
     changes: dict = {
         "status": status, "status_reason": status_reason, "measurement": extra or {}, "volume_ml": volume_ml, "volume_interval_ml": volume_interval_ml,
