@@ -17,6 +17,7 @@ from dicom_io.ultrasound import read_frame_times
 from tests.usecases.contrast_loops import beside, made, node
 from tests.usecases.test_perfusion import analysed
 from volumetry.errors import NodusError
+from volumetry.perfusion.linearise import colour_map_from_bar
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +129,11 @@ def test_that_maps_of_two_analyses_are_never_told_to_be_one(files, tmp_path, mon
     with pytest.raises(NodusError):
         write_maps(result, tmp_path)
     assert not (tmp_path / "maps.json").exists()
+
+
+@pytest.mark.parametrize("bar", [np.repeat([0, 255], 100), np.random.default_rng(0).integers(0, 256, 200), np.r_[np.linspace(0, 255, 130), np.linspace(255, 120, 70)]])
+def test_that_a_bar_whose_colours_come_twice_is_no_map(bar):
+    with pytest.raises(NodusError) as told:
+        colour_map_from_bar(np.repeat(bar.astype(np.uint8)[:, None], 6, axis=1))
+    assert told.value.code == "colour_bar_unclear"
+    assert colour_map_from_bar(np.repeat(np.minimum(np.arange(200) * 1.4, 255).astype(np.uint8)[:, None], 6, axis=1)).table[255].tolist() == [255] * 3

@@ -32,6 +32,7 @@ BORROW_PX = 6  # how far a pixel of an overlay may borrow its level
 WHITE_INK, STROKE_PX, WHITE_INK_MOST = 200, 7, 0.02
 # A bar must hold this much of the picture's range of brightness or hue, and this many pixels.
 BAR_PATH, BAR_LENGTH, BAR_WIDTH = 180.0, 40, 4
+ALIKE_LEVELS, FAR_LEVELS, TWICE_SHARE = 4, 48, 0.1  # a colour that stands for levels so far apart tells none of them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +139,7 @@ def colour_map_from_bar(strip: np.ndarray) -> ColourMap:
     """The map that a colour bar shows: ``strip`` uint8 ``[row, column]`` or ``[row, column, 3]``, the bar and nothing else.
 
     Levels run evenly along its longer side, 255 at the brighter end. Raises ``PerfusionRefused``:
-    ``colour_bar_unclear`` for a bar that is too short, flat, or equally bright at both ends.
+    ``colour_bar_unclear`` for a bar that is too short, flat, equally bright at both ends, or shows one colour at levels far apart.
     """
     colour = np.repeat(strip[..., None], 3, axis=2) if strip.ndim == 2 else strip
     if colour.shape[0] < colour.shape[1]:
@@ -157,6 +158,9 @@ def colour_map_from_bar(strip: np.ndarray) -> ColourMap:
         line = line[::-1]
     at = np.linspace(0.0, 255.0, len(line))
     table = np.stack([np.interp(np.arange(256), at, line[:, k]) for k in range(3)], axis=1)
+    alike = np.abs(table[:, None] - table).max(axis=2) <= ALIKE_LEVELS
+    if (alike & (np.abs(np.subtract.outer(np.arange(256), np.arange(256))) > FAR_LEVELS)).any(axis=1).mean() > TWICE_SHARE:
+        raise _unclear("one colour stands at places far apart")
     spread = np.ptp(table, axis=1).max()
     if spread <= 4:  # a grey bar: its own rounding is no colour
         grey = np.rint(table.mean(axis=1))
