@@ -30,9 +30,9 @@ def bound(store: StudyStore, record: dict[str, Any], visit: Visit, node: TargetN
         same_pictures = any(not pictures.isdisjoint(_pictures(part)) for part in _parts(other))
         same_analysis = any(part.get("input_sha256") == record["input_sha256"] for part in _parts(other))
         if (same_pictures or same_analysis) and reading.visit_id != visit.visit_id:
-            raise _of_other("was read at another visit or for another subject", store, reading)
+            raise NodusError("These contrast pictures were read for another visit or subject already.", code="proposal_of_other", hint=_standing(store, reading))
         if same_analysis and reading.node_id != node.node_id:
-            raise _of_other("was taken for another node already", store, reading)
+            raise NodusError("This result was taken for another node already.", code="proposal_of_other", hint=_standing(store, reading))
     return record
 
 
@@ -51,17 +51,15 @@ def _own_series(store: StudyStore, record: dict[str, Any], visit: Visit) -> dict
     if uid is None or uid in {s.series_uid for s in store.series(visit.visit_id)}:
         return record
     if uid in {s.series_uid for s in store.series()}:
-        raise _of_other("was recorded at another visit or of another subject", None, None)
+        raise NodusError("These contrast pictures were recorded at another visit or of another subject.", code="proposal_of_other", hint=_standing(store, None))
     return {**record, "series_uid": None}
 
 
-def _of_other(why: str, store: StudyStore | None, reading: Reading | None) -> NodusError:
-    where = ""
-    if store is not None and reading is not None and not store.blinded:
-        label = next((n.label for n in store.nodes(reading.subject_id) if n.node_id == reading.node_id), "")
-        name = next((v.name for v in store.visits(reading.subject_id) if v.visit_id == reading.visit_id), "")
-        where = f" ({reading.subject_id}, {name}, {label})"
-    return NodusError(
-        f"What was found on contrast pictures does not belong here: it {why}{where}.", code="proposal_of_other",
-        hint="Take the result of this node's own pictures, or put the other reading right first.",
-    )  # fmt: skip
+def _standing(store: StudyStore, reading: Reading | None) -> str:
+    """What to do, and, except to a blinded reader, where the other reading is."""
+    hint = "Take the result of this node's own pictures, or put the other reading right first."
+    if reading is None or store.blinded:
+        return hint
+    label = next((n.label for n in store.nodes(reading.subject_id) if n.node_id == reading.node_id), "")
+    name = next((v.name for v in store.visits(reading.subject_id) if v.visit_id == reading.visit_id), "")
+    return f"It stands in the reading of {reading.subject_id}, {name}, {label}. {hint}"

@@ -53,7 +53,8 @@ def test_that_a_loop_is_not_read_for_another_visit_or_subject(case):
     saved(case, answer())
     again = refusal(case, answer(asked="2"), "Month 3")  # other regions, the same loop
     assert again.code == "proposal_of_other"
-    assert "S-001, Day 30, N1" in again.message
+    assert "S-001, Day 30, N1" in again.hint
+    assert "S-001" not in again.message
     assert refusal(case, answer(), builder=CaseBuilder(store, "S-002")).code == "proposal_of_other"
     saved(case, answer(loop="b", asked="3"), "Month 3")
     assert refusal(case, answer(loop="c", asked="4", cine_sha256="d" * 64) | {"loop_sha256": "b" * 64}, "Baseline").code == "proposal_of_other"

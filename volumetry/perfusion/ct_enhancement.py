@@ -97,7 +97,7 @@ def enhancement_by_pair(
     after, before = _sampled(post, grid, np.eye(4)), _sampled(pre, grid, matrix)
     rise = after - before
     seen = inside & np.isfinite(rise)
-    findings += _seen_of(inside, seen, "one of the pictures") + _metal(np.fmax(after, before), inside, grid)
+    findings += _seen_of(inside, seen) + _metal(np.fmax(after, before), inside, grid)
     step = grid.spacing_mm[0]
     smooth = _within(rise, seen, SMOOTHING_MM / step)
     noise = _noise(rise, np.isfinite(rise) & (before > SOFT_TISSUE_HU[0]) & (before < SOFT_TISSUE_HU[1]), step)
@@ -133,7 +133,7 @@ def enhancement_by_threshold(post: ImageVolume, node: NodeMask, threshold_hu: fl
     values = _sampled(post, grid, np.eye(4))
     seen = inside & np.isfinite(values)
     told = [Finding("threshold_alone", "By a threshold alone tissue that is dense without contrast counts as enhancing.", "info")]
-    told += _seen_of(inside, seen, "the picture") + _metal(values, inside, grid)
+    told += _seen_of(inside, seen) + _metal(values, inside, grid)
     found = ImageVolume(values.astype(np.float32), grid, "HU", post.source)
     sizes = [_size_mm(post, axis) for axis in (2, 1, 0)]
     return _told(_parts(seen & (values >= threshold_hu), seen, grid, None, sizes), node, seen, found, float(threshold_hu), None, told, None)
@@ -149,13 +149,13 @@ def _check(threshold_hu: float, limits: tuple[float, float], *pictures: ImageVol
             raise NodusError("Enhancement in HU needs CTs; this picture is none.", code="not_in_hu", hint="Use the contrast CT.")
 
 
-def _seen_of(inside: np.ndarray, seen: np.ndarray, what: str) -> list[Finding]:
+def _seen_of(inside: np.ndarray, seen: np.ndarray) -> list[Finding]:
     share = float(seen.sum()) / float(inside.sum())
     if share < SEEN_SHARE:
-        raise NodusError(f"{100 * (1 - share):.0f} % of the node lie outside {what}.", code="outside_image")
+        raise NodusError(f"{100 * (1 - share):.0f} % of the node lie outside what was pictured.", code="outside_image")
     if share >= WHOLE_SHARE:
         return []
-    return [Finding("partly_outside", f"{100 * (1 - share):.1f} % of the node lie outside {what} and were not seen; they are taken to be as what lies beside them.", "serious")]
+    return [Finding("partly_outside", f"{100 * (1 - share):.1f} % of the node lie outside what was pictured; they are taken to be as what lies beside them.", "serious")]
 
 
 def _metal(hu: np.ndarray, inside: np.ndarray, grid: ImageGeometry) -> list[Finding]:
@@ -165,8 +165,11 @@ def _metal(hu: np.ndarray, inside: np.ndarray, grid: ImageGeometry) -> list[Find
     nearest = float(ndimage.distance_transform_edt(~inside, sampling=grid.spacing_mm[0])[dense].min())
     if nearest > METAL_MM:
         return []
-    where = "in the node" if nearest == 0 else f"{nearest:.0f} mm from the node"
-    return [Finding("metal_beside", f"Metal, or something as dense, lies {where}: it counts as enhancing where it is new, and its streaks look like enhancement or hide it.", "serious")]
+    if nearest == 0:
+        said = "Metal, or something as dense, lies in the node: it counts as enhancing where it is new, and its streaks look like enhancement or hide it."
+    else:
+        said = f"Metal, or something as dense, lies {nearest:.0f} mm from the node: its streaks look like enhancement or hide it."
+    return [Finding("metal_beside", said, "serious")]
 
 
 def _grid(node: NodeMask) -> ImageGeometry:
