@@ -257,7 +257,7 @@ def _one_pane(
         laid_over = _is_overlay(parts, _map_of(samples, bar))
     panes = Panes("overlay" if laid_over else "single", box, None, scale, bar)
     findings.append(
-        Finding("one_pane_only", "There is no B-mode picture beside the contrast: motion is worked out on the contrast itself, and less surely.")
+        Finding("one_pane_only", "There is no B-mode picture beside the contrast: motion is not corrected, and frames beside the plane are not found.")
         if not laid_over
         else Finding("overlay_layout", "The contrast lies over the B-mode picture; their strengths are told apart by colour, less exactly than side by side.", "info")
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from volumetry.finding import Finding
 from volumetry.kernels.perfusion_sample import region_over_time
+from volumetry.perfusion.gain import told_on_curve
 from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
 from volumetry.perfusion.motion import Motion
 
@@ -108,7 +109,7 @@ def region_curve(loop: ContrastLoop, mask: np.ndarray, motion: Motion | None = N
     Power is linear echo power, averaged over the region's pixels in each frame; frames that motion rejected and
     flashes are left out, as are frames in which less than half of the region is seen. ``progress(message,
     fraction)`` may raise to cancel. Findings: ``clipped_high``, ``clipped_low``, ``small_region``,
-    ``region_leaves_pane``. Raises ``PerfusionRefused``: ``bad_shape``, ``empty_region``, ``too_few_frames``.
+    ``region_leaves_pane``, ``gain_changed``, ``gain_change_unsure``. Raises ``PerfusionRefused``: ``bad_shape``, ``empty_region``, ``too_few_frames``.
     """
     motion = Motion.still(loop.frame_count) if motion is None else motion
     if mask.shape != loop.shape:
@@ -132,7 +133,7 @@ def region_curve(loop: ContrastLoop, mask: np.ndarray, motion: Motion | None = N
     power = total / count
     sd = np.sqrt(np.maximum(squares / count - power**2, 0.0))
     low, high = 100 * black / count, 100 * white / count
-    findings = _findings(ys.size, power, low, high, keep)
+    findings = [*_findings(ys.size, power, low, high, keep), *told_on_curve(motion)]
     if facts is None:
         facts = AcquisitionFacts(range_db=loop.range_db)
     if facts.depth_mm is None and loop.mm_per_pixel is not None:

@@ -14,11 +14,12 @@ from scipy import ndimage
 
 from volumetry.finding import Finding
 from volumetry.perfusion import motion_align, motion_field, motion_frames
+from volumetry.perfusion.gain import on_one_side
 from volumetry.perfusion.loop import ContrastLoop, PerfusionRefused
 from volumetry.perfusion.motion_levels import CHUNK, Level, Levels, Report, build_levels
 
 # Why a frame takes no part, by what stands in ``Motion.reasons``.
-REASONS = ("", "out_of_plane", "flash", "outside")
+REASONS = ("", "out_of_plane", "flash", "outside", "gain")
 
 REGION_MARGIN_MM = 4.0  # tissue around the node moves with it and shows where it is when bubbles hide the node
 LEAST_REGION_MM = 14.0  # a smaller patch is found in the wrong place too often
@@ -114,6 +115,7 @@ def estimate_motion(
 
     Without a B-mode pane the loop is returned as still with the finding ``motion_uncorrected``. Other findings:
     ``few_frames_left`` (serious), ``many_frames_rejected``, ``motion_unsure``.
+    Of a loop whose gain was turned the frames on one side of that are accepted (``gain.on_one_side``, with its findings).
     Raises ``MotionRefused`` for a region or a reference frame that is not of this loop.
     """
     n = len(loop.levels)
@@ -126,13 +128,13 @@ def estimate_motion(
         raise MotionRefused("The region that motion is looked for in is empty.")
     report: Report = progress or (lambda text, share: None)
     if loop.tissue is None:
-        return _unregistered(loop, reference_frame, flashes)
+        return on_one_side(loop, _unregistered(loop, reference_frame, flashes))
 
     levels = build_levels(loop.tissue, _scale(loop), _part(report, 0.0, 0.25))
-    flashes = motion_frames.flash_frames(_means(loop.levels), levels.means) | _known_flashes(loop) if flashes is None else np.asarray(flashes, bool)
     if not levels.fine.live.any():
         found = Finding("motion_uncorrected", "The B-mode half of the loop is black; motion is not corrected.")
-        return replace(_unregistered(loop, reference_frame, flashes), findings=(found,))
+        return on_one_side(loop, replace(_unregistered(loop, reference_frame, flashes), findings=(found,)))
+    flashes = motion_frames.flash_frames(_means(loop.levels), levels.means) | _known_flashes(loop) if flashes is None else np.asarray(flashes, bool)
     reference = motion_align.choose_reference(levels.coarse, flashes) if reference_frame is None else reference_frame
 
     fit = _Fit(loop, levels, reference, region, flashes)
@@ -140,7 +142,7 @@ def estimate_motion(
     fit.to_mean(_part(report, 0.55, 0.75))
     if follow_change:
         fit.follow()
-    return fit.motion(nonrigid, _part(report, 0.75, 1.0))
+    return on_one_side(loop, fit.motion(nonrigid, _part(report, 0.75, 1.0)))
 
 
 def _part(report: Report, start: float, end: float) -> Report:

@@ -25,7 +25,7 @@ ROLE_LOOKS: dict[str, tuple[str, tuple[float, ...], str]] = {
 }
 VIABLE_RGB, RIM_RGB = (233, 120, 58), (240, 228, 66)
 # Of frames that take no part: colour and pattern in the strip.
-REASON_LOOKS = {"out_of_plane": ("#E8784A", "slant"), "flash": ("#F0E442", "bars"), "outside": ("#B58CF0", "cross")}
+REASON_LOOKS = {"out_of_plane": ("#E8784A", "slant"), "flash": ("#F0E442", "bars"), "outside": ("#B58CF0", "cross"), "gain": ("#8FB8C9", "slant")}
 IN_TABLE = ("arrival_s", "ttp_s", "rise_time_s", "mtt_s", "fall_time_s", "peak", "wash_in_rate", "wash_out_rate", "auc", "wi_auc", "wo_auc")
 MAPPED = ("peak", "ttp_s", "rise_time_s", "mtt_s", "auc", "wash_in_rate")
 UNITS = {d.name: d.unit for d in DERIVED}
@@ -73,6 +73,7 @@ def frame_reasons() -> dict[str, str]:
         "out_of_plane": t("out of plane: the B-mode picture is another one"),
         "flash": t("flash: a high-power pulse"),
         "outside": t("the tissue lies partly outside the picture"),
+        "gain": t("gain: recorded with another gain"),
         "not_read": t("not read: trimmed off, or it could not be used"),
     }
 
