@@ -9,7 +9,7 @@ from app.ui.models.contrast import MAPPED, mark_names
 from app.ui.text import t
 
 CONTRAST = (
-    "contrast_next", "contrast_swap", "contrast_panes", "contrast_read", "contrast_region", "contrast_analyse", "contrast_first", "contrast_last", "contrast_accept", "contrast_join",
+    "contrast_next", "contrast_swap", "contrast_panes", "contrast_bar", "contrast_read", "contrast_region", "contrast_analyse", "contrast_first", "contrast_last", "contrast_accept", "contrast_join",
     "contrast_take", "contrast_set_arrival", "contrast_set_peak", "contrast_set_late",
 )  # fmt: skip
 KEYS = {"arrival": "F5", "peak": "F6", "late": "F7"}
@@ -52,6 +52,7 @@ def contrast_actions(window) -> list[Action]:
         Action("contrast_next", t("Contrast loop: next step"), "tools", s.do_contrast_next, ("J",), tip=t("Confirm the panes, read, analyse, accept, take: one after the other"), group=3, enabled=has_loop),
         Action("contrast_swap", t("Swap contrast and B-mode"), "tools", s.swap_panes, ("Shift+Q",), group=3, enabled=has_loop),
         Action("contrast_panes", t("Draw the panes"), "tools", take("contrast_panes"), ("Shift+B",), group=3, enabled=has_loop, checked=lambda: s.tool == "contrast_panes"),
+        Action("contrast_bar", t("Show the colour bar"), "tools", take("contrast_bar"), ("Shift+K",), tip=t("Drag a box round the contrast's colour bar"), group=3, enabled=has_loop, checked=lambda: s.tool == "contrast_bar"),
         Action("contrast_read", t("Read the loop"), "tools", s.read_loop, ("Shift+R",), group=3, enabled=has_loop),
         Action("contrast_region", t("Region of the loop"), "tools", take("contrast_region"), ("Shift+G",), tip=t("Click corners or drag round it, in either picture; 1 to 6 choose what it stands for"), group=3, enabled=is_read, checked=lambda: s.tool == "contrast_region"),
         Action("contrast_analyse", t("Analyse the loop"), "tools", s.analyse_contrast, ("Shift+A",), group=3, enabled=is_read),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from app.ui.session_contrast_bar import ContrastBarPart
 from app.ui.session_contrast_earlier import ContrastEarlierPart
 from app.ui.session_contrast_keeping import PROPOSAL_KEY, READING_KEY, ContrastKeepingPart
 from app.ui.session_contrast_regions import ContrastRegionsPart
@@ -97,7 +98,7 @@ class ContrastState:
         return None if times is None or frame is None else float(times[frame]) / 1000.0
 
 
-class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastKeepingPart, ContrastEarlierPart):
+class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastKeepingPart, ContrastEarlierPart, ContrastBarPart):
     """Mixed into ``Session``; uses its signals, jobs, study and undo stack. ``contrast`` is the loop on screen, or None."""
 
     def _start_contrast(self) -> None:
@@ -158,7 +159,7 @@ class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastKeepingPart
         def work(context):
             facts = None if path is None else read_contrast_facts(path)
             found = propose_panes(state.cine, context.part(0.0, 0.6))
-            return facts, found, propose_colours(state.cine, found.panes, context.part(0.6, 1.0))
+            return facts, found, propose_colours(state.cine, state.panes or found.panes, context.part(0.6, 1.0))
 
         def done(result) -> None:
             state.facts, state.proposal, state.colours = result
@@ -242,6 +243,9 @@ class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastKeepingPart
 
     def _put_panes(self, state: ContrastState, panes: Panes, *, confirmed: bool) -> None:
         """Other panes: what was read through the old ones is gone."""
+        if state.panes is None or state.panes.contrast != panes.contrast:
+            state.panes = panes
+            self._look_at_colours(state)
         state.panes, state.confirmed = panes, confirmed
         self._unread(state)
         self._contrast_settled()
@@ -282,7 +286,7 @@ class ContrastPart(ContrastRegionsPart, ContrastResultsPart, ContrastKeepingPart
             return t("Confirm which picture is the contrast.")
         if state.range_db is None:
             return t("State the dynamic range of the contrast display.")
-        return ""
+        return self.why_no_colours()
 
     def read_loop(self) -> None:
         """Read all frames, follow the tissue, propose the marks; a job with progress that can be cancelled."""

@@ -230,6 +230,8 @@ class ContrastResultsPart:
             return "confirm", t("Confirm the panes")
         if not state.is_read:
             why = self.why_not_read()
+            if why and why == self.why_no_colours():
+                return ("bar", t("Show the colour bar")) if self.tool != "contrast_bar" else ("", why)
             return ("", why) if why else ("read", t("Read the loop"))
         why = self.why_not_analyse()
         if why:
@@ -251,7 +253,7 @@ class ContrastResultsPart:
     def do_contrast_next(self) -> None:
         """Do what ``contrast_next`` says."""
         what, words = self.contrast_next()
-        steps = {"confirm": self.confirm_panes, "read": self.read_loop, "analyse": self.analyse_contrast, "accept": self.accept_grade, "take": self.take_contrast, "outline": lambda: self.set_tool("node")}
+        steps = {"confirm": self.confirm_panes, "read": self.read_loop, "analyse": self.analyse_contrast, "accept": self.accept_grade, "take": self.take_contrast, "bar": lambda: self.set_tool("contrast_bar"), "outline": lambda: self.set_tool("node")}
         steps |= {"join": self.join_planes, "accept_joined": self.accept_joined_grade, "take_joined": self.take_joined}
         if what in steps:
             steps[what]()

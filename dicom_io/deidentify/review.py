@@ -17,6 +17,10 @@ from dicom_io.ultrasound import ENHANCED_US_VOLUME, is_ultrasound, read_calibrat
 
 # Spatial formats (PS3.3 C.8.5.5.1.1) of regions that hold what was measured: 2D, M-mode, spectrum, wave form.
 KEPT_FORMATS = frozenset({1, 2, 3, 4})
+# Data types (C.8.5.5.1.2) of grey and colour bars: without its bar a coloured picture can no longer be undone. A bar is long and narrow,
+# and what lies in it is looked through for writing like the rest of what stays.
+BARS = frozenset({13, 14})
+BAR_ASPECT, BAR_LARGEST_SHARE = 3.0, 0.05
 # A region that leaves less than this of the picture to be masked protects nothing.
 LEAST_MASKED_SHARE = 0.005
 SAMPLED_FRAMES = 8
@@ -110,12 +114,18 @@ def ultrasound_boxes(header: Header) -> tuple[tuple[Box, ...], list[Reason]]:
         return (), [Reason("regions_do_not_fit", "The ultrasound regions do not fit the picture, so it is not known what may stay.", True)]
     if not boxes:
         return (), [Reason("no_regions", "The header gives no ultrasound region, so it is not known what may stay.", True)]
+    boxes += tuple((r.x0, r.y0, r.x1, r.y1) for r in calibration.regions if r.data_type in BARS and _is_narrow(r, rows * columns))
     reasons = []
     if any(f.code == "regions_clipped" for f in calibration.findings):
         reasons.append(Reason("regions_clipped", "The picture was cropped after the regions were written; they may not lie where they say.", True))
     if 1.0 - kept_mask(boxes, rows, columns).mean() < LEAST_MASKED_SHARE:
         reasons.append(Reason("region_is_whole_picture", "The ultrasound region covers the whole picture, so nothing is masked.", False))
     return boxes, reasons
+
+
+def _is_narrow(region, pixels: int) -> bool:
+    short, long = sorted((region.x1 - region.x0 + 1, region.y1 - region.y0 + 1))
+    return long >= BAR_ASPECT * short and long * short <= BAR_LARGEST_SHARE * pixels
 
 
 def sampled(frames: int) -> list[int]:

@@ -57,7 +57,10 @@ class ContrastSection(Section):
         self.draw.setCheckable(True)
         self.swap.clicked.connect(session.swap_panes)
         self.draw.clicked.connect(lambda _on: session.set_tool("crosshair" if session.tool == "contrast_panes" else "contrast_panes"))
-        panes = _row(self.swap, self.draw)
+        self.bar = _key(t("Colour bar…"), t("Draw a box round the contrast's colour bar: its colours tell how bright each pixel is (Shift+K)"))
+        self.bar.setCheckable(True)
+        self.bar.clicked.connect(lambda _on: session.set_tool("crosshair" if session.tool == "contrast_bar" else "contrast_bar"))
+        panes = _row(self.swap, self.draw, self.bar)
         self.range = _Threshold()
         self.range.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.range.setDecimals(1)
@@ -173,6 +176,8 @@ class ContrastSection(Section):
         self.why.show_text("\n".join(reasons) or (said(state.refusal) if state.panes is None else ""))
         self.swap.setEnabled(state.panes is not None and state.panes.bmode is not None)
         self.draw.setChecked(self.session.tool == "contrast_panes")
+        self.bar.setVisible(state.panes is not None and (state.colours is None or state.colours.source != "grey"))
+        self.bar.setChecked(self.session.tool == "contrast_bar")
 
     def _show_range(self, state) -> None:
         if not self.range.hasFocus() or (state.range_db is not None and self.range.value() != state.range_db):

@@ -8,6 +8,7 @@ from app.ui.tools.base import Tool
 from app.ui.tools.brush import BrushTool
 from app.ui.tools.caliper import CaliperTool, EllipsoidTool
 from app.ui.tools.contour import ContourTool
+from app.ui.tools.contrast_bar import ContrastBarTool
 from app.ui.tools.contrast_region import ContrastPanesTool, ContrastRegionTool
 from app.ui.tools.crosshair import CrosshairTool
 from app.ui.tools.cut import CutTool
@@ -53,6 +54,7 @@ class ToolBox(QObject):
                 ScaleTool(session),
                 ContrastRegionTool(session),
                 ContrastPanesTool(session),
+                ContrastBarTool(session),
             )
         }
         self._on_pictures: dict[str, Tool] = {"node": PictureOutlineTool(session)}

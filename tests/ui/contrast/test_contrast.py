@@ -9,6 +9,7 @@ from PySide6.QtTest import QTest
 
 from app.ui.models.contrast import frame_states, map_picture, parameter_rows
 from app.ui.panels.contrast_results import residual_figures
+from app.usecases.contrast_panes import ColourProposal
 from app.usecases.perfusion_regions import across, pane_of
 from tests.ui import mouse
 from tests.ui.contrast.conftest import open_loop
@@ -256,6 +257,32 @@ def test_that_another_grade_of_the_reader_stands_and_a_threshold_takes_the_place
     assert "analyse it again" in session.why_not_take()
     session.set_enhancing(session.current_node_id, 80.0)
     assert session.current.contrast_taken is None
+
+
+def test_that_unknown_colours_ask_for_the_bar_and_a_box_round_it_answers(qtbot, loop_window, told):
+    session, pane, bar = loop_window.session, loop_window.panes.picture.frame, the_cine().layout.bar
+    session.confirm_panes()
+    session.state_range(RANGE_DB)
+    state = session.contrast
+    state.colours = ColourProposal(None, "none", 0.0)
+    session.contrast_changed.emit()
+    assert session.why_not_read() == "Drag a box round the contrast's colour bar."
+    assert panel_of(loop_window).contrast.bar.isVisible()
+    keys(loop_window, "J")
+    assert session.tool == "contrast_bar"
+    keys(loop_window, "Esc")
+    assert session.tool == "crosshair"
+    keys(loop_window, "Shift+K")
+    mouse.drag(pane, screen(loop_window, (bar.x0 - 3, bar.y0 + 10)), screen(loop_window, (bar.x1 + 3, bar.y0 + 16)))
+    settle(qtbot, session)
+    assert told.has("The colour bar cannot be read")
+    assert session.colours_unknown()
+    mouse.drag(pane, screen(loop_window, (bar.x0 - 3, bar.y0 - 3)), screen(loop_window, (bar.x1 + 3, bar.y1 + 3)))
+    settle(qtbot, session)
+    assert session.tool == "crosshair"
+    assert not session.colours_unknown()
+    assert abs(state.panes.bar.y0 - bar.y0) <= 3
+    assert session.why_not_read() == ""
 
 
 def test_that_panes_can_be_drawn_and_a_picture_without_a_second_one_is_said_so(qtbot, loop_window, told):
