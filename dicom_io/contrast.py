@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -12,6 +13,9 @@ from dicom_io.sources import Source, as_source
 DECIBEL = 2  # Pixel Component Physical Units, DICOM PS3.3 C.8.5.5.1.18
 POSSIBLE_RANGE_DB = (10.0, 150.0)
 DISPLAY_LEVELS = 255.0
+# Start-of-frame markers of JPEG (ITU-T T.81, table B.1): all of FFC0 to FFCF but DHT, JPG and DAC. Before it stand tables, at most a few kilobytes.
+FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+HEAD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,55 @@ def contrast_facts(header: Header) -> ContrastFacts:
 def read_contrast_facts(path: Source | str) -> ContrastFacts:
     """The facts of one DICOM file, also one within an archive. Raises ``DicomRefused`` as ``read_cine`` does."""
     return contrast_facts(read_header(as_source(path)))
+
+
+def pixels_of_colour(header: Header) -> tuple[int, int] | None:
+    """How many pixels (across, down) share one colour in the file, by the sampling factors of its first JPEG frame (ITU-T T.81, B.2.2) or by
+    YBR_FULL_422 without compression; None where every pixel has its own, or the stream does not tell."""
+    block = header.pixels
+    if block is None:
+        return None
+    if not header.is_encapsulated:
+        stored, full = header.frame_bytes(), header.full_frame_bytes()
+        return (2, 1) if stored is not None and full is not None and stored < full else None
+    if not block.fragments:
+        return None
+    start, length = block.fragments[0]
+    if block.inline is not None:
+        head = block.inline[start : start + min(length, HEAD_BYTES)]
+    else:
+        with header.path.open("rb") as fp:
+            fp.seek(start)
+            head = fp.read(min(length, HEAD_BYTES))
+    factors = _sampling_factors(head)
+    if factors is None or len(factors) != 3:
+        return None
+    across, down = max(h for h, _ in factors), max(v for _, v in factors)
+    shared = across // min(h for h, _ in factors[1:]), down // min(v for _, v in factors[1:])
+    return None if shared == (1, 1) else shared
+
+
+def _sampling_factors(head: bytes) -> list[tuple[int, int]] | None:
+    """(horizontal, vertical) of each component from the start of a JPEG stream; None for anything else."""
+    if head[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 4 <= len(head):
+        if head[at] != 0xFF:
+            return None
+        marker = head[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        (size,) = struct.unpack_from(">H", head, at + 2)
+        if marker in FRAME_MARKERS:
+            count = head[at + 9] if at + 9 < len(head) else 0
+            pairs = [(head[k] >> 4, head[k] & 15) for k in range(at + 11, min(at + 11 + 3 * count, len(head)), 3)]
+            return pairs if len(pairs) == count and all(h and v for h, v in pairs) else None
+        if marker == 0xDA or size < 2:  # the scan begins
+            return None
+        at += 2 + size
+    return None
 
 
 def _within(value: float | None, low: float, high: float) -> float | None:

@@ -5,12 +5,14 @@ Regions: DICOM PS3.3 C.8.5.5. PixelSpacing is never used for an ultrasound lengt
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydicom.dataset import Dataset
 
+from dicom_io.contrast import pixels_of_colour
 from dicom_io.headers import Header, integer, items, number, numbers, read_header, text, value_of
 from dicom_io.pixels import FrameDecoder, cut_off
 from dicom_io.sources import Source, as_source
@@ -245,7 +247,7 @@ def cine_from_header(header: Header) -> Cine:
         read_frame=decoder.picture,
         calibration=calibration,
         frame_times_ms=times,
-        source=source_of(ds),
+        source=replace(source_of(ds), pixels_of_colour=pixels_of_colour(header)),
         findings=(*calibration.findings, *findings),
         frame_calibrations=per_frame,
     )

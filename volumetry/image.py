@@ -26,6 +26,7 @@ class ImageSource:
     sop_instance_uids: tuple[str, ...] = ()
     synthetic: bool = False
     in_patient_space: bool = True  # False: a volume in a frame of its own, whose axes are not left, back and head
+    pixels_of_colour: tuple[int, int] | None = None  # how many (across, down) share one colour in the file; None: each has its own
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -78,6 +78,7 @@ def load_loop(
     times = cine.frame_times_ms[kept] / 1000.0
     levels, tissue = reader.levels[: len(kept)], None if reader.tissue is None else reader.tissue[: len(kept)]
     findings += reader.findings()
+    findings += _shared_colours(cine, colour_map)
     contrast_mean, bmode_mean = reader.means()
     flashes = detect_flashes(contrast_mean, bmode_mean)
     if flashes:
@@ -112,6 +113,15 @@ def _colours_of(cine: Cine, panes: Panes, colours: ColourMap | None, share: floa
                 code="overlay_mix_unknown", hint="Store the loop with both pictures side by side.",
             )  # fmt: skip
     return colours, 1.0 if share is None else share
+
+
+def _shared_colours(cine: Cine, colours: ColourMap) -> list[Finding]:
+    shared = cine.source.pixels_of_colour
+    if shared is None or colours.is_grey:
+        return []
+    across, down = shared
+    said = f"The contrast picture is coloured, and its file keeps one colour for every {across} by {down} pixels: strengths read from it are blurred and come out too low, by some per cent with a map of many colours."
+    return [Finding("colour_subsampled", said)]
 
 
 def _refuse_too_few(count: int, of: int) -> None:
