@@ -105,3 +105,26 @@ def binned_slowly(loop, motion, mask, frames, bins, taps):
         ))  # fmt: skip
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(smooth[1] > 1e-3, smooth[0] / smooth[1], np.nan)
+
+
+def block_medians_slowly(levels, frames, matrices, drawn, step, blocks):
+    """Median level of each block of the reference frame's pane where it lies in each frame; NaN where half of it is not seen, or at an end of the display."""
+    rows, columns = levels.shape[1:]
+    out = np.full((len(frames), blocks[0] * blocks[1]), np.nan)
+    y, x = (a.ravel() for a in np.mgrid[step // 2 : rows : step, step // 2 : columns : step])
+    block = (y * blocks[0] // rows) * blocks[1] + x * blocks[1] // columns
+    for n, k in enumerate(frames):
+        u, v = matrices[k] @ np.stack([x, y, np.ones(x.size)])
+        inside = (u >= 0) & (v >= 0) & (u <= columns - 1) & (v <= rows - 1)
+        i, j = (u + 0.5).astype(int), (v + 0.5).astype(int)
+        seen = inside.copy()
+        seen[inside] &= ~drawn[j[inside], i[inside]]
+        for b in range(out.shape[1]):
+            values = np.sort(levels[k, j[seen & (block == b)], i[seen & (block == b)]].astype(int))
+            if values.size == 0 or 2 * values.size < (block == b).sum():
+                continue
+            middle = values[(values.size + 1) // 2 - 1]
+            below, here = (values < middle).sum(), (values == middle).sum()
+            if 0 < middle < 255:
+                out[n, b] = middle - 0.5 + (0.5 * values.size - below) / here
+    return out
