@@ -26,7 +26,7 @@ BLOCKS = (6, 8)
 SAMPLES = 20_000  # pixels looked up in a frame
 SIDE, LEAST_SIDE = 4, 2  # frames of the line on either side of a step
 REACH_S = 12.0  # a line over a longer stretch says nothing of its end
-LEAST_BLOCKS = 12  # with a median that is no end of the display
+LEAST_BLOCKS, LEAST_SHARE = 12, 0.5  # with a median that is no end of the display
 CALM_SHARE, LEAST_CALM = 0.15, 5  # of the blocks: those that change least on either side
 BMODE_LEVELS, CONTRAST_DB = 2.5, 1.2  # smallest step that counts
 SPREADS = 5.0
@@ -35,7 +35,8 @@ ALONE_TIMES = 1.25  # without registered frames, or without a second picture, a 
 # step that the B-mode picture shows too; of the change of slope; of the slope itself.
 RISING, RISING_KNOWN, COURSE, STEADY = 6.0, 1.0, 1.0, 0.2
 COMMON_DB, COMMON_SHARE = 1.0, 0.4  # how far the calm blocks may differ from the whole beyond noise, and share of it that they show at least
-CALM_DB = 2.5  # a step that the calm blocks alone must bear, because contrast moves the others
+CALM_DB = 2.5  # a step down that the calm blocks alone must bear, because contrast moves the others
+UPWARDS_S, UPWARDS_DB = 1.0, 12.0  # of a step up that the contrast alone shows: no longer between frames, no larger
 UNCHANGED_DB = 0.9
 DB_OF_LEVEL = 30.0 / 255  # no B-mode display has a narrower range: what a level of a step is worth at least
 MOST_STEPS = 12  # more are a flicker, not a knob
@@ -141,7 +142,7 @@ class _Search:
         known: list[int] = []
         while len(known) < MOST_STEPS:
             contrast, bmode = self.steps(known)
-            seen = _in_contrast(contrast, ALONE_TIMES if bmode is None else 1.0) + ([] if bmode is None else _in_bmode(bmode))
+            seen = _in_contrast(contrast, np.diff(self.times), ALONE_TIMES if bmode is None else 1.0) + ([] if bmode is None else _in_bmode(bmode))
             if not seen:
                 break
             known.append(max(seen)[1])
@@ -204,8 +205,9 @@ def _steps(values: np.ndarray, times: np.ndarray, walls: np.ndarray) -> _Steps:
         before, after = before[times[before] > earliest], after[times[after] < latest]
         if min(before.size, after.size) < LEAST_SIDE:
             continue
-        seen = np.isfinite(values[before]).all(axis=0) & np.isfinite(values[after]).all(axis=0)
-        if seen.sum() < LEAST_BLOCKS:
+        near = np.isfinite(values[np.concatenate([before, after])])
+        seen = near.all(axis=0)  # what has come to an end of the display is gone; the rest alone would speak for little
+        if seen.sum() < max(LEAST_BLOCKS, LEAST_SHARE * near.any(axis=0).sum()):
             continue
         middle, gap = 0.5 * (times[i] + times[i + 1]), times[i + 1] - times[i]
         end, fall = _line(times[before], values[before][:, seen], middle)
@@ -233,8 +235,9 @@ def _in_bmode(steps: _Steps) -> list[tuple[float, int]]:
         return [(float(times_over[i]), int(i)) for i in np.flatnonzero(times_over > 1) if whole.is_peak(i)]
 
 
-def _in_contrast(steps: _Steps, factor: float) -> list[tuple[float, int]]:
-    """As ``_in_bmode``, of the contrast: all of it with the calm blocks, or the calm blocks where contrast moves the others."""
+def _in_contrast(steps: _Steps, gaps_s: np.ndarray, factor: float) -> list[tuple[float, int]]:
+    """As ``_in_bmode``, of the contrast: all of it with the calm blocks, or the calm blocks where contrast moves the others. Upwards only where
+    frames follow each other closely: between distant ones contrast may have arrived."""
     whole, calm = steps.whole, steps.calm
     if not np.isfinite(calm.jump).any():
         return []
@@ -243,9 +246,11 @@ def _in_contrast(steps: _Steps, factor: float) -> list[tuple[float, int]]:
         of_whole = np.abs(whole.jump) / (whole.bend() + factor * np.maximum(CONTRAST_DB, SPREADS * whole.noise))
         apart = np.abs(whole.jump - calm.jump) <= COMMON_DB + whole.bend() + calm.bend() + 2 * noise
         shared = calm.jump * np.sign(whole.jump) >= COMMON_SHARE * np.abs(whole.jump)
-        of_calm = np.abs(calm.jump) / (calm.bend() + factor * np.maximum(CALM_DB, SPREADS * noise))
+        # downwards alone: where contrast arrives some calm blocks may have risen by chance
+        of_calm = np.maximum(-calm.jump, 0.0) / (calm.bend() + factor * np.maximum(CALM_DB, SPREADS * noise))
         borne = whole.jump * np.sign(calm.jump) >= COMMON_SHARE * np.abs(calm.jump)
-    found = [(float(of_whole[i]), int(i)) for i in np.flatnonzero((of_whole > 1) & apart & shared) if whole.is_peak(i)]
+        close = (whole.jump < 0) | ((gaps_s <= UPWARDS_S) & (whole.jump <= UPWARDS_DB))
+    found = [(float(of_whole[i]), int(i)) for i in np.flatnonzero((of_whole > 1) & apart & shared & close) if whole.is_peak(i)]
     return found + [(float(of_calm[i]), int(i)) for i in np.flatnonzero((of_calm > 1) & borne) if calm.is_peak(i)]
 
 

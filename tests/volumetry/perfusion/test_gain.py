@@ -172,7 +172,8 @@ def random_options(seed: int) -> CineOptions:
     rng = np.random.default_rng([seed, 991])
     frame_s = float(rng.choice([0.15, 0.3, 0.5, 0.5, 0.75, 1.0, 1.5]))
     return CineOptions(
-        shape=(96, 120), frames=int(np.clip(round(rng.uniform(40, 60) / frame_s), 30, 140)), frame_s=frame_s, model=("lognormal", "gamma_variate", "replenishment")[seed % 3],
+        shape=(96, 120), mm_per_pixel=float(rng.choice([0.2, 0.25, 0.35])), blur=bool(rng.integers(2)), speckle_mm=((0.15, 0.28), (0.22, 0.4))[int(rng.integers(2))],
+        frames=int(np.clip(round(rng.uniform(40, 60) / frame_s), 30, 140)), frame_s=frame_s, model=("lognormal", "gamma_variate", "replenishment")[seed % 3],
         residual=str(rng.choice(["none", "rim", "nodule", "partial", "whole"])), breathing_mm=(rng.uniform(0, 3.5), rng.uniform(0, 2.5)), rotation_deg=rng.uniform(0, 3),
         out_of_plane=rng.uniform(0, 0.2), flashes=int(rng.integers(0, 3)), peak_db=float(rng.uniform(30, 48)), floor_db=float(rng.choice([2.0, 8.0, 14.0, 18.0])),
         leak_db=float(rng.choice([4.0, 12.0, 16.0])), range_db=float(rng.choice([45.0, 60.0, 75.0])), overgain_db=float(rng.choice([0.0, 0.0, 6.0])),
