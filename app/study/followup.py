@@ -250,7 +250,7 @@ def _unlike_part(baseline: Reading, reading: Reading) -> Finding | None:
 def _way_words(reading: Reading) -> str:
     if reading.enhancing_above_hu is not None:
         return f"{reading.enhancing_above_hu:g} HU and above"
-    words = {"outlined": "its own outline", "stated": "a stated volume", "enhancing_share": "its share on contrast pictures"}
+    words = {"outlined": "its own outline", "stated": "a stated volume", "enhancing_share": "its share on contrast pictures", "contrast_pair": "a pair of CTs"}
     return " and ".join(sorted({words.get(s, s) for s in (reading.viable_from, reading.ablated_from) if s not in (None, "derived")})) or "another way"
 
 

@@ -46,9 +46,9 @@ MODALITIES = ("CT", "US", "CEUS", "MR", "PT")
 METHODS = ("voxel", "coverage", "ellipsoid", "contour")
 ROLES = ("site", "central", "adjudicator", "training")
 # How the volume of an enhancing or ablated part was come by: an outline of its own, every voxel of the
-# node's outline at or above a threshold in HU, a number stated by the reader, what is left of the whole, or the share that enhances as
-# it was measured on contrast pictures, of the node's volume.
-PART_SOURCES = ("outlined", "hu_threshold", "stated", "derived", "enhancing_share")
+# node's outline at or above a threshold in HU, a number stated by the reader, what is left of the whole, the share that enhances as
+# it was measured on contrast pictures, of the node's volume, or the voxels of the outline that rise between a CT before and one after contrast.
+PART_SOURCES = ("outlined", "hu_threshold", "stated", "derived", "enhancing_share", "contrast_pair")
 # Residual enhancement as the reader grades it, from 0 (none) to 3, as the reading charter defines them; NE: not evaluable.
 ENHANCEMENT_GRADES = ("0", "1", "2", "3", "NE")
 

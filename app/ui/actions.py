@@ -71,6 +71,7 @@ def window_actions(window) -> list[Action]:
     from app.ui.actions_compare import compare_actions
     from app.ui.actions_contrast import contrast_actions
     from app.ui.actions_drawing import drawing_actions
+    from app.ui.actions_enhancing import enhancing_actions
     from app.ui.actions_exports import exports_actions
     from app.ui.actions_language import language_actions
     from app.ui.actions_model import model_actions
@@ -177,6 +178,7 @@ def window_actions(window) -> list[Action]:
         *compare_actions(window),
         *cohort_actions(window),
         *contrast_actions(window),
+        *enhancing_actions(window),
         *language_actions(window),
         *model_actions(window),
         Action("keys", t("Keys and gestures"), "help", window.show_keys, ("F1",)),

@@ -10,6 +10,7 @@ from shiboken6 import isValid
 from app.study.permissions import ANY_READER
 from app.ui.actions import Action
 from app.ui.actions_contrast import CONTRAST
+from app.ui.actions_enhancing import KEYS as PAIR
 from app.ui.pages import WORK
 from app.ui.session_board import BOARD_RIGHTS
 from app.ui.text import t
@@ -29,7 +30,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "adjudicate": ("adjudicate",),
     **dict.fromkeys(("worklist", "next_case"), ANY_READER),
     **dict.fromkeys(("fill", "keep_largest", "grow", "shrink", "smooth", "clear", "node", "livewire", "brush", "eraser", "contour", "scribble", "region", "threshold", "cut", "interpolate", "ellipsoid", "scale"), ANY_READER),
-    **dict.fromkeys(CONTRAST, ANY_READER),
+    **dict.fromkeys((*CONTRAST, *PAIR), ANY_READER),
     **dict.fromkeys(("needle", "structure", "suggest", "solve", "drop_needle"), ("plan",)),
 }
 # What does not exist while somebody reads blinded.

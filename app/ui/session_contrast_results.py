@@ -181,6 +181,7 @@ class ContrastResultsPart:
         before, node_id = node.contrast_taken, node.node.node_id
         stated = self.enhancing_of(node_id)
         threshold = (stated.threshold_hu, stated.source) if stated is not None else (None, "")
+        pair = None if stated is None else stated.pair
 
         def put(now: dict | None) -> None:
             node.contrast_taken = now
@@ -188,7 +189,7 @@ class ContrastResultsPart:
             self._contrast_settled()
 
         def do() -> None:
-            if record is not None and threshold[0] is not None:
+            if record is not None and (threshold[0] is not None or pair is not None):
                 self.set_enhancing(node_id, None)  # one source of the parts, the one stated last
             put(record)
 
@@ -196,6 +197,8 @@ class ContrastResultsPart:
             put(before)
             if record is not None and threshold[0] is not None:
                 self.set_enhancing(node_id, *threshold)
+            if record is not None and pair is not None:
+                self.put_pair_back(node_id, pair)
 
         do()
         self._push(f"{text} ({node.node.label})", do, undo, self._unless_locked(node))

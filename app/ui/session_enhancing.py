@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.study.model import Reading, ReadingState
+from app.ui.session_enhancing_pair import EnhancingPairSessionPart
+from app.usecases.enhancing_pair import PairPart, pair_of_plain, pair_of_reading
 from app.usecases.enhancing_part import STATED_BY_READER, EnhancingPart, OutlineValues, by_threshold, known_threshold, values_in_outline
 from app.usecases.readings import part_as_read
 from volumetry.errors import NodusError
+from volumetry.geometry import ImageGeometry
 
 
 @dataclass(slots=True)
 class Enhancing:
     """What is stated of a node at the visit on screen: ``threshold_hu`` (None: not assessed) and who
     stated it; ``values`` of the outline that ``measurement`` belongs to, or the sentence that says why
-    there are none. ``keeps``: the reading holds a part come by in another way, and it stays."""
+    there are none. ``keeps``: the reading holds a part come by in another way, and it stays. ``pair``: the part
+    that was taken from a CT before and one after contrast; ``proposed``: one that was worked out and not taken yet, or
+    ``pair_refusal`` why there is none; ``outline``: a measurement and the hash of the outline that it is of."""
 
     threshold_hu: float | None = None
     source: str = STATED_BY_READER
@@ -26,10 +33,33 @@ class Enhancing:
     values: OutlineValues | None = None
     measurement: object | None = None
     refusal: str = ""
+    pair: PairPart | None = None
+    proposed: PairPart | None = None
+    pair_refusal: str = ""
+    outline: tuple[object, str] | None = None
+
+    def fits(self, pair: PairPart, measurement: object) -> bool | None:
+        """Whether ``pair`` is of the outline that ``measurement`` belongs to; None while that is not known yet."""
+        if self.outline is None or self.outline[0] is not measurement:
+            return None
+        return self.outline[1] == pair.record["outline_sha256"]
+
+    def marked(self, *, taken_only: bool = False) -> tuple[ImageGeometry, np.ndarray] | None:
+        """Grid and voxels (n, 3) as (i, j, k) that count as enhancing: of what was just worked out from a pair, else of what is
+        taken; None where there are none, or the outline is not the one that they are of."""
+        pair = self.pair if taken_only else self.proposed or self.pair
+        if pair is not None:
+            known = self.outline is not None and self.outline[1] == pair.record["outline_sha256"]
+            return (pair.viable.geometry, pair.index) if known else None
+        if self.values is None or self.threshold_hu is None:
+            return None
+        return self.values.geometry, self.values.index[self.values.at_or_above(self.threshold_hu)]
 
     @property
     def volumes_ml(self) -> tuple[float, float] | None:
         """(enhancing, not enhancing) in ml; None where not assessed."""
+        if self.pair is not None:
+            return self.pair.record["viable_ml"], self.pair.record["ablated_ml"]
         return None if self.values is None or self.threshold_hu is None else self.values.volumes_ml(self.threshold_hu)
 
 
@@ -37,7 +67,7 @@ def _setting(visit_id: str, node_id: str, reader: str) -> str:
     return f"enhancing:{visit_id}:{node_id}:{reader}"
 
 
-class EnhancingSessionPart:
+class EnhancingSessionPart(EnhancingPairSessionPart):
     """Mixed into ``Session``; uses its signals, jobs and study."""
 
     def _start_enhancing(self) -> None:
@@ -45,6 +75,7 @@ class EnhancingSessionPart:
         self._enhancing_unsaved: dict[str, tuple] = {}
         self.measurement_changed.connect(self._follow_enhancing)
         self.image_changed.connect(self._read_enhancing_anew)
+        self._start_pair()
 
     # ---- stating ---------------------------------------------------------------------------
     def set_enhancing(self, node_id: str, threshold_hu: float | None, source: str = STATED_BY_READER) -> None:
@@ -54,9 +85,9 @@ class EnhancingSessionPart:
         if state is None or self._refuse_locked(state):
             return
         stated, source = self.enhancing_of(node_id), source.strip() or STATED_BY_READER
-        if (stated.threshold_hu, stated.source, stated.keeps) == (threshold_hu, source, False):
+        if (stated.threshold_hu, stated.source, stated.keeps, stated.pair) == (threshold_hu, source, False, None):
             return
-        stated.threshold_hu, stated.source, stated.keeps = threshold_hu, source, False
+        stated.threshold_hu, stated.source, stated.keeps, stated.pair = threshold_hu, source, False, None
         if threshold_hu is not None:
             self.drop_contrast_taken(node_id)  # one source of the parts, the one stated last
         self._keep_enhancing(node_id, stated)
@@ -84,13 +115,13 @@ class EnhancingSessionPart:
             return
         key = _setting(visit.visit_id, node_id, self.reader)
         waiting = key in self._enhancing_unsaved
-        self._enhancing_unsaved[key] = (store, {"enhancing_above_hu": stated.threshold_hu, "source": stated.source})
+        self._enhancing_unsaved[key] = (store, {"enhancing_above_hu": stated.threshold_hu, "source": stated.source}, stated.pair)
         if waiting:
             return  # the write that is in line takes the newest
 
         def work(_context):
-            owner, value = self._enhancing_unsaved.pop(key)
-            owner.set_setting(key, value)
+            owner, value, pair = self._enhancing_unsaved.pop(key)
+            owner.set_setting(key, value if pair is None else {**value, "pair": pair.as_plain()})
 
         self.jobs.start("Saving", work, quiet=True, write=True, on_done=lambda _: self._say_saved(f"enhancing part of {label} saved"))
 
@@ -120,8 +151,9 @@ class EnhancingSessionPart:
         stated = self.enhancing_of(node_id)
         if stated is None:
             return
+        self._look_at_outline(node_id)
         if state.measurement is None:
-            stated.values = stated.measurement = None
+            stated.values = stated.measurement = stated.outline = None
         elif stated.measurement is not state.measurement and (stated.threshold_hu is not None or stated.values is not None):
             self.look_inside(node_id)
 
@@ -139,9 +171,19 @@ class EnhancingSessionPart:
         kept = None
         if self.study is not None and self.visit is not None and (reading is None or reading.state != ReadingState.LOCKED):
             key = _setting(self.visit.visit_id, state.node.node_id, self.reader)
-            kept = self._enhancing_unsaved[key][1] if key in self._enhancing_unsaved else self.study.get_setting(key)
+            if key in self._enhancing_unsaved:
+                _store, kept, pair = self._enhancing_unsaved[key]
+                return Enhancing(kept["enhancing_above_hu"], kept["source"], pair=pair)
+            kept = self.study.get_setting(key)
         if kept is not None:
-            return Enhancing(kept["enhancing_above_hu"], kept["source"])
+            return Enhancing(kept["enhancing_above_hu"], kept["source"], pair=None if kept.get("pair") is None else pair_of_plain(kept["pair"]))
+        try:
+            pair = None if self.study is None else pair_of_reading(self.study, reading)
+        except NodusError as refusal:  # its voxels cannot be read: the part stays as the reading has it
+            self._on_refused(refusal)
+            pair = None
+        if pair is not None:
+            return Enhancing(pair=pair)
         if reading is not None and reading.enhancing_above_hu is not None:
             return Enhancing(reading.enhancing_above_hu, reading.enhancing_source or STATED_BY_READER)
         return Enhancing(keeps=reading is not None and (reading.viable_from or reading.ablated_from) is not None)
@@ -152,13 +194,15 @@ class EnhancingSessionPart:
         None where nothing was assessed."""
         stated = self.enhancing_of(state.node.node_id) or self._stated_before(state)
         threshold, source = stated.threshold_hu, stated.source
-        kept, store = state.reading if stated.keeps else None, self.study
+        kept, store, pair = state.reading if stated.keeps else None, self.study, stated.pair
 
         by_contrast = self.contrast_part_work(state)
 
         def work() -> EnhancingPart | None:
             if by_contrast is not None:
                 return by_contrast(int(mask.array.sum()) * mask.geometry.voxel_size_mm3 / 1000.0)
+            if pair is not None:
+                return pair.part(mask)
             if kept is not None:
                 return part_as_read(store, kept, mask=mask)
             if threshold is None:

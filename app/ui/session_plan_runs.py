@@ -166,19 +166,21 @@ class PlanRunsPart:
         """The voxels of the target's outline that enhance as its reader stated; None where nothing is assessed."""
         state = self.nodes.get(self.plan_node_id or "")
         stated = None if state is None else self.enhancing_of(state.node.node_id)
-        if stated is None or stated.values is None or stated.threshold_hu is None:
+        marked = None if stated is None else stated.marked(taken_only=True)
+        if marked is None:
             return None
-        values, threshold, mask = self._enhancing_target
-        if values is not stated.values or threshold != stated.threshold_hu:
-            inside = stated.values.index[stated.values.at_or_above(stated.threshold_hu)]
+        source = stated.pair or stated.values
+        known, threshold, mask = self._enhancing_target
+        if known is not source or threshold != stated.threshold_hu:
+            geometry, inside = marked
             if len(inside) == 0:
                 return None
             import numpy as np
 
-            array = np.zeros(stated.values.geometry.shape, bool)
+            array = np.zeros(geometry.shape, bool)
             array[inside[:, 2], inside[:, 1], inside[:, 0]] = True
-            mask = NodeMask(array, stated.values.geometry, name=state.node.label)
-            self._enhancing_target = (stated.values, stated.threshold_hu, mask)
+            mask = NodeMask(array, geometry, name=state.node.label)
+            self._enhancing_target = (source, stated.threshold_hu, mask)
         return mask
 
     def _follow_enhancing_target(self, node_id: str) -> None:

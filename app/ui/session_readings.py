@@ -154,7 +154,8 @@ class ReadingsPart(LesionSessionPart, EnhancingSessionPart):
         if state.ellipsoid is not None and (self.picture is not None or not outlined):
             return "ellipsoid", ""
         if outlined:
-            return "outline", ""
+            stale = self.why_stale(state)
+            return (None, stale) if stale else ("outline", "")
         if kept is not None:
             return "status", ""  # kept as it is: diameters or a mask of an earlier session
         return None, f"{label} has no outline and no status at this visit: there is nothing to lock."
@@ -163,7 +164,7 @@ class ReadingsPart(LesionSessionPart, EnhancingSessionPart):
         """True while the outline or the numbers of a node on screen are still to change."""
         if self.is_outlining_picture(node_id):
             return True
-        return self.is_drawing or self._stroke is not None or any(self.jobs.is_busy(key) for key in ("copy", f"measure-{node_id}", f"enhancing-{node_id}"))
+        return self.is_drawing or self._stroke is not None or any(self.jobs.is_busy(key) for key in ("copy", f"measure-{node_id}", f"enhancing-{node_id}", f"outline-{node_id}"))
 
     def lock_reading(self, node_id: str, name: str, meaning: str, reason: str | None = None, *, password: str | None = None) -> None:
         """Save what is on screen and lock it with a name and, in a study with users, the password

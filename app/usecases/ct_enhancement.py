@@ -76,8 +76,7 @@ def enhancement_of_files(asked: CtRequest, context: JobContext) -> tuple[CtEnhan
 def _belong_together(pre: ImageVolume, post: ImageVolume, asked: CtRequest) -> tuple[Finding, ...]:
     """What stands against taking two pictures off each other. Refuses ``one_picture_twice``, ``other_patient`` and, where nothing is to be
     registered, ``frames_of_reference_differ``."""
-    if pre.array.shape == post.array.shape and np.array_equal(pre.array, post.array):
-        raise NodusError("Both pictures are the same.", code="one_picture_twice", hint="Give the picture before contrast as --pre.")
+    unlike_pictures(pre, post)
     patients = {patient_of(path) for path in (asked.pre, asked.post)} - {None}
     if len(patients) > 1:
         raise NodusError("The two pictures are of different patients.", code="other_patient", hint="Give the picture of this patient before contrast.")
@@ -86,8 +85,18 @@ def _belong_together(pre: ImageVolume, post: ImageVolume, asked: CtRequest) -> t
         raise NodusError(
             "The two pictures have different frames of reference: they do not lie alike.", code="frames_of_reference_differ", hint="Leave out --no-registration."
         )
-    days = {p.source.acquired_on for p in (pre, post)} - {None}
-    if len(days) < 2:
+    return two_days(pre.source.acquired_on, post.source.acquired_on)
+
+
+def unlike_pictures(pre: ImageVolume, post: ImageVolume) -> None:
+    """Refuses ``one_picture_twice``."""
+    if pre.array.shape == post.array.shape and np.array_equal(pre.array, post.array):
+        raise NodusError("Both pictures are the same.", code="one_picture_twice", hint="Give the picture before contrast as --pre.")
+
+
+def two_days(before: str | None, after: str | None) -> tuple[Finding, ...]:
+    """What is told where both days are known and not the same."""
+    if before is None or after is None or before == after:
         return ()
     return (Finding("pictures_of_two_days", "The two pictures were not taken on one day: what changed between them looks like enhancement, or hides it."),)
 

@@ -72,6 +72,7 @@ class EnhancingPart:
     source: str | None = None
     mask: NodeMask | None = None
     findings: tuple[Finding, ...] = ()
+    evidence: dict | None = None  # entries of the reading's measurement that say how it was made
 
 
 def values_in_outline(image: ImageVolume, mask: NodeMask) -> OutlineValues:

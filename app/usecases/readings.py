@@ -186,6 +186,7 @@ def save_reading(
     if enhancing is not None:
         changes["viable_mask_sha256"] = None if enhancing.mask is None else store.put_blob(pack_mask(enhancing.mask))
         changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in enhancing.findings))
+        changes["measurement"] = {**changes["measurement"], **(enhancing.evidence or {})}
     if extra and extra.get("lesion"):
         changes["warnings"] = (*changes["warnings"], *(f.as_warning() for f in lesion_findings(extra["lesion"], long_axis_mm=changes["long_axis_mm"])))
     if image is not None:

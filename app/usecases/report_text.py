@@ -36,6 +36,8 @@ def part_way(r: Reading) -> str:
         return f"from {r.enhancing_above_hu:g} HU"
     if r.viable_from == "enhancing_share":
         return "by the enhancing share"
+    if r.viable_from == "contrast_pair":
+        return "from the pair of CTs"
     return "own outline" if "outlined" in (r.viable_from, r.ablated_from) else "stated"
 
 

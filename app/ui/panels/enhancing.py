@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from app.study.model import Reading, ReadingState
+from app.ui.panels.enhancing_pair import PairBox
 from app.ui.text import t
 from app.ui.widgets.figure_table import FigureTable
 from app.ui.widgets.figures import Figure, number_text, volume_decimals
@@ -26,6 +27,7 @@ def way_names() -> dict[str, str]:
         "stated": t("Stated as a number"),
         "derived": t("What is left of the whole"),
         "enhancing_share": t("The enhancing share on contrast pictures, of the node's volume"),
+        "contrast_pair": t("Voxels of the outline that rise from the CT before contrast to the one after it"),
     }
 
 
@@ -44,6 +46,9 @@ def part_words(state) -> str:
     stated = getattr(state, "enhancing", None)
     if getattr(state, "contrast_taken", None) is not None:
         return _contrast_words(state)
+    if stated is not None and stated.pair is not None:
+        viable, ablated = stated.volumes_ml
+        return t("Enhancing {viable} ml, not enhancing {ablated} ml by the pair of CTs").format(viable=number_text(viable, volume_decimals(viable)), ablated=number_text(ablated, volume_decimals(ablated)))
     if stated is not None and stated.volumes_ml is not None:
         viable, ablated = stated.volumes_ml
         return t("Enhancing {viable} ml, not enhancing {ablated} ml at {hu} HU and above").format(
@@ -119,7 +124,9 @@ class EnhancingSection(Section):
         self.spread = WrapLabel(tone="muted", small=True)
         self.figures = FigureTable(t("Parts of the node"), max_rows=2)
         self.hint = WrapLabel(tone="muted", small=True)
-        for part in (self.choice, self.threshold_box, self.source, self.figures, self.spread, self.hint):
+        self.pair = PairBox(session)
+        session.jobs.ended.connect(lambda key: self.pair.refresh(session.current) if str(key).startswith("pair-") else None)
+        for part in (self.choice, self.threshold_box, self.source, self.figures, self.spread, self.hint, self.pair):
             self.body.addWidget(part)
 
     # ---- showing ---------------------------------------------------------------------------
@@ -137,9 +144,11 @@ class EnhancingSection(Section):
         by_hu = stated is not None and stated.threshold_hu is not None
         if by_hu:
             self._wants_threshold = None
+        by_pair = stated is not None and stated.pair is not None
         asks = by_hu or (self._wants_threshold is not None and self._wants_threshold == node_id)
-        self._offer_kept(keeps)
-        self.choice.setCurrentIndex(self.choice.findData("kept" if keeps else "hu" if asks else ""))
+        self._offer("kept", t("As it was read before"), keeps)
+        self._offer("pair", t("By the pair of CTs"), by_pair)
+        self.choice.setCurrentIndex(self.choice.findData("hu" if asks else "kept" if keeps else "pair" if by_pair else ""))
         self.choice.setEnabled(outlined and is_ct and not locked)
         self.threshold_box.setVisible(asks)
         self.source.setVisible(by_hu)
@@ -153,22 +162,28 @@ class EnhancingSection(Section):
         if not self.source.hasFocus():
             self.source.setText(stated.source if by_hu else "")
         self._show_figures(state, reading, locked, keeps, asks)
-        self.hint.show_text(self._hint(state, outlined, is_ct, locked, asks, stated))
-        if asks or keeps:
+        self.hint.show_text("" if (by_pair and not asks) or (stated is not None and stated.proposed is not None) else self._hint(state, outlined, is_ct, locked, asks, stated))
+        self.pair.refresh(state)
+        if asks or keeps or by_pair:
             self.set_open(True)
 
-    def _offer_kept(self, keeps: bool) -> None:
-        at = self.choice.findData("kept")
-        if keeps and at < 0:
-            self.choice.addItem(t("As it was read before"), "kept")
-        elif not keeps and at >= 0:
+    def _offer(self, data: str, text: str, there: bool) -> None:
+        """An entry that is only there while it is what is taken."""
+        at = self.choice.findData(data)
+        if there and at < 0:
+            self.choice.addItem(text, data)
+        elif not there and at >= 0:
             self.choice.removeItem(at)
 
     def _show_figures(self, state, reading, locked: bool, keeps: bool, asks: bool) -> None:
         stated = None if state is None else state.enhancing
         volumes = None if stated is None else stated.volumes_ml
         rows: list[Figure] = []
-        if reading is not None and (locked or keeps):
+        pair = None if stated is None else stated.proposed or (None if asks else stated.pair)
+        if pair is not None:
+            part = (pair.record["viable_ml"], pair.record["ablated_ml"])
+            rows = part_figures(part, pair.record["node_ml"], ("contrast_pair", "derived"), t("Not evaluable by the pair."))
+        elif reading is not None and (locked or keeps):
             if reading.viable_from or reading.ablated_from:
                 rows = part_figures((reading.viable_ml, reading.ablated_ml), reading.volume_ml, (reading.viable_from, reading.ablated_from), t("Not assessed."))
         elif asks:
@@ -201,7 +216,7 @@ class EnhancingSection(Section):
     def _chosen(self, _index: int) -> None:
         node_id, chosen = self._node_id, self.choice.currentData()
         state = self.session.nodes.get(node_id or "")
-        if state is None or chosen == "kept":
+        if state is None or chosen in ("kept", "pair"):
             return
         if not chosen:
             self._wants_threshold = None

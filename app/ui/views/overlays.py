@@ -94,11 +94,11 @@ def draw_enhancing(painter: QPainter, geometry: ImageGeometry, view: PlaneView, 
     ``enhancing`` is a ``session_enhancing.Enhancing``; nothing is drawn where nothing is assessed or its
     outline lies on another grid.
     """
-    values = None if enhancing is None or enhancing.threshold_hu is None else enhancing.values
-    if values is None or not values.geometry.same_grid(geometry):
+    marked = None if enhancing is None else enhancing.marked()
+    if marked is None or not marked[0].same_grid(geometry):
         return
-    axes = view.axes
-    here = values.index[(values.index[:, axes.through] == number) & values.at_or_above(enhancing.threshold_hu)]
+    axes, index = view.axes, marked[1]
+    here = index[index[:, axes.through] == number]
     boxes = []
     for down, first, last in voxel_runs(here[:, axes.across], here[:, axes.down]):
         a, b = QPointF(*view.to_screen(first - 0.5, down - 0.5)), QPointF(*view.to_screen(last + 0.5, down + 0.5))
