@@ -137,6 +137,7 @@ def test_that_another_outline_never_takes_the_part_a_threshold_replaces_it_and_a
     assert stated.marked() is None
     assert session.lockable(node)[0] is None
     assert "outline was changed" in worked_out.pair.state.text()
+    assert [f.value for f in worked_out.figures.model_.rows] == [None, None]
     with pytest.raises(Exception, match="outline was changed"):
         stated.pair.part(session.current.draft.as_mask())
     session.undo_stack.undo()

@@ -181,8 +181,10 @@ class EnhancingSection(Section):
         rows: list[Figure] = []
         pair = None if stated is None else stated.proposed or (None if asks else stated.pair)
         if pair is not None:
-            part = (pair.record["viable_ml"], pair.record["ablated_ml"])
-            rows = part_figures(part, pair.record["node_ml"], ("contrast_pair", "derived"), t("Not evaluable by the pair."))
+            stale = stated.fits(pair, state.measurement) is False  # no number stands beside an outline that it is not of
+            part = (None, None) if stale else (pair.record["viable_ml"], pair.record["ablated_ml"])
+            reason = t("The outline was changed since: work it out again.") if stale else t("Not evaluable by the pair.")
+            rows = part_figures(part, pair.record["node_ml"], ("contrast_pair", "derived"), reason)
         elif reading is not None and (locked or keeps):
             if reading.viable_from or reading.ablated_from:
                 rows = part_figures((reading.viable_ml, reading.ablated_ml), reading.volume_ml, (reading.viable_from, reading.ablated_from), t("Not assessed."))

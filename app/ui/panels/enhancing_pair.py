@@ -95,7 +95,9 @@ class PairBox(QWidget):
         self.findings.show_findings(list(found))
         self.findings.setVisible(bool(found))
         working = state is not None and session.jobs.is_busy(pair_job(state.node.node_id))
-        self.state.show_text(self._state_words(state, stated, working, why if there and not locked else "", why_take))
+        stale = pair is not None and stated.fits(pair, state.measurement) is False
+        refused = stated is not None and stated.proposed is None and bool(stated.pair_refusal)
+        self.state.show_text(self._state_words(state, stated, working, why if there and not locked else "", why_take), "warning" if (stale or refused) and not working else "muted")
 
     def _names(self) -> dict[str, str]:
         """The volumes of the visit as the list of series names them; where it names several alike, with their place among those."""
