@@ -68,19 +68,29 @@ def test_that_no_identifying_header_value_is_in_the_study_folder(demo_folder):
     assert any(w in p.read_bytes() for w in words for p in list((demo_folder / "dicom").rglob("*.dcm"))[:3])
 
 
-def test_that_the_job_done_again_gives_the_same_numbers(demo_folder, demo_case, summary, tmp_path):
-    """The case made by another process, imported and read anew; the whole job again is below."""
+def test_that_the_job_done_again_gives_the_same_numbers(demo_folder, demo_case, summary):
+    """The case made by another process, its first visit outlined anew; the whole job again is below."""
+    import numpy as np
+
     from app.jobs import JobContext
-    from app.usecases.demo import StageClock, make_study, read_all, summarise
+    from app.study.store import StudyStore
+    from app.usecases.demo import SEED, SUBJECT, outline
+    from app.usecases.import_images import open_record
+    from volumetry.measure import measure_node
 
     files = sorted((demo_folder / "dicom").rglob("*.dcm"))
     assert len(files) > 500
     assert [str(p.relative_to(demo_folder)) for p in files] == [str(p.relative_to(demo_case.root)) for p in sorted(demo_case.dicom_dir.rglob("*.dcm"))]
     assert all((demo_case.root / p.relative_to(demo_folder)).read_bytes() == p.read_bytes() for p in files[::40])
-    clock = StageClock()
-    with make_study(demo_case, tmp_path / "study", JobContext(), clock) as store:
-        read_all(store, demo_case, JobContext(), clock)
-        assert json.loads(json.dumps(summarise(store, demo_case))) == summary["nodes"]
+    with StudyStore.open(demo_folder / "study") as store:
+        visit = store.visits(SUBJECT)[0]
+        image = open_record(store, next(s for s in store.series(visit.visit_id) if s.kind == "volume"), JobContext())
+    rng, volumes = np.random.default_rng(SEED), {}
+    for label in ("N1", "N2", "N3"):
+        truth = demo_case.true_node(label, visit.name)
+        click = np.asarray(truth["centre_mm"], float) + rng.normal(0.0, 0.7, 3)
+        volumes[label] = measure_node(outline(image, click, max(truth["semi_axes_mm"]) * rng.uniform(1.0, 1.25))).voxel_volume_ml
+    assert volumes == {n["node"]: n["volume_ml"] for n in summary["nodes"] if n["visit"] == visit.name}
 
 
 @pytest.mark.long

@@ -19,7 +19,7 @@ from app.study.store import StudyStore
 from tests.study.builders import CaseBuilder
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 20
+KILLS = 12
 ORDER = [ReadingState.DRAFT, ReadingState.MEASURED, ReadingState.LOCKED]
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
@@ -53,7 +53,7 @@ def kill_after(child: subprocess.Popen, delay_s: float) -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_that_twenty_kills_at_random_moments_lose_nothing_that_was_confirmed(case: CaseBuilder, tmp_path: Path) -> None:
+def test_that_a_dozen_kills_at_random_moments_lose_nothing_that_was_confirmed(case: CaseBuilder, tmp_path: Path) -> None:
     store = case.store
     folder = store.folder
     store.close()
