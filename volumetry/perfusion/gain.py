@@ -37,6 +37,8 @@ RISING, RISING_KNOWN, COURSE, STEADY = 6.0, 1.0, 1.0, 0.2
 COMMON_DB, COMMON_SHARE = 1.0, 0.4  # how far the calm blocks may differ from the whole beyond noise, and share of it that they show at least
 CALM_DB = 2.5  # a step down that the calm blocks alone must bear, because contrast moves the others
 UPWARDS_S, UPWARDS_DB = 1.0, 12.0  # of a step up that the contrast alone shows: no longer between frames, no larger
+COURSE_DB_S = 1.5  # of contrast that washes out, where no line covers the time between two frames
+RISEN_DB = 6.0  # above the loop's darkest: contrast has come before
 UNCHANGED_DB = 0.9
 DB_OF_LEVEL = 30.0 / 255  # no B-mode display has a narrower range: what a level of a step is worth at least
 MOST_STEPS = 12  # more are a flicker, not a knob
@@ -96,7 +98,7 @@ class _Part:
 
     def is_peak(self, i: int) -> bool:
         """Whether no neighbour has a larger step."""
-        return bool(abs(self.jump[i]) >= np.nanmax(np.abs(self.jump[max(0, i - 2) : i + 3])))
+        return bool(abs(self.jump[i]) >= np.nanmax(np.abs(self.jump[max(0, i - SIDE + 1) : i + SIDE])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +107,8 @@ class _Steps:
 
     whole: _Part
     calm: _Part
+    level: np.ndarray  # median of the blocks before the step
+    between_s: np.ndarray  # what neither line covers
 
 
 def find_gain_steps(loop: ContrastLoop, motion: Motion) -> tuple[GainStep, ...]:
@@ -194,7 +198,7 @@ def _steps(values: np.ndarray, times: np.ndarray, walls: np.ndarray) -> _Steps:
     """Steps between lines laid through up to four frames on either side. ``values`` ``[frame, block]``; no line runs across one of
     ``walls`` (times)."""
     n = times.size
-    out = _Steps(_Part.empty(n - 1), _Part.empty(n - 1))
+    out = _Steps(_Part.empty(n - 1), _Part.empty(n - 1), *(np.full(n - 1, np.nan) for _ in range(2)))
     for i in range(LEAST_SIDE - 1, n - LEAST_SIDE):
         if ((walls > times[i]) & (walls < times[i + 1])).any():
             continue
@@ -209,10 +213,13 @@ def _steps(values: np.ndarray, times: np.ndarray, walls: np.ndarray) -> _Steps:
         seen = near.all(axis=0)  # what has come to an end of the display is gone; the rest alone would speak for little
         if seen.sum() < max(LEAST_BLOCKS, LEAST_SHARE * near.any(axis=0).sum()):
             continue
-        middle, gap = 0.5 * (times[i] + times[i + 1]), times[i + 1] - times[i]
-        end, fall = _line(times[before], values[before][:, seen], middle)
-        start, rise = _line(times[after], values[after][:, seen], middle)
+        gap = times[i + 1] - times[i]
+        reach, other = (min(gap, float(np.ptp(times[side]))) / 2 for side in (before, after))  # a line is not drawn on far beyond its own length
+        end, fall = _line(times[before], values[before][:, seen], times[i] + reach)
+        start, rise = _line(times[after], values[after][:, seen], times[i + 1] - other)
+        out.between_s[i] = gap - reach - other
         jumps = start - end
+        out.level[i] = float(np.median(values[before][:, seen]))
         calm = np.argsort(np.maximum(np.abs(fall), np.abs(rise)), kind="stable")[: max(LEAST_CALM, int(CALM_SHARE * jumps.size))]
         following = (values[after[1]][seen] - values[after[0]][seen]) / (times[after[1]] - times[after[0]])
         for part, chosen in ((out.whole, slice(None)), (out.calm, calm)):
@@ -237,19 +244,21 @@ def _in_bmode(steps: _Steps) -> list[tuple[float, int]]:
 
 def _in_contrast(steps: _Steps, gaps_s: np.ndarray, factor: float) -> list[tuple[float, int]]:
     """As ``_in_bmode``, of the contrast: all of it with the calm blocks, or the calm blocks where contrast moves the others. Upwards only where
-    frames follow each other closely: between distant ones contrast may have arrived."""
+    frames follow each other closely, or contrast is there and going: between distant ones it may have arrived."""
     whole, calm = steps.whole, steps.calm
     if not np.isfinite(calm.jump).any():
         return []
     noise = np.maximum(calm.noise, 1.4826 * np.nanmedian(np.abs(calm.jump - np.nanmedian(calm.jump))))
     with np.errstate(invalid="ignore"):
-        of_whole = np.abs(whole.jump) / (whole.bend() + factor * np.maximum(CONTRAST_DB, SPREADS * whole.noise))
+        unseen = COURSE_DB_S * steps.between_s
+        of_whole = np.abs(whole.jump) / (unseen + whole.bend() + factor * np.maximum(CONTRAST_DB, SPREADS * whole.noise))
         apart = np.abs(whole.jump - calm.jump) <= COMMON_DB + whole.bend() + calm.bend() + 2 * noise
         shared = calm.jump * np.sign(whole.jump) >= COMMON_SHARE * np.abs(whole.jump)
         # downwards alone: where contrast arrives some calm blocks may have risen by chance
-        of_calm = np.maximum(-calm.jump, 0.0) / (calm.bend() + factor * np.maximum(CALM_DB, SPREADS * noise))
+        of_calm = np.maximum(-calm.jump, 0.0) / (unseen + calm.bend() + factor * np.maximum(CALM_DB, SPREADS * noise))
         borne = whole.jump * np.sign(calm.jump) >= COMMON_SHARE * np.abs(calm.jump)
-        close = (whole.jump < 0) | ((gaps_s <= UPWARDS_S) & (whole.jump <= UPWARDS_DB))
+        washing_out = (steps.level >= np.nanmin(steps.level) + RISEN_DB) & (whole.before <= 0) & (whole.after <= 0)
+        close = (whole.jump < 0) | ((gaps_s <= UPWARDS_S) & (whole.jump <= UPWARDS_DB)) | washing_out
     found = [(float(of_whole[i]), int(i)) for i in np.flatnonzero((of_whole > 1) & apart & shared & close) if whole.is_peak(i)]
     return found + [(float(of_calm[i]), int(i)) for i in np.flatnonzero((of_calm > 1) & borne) if calm.is_peak(i)]
 
