@@ -59,6 +59,11 @@ class GainStep:
     bmode_levels: float | None
     in_contrast: bool | None
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether frames may be left out for it: both pictures show it. What the contrast alone shows may be contrast that came or went."""
+        return bool(self.in_contrast) and abs(self.bmode_levels or 0.0) >= BMODE_LEVELS
+
 
 def _median_and_noise(values: np.ndarray) -> tuple[float, float]:
     """Median, and its standard deviation for independent values: 1.25 of theirs over the root of their number."""
@@ -275,14 +280,14 @@ def _contrast_of(contrast: _Steps, i: int, levels: float) -> tuple[bool | None, 
 
 
 def on_one_side(loop: ContrastLoop, motion: Motion) -> Motion:
-    """``motion`` with the frames of one gain alone: of the stretches between steps of the contrast's gain that in which the contrast rises most
-    (then the longest); the others are not accepted, with the reason ``gain``. Findings: ``gain_changed``, ``gain_change_unsure``,
+    """``motion`` with the frames of one gain alone: of the stretches between steps that both pictures show that in which the contrast rises most
+    (then the longest); the others are not accepted, with the reason ``gain``. A step of one picture alone leaves nothing out. Findings: ``gain_changed``, ``gain_change_unsure``,
     ``bmode_gain_changed``. Without a step ``motion`` itself."""
     steps = find_gain_steps(loop, motion)
     if not steps:
         return motion
-    cuts = [s for s in steps if s.in_contrast]
-    findings = [_said(s) for s in steps if not s.in_contrast]
+    cuts = [s for s in steps if s.is_sure]
+    findings = [_said(s) for s in steps if not s.is_sure]
     accepted, reasons = motion.accepted.copy(), list(motion.reasons)
     if cuts:
         first, last = _best_stretch(loop, motion, cuts)
@@ -327,7 +332,9 @@ def _said(step: GainStep) -> Finding:
     at_s, levels = step.time_s, step.bmode_levels or 0.0
     if step.in_contrast is False:
         return Finding("bmode_gain_changed", f"The B-mode picture jumps by {levels:+.0f} grey levels at {at_s:.1f} s, the contrast picture does not: curves are not touched by it.", "info")
-    if abs(levels) < BMODE_LEVELS:
+    if step.in_contrast:
+        said = f"The contrast picture alone jumps by {step.contrast_db:+.1f} dB at {at_s:.1f} s, as if its gain had been changed. If it was, peaks, areas and times across it are wrong: trim the clip there."
+    elif abs(levels) < BMODE_LEVELS:
         said = f"The contrast picture jumps at {at_s:.1f} s as if the gain had been changed, by how much cannot be told. Peaks, areas and times across it may be wrong: trim the clip there."
     else:
         said = f"The B-mode picture jumps by {levels:+.0f} grey levels at {at_s:.1f} s as if the gain had been changed; whether that of the contrast changed too cannot be seen there. If it did, peaks, areas and times across it are wrong: trim the clip there."
