@@ -143,7 +143,10 @@ class PerfusionResult:
             "model_choice": self.choice.to_dict(),
             "range_db": loop.range_db,
             "mm_per_pixel": loop.mm_per_pixel,
-            "panes": {"layout": self.panes.layout, "contrast": self.panes.contrast.as_tuple(), "bmode": None if self.panes.bmode is None else self.panes.bmode.as_tuple()},
+            "panes": {
+                "layout": self.panes.layout, "contrast": self.panes.contrast.as_tuple(), "bmode": None if self.panes.bmode is None else self.panes.bmode.as_tuple(),
+                "bar": None if self.panes.bar is None else self.panes.bar.as_tuple(),
+            },
             "maps": None if self.maps is None else maps_dict(self.maps),
             "findings": [f.as_dict() for f in self.findings],
             "warnings": [f.as_warning() for f in self.findings if f.severity != "info"],

@@ -11,6 +11,7 @@ import pytest
 from app.cli.output import plain
 from app.jobs.progress import CancelToken, JobContext
 from app.usecases.contrast_loop import load_loop, propose_panes
+from app.usecases.contrast_panes import PaneBox
 from app.usecases.perfusion import PROPOSED_REFERENCE, analyse_contrast
 from app.usecases.perfusion_regions import PerfusionRegion
 from tests.usecases.contrast_loops import beside, made, node
@@ -69,6 +70,9 @@ def test_that_the_answer_is_plain_json_and_names_true_frames(partial):
     assert answer["residual"]["window"]["before"][1] < answer["residual"]["window"]["during"][0]
     assert answer["maps"]["values"]["ttp_s"]["median"] == pytest.approx(truth.curves["viable"].ttp_s, abs=0.5)
     assert "curve" not in partial.to_dict()["regions"][0]
+    for bar in (None, PaneBox(2, 3, 9, 90)):  # the box that a map of colours was read from
+        told = replace(partial, panes=replace(partial.panes, bar=bar)).to_dict()["panes"]["bar"]
+        assert told == (None if bar is None else (2, 3, 9, 90))
 
 
 def test_that_the_same_input_has_the_same_hash_and_other_input_another(partial):
